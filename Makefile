@@ -1,0 +1,146 @@
+# attn: `make` builds bin/attn, `make demo` runs the main job, `make test` the tests, `make debug` both under sanitizers.
+
+CC ?= gcc
+CFLAGS ?= -O2 -g
+PREFIX ?= /usr/local
+BUILD ?= build
+BIN ?= bin
+ARGS ?=
+
+WARN = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wpointer-arith -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral
+HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2
+# Kernels: no errno and no traps, so that loops become vectors; never -ffast-math, masked scores are -inf
+KERNEL = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
+BASE = -std=gnu17 -I. $(WARN) -MMD -MP -fPIE -pthread
+
+PACKAGES = lua5.4 openblas jansson zlib libedit libutf8proc
+DEBIAN = gcc make pkg-config liblua5.4-dev libopenblas-dev libjansson-dev zlib1g-dev libedit-dev libutf8proc-dev
+PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+# the Lua of the system as a static archive: no symbol look-ups at start, and modules written in C still find it (-Wl,-E)
+LUA_LIB := $(shell pkg-config --variable=libdir lua5.4 2>/dev/null)/liblua5.4.a
+PKG_LIBS := $(shell pkg-config --libs openblas jansson zlib libedit libutf8proc 2>/dev/null)
+LIBS = $(LUA_LIB) $(PKG_LIBS) -lm -ldl -pthread
+
+ifdef NATIVE
+CFLAGS += -march=native
+endif
+
+# ---- files ----
+
+PLAIN = $(filter-out $(MOVED_FILES),$(wildcard attn/*.c attn/core/*.c attn/layer/*.c attn/attention/*.c attn/attention/*/*.c \
+	attn/encoder/*.c attn/decoder/*.c attn/optim/optim.c attn/io/*.c)) $(MOVED_FILES) $(wildcard vm/*.c)
+# operations that move elements of any type are compiled once; those that ids need also for int64
+MOVED_FILES = $(patsubst %,attn/op/%.c,view cat where gather cast)
+NUMERIC_FILES = $(patsubst %,attn/op/%.c,binary compare reduce)
+TYPED = $(filter-out $(MOVED_FILES) attn/optim/optim.c,$(wildcard attn/op/*.c attn/optim/*.c)) $(filter attn/core/gemm.c,$(wildcard attn/core/*.c))
+KERNELS = $(wildcard attn/kernel/*.c)
+
+ifeq ($(shell uname -m),x86_64)
+LEVELS = base avx2 avx512
+else
+LEVELS = base
+endif
+FLAGS_base =
+FLAGS_avx2 = -mavx2 -mfma
+FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-vector-width=512
+
+PLAIN_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(TYPED),$(PLAIN)))
+OBJECTS = $(PLAIN_OBJECTS) \
+	$(foreach t,32 64,$(patsubst %.c,$(BUILD)/%.$(t).o,$(TYPED))) \
+	$(patsubst %.c,$(BUILD)/%.1.o,$(wildcard $(NUMERIC_FILES))) \
+	$(foreach t,32 64,$(foreach l,$(LEVELS),$(patsubst %.c,$(BUILD)/%.$(t).$(l).o,$(KERNELS)))) \
+	$(BUILD)/stdlib_data.o
+ENGINE = $(filter $(BUILD)/attn/%,$(OBJECTS))
+
+.PHONY: all test debug demo bench install check-layers deps clean
+all: $(BIN)/attn
+
+ifeq ($(PKG_LIBS),)
+ifneq ($(filter-out deps clean check-layers demo test debug,$(or $(MAKECMDGOALS),all)),)
+$(error some of the packages $(PACKAGES) are missing: `make deps` installs them on Debian and Ubuntu)
+endif
+endif
+
+$(BIN)/attn: $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "link $@"; $(CC) $(CFLAGS) $(LDFLAGS) -pie -Wl,-E -Wl,-z,relro,-z,now -o $@ $(OBJECTS) $(LIBS)
+
+COMPILE = @mkdir -p $(@D); echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(HARDEN) $(PKG_FLAGS)
+
+$(PLAIN_OBJECTS): $(BUILD)/%.o: %.c
+	$(COMPILE) -c $< -o $@
+
+$(foreach t,32 64 1,$(BUILD)/%.$(t).o): KERNEL_FLAGS =
+define typed_rules
+$(BUILD)/%.$(1).o: %.c
+	$$(COMPILE) -fno-math-errno -DAT_TYPE=$(1) -c $$< -o $$@
+endef
+$(foreach t,32 64 1,$(eval $(call typed_rules,$(t))))
+define kernel_rules
+$(BUILD)/attn/kernel/%.$(1).$(2).o: attn/kernel/%.c
+	$$(COMPILE) $(KERNEL) $(FLAGS_$(2)) -DAT_TYPE=$(1) -DAT_LEVEL=$(2) -c $$< -o $$@
+endef
+$(foreach t,32 64,$(foreach l,$(LEVELS),$(eval $(call kernel_rules,$(t),$(l)))))
+
+# ---- the standard library, as text inside the executable ----
+
+$(BUILD)/embed: vm/embed/embed.c
+	@mkdir -p $(@D)
+	$(CC) $(BASE) $(CFLAGS) -o $@ $<
+$(BUILD)/stdlib_data.c: $(BUILD)/embed $(wildcard stdlib/*.lua)
+	@$(BUILD)/embed $(wildcard stdlib/*.lua) > $@
+$(BUILD)/stdlib_data.o: $(BUILD)/stdlib_data.c
+	$(COMPILE) -c $< -o $@
+
+# ---- what to run ----
+
+CTESTS = $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*_test.c))
+$(BUILD)/tests/%: tests/c/%.c $(wildcard tests/c/*.h) $(ENGINE)
+	@mkdir -p $(@D)
+	@echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(PKG_FLAGS) -o $@ $< $(ENGINE) $(LIBS)
+
+# Two commands work on a fresh machine: these two see to the packages first.
+demo:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory $(BIN)/attn
+	@$(BIN)/attn scripts/dates.lua
+
+test:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory run-tests
+
+.PHONY: run-tests
+run-tests: $(BIN)/attn $(CTESTS)
+	@BIN=$(BIN) CTESTS="$(CTESTS)" sh tests/run.sh $(ARGS)
+
+# Program and tests with AddressSanitizer and UndefinedBehaviorSanitizer; the pool hands every block to malloc, so that they see it.
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+debug:
+	@$(MAKE) --no-print-directory deps
+	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(MAKE) --no-print-directory BUILD=build/debug BIN=bin/debug HARDEN= \
+	  CFLAGS="-O1 -g -DAT_NO_POOL $(SANITIZE)" LDFLAGS="$(SANITIZE)" run-tests ARGS="$(ARGS)"
+
+bench: $(BIN)/attn
+	@$(BIN)/attn tests/bench/bench.lua $(ARGS)
+
+# Who may include whom: a folder on the left includes nothing but what stands on its right.
+check-layers:
+	@sh tests/layers.sh
+
+install: $(BIN)/attn
+
+ifeq ($(PKG_LIBS),)
+ifneq ($(filter-out deps clean check-layers demo test debug,$(or $(MAKECMDGOALS),all)),)
+$(error some of the packages $(PACKAGES) are missing: `make deps` installs them on Debian and Ubuntu)
+endif
+endif
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BIN)/attn $(DESTDIR)$(PREFIX)/bin/attn
+
+deps:
+	@sh tests/deps.sh $(DEBIAN)
+
+clean:
+	rm -rf $(BUILD) $(BIN)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

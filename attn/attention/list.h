@@ -1,0 +1,1 @@
+/* Attention: one kind of layer whose axes are in score/, distribution/, window/ and position/. */

@@ -1,0 +1,20 @@
+/*
+ * The SIMD level of this machine, chosen once before main and never changed.
+ *
+ * Kernels (kernel/kernel.h) are compiled once per level; the table of the chosen level is at_kernel_f32 / at_kernel_f64.
+ * $ATTN_SIMD = base | avx2 | avx512 lowers the level (never raises it above what the processor has), for tests.
+ */
+#ifndef AT_CORE_CPU_H
+#define AT_CORE_CPU_H
+
+typedef enum at_simd {
+    AT_SIMD_BASE,   /* what the compiler may assume: SSE2 on x86-64 */
+    AT_SIMD_AVX2,   /* AVX2 and FMA */
+    AT_SIMD_AVX512  /* F, BW, DQ, VL */
+} at_simd;
+
+at_simd at_cpu_simd(void);              /* the level in use */
+at_simd at_cpu_simd_best(void);         /* the highest level of this machine, whatever $ATTN_SIMD says */
+const char *at_simd_name(at_simd level); /* "base", "AVX2", "AVX-512" */
+
+#endif

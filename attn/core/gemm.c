@@ -1,0 +1,393 @@
+/*
+ * Matrix products over the pool.
+ *
+ * A large product is cut as Goto and van de Geijn 2008 do: KC columns of op(A) against NC columns of op(B) at a time. Those of B are
+ * packed into tiles by all threads together, then blocks of C are given out. A needs no packing, its few rows of a tile are
+ * streams; a transposed A is turned block by block. Every element of C is one chain over k, cut every KC, whatever the other sizes are.
+ *
+ * With few rows packing is most of the work, and B is read in place instead (kernel/pack.c). Measured on one thread of a Zen 4 with
+ * AVX-512 and AVX2 this is at or above OpenBLAS 0.3.21 at every size of a network (tests/bench), so OpenBLAS is left with what it still
+ * does better: machines for which this build has no vectors wider than 16 bytes.
+ */
+#include "attn/core/gemm.h"
+
+#include <cblas.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "attn/core/parallel.h"
+#include "attn/kernel/kernel.h"
+
+#if AT_TYPE == 32
+#define BLAS(name) cblas_s##name
+enum { KC = 384 };
+#else
+#define BLAS(name) cblas_d##name
+enum { KC = 256 };
+#endif
+enum {
+    NC = 2048, MB = 96,
+    PART = 1 << 18,         /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
+    PACK_PART = 1 << 14,    /* numbers copied in a block of work */
+    FEW = 24,               /* rows below which packing B costs more than it gains: measured at [.., 512] x [512, 1536] */
+    FEW_PART = 1 << 17,     /* multiplications in a block of work there; it waits for memory */
+    SMALL = 4096            /* numbers on the stack when there is no memory */
+};
+
+typedef struct product {
+    bool ta, tb;
+    size_t m, n, k;
+    real alpha;
+    const real *a;
+    size_t lda;
+    const real *b;
+    size_t ldb;
+    real beta;
+    real *c;
+    size_t ldc;
+} product;
+
+/* ---- memory of a thread, kept until the thread ends ---- */
+
+enum { PANEL, ROWS, AREAS };
+void *at_gemm_area(int which);
+
+#if AT_TYPE == 32
+static pthread_key_t area_key;
+static pthread_once_t area_once = PTHREAD_ONCE_INIT;
+static bool have_key;
+
+static void free_areas(void *p)
+{
+    void **area = p;
+
+    for (int i = 0; i < AREAS; i++)
+        free(area[i]);
+    free(area);
+}
+
+static void make_key(void)
+{
+    have_key = pthread_key_create(&area_key, free_areas) == 0;
+}
+
+/* NULL: no memory. PANEL: NC KC numbers of either type, ROWS: MB KC; aligned to 64 bytes. */
+void *at_gemm_area(int which)
+{
+    static const size_t bytes[AREAS] = {(size_t)NC * 384 * 8, (size_t)MB * 384 * 8};
+    static _Thread_local void **area;
+
+    if (!area) {
+        pthread_once(&area_once, make_key);
+        void **fresh = have_key ? calloc(AREAS, sizeof *fresh) : NULL;
+        if (!fresh || pthread_setspecific(area_key, fresh) != 0) {
+            free(fresh);
+            return NULL;
+        }
+        area = fresh;
+    }
+    if (!area[which] && posix_memalign(&area[which], 64, bytes[which]) != 0)
+        area[which] = NULL;
+    return area[which];
+}
+#endif
+
+/* ---- OpenBLAS ---- */
+
+static void one_thread(void)
+{
+    openblas_set_num_threads(1);
+}
+
+static void use_blas(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, one_thread);
+}
+
+#if AT_TYPE == 32
+const char *at_blas_name(void)
+{
+    static char name[64];
+
+    snprintf(name, sizeof name, "OpenBLAS (%s)", openblas_get_corename());
+    return name;
+}
+#endif
+
+/* ---- the general case ---- */
+
+/* What of it is at work: columns from j, k from l. */
+typedef struct stage {
+    const product *p;
+    size_t j, nb, l, kb;
+    real *panel;
+    size_t rows, groups, tiles;     /* a block of C: `rows` rows, `tiles` tiles; `groups` of them side by side */
+} stage;
+
+static void pack_tiles(size_t begin, size_t end, void *ctx)
+{
+    const stage *s = ctx;
+    const product *p = s->p;
+    size_t j = begin * K->tile, columns = (end * K->tile < s->nb ? end * K->tile : s->nb) - j;
+    const real *from = p->tb ? p->b + (s->j + j) * p->ldb + s->l : p->b + s->l * p->ldb + s->j + j;
+    real *to = s->panel + j * s->kb;
+
+    K->pack(!p->tb, columns, s->kb, from, p->ldb, to);
+    if (p->alpha != 1)
+        K->scale(K->packed_size(columns, s->kb), p->alpha, to, to);
+}
+
+/* C = beta C */
+static void scale_block(const product *p, size_t i, size_t m, size_t j, size_t n)
+{
+    for (size_t r = i; r < i + m; r++) {
+        real *c = p->c + r * p->ldc + j;
+        if (p->beta == 0)
+            K->fill(n, 0, c);
+        else if (p->beta != 1)
+            K->scale(n, p->beta, c, c);
+    }
+}
+
+static void multiply_blocks(size_t begin, size_t end, void *ctx)
+{
+    const stage *s = ctx;
+    const product *p = s->p;
+
+    for (size_t block = begin; block < end; block++) {
+        size_t i = block / s->groups * s->rows, m = p->m - i < s->rows ? p->m - i : s->rows;
+        size_t j = block % s->groups * s->tiles * K->tile, n = s->nb - j < s->tiles * K->tile ? s->nb - j : s->tiles * K->tile;
+        real *c = p->c + i * p->ldc + s->j + j;
+        bool add = s->l > 0 || p->beta != 0;
+        if (s->l == 0 && p->beta != 0)
+            scale_block(p, i, m, s->j + j, n);
+        if (!p->ta) {
+            K->packed_gemm(m, n, s->kb, p->a + i * p->lda + s->l, p->lda, s->panel + j * s->kb, c, p->ldc, add);
+            continue;
+        }
+        /* as many rows at a time as there is room for when there is none of our own */
+        real small[2048], *turned = at_gemm_area(ROWS);
+        size_t room = turned ? s->rows : sizeof small / sizeof *small / KC;
+        if (!turned)
+            turned = small;
+        for (size_t r = 0; r < m; r += room) {
+            size_t part = m - r < room ? m - r : room;
+            K->transpose(s->kb, part, p->a + s->l * p->lda + i + r, p->lda, turned, s->kb);
+            K->packed_gemm(part, n, s->kb, turned, s->kb, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
+        }
+    }
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t ratio(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
+static void multiply(const product *p)
+{
+    _Alignas(64) real small[SMALL];
+    real *own = at_gemm_area(PANEL);
+    size_t columns = own ? NC : K->tile, most = own ? KC : SMALL / K->tile;
+    size_t depth = ratio(p->k, ratio(p->k, most));
+
+    for (size_t j = 0; j < p->n; j += columns)
+        for (size_t l = 0; l < p->k; l += depth) {
+            stage s = {.p = p, .j = j, .nb = least(columns, p->n - j), .l = l, .kb = least(depth, p->k - l)};
+            s.panel = own ? own : small;
+            size_t tiles = ratio(s.nb, K->tile);
+            at_for(tiles, ratio(PACK_PART, K->tile * s.kb), pack_tiles, &s);
+
+            /* blocks of C: at least PART multiplications, MB rows, as few columns as leave work for every thread */
+            size_t parts = p->m * s.nb * s.kb / PART;
+            parts = parts < 1 ? 1 : least(parts, 32);
+            size_t high = ratio(p->m, MB);
+            s.rows = ratio(ratio(p->m, high), 6) * 6;
+            high = ratio(p->m, s.rows);
+            s.tiles = ratio(tiles, least(tiles, ratio(parts, high)));
+            s.groups = ratio(tiles, s.tiles);
+            at_for(high * s.groups, 1, multiply_blocks, &s);
+        }
+}
+
+/* ---- few rows: B is read where it stands ---- */
+
+static void few_columns(size_t begin, size_t end, void *ctx)
+{
+    const product *p = ctx;
+    real *c = p->c + begin;
+
+    if (p->beta != 0)
+        scale_block(p, 0, p->m, begin, end - begin);
+    K->few_gemm(!p->tb, p->m, end - begin, p->k, p->a, p->lda, p->b + (p->tb ? begin * p->ldb : begin), p->ldb, c, p->ldc,
+                p->beta != 0);
+    for (size_t r = 0; r < p->m && p->alpha != 1; r++)
+        K->scale(end - begin, p->alpha, c + r * p->ldc, c + r * p->ldc);
+}
+
+static void few(const product *p)
+{
+    size_t columns = FEW_PART / p->m / p->k / K->tile * K->tile;
+
+    at_for(p->n, columns < K->tile ? K->tile : columns, few_columns, (void *)(uintptr_t)p);
+}
+
+/* ---- which way ---- */
+
+static void scale_all(size_t begin, size_t end, void *ctx)
+{
+    scale_block(ctx, begin, end - begin, 0, ((const product *)ctx)->n);
+}
+
+static bool fits_int(const product *p)
+{
+    return p->m <= INT_MAX && p->n <= INT_MAX && p->k <= INT_MAX && p->lda <= INT_MAX && p->ldb <= INT_MAX && p->ldc <= INT_MAX;
+}
+
+static void blas_rows(size_t begin, size_t end, void *ctx)
+{
+    const product *p = ctx;
+
+    scale_block(p, begin, end - begin, 0, p->n);
+    BLAS(gemm)(CblasRowMajor, p->ta ? CblasTrans : CblasNoTrans, p->tb ? CblasTrans : CblasNoTrans, (int)(end - begin),
+               (int)p->n, (int)p->k, p->alpha, p->a + (p->ta ? begin : begin * p->lda), (int)p->lda, p->b, (int)p->ldb, 1,
+               p->c + begin * p->ldc, (int)p->ldc);
+}
+
+static void run(const product *p)
+{
+    if (p->m == 0 || p->n == 0)
+        return;
+    if (p->k == 0) {
+        at_for(p->m, ratio(PACK_PART, p->n), scale_all, (void *)(uintptr_t)p);
+        return;
+    }
+    product q = *p;
+    /* a column is a row of the product turned round, where its elements are side by side */
+    if (p->n == 1 && p->m > 1 && p->ldc == 1 && (p->tb || p->ldb == 1))
+        q = (product){false, !p->ta, 1, p->m, p->k, p->alpha, p->b, p->k, p->a, p->lda, p->beta, p->c, p->m};
+    if (q.m == 1 && q.ta && q.lda == 1)
+        q.ta = false;
+    if (q.m <= FEW && !q.ta && (q.alpha == 1 || q.beta == 0)) {
+        few(&q);
+    } else if (at_cpu_simd() == AT_SIMD_BASE && p->alpha != 0 && fits_int(p)) {     /* it skips the product when alpha is 0 */
+        use_blas();
+        at_for(p->m, ratio(MB * PART, p->n * p->k), blas_rows, (void *)(uintptr_t)p);
+    } else {
+        multiply(p);
+    }
+}
+
+void AT_REAL(at_gemm)(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
+                      const real *b, size_t ldb, real beta, real *c, size_t ldc)
+{
+    run(&(product){ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc});
+}
+
+/* ---- many of one shape ---- */
+
+typedef struct batch {
+    product p;
+    size_t step_a, step_b, step_c;
+    const real *const *a, *const *b;    /* or NULL: steps */
+    real *const *c;
+} batch;
+
+static void run_some(size_t begin, size_t end, void *ctx)
+{
+    const batch *x = ctx;
+
+    for (size_t i = begin; i < end; i++) {
+        product p = x->p;
+        p.a = x->a ? x->a[i] : p.a + i * x->step_a;
+        p.b = x->b ? x->b[i] : p.b + i * x->step_b;
+        p.c = x->c ? x->c[i] : p.c + i * x->step_c;
+        run(&p);
+    }
+}
+
+/* Over the products when each is too small to be cut well or there are many, else each over the pool by itself. */
+static void run_batch(size_t count, batch *x)
+{
+    size_t work = x->p.m * x->p.n * x->p.k;
+
+    if (count >= 8 || work < 8 * PART)
+        at_for(count, work >= PART ? 1 : ratio(PART, work + 1), run_some, x);
+    else
+        run_some(0, count, x);
+}
+
+void AT_REAL(at_gemm_batch)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,
+                            const real *a, size_t lda, size_t step_a, const real *b, size_t ldb, size_t step_b,
+                            real beta, real *c, size_t ldc, size_t step_c)
+{
+    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc}, step_a, step_b, step_c,
+                              NULL, NULL, NULL});
+}
+
+void AT_REAL(at_gemm_list)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,
+                           const real *const *a, size_t lda, const real *const *b, size_t ldb,
+                           real beta, real *const *c, size_t ldc)
+{
+    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, NULL, lda, NULL, ldb, beta, NULL, ldc}, 0, 0, 0, a, b, c});
+}
+
+/* ---- packed once ---- */
+
+typedef struct packing {
+    bool transposed;
+    size_t n, k;
+    const real *w;
+    size_t ldw;
+    real *packed;
+} packing;
+
+static void pack_part(size_t begin, size_t end, void *ctx)
+{
+    const packing *x = ctx;
+    size_t j = begin * K->tile, columns = least(end * K->tile, x->n) - j;
+
+    K->pack(x->transposed, columns, x->k, x->w + (x->transposed ? j : j * x->ldw), x->ldw, x->packed + j * x->k);
+}
+
+void AT_REAL(at_pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed)
+{
+    packing x = {transposed, n, k, w, ldw, packed};
+
+    at_for(ratio(n, K->tile), ratio(PACK_PART, K->tile * (k + 1)), pack_part, &x);
+}
+
+typedef struct rows {
+    size_t n, k;
+    const real *x;
+    size_t ldx;
+    const real *packed;
+    real *y;
+    size_t ldy;
+    bool accumulate;
+} rows;
+
+static void packed_rows(size_t begin, size_t end, void *ctx)
+{
+    const rows *r = ctx;
+
+    K->packed_gemm(end - begin, r->n, r->k, r->x + begin * r->ldx, r->ldx, r->packed, r->y + begin * r->ldy, r->ldy,
+                   r->accumulate);
+}
+
+void AT_REAL(at_packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
+                             real *y, size_t ldy, bool accumulate)
+{
+    rows r = {n, k, x, ldx, packed, y, ldy, accumulate};
+
+    at_for(m, 16, packed_rows, &r);
+}

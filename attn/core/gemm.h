@@ -1,0 +1,43 @@
+/*
+ * Matrix products: C = alpha op(A) op(B) + beta C, row-major, op(X) = X or X'.
+ *
+ * Products are cut into blocks that depend on the sizes only and run over the pool (core/parallel.h); called from inside
+ * at_for they run in that thread. OpenBLAS, where it is used, always runs on one thread. beta = 0 overwrites C, NaN
+ * included; k = 0 gives beta C; alpha = 0 is not special (0 * NaN is NaN). A row of the result does not depend on the
+ * number of rows beyond rounding. The fallback of a failed allocation is a slower path, so nothing here fails.
+ */
+#ifndef AT_CORE_GEMM_H
+#define AT_CORE_GEMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "attn/core/real.h"
+
+/* op(A) is [m, k], op(B) is [k, n], C is [m, n]. ta: A is stored [k, m]; tb: B is stored [n, k] (a linear layer's weight).
+ * lda, ldb, ldc: elements from one stored row to the next. C overlaps neither A nor B. */
+void AT_REAL(at_gemm)(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
+                      const real *b, size_t ldb, real beta, real *c, size_t ldc);
+
+/* count products of one shape; product i reads a + i * step_a, b + i * step_b and writes c + i * step_c, which must not
+ * overlap for different i (step_c != 0). Steps of a and b may be 0. */
+void AT_REAL(at_gemm_batch)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,
+                            const real *a, size_t lda, size_t step_a, const real *b, size_t ldb, size_t step_b,
+                            real beta, real *c, size_t ldc, size_t step_c);
+
+/* The same with arrays of count pointers (heads of a broadcast batch, strided in two dimensions). */
+void AT_REAL(at_gemm_list)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,
+                           const real *const *a, size_t lda, const real *const *b, size_t ldb,
+                           real beta, real *const *c, size_t ldc);
+
+/* kernel/pack over the pool: W for K->packed_gemm, from [n, k] (ldw >= k), or with `transposed` from [k, n] (ldw >= n).
+ * packed: K->packed_size(n, k) elements, aligned to 64 bytes. */
+void AT_REAL(at_pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed);
+
+/* Rows over the pool in blocks of 16: y (+)= x W', [m, n] from x [m, k] and packed W [n, k]. */
+void AT_REAL(at_packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
+                             real *y, size_t ldy, bool accumulate);
+
+const char *at_blas_name(void);     /* "OpenBLAS (Cooperlake)": for attn --version */
+
+#endif

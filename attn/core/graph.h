@@ -1,0 +1,29 @@
+/*
+ * The graph: backward passes over recorded calls. First order only. Everything is a loop: a chain may be 100,000 deep.
+ */
+#ifndef AT_CORE_GRAPH_H
+#define AT_CORE_GRAPH_H
+
+#include "attn/core/op.h"
+
+/*
+ * Adds d loss / d x into x->grad of every leaf x with requires_grad. gradient: d / d loss, of loss's shape and type; NULL is 1
+ * and needs a loss of one element. Frees the graph. All gradients are allocated before the first is computed: on failure (memory,
+ * a graph that was used up, a tensor changed in place) no gradient has changed, unless a custom node failed half-way.
+ */
+bool at_backward(at_tensor *loss, at_tensor *gradient, at_error *e);
+
+/* Gradients with respect to `n` tensors only (leaves or results), into result[k]: NULL where loss does not depend on it. */
+bool at_gradients(at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x, at_tensor **result, at_error *e);
+
+/* t itself retained if it is contiguous, else a contiguous copy, recorded. */
+at_tensor *at_make_contiguous(at_tensor *t, at_error *e);
+
+/* Anomaly mode: the first NaN, or infinity made from finite numbers, is an error. */
+extern bool at_anomaly;
+bool at_anomaly_forward(at_call *c, at_error *e);
+
+/* Frees at_call.extra; set by vm, whose values these are. */
+extern void (*at_free_extra)(void *extra);
+
+#endif

@@ -1,0 +1,244 @@
+/*
+ * Rows of operations, over the pool. For op/ only, everything static; walks are for movement operations too.
+ *
+ * All work is cut into blocks whose bounds depend on the sizes only, never on the number of threads. A row that needs room of
+ * its own gets it from a slot of at_call.work: there are at most AT_SLOTS blocks, each with one slot.
+ */
+#ifndef AT_CORE_ROWS_H
+#define AT_CORE_ROWS_H
+
+#include <string.h>
+
+#include "attn/core/op.h"
+#include "attn/core/parallel.h"
+
+enum {
+    AT_GRAIN = 16384,       /* elements a block has at least: some microseconds, against one for waking a thread */
+    AT_SLOTS = 32,
+    AT_COLUMNS = 8          /* neighbouring rows that are gathered together where elements of a row are not side by side */
+};
+
+/* Rows of n elements in a block of at least AT_GRAIN. */
+static inline size_t at_grain_rows(size_t n)
+{
+    return n >= AT_GRAIN ? 1 : n == 0 ? AT_GRAIN : AT_GRAIN / n;
+}
+
+/* ---- the rows of a walk ---- */
+
+static inline size_t at_walk_rows(const at_walk *w)
+{
+    size_t rows = 1;
+    for (size_t d = 0; d < w->ndim; d++)
+        rows *= w->size[d];
+    return rows;
+}
+
+typedef struct at_each {
+    const at_walk *walk;
+    size_t bytes[AT_WALK];  /* of an element of each tensor */
+    void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context);
+    void *context;
+} at_each;
+
+static inline void at_each_rows(size_t begin, size_t end, void *context)
+{
+    const at_each *each = context;
+    at_walk w = *each->walk;
+    size_t rest = begin;
+    for (size_t d = 0; d < w.ndim; d++) {
+        w.index[d] = rest % w.size[d];
+        rest /= w.size[d];
+        for (size_t k = 0; k < w.count; k++)
+            w.at[k] += (ptrdiff_t)w.index[d] * w.jump[k][d];
+    }
+    for (size_t r = begin; r < end; r++) {
+        each->fn(w.n, w.at, w.step, each->context);
+        at_walk_next(&w);
+    }
+}
+
+static inline void at_each_part(size_t begin, size_t end, void *context)
+{
+    const at_each *each = context;
+    const at_walk *w = each->walk;
+    char *at[AT_WALK] = {NULL};
+    for (size_t k = 0; k < w->count; k++)
+        at[k] = w->at[k] + (ptrdiff_t)begin * w->step[k] * (ptrdiff_t)each->bytes[k];
+    each->fn(end - begin, at, w->step, each->context);
+}
+
+/* Calls fn for every row of a walk (or for pieces of the only row). Rows must not write the same elements. */
+static inline void at_run_each(const at_walk *w, const at_tensor *const *t,
+                               void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context), void *context)
+{
+    at_each each = {.walk = w, .fn = fn, .context = context};
+    for (size_t k = 0; k < w->count; k++)
+        each.bytes[k] = at_dtype_bytes((at_dtype)t[k]->dtype);
+    if (w->n == 0)
+        return;
+    if (w->ndim == 0)
+        at_for(w->n, AT_GRAIN, at_each_part, &each);
+    else
+        at_for(at_walk_rows(w), at_grain_rows(w->n), at_each_rows, &each);
+}
+
+#ifdef AT_TYPE
+
+/* ---- the rows of contiguous tensors of one shape along a dimension ---- */
+
+typedef enum at_row_mode {
+    AT_ROW_WRITE,           /* fn writes the whole of out */
+    AT_ROW_ADD,             /* fn adds to out */
+    AT_ROW_FRESH            /* fn adds to out, which holds nothing yet */
+} at_row_mode;
+
+typedef struct at_rows {
+    at_axis axis;
+    const real *in[3];      /* NULL: none */
+    real *out;              /* NULL: none, fn puts its result elsewhere */
+    at_row_mode mode;
+    /* in[k], out: n elements side by side. own: own_bytes of undefined contents, 64-byte aligned. */
+    void (*fn)(const struct at_rows *job, size_t row, const real *const *in, real *out, char *own);
+    size_t own_bytes;
+    const void *context;
+    char *work;             /* at_call.work */
+} at_rows;
+
+static inline size_t at_round64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* How many neighbouring rows are gathered at once, and how many blocks there are: both by the sizes only. */
+static inline size_t at_rows_columns(at_axis a) { return a.step == 1 ? 0 : a.step < AT_COLUMNS ? a.step : AT_COLUMNS; }
+
+static inline size_t at_rows_blocks(at_axis a)
+{
+    size_t columns = at_rows_columns(a), most = columns ? (a.rows + columns - 1) / columns : a.rows;
+    size_t blocks = a.n == 0 ? 1 : a.rows / ((2 * AT_GRAIN + a.n - 1) / a.n) + 1;
+    blocks = blocks < most ? blocks : most;
+    return blocks < AT_SLOTS ? blocks : AT_SLOTS;
+}
+
+static inline size_t at_slot_bytes(at_axis a, size_t own_bytes)
+{
+    return 4 * at_rows_columns(a) * at_round64(a.n * sizeof(real)) + at_round64(own_bytes);
+}
+
+/* What `work` needs; for at_want_scratch. */
+static inline size_t at_rows_scratch(at_axis a, size_t own_bytes)
+{
+    return at_rows_blocks(a) * at_slot_bytes(a, own_bytes);
+}
+
+static inline void at_rows_straight(const at_rows *job, size_t begin, size_t end, char *own)
+{
+    size_t n = job->axis.n;
+    for (size_t r = begin; r < end; r++) {
+        const real *in[3] = {NULL};
+        for (int k = 0; k < 3; k++)
+            if (job->in[k])
+                in[k] = job->in[k] + r * n;
+        real *out = job->out ? job->out + r * n : NULL;
+        if (out && job->mode == AT_ROW_FRESH)
+            memset(out, 0, n * sizeof(real));
+        job->fn(job, r, in, out, own);
+    }
+}
+
+static inline void at_rows_gathered(const at_rows *job, size_t begin, size_t end, char *slot)
+{
+    at_axis a = job->axis;
+    size_t stride = at_round64(a.n * sizeof(real)) / sizeof(real);
+    size_t columns = at_rows_columns(a);
+    real *buffer = (real *)(void *)slot, *out = buffer + 3 * columns * stride;
+    char *own = slot + 4 * columns * stride * sizeof(real);
+
+    for (size_t r = begin, count; r < end; r += count) {
+        /* rows r .. r + count - 1 lie side by side */
+        size_t left = a.step - r % a.step, start = at_row_start(a, r);
+        count = end - r < left ? end - r : left;
+        if (count > columns)
+            count = columns;
+        for (int k = 0; k < 3; k++) {
+            real *b = buffer + (size_t)k * columns * stride;
+            if (job->in[k])
+                for (size_t j = 0; j < a.n; j++)
+                    for (size_t i = 0; i < count; i++)
+                        b[i * stride + j] = job->in[k][start + j * a.step + i];
+        }
+        if (job->mode != AT_ROW_WRITE)
+            memset(out, 0, count * stride * sizeof(real));
+        for (size_t i = 0; i < count; i++) {
+            const real *in[3] = {NULL};
+            for (size_t k = 0; k < 3; k++)
+                if (job->in[k])
+                    in[k] = buffer + (k * columns + i) * stride;
+            job->fn(job, r + i, in, out + i * stride, own);
+        }
+        for (size_t j = 0; job->out && j < a.n; j++)
+            for (size_t i = 0; i < count; i++) {
+                real *y = job->out + start + j * a.step + i;
+                *y = job->mode == AT_ROW_ADD ? *y + out[i * stride + j] : out[i * stride + j];
+            }
+    }
+}
+
+static inline void at_rows_block(size_t begin, size_t end, void *context)
+{
+    const at_rows *job = context;
+    at_axis a = job->axis;
+    if (a.step == 1 && job->own_bytes == 0) {
+        at_rows_straight(job, begin, end, NULL);
+        return;
+    }
+    size_t blocks = at_rows_blocks(a);
+    for (size_t block = begin; block < end; block++) {
+        size_t from = a.rows * block / blocks, to = a.rows * (block + 1) / blocks;
+        char *slot = job->work + block * at_slot_bytes(a, job->own_bytes);
+        if (a.step == 1)
+            at_rows_straight(job, from, to, slot);
+        else
+            at_rows_gathered(job, from, to, slot);
+    }
+}
+
+static inline void at_run_rows(at_rows *job)
+{
+    at_axis a = job->axis;
+    if (a.rows == 0)
+        return;
+    if (a.step == 1 && job->own_bytes == 0)
+        at_for(a.rows, at_grain_rows(a.n), at_rows_block, job);
+    else
+        at_for(at_rows_blocks(a), 1, at_rows_block, job);
+}
+
+/* ---- elements of contiguous tensors of one shape ---- */
+
+typedef struct at_map {
+    const real *a, *b, *c;
+    real *y;
+    size_t n;
+    bool fresh;             /* y holds nothing yet; fn gets it zeroed */
+    void (*fn)(const struct at_map *m, size_t begin, size_t n);
+    const void *context;
+} at_map;
+
+static inline void at_map_block(size_t begin, size_t end, void *context)
+{
+    const at_map *m = context;
+    if (m->fresh)
+        memset(m->y + begin, 0, (end - begin) * sizeof(real));
+    m->fn(m, begin, end - begin);
+}
+
+static inline void at_run_map(at_map *m)
+{
+    if (m->n <= AT_GRAIN)
+        at_map_block(0, m->n, m);
+    else
+        at_for(m->n, AT_GRAIN, at_map_block, m);
+}
+
+#endif
+
+#endif

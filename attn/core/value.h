@@ -1,0 +1,127 @@
+/*
+ * Values that cross the border between scripts and layers: configurations, options, states. A table here is what a Lua table of
+ * named fields is there. Tables live in an arena; tensors and objects in them are borrowed.
+ */
+#ifndef AT_CORE_VALUE_H
+#define AT_CORE_VALUE_H
+
+#include "attn/core/op.h"
+
+/* What scripts hold besides tensors: layers, caches. Reference-counted. */
+typedef struct at_object {
+    const struct at_class *class;
+    uint32_t refs;
+} at_object;
+
+typedef struct at_class {
+    const char *name;           /* "attn.layer" */
+    void (*destroy)(at_object *o);
+} at_class;
+
+/* "layer" of "attn.layer" */
+const char *at_class_word(const at_class *class);
+
+at_object *at_object_retain(at_object *o);
+void at_object_release(at_object *o);
+
+typedef enum at_type { AT_NIL, AT_TRUTH, AT_WHOLE, AT_REAL_NUMBER, AT_TEXT, AT_TENSOR, AT_OBJECT, AT_TABLE } at_type;
+
+typedef struct at_table at_table;
+
+typedef struct at_value {
+    at_type type;
+    union {
+        bool truth;
+        int64_t whole;
+        double number;
+        const char *text;
+        at_tensor *tensor;
+        at_object *object;
+        at_table *table;
+    };
+} at_value;
+
+typedef struct at_entry {
+    const char *key;        /* NULL: an element of a list, at `index` (from 1) */
+    int64_t index;
+    at_value value;
+} at_entry;
+
+struct at_table {
+    size_t n, room;
+    at_entry *entry;
+};
+
+/* Memory that goes all at once. */
+typedef struct at_arena {
+    struct at_chunk *chunk;
+} at_arena;
+
+void *at_arena_alloc(at_arena *a, size_t bytes);
+void at_arena_free(at_arena *a);
+
+at_table *at_table_new(at_arena *a);
+/* Adds an entry; false: out of memory. key is borrowed; NULL with an index for lists. */
+bool at_table_add(at_arena *a, at_table *t, const char *key, int64_t index, at_value value);
+/* The value under a name; AT_NIL if t is NULL or has none. */
+at_value at_table_get(const at_table *t, const char *key);
+
+#define at_text_value(x) ((at_value){.type = AT_TEXT, .text = (x)})
+#define at_whole_value(x) ((at_value){.type = AT_WHOLE, .whole = (x)})
+#define at_truth_value(x) ((at_value){.type = AT_TRUTH, .truth = (x)})
+#define at_number_value(x) ((at_value){.type = AT_REAL_NUMBER, .number = (x)})
+#define at_tensor_value(x) ((at_value){.type = (x) ? AT_TENSOR : AT_NIL, .tensor = (x)})
+#define at_object_value(x) ((at_value){.type = (x) ? AT_OBJECT : AT_NIL, .object = (x)})
+#define at_table_value(x) ((at_value){.type = AT_TABLE, .table = (x)})
+
+/* "a string", "the number 2.5", "float32 [2, 3]": for messages. */
+at_text at_describe_value(at_value v);
+
+/* ---- configuration by named fields ---- */
+
+/* Kinds of a field are those of at_arg (AT_INTEGER, AT_NUMBER, AT_FLAG, AT_CHOICE) and of at_type, counted from AT_FIELD_TABLE. */
+typedef enum at_field_kind {
+    AT_FIELD_INTEGER = 1, AT_FIELD_NUMBER, AT_FIELD_FLAG, AT_FIELD_CHOICE,
+    AT_FIELD_TENSOR,        /* float tensor */
+    AT_FIELD_IDS,           /* int64 tensor */
+    AT_FIELD_MASK,          /* bool tensor */
+    AT_FIELD_TABLE, AT_FIELD_OBJECT,
+    AT_FIELD_VALUE          /* anything: the layer looks itself */
+} at_field_kind;
+
+typedef struct at_field {
+    const char *name;
+    at_field_kind kind;
+    bool required;
+    double value;               /* default */
+    double low, high;           /* inclusive bounds when high > low; AT_POSITIVE is 1..2^31 */
+    const char *choices;        /* "gru|lstm|rnn" */
+    const char *help;
+} at_field;
+
+#define AT_POSITIVE .low = 1, .high = 2147483648.0
+#define AT_PROBABILITY .low = 0, .high = 1
+
+typedef union at_setting {
+    int64_t integer;            /* also: place among the choices */
+    double number;
+    bool flag;
+    at_value value;             /* tensors, tables, objects, any */
+} at_setting;
+
+enum { AT_MAX_FIELD = 32 };
+
+/*
+ * Reads a table by its fields (ended by a NULL name) into setting[], one each, defaults where absent; bit k of *given says that
+ * field k was there. Unknown, missing and mistyped fields are errors that start with `where` and name the field and the known ones.
+ */
+bool at_read_fields(const char *where, const at_field *fields, const at_table *t, at_setting *setting, uint32_t *given, at_error *e);
+
+/* The known word nearest to a wrong one, or NULL if none is near. `words` are separated by '|'; the answer is in *buffer. */
+const char *at_nearest(const char *wrong, const char *words, at_text *buffer);
+
+/* Place of a word among "a|b|c", -1 if absent. */
+int at_choice(const char *word, const char *choices);
+
+
+#endif

@@ -1,0 +1,1 @@
+/* Decoders, by the name of their record. */

@@ -1,0 +1,2 @@
+/* Encoders, by the name of their record. */
+AT_LAYER_ENTRY(encoder_rnn)

@@ -1,0 +1,381 @@
+/*
+ * Writing beside and renaming, reading by place, and element types of files: see io.h.
+ *
+ * A temporary file is called .NAME.PID.tmp. What a dead process left behind under such a name is removed by the next writer.
+ * Reading is by pread into our own memory, never by mapping: a mapped file that shrinks is a signal.
+ */
+#define _GNU_SOURCE
+#include "attn/io/io.h"
+
+#include "attn/core/alloc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and read as they are");
+
+enum { BUFFER = 1 << 16, NAME_PART = 200 };
+
+struct at_file {
+    int fd;
+    size_t used;
+    const char *shown;                  /* the path as the caller gave it */
+    char path[PATH_MAX], temp[PATH_MAX], folder[PATH_MAX];
+    char buffer[BUFFER];
+};
+
+static bool system_error(at_error *e, const char *path, const char *what)
+{
+    return at_error_set(e, "%.200s: %s: %s", path, what, strerror(errno));
+}
+
+/* ---- writing ---- */
+
+/* ".NAME.123.tmp" of a process that is gone: removed. */
+static void remove_stale(const char *folder, const char *prefix)
+{
+    DIR *dir = opendir(folder);
+    size_t length = strlen(prefix);
+    struct dirent *entry;
+    while (dir && (entry = readdir(dir))) {
+        char *end;
+        if (strncmp(entry->d_name, prefix, length) != 0)
+            continue;
+        long pid = strtol(entry->d_name + length, &end, 10);
+        if (end == entry->d_name + length || strcmp(end, ".tmp") != 0 || pid <= 0 || pid > INT_MAX)
+            continue;
+        if (kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+/* Fills path (where a symbolic link leads, so that the link stays), folder and temp. */
+static bool name_files(at_file *f, mode_t *mode, bool *exists, at_error *e)
+{
+    struct stat st;
+    *exists = stat(f->shown, &st) == 0;
+    if (!*exists && errno != ENOENT)
+        return system_error(e, f->shown, "cannot be written");
+    if (*exists && !S_ISREG(st.st_mode))
+        return at_error_set(e, "%.200s: cannot be written: not a regular file", f->shown);
+    if (*exists && access(f->shown, W_OK) != 0)
+        return system_error(e, f->shown, "cannot be written");
+    *mode = *exists ? st.st_mode & 0777 : 0;
+    if (*exists ? !realpath(f->shown, f->path) : strlen(f->shown) >= sizeof f->path) {
+        errno = *exists ? errno : ENAMETOOLONG;
+        return system_error(e, f->shown, "cannot be written");
+    }
+    if (!*exists)
+        strcpy(f->path, f->shown);
+    const char *slash = strrchr(f->path, '/'), *name = slash ? slash + 1 : f->path;
+    size_t length = slash ? (size_t)(slash - f->path) : 0;
+    if (*name == 0)
+        return at_error_set(e, "%.200s: cannot be written: the name is empty", f->shown);
+    memcpy(f->folder, f->path, length);
+    strcpy(f->folder + length, slash && length == 0 ? "/" : slash ? "" : ".");
+    char prefix[NAME_PART + 8];
+    snprintf(prefix, sizeof prefix, ".%.*s.", NAME_PART, name);
+    int wrote = snprintf(f->temp, sizeof f->temp, "%s/%s%ld.tmp", f->folder, prefix, (long)getpid());
+    if (wrote < 0 || (size_t)wrote >= sizeof f->temp) {
+        errno = ENAMETOOLONG;
+        return system_error(e, f->shown, "cannot be written");
+    }
+    remove_stale(f->folder, prefix);
+    return true;
+}
+
+at_file *at_file_create(const char *path, at_error *e)
+{
+    mode_t mode;
+    bool exists;
+    at_file *f = at_alloc(sizeof *f);
+    if (!f) {
+        at_error_memory(e, "a file", sizeof *f);
+        return NULL;
+    }
+    f->fd = -1;
+    f->used = 0;
+    f->shown = path;
+    if (!name_files(f, &mode, &exists, e)) {
+        at_free(f, sizeof *f);
+        return NULL;
+    }
+    f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (f->fd < 0 && errno == EEXIST && unlink(f->temp) == 0)       /* an earlier process of our number left it */
+        f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (f->fd < 0) {
+        system_error(e, path, "cannot be written");
+        at_free(f, sizeof *f);
+        return NULL;
+    }
+    if (exists)
+        (void)!fchmod(f->fd, mode);     /* a file system without modes keeps its own */
+    return f;
+}
+
+static bool put(at_file *f, const char *data, size_t n, at_error *e)
+{
+    while (n > 0) {
+        ssize_t wrote = write(f->fd, data, n < (size_t)1 << 30 ? n : (size_t)1 << 30);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0) {
+            errno = wrote == 0 ? EIO : errno;
+            return system_error(e, f->shown, "cannot be written");
+        }
+        data += wrote;
+        n -= (size_t)wrote;
+    }
+    return true;
+}
+
+static bool flush(at_file *f, at_error *e)
+{
+    size_t n = f->used;
+    f->used = 0;
+    return put(f, f->buffer, n, e);
+}
+
+bool at_file_write(at_file *f, const void *data, size_t n, at_error *e)
+{
+    if (n > BUFFER - f->used && !flush(f, e))
+        return false;
+    if (n > BUFFER)
+        return put(f, data, n, e);
+    memcpy(f->buffer + f->used, data, n);
+    f->used += n;
+    return true;
+}
+
+void at_file_abort(at_file *f)
+{
+    if (!f)
+        return;
+    if (f->fd >= 0)
+        close(f->fd);
+    unlink(f->temp);
+    at_free(f, sizeof *f);
+}
+
+bool at_file_commit(at_file *f, at_error *e)
+{
+    bool ok = flush(f, e);
+    if (ok && fsync(f->fd) != 0)
+        ok = system_error(e, f->shown, "cannot be written");
+    int fd = f->fd;
+    f->fd = -1;
+    if (close(fd) != 0 && ok)
+        ok = system_error(e, f->shown, "cannot be written");
+    if (ok && rename(f->temp, f->path) != 0)
+        ok = system_error(e, f->shown, "cannot be written");
+    if (!ok) {
+        at_file_abort(f);
+        return false;
+    }
+    int folder = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder >= 0) {
+        if (fsync(folder) != 0 && errno != EINVAL && errno != ENOTSUP)
+            ok = system_error(e, f->shown, "was written, but its folder cannot be flushed");
+        close(folder);
+    }
+    at_free(f, sizeof *f);
+    return ok;
+}
+
+bool at_file_write_atomic(const char *path, const void *data, size_t n, at_error *e)
+{
+    at_file *f = at_file_create(path, e);
+    if (!f)
+        return false;
+    if (at_file_write(f, data, n, e))
+        return at_file_commit(f, e);
+    at_file_abort(f);
+    return false;
+}
+
+/* ---- reading ---- */
+
+bool at_source_open(at_source *s, const char *path, at_error *e)
+{
+    struct stat st;
+    *s = (at_source){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};      /* a pipe must not wait for a writer */
+    if (s->fd < 0)
+        return system_error(e, path, "cannot be read");
+    if (fstat(s->fd, &st) != 0)
+        system_error(e, path, "cannot be read");
+    else if (!S_ISREG(st.st_mode))
+        at_error_set(e, "%.200s: cannot be read: not a regular file", path);
+    else if (st.st_size == 0)
+        at_error_set(e, "%.200s: the file is empty", path);
+    else
+        s->size = (uint64_t)st.st_size;
+    if (s->size == 0)
+        at_source_close(s);
+    return s->size > 0;
+}
+
+bool at_source_read(const at_source *s, uint64_t at, void *to, size_t n, at_error *e)
+{
+    char *next = to;
+    while (n > 0) {
+        ssize_t got = pread(s->fd, next, n < (size_t)1 << 30 ? n : (size_t)1 << 30, (off_t)at);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return system_error(e, s->path, "cannot be read");
+        if (got == 0)
+            return at_error_set(e, "%.200s: the file ended at byte %llu", s->path, (unsigned long long)at);
+        next += got;
+        at += (uint64_t)got;
+        n -= (size_t)got;
+    }
+    return true;
+}
+
+void at_source_close(at_source *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
+
+/* ---- elements ---- */
+
+static const struct { size_t bytes; at_dtype dtype; } types[AT_FILE_TYPES] = {
+    [AT_FILE_F64] = {8, AT_F64}, [AT_FILE_F32] = {4, AT_F32}, [AT_FILE_F16] = {2, AT_F32}, [AT_FILE_BF16] = {2, AT_F32},
+    [AT_FILE_I64] = {8, AT_I64}, [AT_FILE_I32] = {4, AT_I64}, [AT_FILE_I16] = {2, AT_I64}, [AT_FILE_I8] = {1, AT_I64},
+    [AT_FILE_U64] = {8, AT_I64}, [AT_FILE_U32] = {4, AT_I64}, [AT_FILE_U16] = {2, AT_I64}, [AT_FILE_U8] = {1, AT_I64},
+    [AT_FILE_BOOL] = {1, AT_BOOL},
+};
+
+size_t at_file_type_bytes(at_file_type type) { return types[type].bytes; }
+at_dtype at_file_type_dtype(at_file_type type) { return types[type].dtype; }
+
+static float from_bits(uint32_t bits)
+{
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* IEEE 754 binary16. */
+static float half(uint16_t h)
+{
+    uint32_t sign = (uint32_t)(h & 0x8000) << 16, exponent = h >> 10 & 31, fraction = h & 1023;
+    if (exponent == 31)
+        return from_bits(sign | 0x7f800000 | fraction << 13);
+    if (exponent == 0) {
+        float tiny = (float)fraction * 0x1p-24f;
+        return sign ? -tiny : tiny;
+    }
+    return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
+}
+
+static void swap_bytes(char *data, size_t bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++, data += bytes)
+        for (size_t k = 0; k < bytes / 2; k++) {
+            char c = data[k];
+            data[k] = data[bytes - 1 - k];
+            data[bytes - 1 - k] = c;
+        }
+}
+
+#define EACH(from, to, expression)                                  \
+    for (size_t i = 0; i < n; i++) {                                \
+        from x;                                                     \
+        memcpy(&x, data + i * sizeof x, sizeof x);                  \
+        ((to *)(void *)out)[i] = (to)(expression);                  \
+    }                                                               \
+    break
+
+/* n elements of a type that is not the program's own; false if one does not fit. */
+static bool convert(at_file_type type, size_t n, const char *data, char *out)
+{
+    bool fits = true;
+    switch (type) {
+    case AT_FILE_F16: EACH(uint16_t, float, half(x));
+    case AT_FILE_BF16: EACH(uint16_t, float, from_bits((uint32_t)x << 16));
+    case AT_FILE_I32: EACH(int32_t, int64_t, x);
+    case AT_FILE_I16: EACH(int16_t, int64_t, x);
+    case AT_FILE_I8: EACH(int8_t, int64_t, x);
+    case AT_FILE_U64: EACH(uint64_t, int64_t, (fits = fits && x <= INT64_MAX) ? x : 0);
+    case AT_FILE_U32: EACH(uint32_t, int64_t, x);
+    case AT_FILE_U16: EACH(uint16_t, int64_t, x);
+    case AT_FILE_U8: EACH(uint8_t, int64_t, x);
+    case AT_FILE_BOOL: EACH(uint8_t, uint8_t, x != 0);
+    default: break;
+    }
+    return fits;
+}
+
+bool at_source_elements(const at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what, at_error *e)
+{
+    size_t n = at_numel(t), bytes = types[type].bytes, wide = at_dtype_bytes(types[type].dtype);
+    if (type == AT_FILE_F64 || type == AT_FILE_F32 || type == AT_FILE_I64) {
+        if (!at_source_read(s, at, t->data, n * bytes, e))
+            return false;
+        if (swap)
+            swap_bytes(t->data, bytes, n);
+        return true;
+    }
+    char buffer[16384];
+    for (size_t i = 0, count; i < n; i += count) {
+        count = sizeof buffer / bytes < n - i ? sizeof buffer / bytes : n - i;
+        if (!at_source_read(s, at + i * bytes, buffer, count * bytes, e))
+            return false;
+        if (swap)
+            swap_bytes(buffer, bytes, count);
+        if (!convert(type, count, buffer, t->data + i * wide))
+            return at_error_set(e, "%.200s: %.80s holds a number above 2^63 - 1, which int64 has not", s->path, what);
+    }
+    return true;
+}
+
+bool at_file_elements(at_file *f, const at_tensor *t, at_error *e)
+{
+    size_t bytes = at_dtype_bytes((at_dtype)t->dtype);
+    if (at_contiguous(t))
+        return at_file_write(f, t->data, at_numel(t) * bytes, e);
+    /* not at_walk: it may take dimensions in another order */
+    size_t index[AT_MAX_DIM] = {0}, n = at_numel(t);
+    for (size_t i = 0; i < n; i++) {
+        ptrdiff_t at = 0;
+        for (size_t d = 0; d < t->ndim; d++)
+            at += (ptrdiff_t)index[d] * t->step[d];
+        if (!at_file_write(f, t->data + at * (ptrdiff_t)bytes, bytes, e))
+            return false;
+        for (size_t d = t->ndim; d-- > 0 && ++index[d] == t->size[d];)
+            index[d] = 0;
+    }
+    return true;
+}
+
+bool at_is_utf8(const char *text, size_t n)
+{
+    const unsigned char *s = (const unsigned char *)text, *end = s + n;
+    while (s < end) {
+        unsigned c = *s++, low = 0x80, high = 0xbf;
+        int more = c < 0x80 ? 0 : c < 0xc2 ? -1 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : -1;
+        if (c == 0 || more < 0 || end - s < more)
+            return false;
+        if (c == 0xe0 || c == 0xf0)         /* no longer form than needed, no surrogates, nothing above U+10FFFF */
+            low = c == 0xe0 ? 0xa0 : 0x90;
+        if (c == 0xed || c == 0xf4)
+            high = c == 0xed ? 0x9f : 0x8f;
+        for (; more > 0; more--, s++, low = 0x80, high = 0xbf)
+            if (*s < low || *s > high)
+                return false;
+    }
+    return true;
+}

@@ -1,0 +1,175 @@
+/*
+ * Kernels: rows of numbers. One table of functions per float type, one instance per SIMD level.
+ *
+ * The sources in kernel/ are plain; the Makefile compiles each once per type (-DAT_TYPE=32, 64) and level (-DAT_LEVEL=base,
+ * avx2, avx512 with the -m flags that go with it). The table in use is chosen before main (core/cpu.c). A typed file writes
+ *
+ *     K->vtanh(n, x, y);
+ *
+ * Unary functions carry a v in front because <tgmath.h> makes macros of tanh, exp ... that would eat the call.
+ *
+ * Rules for all: n may be 0. Rows are contiguous unless a step is named. No alignment is asked for except of packed
+ * matrices (64 bytes). y may be the same row as an argument, not a shifted one. Element-wise results do not depend on
+ * where a row is cut; a sum over a row is taken in one order that depends on n (and the level) only. Gradients are
+ * added (dx += ...). Nothing allocates, fails, or starts threads.
+ *
+ * Errors: vexp, vtanh, vsigmoid <= 3 ulp (float32), <= 2e-15 relative (float64), also inside every kernel that uses them;
+ * vgelu <= 4 ulp of max(|y|, |x| / 2^10) where its erf is near -1. Infinities, NaN and overflow as libm; results below
+ * the smallest normal number may be 0.
+ */
+#ifndef AT_KERNEL_KERNEL_H
+#define AT_KERNEL_KERNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "attn/core/cpu.h"
+#include "attn/core/real.h"
+
+/* y = f(x), and dx += f'(x) dy. A backward pass reads only what its comment says; the other pointer may be NULL. */
+#define AT_MAP(name)                                            \
+    void (*name)(size_t n, const real *x, real *y);             \
+    void (*name##_back)(size_t n, const real *x, const real *y, const real *dy, real *dx)
+
+/* y = a op b. A step of 0 repeats the first element, 1 walks. */
+#define AT_ZIP(name) void (*name)(size_t n, const real *a, size_t sa, const real *b, size_t sb, real *y)
+
+typedef struct AT_REAL(at_kernels) {
+    /* map.c: element-wise */
+    AT_ZIP(add);
+    AT_ZIP(sub);
+    AT_ZIP(mul);
+    AT_ZIP(div);
+    AT_ZIP(maximum);                                                        /* NaN if either is */
+    AT_ZIP(minimum);
+    AT_ZIP(muladd);                                                         /* y += a b */
+    AT_ZIP(divadd);                                                         /* y += a / b */
+    void (*acc)(size_t n, const real *x, real *y);                          /* y += x */
+    void (*axpy)(size_t n, real alpha, const real *x, real *y);             /* y += alpha x */
+    void (*scale)(size_t n, real alpha, const real *x, real *y);            /* y = alpha x */
+    void (*fill)(size_t n, real alpha, real *y);
+    void (*negate)(size_t n, const real *x, real *y);
+
+    AT_MAP(vexp);           /* backward reads y */
+    AT_MAP(vlog);           /* x */
+    AT_MAP(vsqrt);          /* y */
+    AT_MAP(vtanh);          /* y */
+    AT_MAP(vsigmoid);       /* y */
+    AT_MAP(vrelu);          /* x; NaN stays NaN; f'(0) = 0 */
+    AT_MAP(vgelu);          /* x; x Phi(x), with erf */
+    AT_MAP(vsilu);          /* x; x sigmoid(x) */
+    AT_MAP(vsoftplus);      /* x; log(1 + exp(x)) */
+    AT_MAP(velu);           /* y; alpha 1 */
+    AT_MAP(vabs);           /* x; f'(0) = 0 */
+    AT_MAP(vsin);           /* x */
+    AT_MAP(vcos);           /* x */
+
+    /* reduce.c: sums in double precision across blocks, so long float rows keep their digits */
+    double (*sum)(size_t n, const real *x);
+    double (*sumsq)(size_t n, const real *x);
+    double (*dot)(size_t n, const real *a, const real *b);
+    real (*max)(size_t n, const real *x);                                   /* -inf for n = 0; NaN if any is */
+    real (*min)(size_t n, const real *x);                                   /* +inf for n = 0; NaN if any is */
+    double (*sumexp)(size_t n, const real *x, real max);                    /* sum of exp(x - max) */
+
+    /* softmax.c: mask is NULL or n bytes, 0 = left out (its x is not read into the result, even if NaN).
+     * A row with nothing left, or of -inf only: softmax 0, log_softmax -inf, logsumexp -inf, gradients 0. */
+    void (*softmax)(size_t n, const real *x, const uint8_t *mask, real *y);
+    void (*softmax_back)(size_t n, const real *y, const real *dy, real *dx);        /* dx += y (dy - <dy, y>) */
+    void (*log_softmax)(size_t n, const real *x, const uint8_t *mask, real *y);
+    void (*log_softmax_back)(size_t n, const real *y, const real *dy, real *dx);    /* nothing where y = -inf */
+    double (*logsumexp)(size_t n, const real *x, const uint8_t *mask);
+
+    /* Cross-entropy of logits x against class target (from 0), smoothing s: (1 - s) (lse - x_t) + s mean(lse - x).
+     * stat: 2 numbers (max, sum of exp(x - max)) for the backward pass
+     * dx (+)= scale (softmax(x) - (1 - s) onehot - s / n), added or written; dx may be x. */
+    double (*cross_entropy)(size_t n, const real *x, size_t target, real smoothing, real *stat);
+    void (*cross_entropy_back)(size_t n, const real *x, size_t target, real smoothing, const real *stat, real scale,
+                               real *dx, bool accumulate);
+
+    /* norm.c: weight, bias may be NULL (1, 0); dx, dweight, dbias may be NULL and are added to.
+     * stat: layernorm 2 numbers (mean, 1 / sqrt(var + eps)), rmsnorm 1 (1 / sqrt(mean(x^2) + eps)) */
+    void (*layernorm)(size_t n, const real *x, const real *weight, const real *bias, real eps, real *y, real *stat);
+    void (*layernorm_back)(size_t n, const real *x, const real *weight, const real *stat, const real *dy,
+                           real *dx, real *dweight, real *dbias);
+    void (*rmsnorm)(size_t n, const real *x, const real *weight, real eps, real *y, real *stat);
+    void (*rmsnorm_back)(size_t n, const real *x, const real *weight, const real *stat, const real *dy,
+                         real *dx, real *dweight);
+
+    /* gate.c: one step of one row of a recurrent cell of n units, PyTorch's gates and order.
+     * xi: W_ih x (+ b_ih), hi: W_hh h; bias: b_hh or NULL, added to hi. h may be h_prev (c may be c_prev).
+     * save: numbers for the backward pass (NULL when none follows). dxi, dhi are written; dh_prev is written
+     * and still lacks W_hh' dhi.
+     *
+     *   tanh  h = tanh(xi + hi)                                        no save: h is enough;  dhi = dxi
+     *   gru   r, z = sigmoid(xi_rz + hi_rz), m = tanh(xi_n + r hi_n), h = (1 - z) m + z h_prev
+     *         xi, hi, dxi, dhi: 3n (r, z, n); save: 4n (r, z, m, hi_n with its bias)
+     *   lstm  i, f, o = sigmoid, g = tanh of xi + hi; c = f c_prev + i g; h = o tanh(c)
+     *         xi, hi, dxi: 4n (i, f, g, o); save: 5n (i, f, g, o, tanh(c)); dhi = dxi
+     *         dc: gradient of c from later steps, or NULL for none; dc_prev may be dc */
+    void (*rnn)(size_t n, const real *xi, const real *hi, const real *bias, real *h);
+    void (*rnn_back)(size_t n, const real *h, const real *dh, real *dxi);
+    void (*gru)(size_t n, const real *xi, const real *hi, const real *bias, const real *h_prev, real *h, real *save);
+    void (*gru_back)(size_t n, const real *save, const real *h_prev, const real *dh, real *dxi, real *dhi,
+                     real *dh_prev);
+    void (*lstm)(size_t n, const real *xi, const real *hi, const real *bias, const real *c_prev, real *c, real *h,
+                 real *save);
+    void (*lstm_back)(size_t n, const real *save, const real *c_prev, const real *dh, const real *dc, real *dxi,
+                      real *dc_prev);
+
+    /* pair.c: one query row against S key rows, ldk (ldm) elements apart.
+     *   additive  e[s] = sum_d v[d] tanh(q[d] + k[s, d]); backward recomputes tanh; adds to dq, dk, dv (each may be NULL)
+     *   context   c = sum_s a[s] m[s], written (added if accumulate); backward: da[s] = <dc, m[s]> written,
+     *             dm[s] += a[s] dc (dm may be NULL). A row with a[s] = 0 is left out: its m may be anything, da[s] = 0
+     *             (a distribution's backward multiplies da by a, or is flat there) */
+    void (*additive)(size_t S, size_t D, const real *q, const real *k, size_t ldk, const real *v, real *e);
+    void (*additive_back)(size_t S, size_t D, const real *q, const real *k, size_t ldk, const real *v, const real *de,
+                          real *dq, real *dk, size_t lddk, real *dv);
+    void (*context)(size_t S, size_t D, const real *a, const real *m, size_t ldm, real *c, bool accumulate);
+    void (*context_back)(size_t S, size_t D, const real *a, const real *m, size_t ldm, const real *dc, real *da,
+                         real *dm, size_t lddm);
+
+    /* pack.c: y (+)= x W' for few rows against a matrix W [n, k] packed once into tiles of `tile` rows.
+     * Row i of y has the same bits whatever m is. Columns from j (a multiple of tile) start at packed + j * k.
+     * pack: source [n, k] with ldw >= k, or if transposed [k, n] with ldw >= n. packed aligned to 64 bytes.
+     * In the calling thread; over the pool: at_pack, at_packed_gemm in core/gemm.h. */
+    size_t tile;
+    size_t (*packed_size)(size_t n, size_t k);                              /* elements */
+    void (*pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed);
+    void (*packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
+                        real *y, size_t ldy, bool accumulate);
+    /* the same for very few rows against a matrix that is used once, in place: w [n, k], or if transposed [k, n] */
+    void (*few_gemm)(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw,
+                     real *y, size_t ldy, bool accumulate);
+    void (*transpose)(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb);  /* b [n, m] = a' */
+
+    /* step.c: an optimizer's step over a parameter p with gradient g, PyTorch's formulas; g is not changed.
+     * decay: coupled weight decay (added to the gradient) */
+    void (*adam)(size_t n, real *p, const real *g, real *m, real *v, double lr, double beta1, double beta2, double eps,
+                 double correction1, double correction2,        /* 1 - beta1^t, 1 - beta2^t */
+                 double decay, bool decoupled);                 /* decoupled: AdamW, p *= 1 - lr decay */
+    void (*sgd)(size_t n, real *p, const real *g, real *m, double lr, double momentum, double dampening, bool nesterov,
+                double decay, bool first);                      /* m: NULL without momentum; first: m = g */
+    void (*adagrad)(size_t n, real *p, const real *g, real *sum, double lr, double eps, double decay);
+    void (*adadelta)(size_t n, real *p, const real *g, real *sq, real *delta, double lr, double rho, double eps,
+                     double decay);
+    void (*rmsprop)(size_t n, real *p, const real *g, real *sq, real *mean, real *m, double lr, double alpha,
+                    double eps, double momentum, double decay); /* mean: NULL unless centered; m: NULL without momentum */
+
+    /* random.c: Philox. Elements first .. first + n - 1 of the stream (seed, counter); first is a multiple of 64.
+     * The order of a stream: element e is word (e % 64) / 16 of block counter + 16 (e / 64) + e % 16. */
+    void (*bits)(uint64_t seed, uint64_t counter, size_t first, size_t n, uint32_t *y);
+    void (*bernoulli)(uint64_t seed, uint64_t counter, size_t first, size_t n, uint64_t threshold, uint8_t *y);
+    /* y (+)= bits < threshold ? x scale : 0 */
+    void (*dropout)(uint64_t seed, uint64_t counter, size_t first, size_t n, uint64_t threshold, real scale,
+                    const real *x, real *y, bool accumulate);
+} AT_REAL(at_kernels);
+
+extern const AT_REAL(at_kernels) *AT_REAL(at_kernel);
+#define K AT_REAL(at_kernel)
+
+/* The table of a level, NULL when this processor or build has none: for tests. */
+const AT_REAL(at_kernels) *AT_REAL(at_kernels_at)(at_simd level);
+
+#endif

@@ -1,0 +1,245 @@
+/*
+ * Element-wise rows: arithmetic with repeated operands, and functions with their derivatives.
+ *
+ * Loops that the compiler vectorises are left plain. Functions built on exp run a whole vector also for the last few elements, so that
+ * an element's bits do not depend on its place in the row.
+ */
+#include "attn/kernel/table.h"
+
+/* The three loops let the compiler see the steps. */
+#define ZIP(name, expression)                                                                       \
+    static void name(size_t n, const real *a, size_t sa, const real *b, size_t sb, real *y)         \
+    {                                                                                               \
+        if (sa && sb)                                                                               \
+            for (size_t i = 0; i < n; i++) {                                                        \
+                real p = a[i], q = b[i], old = y[i];                                                \
+                (void)old;                                                                          \
+                y[i] = expression;                                                                  \
+            }                                                                                       \
+        else if (n > 0 && sa) {                                                                     \
+            const real q = *b;                                                                      \
+            for (size_t i = 0; i < n; i++) {                                                        \
+                real p = a[i], old = y[i];                                                          \
+                (void)old;                                                                          \
+                y[i] = expression;                                                                  \
+            }                                                                                       \
+        } else if (n > 0) {                                                                         \
+            const real p = *a;                                                                      \
+            for (size_t i = 0; i < n; i++) {                                                        \
+                real q = b[i * sb], old = y[i];                                                     \
+                (void)old;                                                                          \
+                y[i] = expression;                                                                  \
+            }                                                                                       \
+        }                                                                                           \
+    }
+
+ZIP(add, p + q)
+ZIP(sub, p - q)
+ZIP(mul, p * q)
+ZIP(div_, p / q)
+ZIP(maximum, p > q || p != p ? p : q)
+ZIP(minimum, p < q || p != p ? p : q)
+ZIP(muladd, old + p * q)
+ZIP(divadd, old + p / q)
+
+static void acc(size_t n, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += x[i];
+}
+
+static void axpy(size_t n, real alpha, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += alpha * x[i];
+}
+
+static void scale(size_t n, real alpha, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = alpha * x[i];
+}
+
+static void fill(size_t n, real alpha, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = alpha;
+}
+
+static void negate(size_t n, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = -x[i];
+}
+
+/* y = f(x) by vectors; `value` is an expression in the vector x. */
+#define MAP(name, value)                                                \
+    static void name(size_t n, const real *px, real *py)                \
+    {                                                                   \
+        size_t i = 0;                                                   \
+        for (; i + W <= n; i += W) {                                    \
+            vec x = load(px + i);                                       \
+            store(py + i, value);                                       \
+        }                                                               \
+        if (i < n) {                                                    \
+            vec x = load_some(px + i, n - i, 0);                        \
+            store_some(py + i, n - i, value);                           \
+        }                                                               \
+    }
+
+/* dx += dy f'(v) by vectors; v is x or y, as `from` says. */
+#define BACK(name, from, slope)                                                                             \
+    static void name##_back(size_t n, const real *px, const real *py, const real *pdy, real *pdx)           \
+    {                                                                                                       \
+        const real *pv = from;                                                                              \
+        size_t i = 0;                                                                                       \
+        (void)px, (void)py;                                                                                 \
+        for (; i + W <= n; i += W) {                                                                        \
+            vec v = load(pv + i), dy = load(pdy + i);                                                       \
+            store(pdx + i, load(pdx + i) + dy * (slope));                                                   \
+        }                                                                                                   \
+        if (i < n) {                                                                                        \
+            vec v = load_some(pv + i, n - i, 0), dy = load_some(pdy + i, n - i, 0);                         \
+            store_some(pdx + i, n - i, load_some(pdx + i, n - i, 0) + dy * (slope));                        \
+        }                                                                                                   \
+    }
+
+INLINE vec elu_of(vec x)
+{
+    /* below -TANH_FULL exp(x) - 1 is -1 in both types but for its last bits in double */
+    vec low = lesser(splat(0), x);
+    return pick(x > 0, x, pick(low < -2 * TANH_FULL, splat(-1), expm1_of(pick(low < -2 * TANH_FULL, splat(0), low))));
+}
+
+INLINE vec gelu_of(vec x)
+{
+    vec bell, cdf = normal_cdf(x, &bell);
+    /* -inf times the 0 of the tail */
+    return pick(x == -INFINITY, splat(0), x * cdf);
+}
+
+INLINE vec gelu_slope(vec x)
+{
+    vec bell, cdf = normal_cdf(x, &bell);
+    vec a = pick(magnitude(x) > 40, splat(0), x);
+    return cdf + a * bell * (real)0.39894228040143267794;
+}
+
+INLINE vec silu_slope(vec x)
+{
+    vec s = sigmoid_of(x);
+    return s * (1 + x * (1 - s));
+}
+
+INLINE vec ones(ivec mask)
+{
+    return (vec)(mask & (ivec)splat(1));
+}
+
+MAP(vexp, exp_of(x))
+BACK(vexp, py, v)
+MAP(vtanh, tanh_of(x))
+BACK(vtanh, py, 1 - v * v)
+MAP(vsigmoid, sigmoid_of(x))
+BACK(vsigmoid, py, v * (1 - v))
+MAP(vrelu, pick(x <= 0, splat(0), x))
+MAP(vgelu, gelu_of(x))
+BACK(vgelu, px, gelu_slope(v))
+MAP(vsilu, x * sigmoid_of(x))
+BACK(vsilu, px, silu_slope(v))
+BACK(vsoftplus, px, sigmoid_of(v))
+MAP(velu, elu_of(x))
+BACK(velu, py, pick(v > 0, splat(1), v + 1))
+MAP(vabs, magnitude(x))
+BACK(vabs, px, ones(v > 0) - ones(v < 0))
+BACK(vlog, px, 1 / v)
+BACK(vsqrt, py, (real)0.5 / v)
+
+/* Not through BACK: dy may be infinite or NaN where the function is flat, and must not come through as 0 * inf. */
+static void vrelu_back(size_t n, const real *x, const real *y, const real *dy, real *dx)
+{
+    (void)y;
+    for (size_t i = 0; i < n; i++)
+        dx[i] += x[i] <= 0 ? 0 : dy[i];
+}
+
+#if AT_TYPE == 32
+#define LIBM(name) name##f
+#else
+#define LIBM(name) name
+#endif
+
+static void vlog(size_t n, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = LIBM(log)(x[i]);
+}
+
+static void vsqrt(size_t n, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = LIBM(sqrt)(x[i]);
+}
+
+static void vsoftplus(size_t n, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = (x[i] > 0 ? x[i] : x[i] != x[i] ? x[i] : 0) + LIBM(log1p)(LIBM(exp)(-LIBM(fabs)(x[i])));
+}
+
+static void vsin(size_t n, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = LIBM(sin)(x[i]);
+}
+
+static void vsin_back(size_t n, const real *x, const real *y, const real *dy, real *dx)
+{
+    (void)y;
+    for (size_t i = 0; i < n; i++)
+        dx[i] += dy[i] * LIBM(cos)(x[i]);
+}
+
+static void vcos(size_t n, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = LIBM(cos)(x[i]);
+}
+
+static void vcos_back(size_t n, const real *x, const real *y, const real *dy, real *dx)
+{
+    (void)y;
+    for (size_t i = 0; i < n; i++)
+        dx[i] -= dy[i] * LIBM(sin)(x[i]);
+}
+
+void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) *t)
+{
+    t->add = add;
+    t->sub = sub;
+    t->mul = mul;
+    t->div = div_;
+    t->maximum = maximum;
+    t->minimum = minimum;
+    t->muladd = muladd;
+    t->divadd = divadd;
+    t->acc = acc;
+    t->axpy = axpy;
+    t->scale = scale;
+    t->fill = fill;
+    t->negate = negate;
+#define BOTH(name) (t->name = name, t->name##_back = name##_back)
+    BOTH(vexp);
+    BOTH(vlog);
+    BOTH(vsqrt);
+    BOTH(vtanh);
+    BOTH(vsigmoid);
+    BOTH(vrelu);
+    BOTH(vgelu);
+    BOTH(vsilu);
+    BOTH(vsoftplus);
+    BOTH(velu);
+    BOTH(vabs);
+    BOTH(vsin);
+    BOTH(vcos);
+}

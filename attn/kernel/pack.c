@@ -1,0 +1,317 @@
+/*
+ * Matrices packed once, products of few rows, and the inner tile of large products.
+ *
+ * W [n, k] is cut into tiles of `tile` rows; a tile lies k-major, so that the product reads it as one stream:
+ *
+ *   packed[t * tile * k + j * width + c] = W[t * tile + c][j],  0 beyond n
+ *
+ * width is tile but for the last tile, where it is the vectors that are needed. The inner loop holds MR rows of x times one tile of columns
+ * in registers: 6 x 4 vectors of 32 registers with AVX-512, 6 x 2 of 16 with AVX2. Every element of y is one chain of
+ * multiply-adds over k in order, whatever the number of rows, so a row alone has the bits of a row in a batch.
+ */
+#include "attn/kernel/table.h"
+
+#ifdef __AVX512F__
+enum { MR = 6, NV = 4 };
+#else
+enum { MR = 6, NV = 2 };
+#endif
+enum { TILE = NV * W };
+
+static inline size_t width_of(size_t columns)
+{
+    return columns >= TILE ? TILE : (columns + W - 1) / W * W;
+}
+
+static size_t packed_size(size_t n, size_t k)
+{
+    return (n / TILE * TILE + width_of(n % TILE)) * k;
+}
+
+/* b = a' of one square of SIDE x SIDE. By shuffles within registers: a strided store of single elements takes four times as long,
+ * and packing is what small products wait for. */
+#if defined __AVX2__ && AT_TYPE == 32
+enum { SIDE = 8 };
+
+INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
+{
+    __m256 r[8], t[8];
+
+    for (int i = 0; i < 8; i++)
+        r[i] = _mm256_loadu_ps(a + (size_t)i * lda);
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    for (int i = 0; i < 4; i++) {
+        _mm256_storeu_ps(b + (size_t)i * ldb, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
+        _mm256_storeu_ps(b + (size_t)(i + 4) * ldb, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+    }
+}
+#elif defined __AVX2__
+enum { SIDE = 4 };
+
+INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
+{
+    __m256d r[4], t[4];
+
+    for (int i = 0; i < 4; i++)
+        r[i] = _mm256_loadu_pd(a + (size_t)i * lda);
+    for (int i = 0; i < 4; i += 2) {
+        t[i] = _mm256_unpacklo_pd(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_pd(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 2; i++) {
+        _mm256_storeu_pd(b + (size_t)i * ldb, _mm256_permute2f128_pd(t[i], t[i + 2], 0x20));
+        _mm256_storeu_pd(b + (size_t)(i + 2) * ldb, _mm256_permute2f128_pd(t[i], t[i + 2], 0x31));
+    }
+}
+#else
+enum { SIDE = 4 };
+
+INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
+{
+    for (size_t i = 0; i < SIDE; i++)
+        for (size_t j = 0; j < SIDE; j++)
+            b[j * ldb + i] = a[i * lda + j];
+}
+#endif
+
+/* In strips of a cache line of a, walked down: the lines of a strip stay in the first cache until all of it is used. */
+static void transpose(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb)
+{
+    enum { STRIP = 64 / sizeof(real) };
+
+    for (size_t j0 = 0; j0 < n; j0 += STRIP) {
+        size_t j1 = n - j0 < STRIP ? n : j0 + STRIP, i = 0;
+        for (; i + SIDE <= m; i += SIDE) {
+            size_t j = j0;
+            for (; j + SIDE <= j1; j += SIDE)
+                square(a + i * lda + j, lda, b + j * ldb + i, ldb);
+            for (; j < j1; j++)
+                for (size_t r = i; r < i + SIDE; r++)
+                    b[j * ldb + r] = a[r * lda + j];
+        }
+        for (; i < m; i++)
+            for (size_t j = j0; j < j1; j++)
+                b[j * ldb + i] = a[i * lda + j];
+    }
+}
+
+static void pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed)
+{
+    for (size_t c = 0; c < n; c += TILE) {
+        size_t columns = n - c < TILE ? n - c : TILE, width = width_of(columns);
+        if (transposed) {
+            for (size_t j = 0; j < k; j++) {
+                real *to = packed + j * width;
+                const real *from = w + j * ldw + c;
+                if (columns == TILE)
+                    memcpy(to, from, TILE * sizeof *to);
+                else
+                    memcpy(to, from, columns * sizeof *to);
+            }
+        } else {
+            transpose(columns, k, w + c * ldw, ldw, packed, width);
+        }
+        if (columns < width)
+            for (size_t j = 0; j < k; j++)
+                memset(packed + j * width + columns, 0, (width - columns) * sizeof *packed);
+        packed += width * k;
+    }
+}
+
+/* y[rows, nv W] (+)= x[rows, k] times one tile; `last` columns count in the last vector (W: all). */
+INLINE void tile_product(const int rows, const int nv, size_t k, const real *x, size_t ldx, const real *w, real *y,
+                         size_t ldy, size_t last, bool accumulate)
+{
+    vec sum[MR][NV];
+
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < nv; v++)
+            sum[r][v] = (vec){0};
+    for (size_t j = 0; j < k; j++) {
+        vec b[NV];
+        for (int v = 0; v < nv; v++)
+            b[v] = *(const vec *)(w + (j * (size_t)nv + (size_t)v) * W);
+        for (int r = 0; r < rows; r++) {
+            real a = x[(size_t)r * ldx + j];
+            for (int v = 0; v < nv; v++)
+                sum[r][v] += a * b[v];
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < nv; v++) {
+            real *to = y + (size_t)r * ldy + (size_t)v * W;
+            size_t len = v == nv - 1 ? last : W;
+            put(to, len, accumulate ? get(to, len) + sum[r][v] : sum[r][v]);
+        }
+}
+
+#define ROWS(r, nv)                                                             \
+    case r:                                                                     \
+        tile_product(r, nv, k, x, ldx, w, y, ldy, last, accumulate);            \
+        break
+#define COLUMNS(nv)                                                                                             \
+    static void columns_##nv(size_t m, size_t k, const real *x, size_t ldx, const real *w, real *y, size_t ldy, \
+                             size_t last, bool accumulate)                                                      \
+    {                                                                                                           \
+        for (; m >= MR; m -= MR, x += MR * ldx, y += MR * ldy)                                                  \
+            tile_product(MR, nv, k, x, ldx, w, y, ldy, last, accumulate);                                       \
+        switch (m) {                                                                                            \
+            ROWS(1, nv);                                                                                        \
+            ROWS(2, nv);                                                                                        \
+            ROWS(3, nv);                                                                                        \
+            ROWS(4, nv);                                                                                        \
+            ROWS(5, nv);                                                                                        \
+        }                                                                                                       \
+    }
+
+COLUMNS(1)
+COLUMNS(2)
+#ifdef __AVX512F__
+COLUMNS(3)
+COLUMNS(4)
+#endif
+
+static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y, size_t ldy,
+                        bool accumulate)
+{
+    for (size_t c = 0; c < n; c += TILE) {
+        size_t columns = n - c < TILE ? n - c : TILE, width = width_of(columns), last = columns - (width - W);
+        switch (width / W) {
+        case 1:
+            columns_1(m, k, x, ldx, packed, y + c, ldy, last, accumulate);
+            break;
+        case 2:
+            columns_2(m, k, x, ldx, packed, y + c, ldy, last, accumulate);
+            break;
+#ifdef __AVX512F__
+        case 3:
+            columns_3(m, k, x, ldx, packed, y + c, ldy, last, accumulate);
+            break;
+        case 4:
+            columns_4(m, k, x, ldx, packed, y + c, ldy, last, accumulate);
+            break;
+#endif
+        }
+        packed += width * k;
+    }
+}
+
+/* ---- a matrix that is read once: packing would cost more than the product ---- */
+
+/* y[rows, nv W] (+)= x[rows, k] b, b [k, ...] with rows ldb apart; `last` as above, here also for reading. */
+INLINE void strip_product(const int rows, const int nv, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,
+                          real *y, size_t ldy, size_t last, bool accumulate)
+{
+    vec sum[MR][NV];
+
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < nv; v++)
+            sum[r][v] = (vec){0};
+    for (size_t j = 0; j < k; j++)
+        for (int v = 0; v < nv; v++) {
+            vec w = get(b + j * ldb + (size_t)v * W, last);
+            for (int r = 0; r < rows; r++)
+                sum[r][v] += x[(size_t)r * ldx + j] * w;
+        }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < nv; v++) {
+            real *to = y + (size_t)r * ldy + (size_t)v * W;
+            put(to, last, accumulate ? get(to, last) + sum[r][v] : sum[r][v]);
+        }
+}
+
+/* y[rows, cols] (+)= x[rows, k] w', w [cols, k]: sums along k, lanes added at the end. */
+INLINE void dot_product(const int rows, const int cols, size_t k, const real *x, size_t ldx, const real *w, size_t ldw,
+                        real *y, size_t ldy, bool accumulate)
+{
+    vec sum[4][4];
+
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            sum[r][c] = (vec){0};
+    EACH(k, {
+        vec a[4];
+        for (int r = 0; r < rows; r++)
+            a[r] = get(x + (size_t)r * ldx + i, len);
+        for (int c = 0; c < cols; c++) {
+            vec b = get(w + (size_t)c * ldw + i, len);
+            for (int r = 0; r < rows; r++)
+                sum[r][c] += a[r] * b;
+        }
+    });
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c++) {
+            real *to = y + (size_t)r * ldy + c;
+            real total = across(sum[r][c]);
+            *to = accumulate ? *to + total : total;
+        }
+}
+
+#define STRIPS(r)                                                                                               \
+    static void strips_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,   \
+                           size_t ldy, bool accumulate)                                                         \
+    {                                                                                                           \
+        size_t c = 0;                                                                                           \
+        for (; c + TILE <= n; c += TILE)                                                                        \
+            strip_product(r, NV, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);                             \
+        for (; c + W <= n; c += W)                                                                              \
+            strip_product(r, 1, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);                              \
+        if (c < n)                                                                                              \
+            strip_product(r, 1, k, x, ldx, b + c, ldb, y + c, ldy, n - c, accumulate);                          \
+    }
+#define DOTS(r)                                                                                                 \
+    static void dots_##r(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y,     \
+                         size_t ldy, bool accumulate)                                                           \
+    {                                                                                                           \
+        size_t c = 0;                                                                                           \
+        for (; c + 4 <= n; c += 4)                                                                              \
+            dot_product(r, 4, k, x, ldx, w + c * ldw, ldw, y + c, ldy, accumulate);                             \
+        for (; c < n; c++)                                                                                      \
+            dot_product(r, 1, k, x, ldx, w + c * ldw, ldw, y + c, ldy, accumulate);                             \
+    }
+
+STRIPS(1)
+STRIPS(2)
+STRIPS(3)
+STRIPS(4)
+STRIPS(5)
+STRIPS(6)
+DOTS(1)
+DOTS(2)
+DOTS(3)
+DOTS(4)
+
+typedef void few_rows(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y, size_t ldy,
+                      bool accumulate);
+
+static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw,
+                     real *y, size_t ldy, bool accumulate)
+{
+    static few_rows *const strips[] = {strips_1, strips_2, strips_3, strips_4, strips_5, strips_6};
+    static few_rows *const dots[] = {dots_1, dots_2, dots_3, dots_4};
+    size_t most = transposed ? MR : 4;
+
+    for (size_t i = 0; i < m; i += most) {
+        size_t rows = m - i < most ? m - i : most;
+        (transposed ? strips : dots)[rows - 1](n, k, x + i * ldx, ldx, w, ldw, y + i * ldy, ldy, accumulate);
+    }
+}
+
+void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t)
+{
+    t->tile = TILE;
+    t->packed_size = packed_size;
+    t->pack = pack;
+    t->packed_gemm = packed_gemm;
+    t->few_gemm = few_gemm;
+    t->transpose = transpose;
+}

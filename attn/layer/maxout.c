@@ -1,0 +1,55 @@
+/*
+ * maxout: y_o = max over p of (x W' + b)_{o, p}                                                    (Goodfellow et al. 2013)
+ *
+ *   x [..., inputs]    weight [outputs * pieces, inputs]    bias [outputs * pieces]    y [..., outputs]
+ *
+ * Piece p of output o is row (o - 1) * pieces + p. Starts as a linear layer does.
+ */
+#include "attn/layer/layer.h"
+
+#include <math.h>
+
+enum { INPUTS, OUTPUTS, PIECES, BIAS };
+
+static const at_field fields[] = {
+    [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
+    [OUTPUTS] = {"outputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of y"},
+    [PIECES] = {"pieces", AT_FIELD_INTEGER, .value = 2, AT_POSITIVE, .help = "linear pieces of each output"},
+    [BIAS] = {"bias", AT_FIELD_FLAG, .value = true, .help = "adds a learned vector"},
+    {0}
+};
+
+static bool setup(at_layer *l, at_error *e)
+{
+    size_t inputs = (size_t)l->set[INPUTS].integer;
+    size_t rows = (size_t)l->set[OUTPUTS].integer * (size_t)l->set[PIECES].integer;     /* at most 2^62 */
+    double bound = 1 / sqrt((double)inputs);
+    return at_param(l, "weight", 2, (size_t[]){rows, inputs}, AT_INIT_UNIFORM, bound, e) &&
+           (!l->set[BIAS].flag || at_param(l, "bias", 1, &rows, AT_INIT_UNIFORM, bound, e));
+}
+
+static bool forward(at_build *g, at_layer *l, at_pass *p)
+{
+    at_tensor *x = at_arg_tensor(p, 0);
+    if (!at_expect(g, l, "x", x, 1, AT_MAX_DIM - 1, l->set[INPUTS].integer))
+        return false;
+    int64_t size[AT_MAX_DIM];
+    for (size_t d = 0; d + 1 < x->ndim; d++)
+        size[d] = (int64_t)x->size[d];
+    size[x->ndim - 1] = l->set[OUTPUTS].integer;
+    size[x->ndim] = l->set[PIECES].integer;
+    at_tensor *y = at_reshape(g, at_linear(g, x, at_weight(l, 0), at_weight(l, 1)), x->ndim + 1, size);
+    y = at_apply(g, AT_ID_max, 1, &y, 0, 1, (at_scalar_value[]){at_int(-1)}, 1, NULL);
+    return at_return(p, at_tensor_value(y));
+}
+
+static const at_method methods[] = {
+    {"forward", {{"x", AT_TENSOR, false}}, NULL, forward, "layer(x [..., inputs]) -> y [..., outputs]"},
+    {0}
+};
+
+AT_LAYER(maxout, "layer.maxout",
+    .fields = fields, .setup = setup, .methods = methods,
+    .help = "layer.maxout{inputs =, outputs =, pieces = 2, bias = true} -> layer\n"
+            "The largest of `pieces` linear functions for each output; weight [outputs * pieces, inputs], bias; piece p of output o\n"
+            "is row (o - 1) * pieces + p.");

@@ -1,0 +1,121 @@
+/*
+ * loss.cross_entropy: of the softmax of logits against class ids.
+ *
+ *   logits     [..., V]
+ *   targets    [...], int64: 1..V; 0 is ignored
+ *   per row    (1 - s) (lse - x_t) + s mean_v (lse - x_v),  lse = log sum exp x, s the smoothing
+ *   result     mean over the rows that count (0 if none does), sum, or none: [...], 0 where ignored
+ *   dx         scale (softmax(x) - (1 - s) onehot(t) - s / V)
+ *
+ * The softmax is never stored: two numbers per row, its maximum and the sum of exp(x - max), are enough to make the gradient in
+ * one pass over the logits.
+ */
+#include <string.h>
+
+#include "attn/core/rows.h"
+#include "attn/kernel/kernel.h"
+
+enum { MEAN, SUM, NONE };
+
+static size_t rows_of(const at_call *c) { return at_numel(c->in[1]); }
+static size_t classes(const at_call *c) { return c->in[0]->size[c->in[0]->ndim - 1]; }
+
+static bool shape(at_call *c)
+{
+    const at_tensor *x = c->in[0], *t = c->in[1];
+    double s = c->arg[0].number;
+    size_t V;
+
+    if (x->ndim == 0 || x->size[x->ndim - 1] == 0)
+        return at_fail(c, "logits have no classes, expected [..., V] (logits: %s)", at_describe(x).text);
+    V = classes(c);
+    if (t->ndim + 1 != x->ndim || memcmp(t->size, x->size, t->ndim * sizeof *t->size) != 0)
+        return at_fail(c, "targets have shape %s, expected %s (logits: %s)", at_describe_shape(t->ndim, t->size).text,
+                       at_describe_shape(x->ndim - 1u, x->size).text, at_describe(x).text);
+    if (!(s >= 0 && s <= 1))
+        return at_fail(c, "smoothing is %.14g, expected 0..1", s);
+    for (size_t r = 0; r < rows_of(c); r++)
+        if (at_ids(t)[r] < 0 || at_ids(t)[r] > (int64_t)V)
+            return at_fail(c, "target %lld is out of range, targets are 1..%zu, 0 is ignored (targets: %s)",
+                           (long long)at_ids(t)[r], V, at_describe(t).text);
+    at_want_scratch(c, rows_of(c) * sizeof(double));
+    return at_save(c, AT_REAL_DTYPE, 2 * rows_of(c)) &&
+           (c->arg[1].integer == NONE ? at_out(c, t->ndim, t->size) : at_out(c, 0, NULL));
+}
+
+static void losses(size_t begin, size_t end, void *context)
+{
+    const at_call *c = context;
+    size_t V = classes(c);
+    double *loss = (double *)(void *)c->work;
+
+    for (size_t r = begin; r < end; r++) {
+        int64_t t = at_ids(c->in[1])[r];
+        loss[r] = t == 0 ? 0 : K->cross_entropy(V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number,
+                                                at_savedp(c, 0) + 2 * r);
+    }
+}
+
+static size_t counted(const at_call *c)
+{
+    size_t n = 0;
+    for (size_t r = 0; r < rows_of(c); r++)
+        n += at_ids(c->in[1])[r] != 0;
+    return n;
+}
+
+static void forward(const at_call *c)
+{
+    size_t rows = rows_of(c);
+    const double *loss = (const double *)(const void *)c->work;
+    double total = 0;
+
+    at_for(rows, at_grain_rows(classes(c)), losses, (void *)(uintptr_t)c);
+    if (c->arg[1].integer == NONE) {
+        for (size_t r = 0; r < rows; r++)
+            at_outp(c, 0)[r] = (real)loss[r];
+        return;
+    }
+    for (size_t r = 0; r < rows; r++)
+        total += loss[r];
+    size_t n = c->arg[1].integer == MEAN ? counted(c) : 1;
+    *at_outp(c, 0) = (real)(n ? total / (double)n : 0);
+}
+
+static void gradients(size_t begin, size_t end, void *context)
+{
+    const at_call *c = context;
+    size_t V = classes(c);
+    bool none = c->arg[1].integer == NONE;
+    real share = *(const real *)(const void *)c->work;
+
+    for (size_t r = begin; r < end; r++) {
+        int64_t t = at_ids(c->in[1])[r];
+        real *dx = at_din(c, 0) + r * V;
+        if (t != 0)
+            K->cross_entropy_back(V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number, at_savedp(c, 0) + 2 * r,
+                                  none ? at_dout(c, 0)[r] : share, dx, !at_is_fresh(c, 0));
+        else if (at_is_fresh(c, 0))
+            memset(dx, 0, V * sizeof(real));
+    }
+}
+
+static void backward(const at_call *c)
+{
+    size_t n = c->arg[1].integer == MEAN ? counted(c) : 1;
+
+    if (rows_of(c) == 0)
+        return;
+    /* work holds at least one double: the factor common to all rows */
+    *(real *)(void *)c->work = n && c->arg[1].integer != NONE ? *at_dout(c, 0) / (real)n : 0;
+    at_for(rows_of(c), at_grain_rows(classes(c)), gradients, (void *)(uintptr_t)c);
+}
+
+AT_OP_NAMED(cross_entropy, "loss.cross_entropy",
+    .args = {{"logits", AT_FLOAT}, {"targets", AT_IDS}, {"smoothing", AT_NUMBER, .optional = true, .option = true},
+             {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},
+    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+    .help = "loss.cross_entropy(logits [..., V], targets [...], {smoothing = 0, reduction = \"mean\"}) -> loss\n"
+            "-log softmax(logits)[target] with targets 1..V (int64); target 0 is ignored. Smoothing s: 1 - s of it, and s times "
+            "the mean over all classes. The mean is over the targets that count, 0 if none does; reduction \"sum\" or \"none\" "
+            "(shape of the targets).");

@@ -1,0 +1,87 @@
+/*
+ * linear: y = x W' + b.
+ *
+ *   x        [..., inputs]      any number of leading dimensions, taken as rows of one product
+ *   weight   [outputs, inputs]
+ *   bias     [outputs], may be left out
+ *   dx       dy W
+ *   dW       dy' x
+ *   db       sum of dy over the rows, in an order that depends on the sizes only
+ */
+#include "attn/core/gemm.h"
+#include "attn/core/rows.h"
+#include "attn/core/sum.h"
+
+static size_t rows_of(const at_tensor *x)
+{
+    size_t n = 1;
+    for (size_t d = 0; d + 1 < x->ndim; d++)
+        n *= x->size[d];
+    return n;
+}
+
+static bool shape(at_call *c)
+{
+    const at_tensor *x = c->in[0], *w = c->in[1], *b = c->n_in > 2 ? c->in[2] : NULL;
+    size_t size[AT_MAX_DIM];
+
+    if (w->ndim != 2)
+        return at_fail(c, "weight has %d dimensions, expected [outputs, inputs] (weight: %s)", w->ndim, at_describe(w).text);
+    if (x->ndim == 0 || x->size[x->ndim - 1] != w->size[1])
+        return at_fail(c, "x has width %zu, expected %zu (x: %s, weight: %s)", x->ndim ? x->size[x->ndim - 1] : 0, w->size[1],
+                       at_describe(x).text, at_describe(w).text);
+    if (b && (b->ndim != 1 || b->size[0] != w->size[0]))
+        return at_fail(c, "bias has shape %s, expected [%zu] (weight: %s)", at_describe_shape(b->ndim, b->size).text,
+                       w->size[0], at_describe(w).text);
+    memcpy(size, x->size, sizeof size);
+    size[x->ndim - 1] = w->size[0];
+    return at_out(c, x->ndim, size);
+}
+
+typedef struct rows {
+    const real *bias;
+    real *y;
+    size_t n;
+} rows;
+
+static void copy_bias(size_t begin, size_t end, void *context)
+{
+    const rows *r = context;
+    for (size_t i = begin; i < end; i++)
+        memcpy(r->y + i * r->n, r->bias, r->n * sizeof(real));
+}
+
+static void forward(const at_call *c)
+{
+    size_t m = rows_of(c->in[0]), k = c->in[1]->size[1], n = c->in[1]->size[0];
+    const at_tensor *b = c->n_in > 2 ? c->in[2] : NULL;
+
+    if (m * n == 0)
+        return;
+    if (b)
+        at_for(m, at_grain_rows(n), copy_bias, &(rows){at_in(c, 2), at_outp(c, 0), n});
+    AT_REAL(at_gemm)(false, true, m, n, k, 1, at_in(c, 0), k ? k : 1, at_in(c, 1), k ? k : 1, b ? 1 : 0, at_outp(c, 0), n);
+}
+
+static void backward(const at_call *c)
+{
+    size_t m = rows_of(c->out[0]), k = c->in[1]->size[1], n = c->in[1]->size[0];
+    const real *dy = at_dout(c, 0);
+
+    /* a product over nothing still gives zeros; one without result elements has nothing to do */
+    if (at_din(c, 0) && m * k > 0)
+        AT_REAL(at_gemm)(false, false, m, k, n, 1, dy, n ? n : 1, at_in(c, 1), k, at_is_fresh(c, 0) ? 0 : 1, at_din(c, 0), k);
+    if (at_din(c, 1) && n * k > 0)
+        AT_REAL(at_gemm)(true, false, n, k, m, 1, dy, n, at_in(c, 0), k, at_is_fresh(c, 1) ? 0 : 1, at_din(c, 1), k);
+    if (c->n_in > 2 && c->in[2] && at_din(c, 2)) {
+        if (at_is_fresh(c, 2))
+            memset(at_din(c, 2), 0, n * sizeof(real));
+        at_sum_into(at_din(c, 2), dy, 2, (size_t[]){m, n}, (bool[]){true, false});
+    }
+}
+
+AT_OP(linear,
+    .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true}},
+    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
+    .help = "linear(x [..., inputs], weight [outputs, inputs] [, bias [outputs]]) -> [..., outputs]\n"
+            "x W' + b for every row of x.");

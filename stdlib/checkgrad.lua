@@ -1,0 +1,84 @@
+-- attn.checkgrad: the gradients of a function against central differences, in float64.
+
+local attn = require "attn"
+
+--- One number of a tensor without dimensions or of one element.
+local function number(t) return t:item() end
+
+-- sum over the outputs of output * fixed random weights: one scalar that depends on every element
+local function scalar(fn, inputs, weights)
+    local outputs = table.pack(fn(table.unpack(inputs)))
+    local total
+    for k = 1, outputs.n do
+        local y = outputs[k]
+        if type(y) == "userdata" and (y.dtype == "float64" or y.dtype == "float32") then
+            if not weights[k] then weights[k] = attn.randn(y.shape, {dtype = y.dtype}) end
+            local term = (y * weights[k]):sum()
+            total = total and total + term or term
+        end
+    end
+    if not total then error("checkgrad: the function returned no float tensor", 0) end
+    return total
+end
+
+---@param fn function
+---@param inputs table
+---@param options? {eps: number, atol: number, rtol: number}
+return function(fn, inputs, options)
+    options = options or {}
+    for name in pairs(options) do
+        if name ~= "eps" and name ~= "atol" and name ~= "rtol" then
+            error("checkgrad: unknown option '" .. tostring(name) .. "' (known: eps, atol, rtol)", 2)
+        end
+    end
+    local eps, atol, rtol = options.eps or 1e-6, options.atol or 1e-6, options.rtol or 1e-5
+    local state = attn.random_state()
+    local given, copies = {}, {}
+    for k, x in ipairs(inputs) do
+        local float = type(x) == "userdata" and (x.dtype == "float64" or x.dtype == "float32")
+        if float and x.dtype ~= "float64" then
+            error("checkgrad: input " .. k .. " is " .. x.dtype .. ", expected float64", 2)
+        end
+        copies[k] = float and x:detach():clone() or x
+        given[k] = float
+    end
+    local weights = {}
+    local report, good = {}, true
+    -- weights are drawn after the state is noted, so that a function that draws numbers draws the same ones each time
+    attn.no_grad(scalar, fn, copies, weights)
+    local function value()
+        attn.random_state(state)
+        return number(attn.no_grad(scalar, fn, copies, weights))
+    end
+    for k in ipairs(copies) do
+        if given[k] then copies[k]:requires_grad_(true) end
+    end
+    attn.random_state(state)
+    scalar(fn, copies, weights):backward()
+    for k, x in ipairs(copies) do
+        if given[k] then
+            local grad = x.grad and x.grad:clone() or attn.zeros(x.shape, {dtype = "float64"})
+            x:requires_grad_(false)
+            local flat, g = x:view(-1), grad:view(-1)
+            for i = 1, x:numel() do
+                local before = flat[i]:item()
+                local h = eps * math.max(1, math.abs(before))
+                flat[i] = before + h
+                local above = value()
+                flat[i] = before - h
+                local below = value()
+                flat[i] = before
+                local numeric, analytic = (above - below) / (2 * h), g[i]:item()
+                local error_ = math.abs(numeric - analytic)
+                if not (error_ <= atol + rtol * math.abs(numeric)) then
+                    good = false
+                    if #report < 8 then
+                        report[#report + 1] = string.format("input %d element %d: gradient %.10g, by differences %.10g", k, i,
+                                                            analytic, numeric)
+                    end
+                end
+            end
+        end
+    end
+    return good, table.concat(report, "\n")
+end

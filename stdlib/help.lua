@@ -1,0 +1,157 @@
+-- attn help: the built-in documentation, from the records of operations and layers and from what is described by hand.
+
+local attn = require "attn"
+local internal = require "attn.internal"
+
+local help = {}
+
+-- Everything documented: name -> {signature =, text =, kind =}
+local function entries()
+    local all = {}
+    local function add(name, text, kind)
+        local signature, rest = text:match("^([^\n]*)\n?(.*)$")
+        all[name] = {signature = signature, text = rest, kind = kind}
+    end
+    for _, name in ipairs {"search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", "test"} do
+        pcall(require, "attn." .. name)         -- these describe themselves when loaded
+    end
+    for _, op in ipairs(attn.operations()) do
+        if not op.internal then add(op.name, op.help, "function") end
+    end
+    for _, layer in ipairs(attn.layers()) do
+        local lines = {layer.help}
+        if #layer.fields > 0 then
+            lines[#lines + 1] = "\nFields:"
+            for _, f in ipairs(layer.fields) do
+                local note = f.choices and f.choices:gsub("|", ", ") or f.kind
+                local default = f.required and "required" or (f.kind == "flag" and tostring(f.default ~= 0))
+                    or (f.kind == "choice" and f.choices:match(("[^|]*|"):rep(math.tointeger(f.default)) .. "([^|]*)"))
+                    or ((f.kind == "integer" or f.kind == "number") and string.format("%.14g", f.default)) or "optional"
+                lines[#lines + 1] = string.format("  %-16s %s (%s)%s", f.name, note, default, f.help and "  " .. f.help or "")
+            end
+        end
+        for _, m in ipairs(layer.methods) do
+            if m.help ~= "" then lines[#lines + 1] = "\n" .. m.help end
+        end
+        add(layer.name, table.concat(lines, "\n"), "layer")
+    end
+    for name, doc in pairs(internal.docs()) do
+        if type(doc) == "string" then
+            add(name, doc, name:find(":", 1, true) and "method" or "function")
+        else
+            local text = (doc.help or "") .. (doc.example and "\n\nExample:\n    " .. doc.example:gsub("\n", "\n    ") or "")
+            all[name] = {signature = doc.signature or name, text = text, kind = "function"}
+        end
+    end
+    return all
+end
+
+local topics = {
+    conventions = [[
+Indices, dimensions, token and class ids start at 1; a negative dimension counts from the end. Id 0 is padding: its embedding is
+zero, a target of 0 is ignored. Batch first: [B, T, D]. Masks are bool, true means "may be attended to"; lengths are int64 [B].
+A query that may attend to nothing gets a zero context, zero weights, zero gradients. dtypes: float32, float64, int64, bool.]],
+    session = [[
+An expression is printed; a trailing ; hides it; _ is the last value. ?name shows help, :time expression measures, :mem shows memory.
+Tab completes names. Ctrl-C stops what runs, Ctrl-D leaves.]],
+}
+
+local function sorted(t)
+    local names = {}
+    for name in pairs(t) do names[#names + 1] = name end
+    table.sort(names)
+    return names
+end
+
+local function print_columns(names, out)
+    local width = 4
+    for _, n in ipairs(names) do width = math.max(width, #n + 2) end
+    local columns = math.max(1, 100 // width)
+    for i = 1, #names, columns do
+        local row = {}
+        for k = i, math.min(#names, i + columns - 1) do row[#row + 1] = names[k] .. (" "):rep(width - #names[k]) end
+        out("  " .. table.concat(row):gsub("%s+$", ""))
+    end
+end
+
+---Prints the help of one name, or the overview. Returns false if there is none.
+---@param name? string
+---@param out? fun(line: string)
+function help.show(name, out)
+    out = out or print
+    local all = entries()
+    if not name or name == "" then
+        out("attn " .. attn._VERSION .. ": attn help NAME, or ?NAME in the session")
+        for _, kind in ipairs {"layer", "function", "method"} do
+            local names = {}
+            for _, n in ipairs(sorted(all)) do
+                if all[n].kind == kind then names[#names + 1] = n end
+            end
+            out("\n" .. kind .. "s")
+            print_columns(names, out)
+        end
+        out("\ntopics")
+        print_columns(sorted(topics), out)
+        return true
+    end
+    name = name:gsub("^attn%.", ""):gsub("^t:", "tensor:"):gsub("%(.*$", "")
+    local found = all[name] or all["tensor:" .. name] or all["loss." .. name] or all["layer." .. name]
+    if not found and name:find(":") then found = all[name:match(":(.*)$")] end
+    if found then
+        out(found.signature)
+        if found.text ~= "" then out("") out(found.text) end
+        return true
+    end
+    if topics[name] then
+        out(topics[name])
+        return true
+    end
+    -- names that contain or resemble what was asked for
+    local near = {}
+    for _, n in ipairs(sorted(all)) do
+        if n:find(name, 1, true) then near[#near + 1] = n end
+    end
+    out("there is no help for '" .. name .. "'" .. (#near > 0 and "; perhaps " .. table.concat(near, ", ", 1, math.min(8, #near)) or ""))
+    return false
+end
+
+-- LuaLS annotations of everything: `attn help --stubs`
+local function stubs()
+    local all = entries()
+    print("---@meta\n\n---@class attn.Tensor\n---@operator add(attn.Tensor|number): attn.Tensor\n---@operator sub(attn.Tensor|number): "
+        .. "attn.Tensor\n---@operator mul(attn.Tensor|number): attn.Tensor\n---@operator div(attn.Tensor|number): attn.Tensor\n"
+        .. "---@field shape integer[]\n---@field dtype string\n---@field grad attn.Tensor?\nlocal tensor = {}\n\nlocal attn = {}")
+    local made = {}
+    for _, name in ipairs(sorted(all)) do
+        local path = name:gsub("^tensor:", "")
+        local owner = name:find("^tensor:") and "tensor:" or "attn."
+        for table_path in name:gmatch("()%.") do
+            local prefix = name:sub(1, table_path - 1)
+            if not made[prefix] then
+                made[prefix] = true
+                print("attn." .. prefix .. " = attn." .. prefix .. " or {}")
+            end
+        end
+        print("\n---" .. (all[name].signature .. "\n" .. all[name].text):gsub("%s+$", ""):gsub("\n", "\n---"))
+        print("function " .. owner .. path .. "(...) end")
+    end
+    print("\nreturn attn")
+end
+
+---attn help [--stubs | NAME...]
+---@param args string[]
+function help.main(args)
+    if args[1] == "--stubs" then
+        stubs()
+        return 0
+    end
+    if #args == 0 then
+        help.show()
+        return 0
+    end
+    local good = true
+    for _, name in ipairs(args) do good = help.show(name) and good end
+    return good and 0 or 1
+end
+
+return help

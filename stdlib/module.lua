@@ -1,0 +1,226 @@
+-- What layers (written in C) and modules (attn.module) share: parameters, state, load, train ... Functions of the object itself.
+
+local attn = require "attn"
+local internal = require "attn.internal"
+local kind = internal.kind
+
+local module = {}
+
+-- Calls visit(name, tensor, is_buffer, set) for every tensor of an object, in order of assignment; set(t) replaces it there.
+local function walk(object, prefix, visit)
+    local what = kind(object)
+    if what == "layer" then
+        for _, m in ipairs(internal.members(object)) do
+            visit(prefix .. m[1], m[2], m[3], function(t) object[m[1]] = t end)
+        end
+        return
+    end
+    local fields, order = internal.fields(object)
+    local function value(name, v, set)
+        local k = kind(v)
+        if k == "tensor" then
+            visit(prefix .. name, v, not v.requires_grad, set)
+        elseif k == "layer" or k == "module" then
+            walk(v, prefix .. name .. ".", visit)
+        elseif type(v) == "table" then
+            for i, element in ipairs(v) do
+                value(name .. "." .. i, element, function(t) v[i] = t end)
+            end
+        end
+    end
+    for _, name in ipairs(order) do
+        if type(name) == "string" then value(name, fields[name], function(t) object[name] = t end) end
+    end
+end
+
+-- Calls visit(layer) for every layer and module inside an object, itself first.
+local function each(object, visit)
+    visit(object)
+    if kind(object) ~= "module" then return end
+    local fields, order = internal.fields(object)
+    local function value(v)
+        local k = kind(v)
+        if k == "layer" or k == "module" then
+            each(v, visit)
+        elseif type(v) == "table" then
+            for _, element in ipairs(v) do value(element) end
+        end
+    end
+    for _, name in ipairs(order) do value(fields[name]) end
+end
+
+local function check(object, where)
+    local k = kind(object)
+    if k ~= "layer" and k ~= "module" then
+        error(where .. ": self is " .. type(object) .. ", expected a layer or module", 3)
+    end
+end
+
+-- Names and tensors in order; a tensor met twice counts once, under its first name.
+local function list(object, buffers)
+    local seen, out = {}, {}
+    walk(object, "", function(name, t, buffer)
+        local id = internal.identity(t)
+        if not seen[id] and (buffers or not buffer) then
+            seen[id] = true
+            out[#out + 1] = {name, t}
+        end
+    end)
+    return out
+end
+
+function module.named_parameters(object)
+    check(object, "named_parameters")
+    local all, i = list(object, false), 0
+    return function()
+        i = i + 1
+        if all[i] then return all[i][1], all[i][2] end
+    end
+end
+
+function module.parameters(object)
+    check(object, "parameters")
+    local all = list(object, false)
+    for i, entry in ipairs(all) do all[i] = entry[2] end
+    return all
+end
+
+function module.state(object)
+    check(object, "state")
+    local state = {}
+    for _, entry in ipairs(list(object, true)) do state[entry[1]] = entry[2]:detach() end
+    return state
+end
+
+local function shape_text(t) return t.dtype .. " [" .. table.concat(t.shape, ", ") .. "]" end
+
+function module.load(object, state)
+    check(object, "load")
+    if type(state) ~= "table" then error("load: state is a " .. type(state) .. ", expected a table of tensors", 2) end
+    local wrong, known, all = {}, {}, list(object, true)
+    for _, entry in ipairs(all) do
+        local name, t = entry[1], entry[2]
+        local given = state[name]
+        known[name] = true
+        if given == nil then
+            wrong[#wrong + 1] = name .. " is missing, expected " .. shape_text(t)
+        elseif kind(given) ~= "tensor" then
+            wrong[#wrong + 1] = name .. " is a " .. type(given) .. ", expected " .. shape_text(t)
+        elseif given.dtype ~= t.dtype or table.concat(given.shape, ",") ~= table.concat(t.shape, ",") then
+            wrong[#wrong + 1] = name .. " is " .. shape_text(given) .. ", expected " .. shape_text(t)
+        end
+    end
+    local extra = {}
+    for name in pairs(state) do
+        if not known[name] then extra[#extra + 1] = tostring(name) end
+    end
+    table.sort(extra)
+    for _, name in ipairs(extra) do wrong[#wrong + 1] = name .. " is unknown" end
+    if #wrong > 0 then error("load: " .. table.concat(wrong, "; "), 2) end
+    attn.no_grad(function()
+        for _, entry in ipairs(all) do entry[2]:copy_(state[entry[1]]) end
+    end)
+    return object
+end
+
+local function set_training(object, on)
+    each(object, function(o)
+        if kind(o) == "layer" then internal.train(o, on) else internal.fields(o).training = on end
+    end)
+    return object
+end
+
+function module.train(object, on)
+    check(object, "train")
+    return set_training(object, on == nil or on)
+end
+
+function module.eval(object)
+    check(object, "eval")
+    return set_training(object, false)
+end
+
+function module.to(object, dtype)
+    check(object, "to")
+    if dtype ~= "float32" and dtype ~= "float64" then
+        error("to: dtype is " .. tostring(dtype) .. ", expected float32 or float64", 2)
+    end
+    -- what is tied stays tied: the same tensor becomes the same converted one
+    local new = {}
+    walk(object, "", function(_, t)
+        local id = internal.identity(t)
+        if (t.dtype == "float32" or t.dtype == "float64") and t.dtype ~= dtype and not new[id] then
+            new[id] = t:detach():to(dtype):requires_grad_(t.requires_grad)
+        end
+    end)
+    local writes = {}
+    walk(object, "", function(name, t, _, set)
+        local converted = new[internal.identity(t)]
+        if converted then writes[#writes + 1] = {name, set, converted} end
+    end)
+    each(object, function(o)
+        if kind(o) == "layer" then internal.convert(o, dtype) end
+    end)
+    for _, w in ipairs(writes) do w[2](w[3]) end
+    return object
+end
+
+function module.zero_grad(object)
+    check(object, "zero_grad")
+    for _, entry in ipairs(list(object, false)) do entry[2]:zero_grad() end
+end
+
+function module.count(object)
+    check(object, "count")
+    local n = 0
+    for _, entry in ipairs(list(object, false)) do n = n + entry[2]:numel() end
+    return n
+end
+
+local function thousands(n)
+    local text = tostring(n)
+    return (text:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
+end
+
+-- The tree of an object: a line each with title and number of parameters, tensors with their shapes.
+local function lines(object, name, indent, out)
+    local title, rest, inner
+    if kind(object) == "layer" then
+        title, rest = internal.title(object)
+        inner = internal.inner(object)
+    else
+        local fields, order, class = internal.fields(object)
+        title, rest, inner = class.__name, "", {}
+        for _, field in ipairs(order) do
+            local v = fields[field]
+            if kind(v) then
+                inner[#inner + 1] = {field, v}
+            elseif type(v) == "table" then
+                for i, element in ipairs(v) do
+                    if kind(element) then inner[#inner + 1] = {field .. "." .. i, element} end
+                end
+            end
+        end
+    end
+    local head = indent .. (name and name .. ": " or "") .. title .. (rest ~= "" and "  " .. rest or "")
+    out[#out + 1] = string.format("%-60s %12s", head, thousands(module.count(object)) .. " parameters")
+    local tensors = {}
+    for _, m in ipairs(inner) do
+        if kind(m[2]) == "tensor" then
+            tensors[#tensors + 1] = m[1] .. " [" .. table.concat(m[2].shape, ", ") .. "]"
+        end
+    end
+    if #tensors > 0 then out[#out + 1] = indent .. "  " .. table.concat(tensors, "  ") end
+    for _, m in ipairs(inner) do
+        local k = kind(m[2])
+        if k == "layer" or k == "module" then lines(m[2], m[1], indent .. "  ", out) end
+    end
+    return out
+end
+
+function module.tostring(object)
+    if not kind(object) then return "a module" end
+    return table.concat(lines(object, nil, "", {}), "\n")
+end
+
+return module

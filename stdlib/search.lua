@@ -1,0 +1,541 @@
+-- search: greedy, beam and sampled decoding, and the score of a given target, over any step function
+--
+--     step(ids [R], state) -> logits [R, V], state [, weights [R, S]]
+--
+-- One row of the batch is one hypothesis. The first call has one row for each sentence; a row whose sentence is done
+-- leaves the batch before the next call, by `reorder`. Best entries of each row are found by tensor operations, so
+-- that only R * width numbers a step cross into Lua; scores are sums in double precision. Ties go to the smaller id.
+--
+-- Beam: each step keeps the `width` best continuations of a sentence that do not end it; an end of sentence ranked
+-- above the last of them is a finished hypothesis. A sentence is done when no living hypothesis can still reach the
+-- nbest-th finished one, so width 1 without penalties is greedy search, and a wide enough beam is exhaustive.
+--     score = logp / ((5 + n) / 6)^length_penalty + coverage_penalty sum_j log min(1, sum_i a_ij)
+-- (Wu et al. 2016, eq. 14) with n words, the end of sentence among them. Living hypotheses are all of one length and
+-- compared by logp.
+local attn = require "attn"
+local fields = require "attn.fields"
+local data = require "attn.data"
+
+local m = {}
+
+local tensor_meta       -- all tensors have one metatable; layers and caches are userdata too
+
+local function is_tensor(value)
+    if type(value) ~= "userdata" then return false end
+    tensor_meta = tensor_meta or getmetatable(attn.zeros(1))
+    return getmetatable(value) == tensor_meta
+end
+
+local function ids_tensor(list) return attn.tensor(list, {dtype = "int64"}) end
+
+---Picks, repeats or drops rows of a state: tensors along dimension 1, a decoder's state by its decoder, tables field by
+---field; anything else is kept.
+---@param state any
+---@param rows any int64 [M]
+---@return any
+function m.reorder(state, rows)
+    if is_tensor(state) then
+        if state:dim() == 0 then return state end
+        return state:index_select(1, rows)
+    elseif type(state) ~= "table" then
+        return state
+    end
+    local decoder = state.decoder
+    if type(decoder) == "userdata" and not is_tensor(decoder) then return decoder:reorder(state, rows) end
+    local new = {}
+    for name, value in pairs(state) do new[name] = m.reorder(value, rows) end
+    return setmetatable(new, getmetatable(state))
+end
+
+local common = {
+    {"state", "any"}, {"count", "integer", required = true, least = 1}, {"bos", "integer", 2, least = 1},
+    {"eos", "integer", 3, least = 1}, {"max_length", "integer", 50, least = 1}, {"lengths", "any"}}
+
+local function with(extra)
+    local list = table.move(common, 1, #common, 1, {})
+    return table.move(extra, 1, #extra, #list + 1, list)
+end
+
+local greedy_fields = with{}
+local beam_fields = with{{"width", "integer", 5, least = 1}, {"nbest", "integer", 1, least = 1},
+    {"length_penalty", "number", 0}, {"coverage_penalty", "number", 0}}
+local sample_fields = with{{"temperature", "number", 1, above = 0}, {"top_k", "integer", least = 1},
+    {"top_p", "number", above = 0, most = 1}, {"nbest", "integer", 1, least = 1}}
+local forced_fields = {{"state", "any"}, {"targets", "table", required = true}, {"bos", "integer", 2, least = 1},
+    {"eos", "integer", 3, least = 1}, {"lengths", "any"}}
+
+local function read(where, step, cfg, known)
+    local meta = getmetatable(step)
+    if type(step) ~= "function" and type(step) ~= "userdata" and not (type(meta) == "table" and meta.__call) then
+        error(("%s: step is a %s, expected a function"):format(where, type(step)), 3)
+    end
+    cfg = fields.read(where, cfg, known, 3)
+    cfg.where = where
+    if is_tensor(cfg.lengths) then cfg.lengths = cfg.lengths:totable() end
+    return cfg
+end
+
+-- One call of the step, its results checked. ids: list. Returns logits, state, weights.
+local function call(cfg, step, ids, state)
+    local logits, new, weights = step(ids_tensor(ids), state)
+    local function got(value)
+        return is_tensor(value) and ("[%s]"):format(table.concat(value.shape, ", ")) or "a " .. type(value)
+    end
+    if not is_tensor(logits) or logits:dim() ~= 2 or logits:size(1) ~= #ids then
+        error(("%s: step returned %s as logits, expected a tensor [%d, V]"):format(cfg.where, got(logits), #ids), 0)
+    end
+    if weights ~= nil and (not is_tensor(weights) or weights:dim() ~= 2 or weights:size(1) ~= #ids) then
+        error(("%s: step returned %s as weights, expected a tensor [%d, S]"):format(cfg.where, got(weights), #ids), 0)
+    end
+    return logits, new, weights
+end
+
+-- Rows of a state, if they are not the ones it has already.
+local function pick(state, rows, had)
+    local same = #rows == had
+    for i = 1, #rows do same = same and rows[i] == i end
+    if same then return state end
+    return m.reorder(state, ids_tensor(rows))
+end
+
+local function check_number(cfg, value, step)
+    if value ~= value then
+        error(("%s: step %d: the logits hold NaN"):format(cfg.where, step), 0)
+    end
+    return value
+end
+
+-- A hypothesis while it grows is a chain of nodes {id, parent, logp, n, step weights and row}: what hypotheses share is
+-- stored once. Weights stay tensors until the end.
+local function extend(parent, id, logp, weights, row)
+    return {id = id, parent = parent, logp = parent.logp + logp, n = parent.n + 1, weights = weights, row = row}
+end
+
+local function root() return {logp = 0, n = 0} end
+
+-- sum_j log min(1, sum_i a_ij) of a hypothesis over the first `length` positions; a position that was never looked at
+-- counts as 1e-10, since with log 0 every such hypothesis would be the same.
+local function coverage(node, length)
+    local sum = {}
+    for j = 1, length do sum[j] = 0 end
+    while node.parent do
+        local all = node.weights
+        all.table = all.table or all.tensor:totable()
+        local row = all.table[node.row]
+        for j = 1, length do sum[j] = sum[j] + row[j] end
+        node = node.parent
+    end
+    local total = 0
+    for j = 1, length do total = total + math.log(math.min(1, math.max(sum[j], 1e-10))) end
+    return total
+end
+
+-- The number of source positions of each sentence: as given, or up to the last one with a weight in the first step.
+local function source_lengths(cfg, weights)
+    if cfg.lengths then return cfg.lengths end
+    local lengths = {}
+    for i, row in ipairs(weights.tensor:totable()) do
+        local last = #row
+        while last > 0 and row[last] == 0 do last = last - 1 end
+        lengths[i] = last
+    end
+    return lengths
+end
+
+-- The public form of a finished hypothesis: ids without eos, weights [T, S] with a row for each id.
+local function hypothesis(cfg, sentence, node, score)
+    local ids, rows, ended = {}, {}, node.ended or false
+    local last = ended and node.parent or node
+    local at = last
+    while at.parent do
+        ids[at.n] = at.id
+        at = at.parent
+    end
+    local weights
+    if node.weights then
+        at = last
+        while at.parent do
+            rows[at.n] = at.weights.tensor[at.row]
+            at = at.parent
+        end
+        local width = node.weights.tensor:size(2)
+        if cfg.lengths then width = math.min(width, cfg.lengths[sentence]) end
+        if #rows > 0 and width > 0 then
+            weights = attn.stack(rows, 1):narrow(2, 1, width)
+        end
+    end
+    return {ids = ids, logp = node.logp, score = score, weights = weights, ended = ended}
+end
+
+-- Runs a decoding in which rows do not compete, the part that greedy, sample and forced share. rows: {sentence =,
+-- node =}. choose(logits, rows, t) returns a list of continuations {row =, id =, logp =, ended =}: one for each row, or
+-- at the first step several.
+local function run(cfg, step, rows, max_length, choose)
+    local state, had, finished = cfg.state, #rows, {}
+    for t = 1, max_length do
+        local ids = {}
+        for i, row in ipairs(rows) do ids[i] = row.node.id or cfg.bos end
+        local logits, new, weights = call(cfg, step, ids, state)
+        local kept = weights and {tensor = weights}
+        local alive, from = {}, {}
+        for _, grown in ipairs(choose(logits, rows, t)) do
+            local row = rows[grown.row]
+            local node = extend(row.node, grown.id, grown.logp, kept, grown.row)
+            local continued = {sentence = row.sentence, node = node, draw = grown.draw or row.draw}
+            if grown.ended or t == max_length then
+                node.ended = grown.ended
+                finished[#finished + 1] = continued
+            else
+                alive[#alive + 1] = continued
+                from[#from + 1] = grown.row
+            end
+        end
+        if #alive == 0 then break end
+        state = pick(new, from, had)
+        rows, had = alive, #alive
+    end
+    return finished
+end
+
+local function by_sentence(cfg, count, finished)
+    local found = {}
+    for i = 1, count do found[i] = {} end
+    for _, row in ipairs(finished) do
+        local list = found[row.sentence]
+        list[#list + 1] = hypothesis(cfg, row.sentence, row.node, row.node.logp)
+    end
+    for _, list in ipairs(found) do
+        for place, one in ipairs(list) do one.place = place end
+        table.sort(list, function(a, b)
+            if a.score ~= b.score then return a.score > b.score end
+            return a.place < b.place
+        end)
+        for _, one in ipairs(list) do one.place = nil end
+    end
+    return found
+end
+
+local function start(count)
+    local rows = {}
+    for i = 1, count do rows[i] = {sentence = i, node = root()} end
+    return rows
+end
+
+---@class SearchConfig
+---@field state any what the step is given first
+---@field count integer number of sentences
+---@field bos integer?
+---@field eos integer?
+---@field max_length integer?
+---@field lengths any number of source positions of each sentence: cuts the weights to size
+
+---@class BeamConfig: SearchConfig
+---@field width integer?
+---@field nbest integer?
+---@field length_penalty number?
+---@field coverage_penalty number?
+
+---@class SampleConfig: SearchConfig
+---@field temperature number?
+---@field top_k integer?
+---@field top_p number?
+---@field nbest integer?
+
+---@class CorpusConfig
+---@field encode fun(ids: any, lengths: any): any the state to start from, of ids [B, S] and lengths [B]
+---@field search function? greedy (default), beam or sample
+---@field options table? fields of the search
+---@field size integer? sources in a batch
+
+---@class Hypothesis
+---@field ids integer[] without bos and eos
+---@field logp number
+---@field score number
+---@field weights any [T, S], nil if the step gives none
+---@field ended boolean whether eos came before max_length
+
+---The most likely word at each step.
+---@param step fun(ids: any, state: any): any, any, any
+---@param cfg SearchConfig
+---@return Hypothesis[][] a list of one for each sentence
+function m.greedy(step, cfg)
+    cfg = read("search.greedy", step, cfg, greedy_fields)
+    return attn.no_grad(function()
+        local finished = run(cfg, step, start(cfg.count), cfg.max_length, function(logits, rows, t)
+            local values, ids = logits:log_softmax(-1):max(-1)
+            values, ids = values:totable(), ids:totable()
+            local grown = {}
+            for i = 1, #rows do
+                local logp = check_number(cfg, values[i], t)
+                grown[i] = {row = i, id = ids[i], logp = logp, ended = ids[i] == cfg.eos}
+            end
+            return grown
+        end)
+        return by_sentence(cfg, cfg.count, finished)
+    end)
+end
+
+---Words drawn from the model's distribution. Each sentence has its own stream of random numbers, seeded from the
+---library's generator, so that what is drawn does not depend on how long its neighbours are.
+---@param step fun(ids: any, state: any): any, any, any
+---@param cfg SampleConfig
+---@return Hypothesis[][] a list for each sentence of nbest hypotheses, the most likely first
+function m.sample(step, cfg)
+    cfg = read("search.sample", step, cfg, sample_fields)
+    return attn.no_grad(function()
+        local seeds = attn.randint(1, 0x7FFFFFFF, cfg.count * cfg.nbest):totable()
+        local finished = run(cfg, step, start(cfg.count), cfg.max_length, function(logits, rows, t)
+            local logp, order = logits:log_softmax(-1), nil
+            local scaled = cfg.temperature ~= 1 and logits / cfg.temperature or logits
+            if cfg.top_k or cfg.top_p then
+                scaled, order = scaled:topk(math.min(cfg.top_k or math.maxinteger, logits:size(2)), -1)
+            end
+            local share = scaled:softmax(-1)
+            if cfg.top_p then           -- the smallest set that reaches top_p: words whose predecessors do not
+                local before = share:cumsum(-1) - share
+                share = share:masked_fill(before:ge(cfg.top_p), 0)
+            end
+            local cumulative = share:cumsum(-1)
+            local width = cumulative:size(2)
+            local total = cumulative:select(2, width):totable()
+            -- several draws from each row at the first step
+            local draws = t == 1 and cfg.nbest or 1
+            local repeated, limit, grown = {}, {}, {}
+            for i, row in ipairs(rows) do
+                check_number(cfg, total[i], t)
+                for k = 1, draws do
+                    local draw = row.draw or data.random(seeds[(row.sentence - 1) * cfg.nbest + k])
+                    repeated[#repeated + 1] = i
+                    limit[#limit + 1] = {draw() * total[i]}
+                    grown[#grown + 1] = {row = i, draw = draw}
+                end
+            end
+            local index = ids_tensor(repeated)
+            local limits = attn.tensor(limit, {dtype = logits.dtype})
+            -- the first place whose cumulative sum exceeds the limit: a word of probability 0 is never chosen
+            local place = cumulative:index_select(1, index):le(limits):to("int64"):sum(-1, true)
+            place = attn.minimum(place + 1, ids_tensor{width})
+            local ids = order and order:index_select(1, index):gather(2, place) or place
+            local chosen = logp:index_select(1, index):gather(2, ids):totable()
+            ids = ids:totable()
+            for i, one in ipairs(grown) do
+                one.id, one.logp = ids[i][1], chosen[i][1]
+                one.ended = one.id == cfg.eos
+            end
+            return grown
+        end)
+        return by_sentence(cfg, cfg.count, finished)
+    end)
+end
+
+---The log-probability of given targets, and the attention paid while they are written (forced decoding).
+---@param step fun(ids: any, state: any): any, any, any
+---@param cfg {state: any, targets: integer[][], bos: integer?, eos: integer?, lengths: any}
+---@return Hypothesis[][] a list for each target of one hypothesis; its `logps`: of each id, then of eos
+function m.forced(step, cfg)
+    cfg = read("search.forced", step, cfg, forced_fields)
+    local longest = 0
+    if #cfg.targets == 0 then error("search.forced: targets is empty", 2) end
+    for i, target in ipairs(cfg.targets) do
+        if type(target) ~= "table" then
+            error(("search.forced: targets[%d] is a %s, expected a list of ids"):format(i, type(target)), 2)
+        end
+        longest = math.max(longest, #target)
+    end
+    return attn.no_grad(function()
+        local finished = run(cfg, step, start(#cfg.targets), longest + 1, function(logits, rows, t)
+            local ids, grown = {}, {}
+            for i, row in ipairs(rows) do
+                ids[i] = {cfg.targets[row.sentence][t] or cfg.eos}
+            end
+            local logp = logits:log_softmax(-1):gather(2, ids_tensor(ids)):totable()
+            for i, row in ipairs(rows) do
+                grown[i] = {row = i, id = ids[i][1], logp = check_number(cfg, logp[i][1], t),
+                    ended = t > #cfg.targets[row.sentence]}
+            end
+            return grown
+        end)
+        local found = by_sentence(cfg, #cfg.targets, finished)
+        for _, row in ipairs(finished) do
+            local logps, node = {}, row.node
+            while node.parent do
+                logps[node.n] = node.logp - node.parent.logp
+                node = node.parent
+            end
+            found[row.sentence][1].logps = logps
+        end
+        return found
+    end)
+end
+
+---Beam search.
+---@param step fun(ids: any, state: any): any, any, any
+---@param cfg BeamConfig
+---@return Hypothesis[][] a list for each sentence of up to nbest hypotheses, best first
+function m.beam(step, cfg)
+    cfg = read("search.beam", step, cfg, beam_fields)
+    local power = cfg.length_penalty
+    local function scale(n) return ((5 + n) / 6) ^ power end
+    local longest = scale(cfg.max_length)
+    local function better(a, b)
+        if a.score ~= b.score then return a.score > b.score end
+        return a.place < b.place
+    end
+
+    return attn.no_grad(function()
+        local sentences, lengths = {}, nil
+        for i = 1, cfg.count do sentences[i] = {nodes = {root()}, finished = {}} end
+
+        local function finish(sentence, i, node, ended)
+            node.ended = ended
+            local score = node.logp / scale(node.n)
+            if cfg.coverage_penalty ~= 0 and node.weights then
+                score = score + cfg.coverage_penalty * coverage(node, lengths[i])
+            end
+            local list = sentence.finished
+            sentence.place = (sentence.place or 0) + 1
+            list[#list + 1] = {node = node, score = score, place = sentence.place}
+            table.sort(list, better)
+            list[math.max(cfg.width, cfg.nbest) + 1] = nil
+        end
+
+        local state, alive = cfg.state, {}
+        for i = 1, cfg.count do alive[i] = i end
+        for t = 1, cfg.max_length do
+            local ids, first = {}, {}
+            for _, i in ipairs(alive) do
+                first[i] = #ids
+                for _, node in ipairs(sentences[i].nodes) do ids[#ids + 1] = node.id or cfg.bos end
+            end
+            local logits, new, weights = call(cfg, step, ids, state)
+            local kept = weights and {tensor = weights}
+            if t == 1 and kept and cfg.coverage_penalty ~= 0 then lengths = source_lengths(cfg, kept) end
+            -- width + 1: of one row at most the end of sentence and `width` others can be kept
+            local values, best = logits:log_softmax(-1):topk(math.min(cfg.width + 1, logits:size(2)), -1)
+            values, best = values:totable(), best:totable()
+            local still, from = {}, {}
+            for _, i in ipairs(alive) do
+                local sentence, candidates = sentences[i], {}
+                for place, node in ipairs(sentence.nodes) do
+                    local row = first[i] + place
+                    for k, logp in ipairs(values[row]) do
+                        if check_number(cfg, logp, t) > -math.huge then
+                            candidates[#candidates + 1] = {row = row, parent = node, id = best[row][k],
+                                step = logp, logp = node.logp + logp, place = place}
+                        end
+                    end
+                end
+                table.sort(candidates, function(a, b)
+                    if a.logp ~= b.logp then return a.logp > b.logp end
+                    if a.id ~= b.id then return a.id < b.id end
+                    return a.place < b.place
+                end)
+                local nodes, rows = {}, {}
+                for _, candidate in ipairs(candidates) do
+                    local node = extend(candidate.parent, candidate.id, candidate.step, kept, candidate.row)
+                    if candidate.id == cfg.eos then
+                        finish(sentence, i, node, true)
+                    else
+                        nodes[#nodes + 1] = node
+                        rows[#rows + 1] = candidate.row
+                        if #nodes == cfg.width then break end
+                    end
+                end
+                if t == cfg.max_length then
+                    for _, node in ipairs(nodes) do finish(sentence, i, node, false) end
+                elseif #nodes > 0 then
+                    -- the best score a living hypothesis can end with: no more log-probability lost, the kindest length
+                    local target = sentence.finished[cfg.nbest]
+                    local bound = math.max(nodes[1].logp / scale(t + 1), nodes[1].logp / longest)
+                    if cfg.coverage_penalty < 0 then bound = math.huge end
+                    if not target or target.score < bound then
+                        sentence.nodes = nodes
+                        still[#still + 1] = i
+                        table.move(rows, 1, #rows, #from + 1, from)
+                    end
+                end
+            end
+            if #still == 0 then break end
+            state = pick(new, from, #ids)
+            alive = still
+        end
+
+        local found = {}
+        for i, sentence in ipairs(sentences) do
+            found[i] = {}
+            for k = 1, math.min(cfg.nbest, #sentence.finished) do
+                local one = sentence.finished[k]
+                found[i][k] = hypothesis(cfg, i, one.node, one.score)
+            end
+        end
+        return found
+    end)
+end
+
+---Decodes many sources, in batches of similar length; results in the order of the sources.
+---@param step fun(ids: any, state: any): any, any, any
+---@param lists integer[][] ids of the sources
+---@param cfg CorpusConfig
+---@return Hypothesis[][] what the search gives for each source
+function m.corpus(step, lists, cfg)
+    cfg = fields.read("search.corpus", cfg, {
+        {"encode", "function", required = true}, {"search", "function", m.greedy}, {"options", "table", {}},
+        {"size", "integer", 100, least = 1}})
+    if type(lists) ~= "table" then
+        error(("search.corpus: lists is a %s, expected a list of lists of ids"):format(type(lists)), 2)
+    end
+    local order, found = {}, {}
+    for i = 1, #lists do order[i] = i end
+    table.sort(order, function(a, b)
+        if #lists[a] ~= #lists[b] then return #lists[a] < #lists[b] end
+        return a < b
+    end)
+    for first = 1, #order, cfg.size do
+        local some, options = {}, {}
+        for i = first, math.min(first + cfg.size - 1, #order) do some[#some + 1] = lists[order[i]] end
+        for name, value in pairs(cfg.options) do options[name] = value end
+        local ids, lengths = data.pad(some)
+        options.state = attn.no_grad(cfg.encode, ids, lengths)
+        options.count, options.lengths = #some, lengths
+        for k, hypotheses in ipairs(cfg.search(step, options)) do found[order[first + k - 1]] = hypotheses end
+    end
+    return found
+end
+
+local example = 'local function step(ids, state) return attn.randn(#ids, 8), state end\n'
+local form = "Returns a list for each sentence of hypotheses, best first: {ids = without bos and eos, logp =,\n"
+        .. "score =, weights = [T, S], ended = whether eos came before max_length}. lengths (of the sources)\n"
+        .. "cuts the weights to size. step(ids [R], state) -> logits [R, V], state [, weights [R, S]]"
+attn.describe{name = "search.greedy",
+    signature = "greedy(step, {state =, count =, bos = 2, eos = 3, max_length = 50, lengths =}) -> list of lists",
+    help = "The most likely word at each step. " .. form,
+    example = example .. 'attn.search.greedy(step, {count = 2})[1][1].ids'}
+attn.describe{name = "search.beam",
+    signature = "beam(step, {state =, count =, bos = 2, eos = 3, max_length = 50, width = 5, nbest = 1,"
+        .. " length_penalty = 0, coverage_penalty = 0, lengths =}) -> list of lists",
+    help = "Beam search; score = logp / ((5 + n) / 6)^length_penalty + coverage_penalty sum_j log min(1, sum_i\n"
+        .. "a_ij).\n" .. form,
+    example = example .. 'attn.search.beam(step, {count = 2, width = 3})[1][1].score'}
+attn.describe{name = "search.sample",
+    signature = "sample(step, {state =, count =, bos = 2, eos = 3, max_length = 50, temperature = 1, top_k =, top_p =,"
+        .. " nbest = 1, lengths =}) -> list of lists",
+    help = "Words drawn at random from softmax(logits / temperature), from the top_k words, or from the fewest\n"
+        .. "whose probabilities reach top_p. nbest hypotheses are drawn. " .. form,
+    example = example .. 'attn.search.sample(step, {count = 2, temperature = 0.7})[2][1].ids'}
+attn.describe{name = "search.forced",
+    signature = "forced(step, {state =, targets = lists of ids, bos = 2, eos = 3, lengths =}) -> list of lists",
+    help = "The log-probability of given targets (logps: of each word and of eos) and their attention weights. "
+        .. form,
+    example = example .. 'attn.search.forced(step, {targets = {{5, 6}, {7}}})[1][1].logp'}
+attn.describe{name = "search.corpus",
+    signature = "corpus(step, lists, {encode = f(ids, lengths) -> state, search = search.greedy, options = {},"
+        .. " size = 100}) -> list of lists",
+    help = "Decodes many sources (lists of ids) in batches of similar length; what the search gives for each,\n"
+        .. "in the order of the sources. options are further fields of the search.",
+    example = example .. 'attn.search.corpus(step, {{5, 6}, {7}}, {encode = function(ids, lengths) return nil end})'}
+attn.describe{name = "search.reorder", signature = "reorder(state, rows) -> state",
+    help = "Picks, repeats or drops rows (int64 [M]) of a state: tensors along dimension 1, a decoder's state by\n"
+        .. "its decoder, tables field by field; anything else is kept.",
+    example = 'attn.search.reorder({h = attn.rand(3, 4)}, attn.tensor({1, 1, 3}, {dtype = "int64"}))'}
+
+return m

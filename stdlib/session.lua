@@ -1,0 +1,246 @@
+-- session: what the interactive prompt (vm/repl.c) shows: values as text, completion, help, memory.
+--
+-- Completion never runs a script's code: it reads tables raw and follows an __index only where it is a table. The names of
+-- what is behind an __index function (tensors, layers) come from registry["attn.methods"][metatable name].
+local session = {modules = {}}
+
+local getmetatable, rawget, rawlen, next, type, tostring = debug.getmetatable, rawget, rawlen, next, type, tostring
+local math, string, table, utf8 = math, string, table, utf8
+local loaded = package.loaded
+local registry = debug.getregistry()
+
+local DEPTH, ENTRIES, WIDTH, TEXT = 3, 40, 76, 200
+
+local keywords = {}
+for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true
+    until while]]):gmatch("%a+") do keywords[word] = true end
+
+-- ---- values as text ----
+
+local function is_name(s)
+    return s:find("^[%a_][%w_]*$") and not keywords[s]
+end
+
+local escapes = {["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ["\""] = "\\\"", ["\\"] = "\\\\"}
+
+-- A literal of s; text that is UTF-8 stays readable, control characters never reach the terminal.
+local function quote(s)
+    local rest = ""
+    if #s > TEXT then
+        rest = (" --[[ %d bytes more ]]"):format(#s - TEXT)
+        s = s:sub(1, TEXT)
+    end
+    local pattern = utf8.len(s) and "[%c\"\\]" or "[%c\"\\\128-\255]"
+    return "\"" .. s:gsub(pattern, function(c)
+        return escapes[c] or ("\\%03d"):format(c:byte())
+    end) .. "\"" .. rest
+end
+
+local function by_tostring(value)
+    local ok, text = pcall(tostring, value)
+    return ok and text or ("(error in __tostring: %s)"):format(tostring(text))
+end
+
+local function short(value)
+    if type(value) == "string" then return quote(value) end
+    local text = by_tostring(value)
+    local line = text:match("^[^\n]*")
+    if #line > 60 then line = line:sub(1, 57) .. "..." end
+    return line == text and text or line .. " ..."
+end
+
+local rank = {string = 1, number = 2, boolean = 3}
+
+local function key_order(a, b)
+    local x, y = rank[type(a)] or 4, rank[type(b)] or 4
+    if x ~= y then return x < y end
+    if x <= 2 then return a < b end
+    return tostring(a) < tostring(b)
+end
+
+-- The pieces between the braces of t, at most ENTRIES: strings, then the list part, then the rest.
+local function entries(t, depth, above, format)
+    local count, keys, list = 0, {}, rawlen(t)
+    for key in next, t do
+        count = count + 1
+        keys[count] = key
+    end
+    table.sort(keys, key_order)
+    local pieces = {}
+    for i = 1, math.min(count, ENTRIES) do
+        local key = keys[i]
+        local text = format(rawget(t, key), depth + 1, above)
+        if math.type(key) == "integer" and key >= 1 and key <= list and i > 1 and math.type(keys[i - 1]) == "integer"
+            and keys[i - 1] == key - 1 or key == 1 then
+            pieces[i] = text
+        elseif type(key) == "string" and is_name(key) then
+            pieces[i] = key .. " = " .. text
+        else
+            pieces[i] = ("[%s] = %s"):format(short(key), text)
+        end
+    end
+    if count > ENTRIES then pieces[#pieces + 1] = ("... %d more"):format(count - ENTRIES) end
+    return pieces
+end
+
+local function format(value, depth, above)
+    local meta = type(value) == "table" and getmetatable(value)
+    if type(value) ~= "table" or type(meta) == "table" and rawget(meta, "__tostring") ~= nil then return short(value) end
+    if above[value] then return "<cycle>" end
+    if next(value) == nil then return "{}" end
+    if depth > DEPTH then return "{...}" end
+    above[value] = true
+    local pieces = entries(value, depth, above, format)
+    above[value] = nil
+    local width = 2
+    for _, piece in ipairs(pieces) do
+        width = width + utf8.len(piece, 1, -1, true) + 2
+        if piece:find("\n", 1, true) then width = math.huge end
+    end
+    if width + 4 * (depth - 1) <= WIDTH then return "{" .. table.concat(pieces, ", ") .. "}" end
+    local indent = (" "):rep(4 * depth)
+    return "{\n" .. indent .. table.concat(pieces, ",\n" .. indent) .. "\n" .. indent:sub(5) .. "}"
+end
+
+---A value as the prompt prints it: a string as it is, a table as Lua would write it, all else by tostring.
+---@param value any
+---@return string
+function session.format(value)
+    local meta = type(value) == "table" and getmetatable(value)
+    if type(value) ~= "table" or type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
+        return by_tostring(value)
+    end
+    return format(value, 1, {})
+end
+
+-- ---- completion ----
+
+-- Adds to `names` what can follow a value: fields, for a colon only functions.
+local function add_names(names, value, colon, depth)
+    if type(value) == "table" then
+        for key, field in next, value do
+            if type(key) == "string" and is_name(key) and (not colon or type(field) ~= "table") then names[key] = true end
+        end
+    end
+    local meta = getmetatable(value)
+    if type(meta) ~= "table" or depth > 10 then return end
+    local methods = registry["attn.methods"]
+    local known = type(methods) == "table" and rawget(methods, rawget(meta, "__name"))
+    if type(known) == "table" then
+        for key, name in next, known do
+            if type(key) == "string" then names[key] = true elseif type(name) == "string" then names[name] = true end
+        end
+    end
+    local index = rawget(meta, "__index")
+    if type(index) == "table" then add_names(names, index, colon, depth + 1) end
+end
+
+local function raw_field(value, key)
+    for _ = 1, 10 do
+        if type(value) == "table" then
+            local field = rawget(value, key)
+            if field ~= nil then return field end
+            if value == loaded.attn and loaded["attn." .. key] then return loaded["attn." .. key] end
+        end
+        local meta = getmetatable(value)
+        value = type(meta) == "table" and rawget(meta, "__index") or nil
+        if type(value) ~= "table" then return nil end
+    end
+end
+
+-- The part of `line` to complete and the words it may become.
+local function candidates(line)
+    local partial = line:match("require%s*%(?%s*[\"']([%w_.%-]*)$")
+    if partial then
+        local names = {}
+        for _, list in ipairs{loaded, package.preload} do
+            for name in next, list do if type(name) == "string" then names[name] = true end end
+        end
+        for _, name in ipairs(session.modules) do names[name] = true end
+        return partial, names
+    end
+    local open = line:gsub("\\.", "__"):gsub("\"[^\"]*\"", ""):gsub("'[^']*'", ""):match("[\"']([^\"']*)$")
+    if open then
+        local folder, name = open:match("^(.*/)([^/]*)$")
+        local names = {}
+        for _, entry in ipairs(session.entries(folder or ".")) do
+            if entry:sub(1, 1) ~= "." or (name or open):sub(1, 1) == "." then names[entry] = true end
+        end
+        return name or open, names
+    end
+    local word = line:match("[%a_][%w_.:]*$") or ""
+    if line:sub(-#word - 1, -#word - 1):find("[%)%]\"'.:]") then return "", {} end     -- what it belongs to is not known
+    local names, value, last = {}, _G, 0
+    for name, separator, place in word:gmatch("([%a_][%w_]*)([.:])()") do
+        value = raw_field(value, name)
+        if value == nil then return "", {} end
+        last = place - 1
+        if separator == ":" then
+            add_names(names, value, true, 0)
+            return word:sub(place), names
+        end
+    end
+    add_names(names, value, false, 0)
+    if last == 0 then for name in next, keywords do names[name] = true end end
+    return word:sub(last + 1), names
+end
+
+---Completes the end of a line.
+---@param line string what stands before the cursor
+---@return string? addition what to insert
+---@return string? choices a text to show, when there are several and nothing can be inserted
+function session.complete(line)
+    if not line:find("%S") then return "    " end
+    local partial, names = candidates(line)
+    local list, common = {}, nil
+    for name in next, names do
+        if name:sub(1, #partial) == partial and (partial ~= "" or name:sub(1, 2) ~= "__") then
+            list[#list + 1] = name
+            local n = common and 0 or #name
+            while common and n < #common and common:byte(n + 1) == name:byte(n + 1) do n = n + 1 end
+            common = name:sub(1, n)
+        end
+    end
+    if not common then return nil end
+    if #common > #partial then return common:sub(#partial + 1) end
+    if #list == 1 then return nil end
+    table.sort(list)
+    local width = 0
+    for _, name in ipairs(list) do width = math.max(width, #name + 2) end
+    local columns, lines = math.max(1, WIDTH // width), {}
+    for i = 1, math.min(#list, 400), columns do
+        local row = table.move(list, i, math.min(i + columns - 1, #list), 1, {})
+        for j = 1, #row do row[j] = row[j] .. (" "):rep(j < #row and width - #row[j] or 0) end
+        lines[#lines + 1] = table.concat(row)
+    end
+    if #list > 400 then lines[#lines + 1] = ("... %d names in all"):format(#list) end
+    return nil, table.concat(lines, "\n") .. "\n"
+end
+
+-- ---- commands ----
+
+---?name
+---@param name string
+function session.help(name)
+    require("attn.help").show(name:match("^%s*(.-)%s*$"))
+end
+
+local function bytes(n)
+    local units, i = {"B", "KiB", "MiB", "GiB", "TiB"}, 1
+    while n >= 1024 and i < #units do n, i = n / 1024, i + 1 end
+    return (i == 1 and "%d %s" or "%.1f %s"):format(n, units[i])
+end
+
+---:mem
+---@return string
+function session.memory()
+    local text = "Lua " .. bytes(math.floor(collectgarbage("count") * 1024))
+    local attn = loaded.attn
+    if type(attn) == "table" and attn.memory then
+        local m = attn.memory()
+        text = ("%s   tensors %s live, %s peak, %s budget"):format(text, bytes(m.live), bytes(m.peak), bytes(m.budget))
+    end
+    return text
+end
+
+return session

@@ -1,0 +1,448 @@
+-- text: lines to words (tokenisation `13a` of the WMT scorers), words to ids (vocabularies), lines to subwords
+-- (byte-pair encoding, Sennrich et al. 2016), and back to lines.
+-- Strings are UTF-8, but any bytes are accepted: an invalid byte is a character of its own and survives.
+local attn = require "attn"
+local fields = require "attn.fields"
+
+local m = {}
+
+-- White space outside ASCII, so that a no-break space separates words as it does for the scorers of reference.
+local spaces = {"\u{85}", "\u{A0}", "\u{1680}", "\u{2028}", "\u{2029}", "\u{202F}", "\u{205F}", "\u{3000}"}
+for code = 0x2000, 0x200A do spaces[#spaces + 1] = utf8.char(code) end
+
+---Words of a line: tokenisation `13a`. Punctuation stands alone, except `.` and `,` inside numbers and `-` not after a
+---digit; apostrophes stay inside words.
+---@param line string
+---@return string[]
+function m.words(line)
+    if type(line) ~= "string" then error(("text.words: line is a %s, expected a string"):format(type(line)), 2) end
+    line = line:gsub("<skipped>", ""):gsub("%-\n", ""):gsub("\n", " ")
+    if line:find("&", 1, true) then
+        line = line:gsub("&quot;", '"'):gsub("&amp;", "&"):gsub("&lt;", "<"):gsub("&gt;", ">")
+    end
+    line = (" " .. line .. " "):gsub("[{-~[-` -&(-+:-@/]", " %0 ")
+    line = line:gsub("([^0-9])([.,])", "%1 %2 "):gsub("([.,])([^0-9])", " %1 %2"):gsub("([0-9])%-", "%1 - ")
+    if line:find("[\xC2\xE1-\xE3]") then
+        for _, space in ipairs(spaces) do line = line:gsub(space, " ") end
+    end
+    local words = {}
+    for word in line:gmatch("[^%s\x1C-\x1F]+") do words[#words + 1] = word end
+    return words
+end
+
+local closes = {}
+for mark in (". , ; : ! ? ) ] } %"):gmatch("%S+") do closes[mark] = true end
+local opens = {["("] = true, ["["] = true, ["{"] = true, ["$"] = true, ["#"] = true}
+
+---A line from words: the inverse of `words` up to white space; `words(join(w))` gives w again.
+---@param words string[]
+---@return string
+function m.join(words)
+    if type(words) ~= "table" then error(("text.join: words is a %s, expected a list"):format(type(words)), 2) end
+    local parts, quoted, glue = {}, false, true
+    for i, word in ipairs(words) do
+        local attach = glue or closes[word]
+        glue = opens[word] or false
+        if word == '"' then
+            if quoted then attach = true else glue = true end
+            quoted = not quoted
+        elseif word == "-" and i > 1 and words[i - 1]:find("%d$") then
+            attach, glue = true, true
+        elseif word == "/" then
+            attach, glue = true, true
+        end
+        if not attach then parts[#parts + 1] = " " end
+        parts[#parts + 1] = word
+    end
+    return table.concat(parts)
+end
+
+-- Vocabularies ------------------------------------------------------------------------------------------------------
+
+---@class Vocabulary
+---@field words string[] the word of each id, to be saved and given back as `words`
+local Vocabulary = {}
+Vocabulary.__index = Vocabulary
+Vocabulary.__name = "vocabulary"
+
+function Vocabulary:__len() return #self.words end
+
+function Vocabulary:__tostring()
+    return ("vocabulary  %d words"):format(#self.words)
+end
+
+---The id of a word; that of `<unk>` for a word not known (an error if there is no `<unk>`).
+function Vocabulary:id(word)
+    local id = self.ids[word] or self.unknown
+    if not id then error(("vocabulary: unknown word '%s', and there is no <unk>"):format(tostring(word)), 2) end
+    return id
+end
+
+---The word of an id.
+function Vocabulary:word(id)
+    local word = self.words[id]
+    if not word then error(("vocabulary: id %s is outside 1..%d"):format(tostring(id), #self.words), 2) end
+    return word
+end
+
+---Ids of a list of words.
+function Vocabulary:encode(words)
+    local ids, known, unknown = {}, self.ids, self.unknown
+    for i, word in ipairs(words) do
+        ids[i] = known[word] or unknown
+            or error(("vocabulary: unknown word '%s', and there is no <unk>"):format(tostring(word)), 2)
+    end
+    return ids
+end
+
+---Words of a list of ids; 0 (padding) is left out.
+function Vocabulary:decode(ids)
+    local words = {}
+    for _, id in ipairs(ids) do
+        if id ~= 0 then
+            words[#words + 1] = self.words[id]
+                or error(("vocabulary: id %s is outside 1..%d"):format(tostring(id), #self.words), 2)
+        end
+    end
+    return words
+end
+
+---A vocabulary of the words of `lists`, the most frequent first (ties in byte order), after the special words.
+---@param lists string[][]? lists of words
+---@param options? {size: integer?, min_count: integer?, specials: string[]?, words: string[]?}
+---@return Vocabulary
+function m.vocabulary(lists, options)
+    local cfg = fields.read("text.vocabulary", options or {}, {
+        {"size", "integer", math.maxinteger, least = 1}, {"min_count", "integer", 1, least = 1},
+        {"specials", "table", {"<unk>", "<s>", "</s>"}}, {"words", "table"}})
+    local words, ids = {}, {}
+    local function add(word)
+        if type(word) ~= "string" then
+            error(("text.vocabulary: a word is a %s, expected a string"):format(type(word)), 3)
+        end
+        words[#words + 1] = word
+        ids[word] = #words
+    end
+    if cfg.words then
+        for _, word in ipairs(cfg.words) do add(word) end
+    else
+        if type(lists) ~= "table" then
+            error(("text.vocabulary: lists is a %s, expected a list of lists of words"):format(type(lists)), 2)
+        end
+        for _, word in ipairs(cfg.specials) do add(word) end
+        local counts, found = {}, {}
+        for i, list in ipairs(lists) do
+            if type(list) ~= "table" then
+                error(("text.vocabulary: entry %d is a %s, expected a list of words"):format(i, type(list)), 2)
+            end
+            for _, word in ipairs(list) do
+                local count = counts[word]
+                if not count then found[#found + 1] = word end
+                counts[word] = (count or 0) + 1
+            end
+        end
+        table.sort(found, function(a, b)
+            if counts[a] ~= counts[b] then return counts[a] > counts[b] end
+            return a < b
+        end)
+        for _, word in ipairs(found) do
+            if #words >= cfg.size or counts[word] < cfg.min_count then break end
+            if not ids[word] then add(word) end
+        end
+    end
+    return setmetatable({words = words, ids = ids, unknown = ids["<unk>"]}, Vocabulary)
+end
+
+---Replaces `<unk>` in a translation by the source word it looked at most (Luong et al. 2015; Jean et al. 2015).
+---@param words string[] the translation
+---@param source string[] the words of the source sentence
+---@param weights any attention weights [T, S], a tensor or a list of lists
+---@param options? {unknown: string?, dictionary: table<string, string>?} dictionary: source word -> its translation
+---@return string[] words, integer replaced
+function m.replace_unknown(words, source, weights, options)
+    local cfg = fields.read("text.replace_unknown", options or {}, {
+        {"unknown", "string", "<unk>"}, {"dictionary", "table", {}}})
+    local rows, replaced, out = nil, 0, {}
+    for t, word in ipairs(words) do
+        out[t] = word
+        if word == cfg.unknown then
+            rows = rows or (type(weights) == "table" and weights or weights and weights:totable()) or {}
+            local row, best = rows[t], nil
+            for j = 1, row and #source or 0 do
+                if row[j] and (not best or row[j] > row[best]) then best = j end
+            end
+            if best then
+                out[t] = cfg.dictionary[source[best]] or source[best]
+                replaced = replaced + 1
+            end
+        end
+    end
+    return out, replaced
+end
+
+-- Byte-pair encoding --------------------------------------------------------------------------------------------------
+-- Units are characters at first; the most frequent neighbouring pair becomes a unit, again and again. A word that
+-- follows a space begins with U+2581, so that a line comes back exactly from its units (runs of spaces become one; a
+-- U+2581 of the text comes back as a space). Letters and punctuation are never merged with each other.
+
+local SPACE = "\u{2581}"
+
+local function characters(word)
+    local list = {}
+    local stray = word:match("^[\x80-\xBF]+")       -- continuation bytes without a first byte
+    for byte in (stray or ""):gmatch(".") do list[#list + 1] = byte end
+    for character in word:gmatch("[^\x80-\xBF][\x80-\xBF]*") do list[#list + 1] = character end
+    return list
+end
+
+-- The pieces of a line within which pairs are merged.
+local function pieces(line)
+    local list = {}
+    for word in line:gmatch("%S+") do
+        local prefix = SPACE
+        for letters, mark in word:gmatch("([%w\x80-\xFF]*)([^%w\x80-\xFF]?)") do
+            if letters ~= "" then
+                list[#list + 1] = prefix .. letters
+                prefix = ""
+            end
+            if mark ~= "" then
+                list[#list + 1] = prefix .. mark
+                prefix = ""
+            end
+        end
+    end
+    return list
+end
+
+---@class Bpe
+---@field merges string[][] pairs in the order learned, to be saved and given back as `merges`
+local Bpe = {}
+Bpe.__index = Bpe
+Bpe.__name = "bpe"
+
+function Bpe:__tostring() return ("bpe  %d merges"):format(#self.merges) end
+
+-- Units of one piece: the pair learned first is merged first, everywhere in the piece.
+local function split(self, piece)
+    local units = characters(piece)
+    while #units > 1 do
+        local best, best_rank
+        for i = 1, #units - 1 do
+            local after = self.rank[units[i]]
+            local rank = after and after[units[i + 1]]
+            if rank and (not best or rank < best_rank) then best, best_rank = i, rank end
+        end
+        if not best then break end
+        local left, right = units[best], units[best + 1]
+        local merged, i = {}, 1
+        while i <= #units do
+            if units[i] == left and units[i + 1] == right then
+                merged[#merged + 1] = left .. right
+                i = i + 2
+            else
+                merged[#merged + 1] = units[i]
+                i = i + 1
+            end
+        end
+        units = merged
+    end
+    return units
+end
+
+---Units of a line.
+---@param line string
+---@return string[]
+function Bpe:encode(line)
+    if type(line) ~= "string" then error(("bpe: line is a %s, expected a string"):format(type(line)), 2) end
+    local words = {}
+    for _, piece in ipairs(pieces(line)) do
+        local units = self.cache[piece]
+        if not units then
+            if self.cached >= 100000 then self.cache, self.cached = {}, 0 end
+            units = split(self, piece)
+            self.cache[piece], self.cached = units, self.cached + 1
+        end
+        table.move(units, 1, #units, #words + 1, words)
+    end
+    return words
+end
+
+---The line of a list of units.
+---@param words string[]
+---@return string
+function Bpe:decode(words)
+    return (table.concat(words):gsub(SPACE, " "):gsub("^ ", ""))
+end
+
+-- A binary heap of pairs, largest count first, then the smaller pair in byte order. Counts in it may be out of date:
+-- an entry is good only if its count is still the pair's.
+local function before(a, b)
+    if a.count ~= b.count then return a.count > b.count end
+    local p, q = a.pair, b.pair
+    if p.left ~= q.left then return p.left < q.left end
+    return p.right < q.right
+end
+
+local function push(heap, entry)
+    local i = #heap + 1
+    heap[i] = entry
+    while i > 1 do
+        local parent = i // 2
+        if not before(heap[i], heap[parent]) then break end
+        heap[i], heap[parent] = heap[parent], heap[i]
+        i = parent
+    end
+end
+
+local function pop(heap)
+    local top, last = heap[1], table.remove(heap)
+    if #heap > 0 then
+        heap[1] = last
+        local i = 1
+        while true do
+            local child = 2 * i
+            if child > #heap then break end
+            if child < #heap and before(heap[child + 1], heap[child]) then child = child + 1 end
+            if not before(heap[child], heap[i]) then break end
+            heap[i], heap[child] = heap[child], heap[i]
+            i = child
+        end
+    end
+    return top
+end
+
+local function learn(lines, count, min_count)
+    local counts, words = {}, {}
+    for i, line in ipairs(lines) do
+        if type(line) ~= "string" then
+            error(("text.bpe: line %d is a %s, expected a string"):format(i, type(line)), 3)
+        end
+        for _, piece in ipairs(pieces(line)) do
+            if not counts[piece] then
+                counts[piece] = 0
+                words[#words + 1] = piece
+            end
+            counts[piece] = counts[piece] + 1
+        end
+    end
+
+    -- pairs[left][right] = {left, right, count, words = {word -> true}}; only the words that hold a pair are touched
+    -- when it is merged. A set may hold words that lost the pair meanwhile: they are looked at and left.
+    local known, touched, is_touched = {}, {}, {}
+    local function change(left, right, word, by)
+        local row = known[left]
+        if not row then
+            row = {}
+            known[left] = row
+        end
+        local pair = row[right]
+        if not pair then
+            pair = {left = left, right = right, count = 0, words = {}}
+            row[right] = pair
+        end
+        pair.count = pair.count + by
+        if by > 0 then pair.words[word] = true end
+        if not is_touched[pair] then
+            is_touched[pair] = true
+            touched[#touched + 1] = pair
+        end
+    end
+    for i, piece in ipairs(words) do
+        local units = characters(piece)
+        local word = {units = units, count = counts[piece], place = i}
+        for k = 1, #units - 1 do change(units[k], units[k + 1], word, word.count) end
+    end
+
+    local heap, merges = {}, {}
+    while #merges < count do
+        for _, pair in ipairs(touched) do
+            if pair.count >= min_count then push(heap, {pair = pair, count = pair.count}) end
+        end
+        touched, is_touched = {}, {}
+        local best
+        while #heap > 0 do
+            local entry = pop(heap)
+            if entry.count == entry.pair.count then
+                best = entry.pair
+                break
+            end
+        end
+        if not best then break end
+        local left, right = best.left, best.right
+        local both = left .. right
+        merges[#merges + 1] = {left, right}
+        local holders = best.words
+        best.words = {}
+        for word in pairs(holders) do       -- order does not matter: counts are sums
+            local units, merged, i, n = word.units, {}, 1, word.count
+            while i <= #units do
+                if units[i] == left and units[i + 1] == right then
+                    merged[#merged + 1] = both
+                    i = i + 2
+                else
+                    merged[#merged + 1] = units[i]
+                    i = i + 1
+                end
+            end
+            if #merged < #units then
+                for k = 1, #units - 1 do change(units[k], units[k + 1], word, -n) end
+                for k = 1, #merged - 1 do change(merged[k], merged[k + 1], word, n) end
+                word.units = merged
+            end
+        end
+    end
+    return merges
+end
+
+---Byte-pair encoding learned from lines, or restored from saved merges.
+---@param lines string[]?
+---@param options {merges: integer|string[][], min_count: integer?}
+---@return Bpe
+function m.bpe(lines, options)
+    local cfg = fields.read("text.bpe", options, {
+        {"merges", "any", required = true}, {"min_count", "integer", 2, least = 1}})
+    local merges = cfg.merges
+    if type(merges) ~= "table" then
+        if type(merges) ~= "number" or not math.tointeger(merges) or merges < 0 then
+            error(("text.bpe: merges is %s, expected their number or a list of pairs"):format(tostring(merges)), 2)
+        elseif type(lines) ~= "table" then
+            error(("text.bpe: lines is a %s, expected a list of strings"):format(type(lines)), 2)
+        end
+        merges = learn(lines, merges, cfg.min_count)
+    end
+    local rank = {}
+    for i, pair in ipairs(merges) do
+        if type(pair) ~= "table" or type(pair[1]) ~= "string" or type(pair[2]) ~= "string" then
+            error(("text.bpe: merges[%d] is not a pair of strings"):format(i), 2)
+        end
+        rank[pair[1]] = rank[pair[1]] or {}
+        rank[pair[1]][pair[2]] = i
+    end
+    return setmetatable({merges = merges, rank = rank, cache = {}, cached = 0}, Bpe)
+end
+
+attn.describe{name = "text.words", signature = "words(line) -> list of strings",
+    help = "Words of a line by the tokenisation 13a: punctuation stands alone, except . and , inside numbers.",
+    example = 'require "attn.text".words "A man, smiling."'}
+attn.describe{name = "text.join", signature = "join(words) -> line",
+    help = "A line from words, spaces where prose has them; words(join(w)) gives w again.",
+    example = 'require "attn.text".join{"A", "man", ",", "smiling", "."}'}
+attn.describe{name = "text.vocabulary",
+    signature = "vocabulary(lists, {size =, min_count = 1, specials = {\"<unk>\", \"<s>\", \"</s>\"}, words =}) -> "
+        .. "vocabulary",
+    help = "Words of the lists with ids from 1: the specials, then the most frequent first (ties in byte order),\n"
+        .. "at most size in all, each seen min_count times or more. v:encode(words), v:decode(ids), v:id(word),\n"
+        .. "v:word(id), #v. v.words is the list of words; vocabulary(nil, {words = list}) makes the same\n"
+        .. "vocabulary again.",
+    example = 'local v = require "attn.text".vocabulary({{"a", "b", "a"}}, {size = 5})'}
+attn.describe{name = "text.replace_unknown",
+    signature = "replace_unknown(words, source, weights [T, S], {unknown = \"<unk>\", dictionary =}) -> words, count",
+    help = "Each unknown word becomes the source word with the largest weight at that step, or its entry in the\n"
+        .. "dictionary.",
+    example = 'require "attn.text".replace_unknown({"ein", "<unk>"}, {"a", "Xy"}, {{0.9, 0.1}, {0.2, 0.8}})'}
+attn.describe{name = "text.bpe", signature = "bpe(lines, {merges =, min_count = 2}) -> bpe",
+    help = "Byte-pair encoding: merges is how many to learn from the lines, or the list b.merges of an earlier\n"
+        .. "one (lines nil). b:encode(line) gives subword units, b:decode(units) the line.",
+    example = 'local b = require "attn.text".bpe({"low lower lowest"}, {merges = 10})'}
+
+return m

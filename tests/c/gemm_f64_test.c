@@ -1,0 +1,2 @@
+#define AT_TYPE 64
+#include "gemm_cases.h"

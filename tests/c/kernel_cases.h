@@ -1,0 +1,825 @@
+/*
+ * Every kernel of every level this processor has, in one float type, against its definition in long double.
+ *
+ * Sizes from 0 to a few vectors, so that every tail is met; rows end where their memory ends.
+ */
+#include "check.h"
+
+#include "attn/kernel/kernel.h"
+
+typedef long double wide;
+
+static const AT_REAL(at_kernels) *k;    /* the level under test */
+static const char *level;
+
+#define EPS (AT_TYPE == 32 ? 0x1p-23 : 0x1p-52)     /* one unit in the last place of 1 */
+#define TYPE (AT_TYPE == 32 ? "f32" : "f64")
+
+static real *row(size_t n, double scale)
+{
+    real *x = room(n * sizeof *x);
+
+    for (size_t i = 0; i < n; i++)
+        x[i] = (real)(any_number() * scale);
+    return x;
+}
+
+static real *copy(size_t n, const real *x)
+{
+    real *y = room(n * sizeof *y);
+
+    if (n > 0)
+        memcpy(y, x, n * sizeof *y);
+    return y;
+}
+
+/* |got - want| against the sizes of the terms that made it. */
+static bool near(wide got, wide want, wide size, double units)
+{
+    if (isnan(want))
+        return isnan(got);
+    if (isinf(want))
+        return got == want;
+    return fabsl(got - want) <= (fabsl(want) + size) * units * EPS;
+}
+
+/* ---- functions ---- */
+
+static double slope_step(wide x)
+{
+    return 1e-6 * (1 + (double)fabsl(x));
+}
+
+typedef struct function {
+    const char *name;
+    wide (*f)(wide);
+    size_t forward, backward;   /* places in the table */
+    double low, high, units;
+    bool from_y;
+} function;
+
+static wide f_exp(wide x) { return expl(x); }
+static wide f_log(wide x) { return logl(x); }
+static wide f_sqrt(wide x) { return sqrtl(x); }
+static wide f_tanh(wide x) { return tanhl(x); }
+static wide f_sigmoid(wide x) { return 1 / (1 + expl(-x)); }
+static wide f_relu(wide x) { return x > 0 ? x : 0; }
+static wide f_gelu(wide x) { return x * erfcl(-x / sqrtl(2)) / 2; }
+static wide f_silu(wide x) { return x / (1 + expl(-x)); }
+static wide f_softplus(wide x) { return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x)); }
+static wide f_elu(wide x) { return x > 0 ? x : expm1l(x); }
+static wide f_abs(wide x) { return fabsl(x); }
+static wide f_sin(wide x) { return sinl(x); }
+static wide f_cos(wide x) { return cosl(x); }
+
+#define FUNCTION(id, low, high, units, from_y)                                                                  \
+    {#id, f_##id, offsetof(AT_REAL(at_kernels), v##id), offsetof(AT_REAL(at_kernels), v##id##_back), low, high, \
+     units, from_y}
+static const function functions[] = {
+    FUNCTION(exp, -80, 80, 2, true), FUNCTION(log, 0.01, 50, 2, false), FUNCTION(sqrt, 0.01, 50, 2, true),
+    FUNCTION(tanh, -12, 12, 3, true), FUNCTION(sigmoid, -80, 80, 3, true), FUNCTION(relu, -5, 5, 0, false),
+    FUNCTION(gelu, -5, 5, 4, false), FUNCTION(silu, -30, 30, 4, false), FUNCTION(softplus, -30, 30, 2, false),
+    FUNCTION(elu, -30, 5, 3, true), FUNCTION(abs, -5, 5, 0, false), FUNCTION(sin, -5, 5, 2, false),
+    FUNCTION(cos, -5, 5, 2, false)};
+
+typedef void (*map_fn)(size_t n, const real *x, real *y);
+typedef void (*back_fn)(size_t n, const real *x, const real *y, const real *dy, real *dx);
+
+static map_fn forward_of(const function *f)
+{
+    map_fn fn;
+    memcpy(&fn, (const char *)k + f->forward, sizeof fn);
+    return fn;
+}
+
+static back_fn backward_of(const function *f)
+{
+    back_fn fn;
+    memcpy(&fn, (const char *)k + f->backward, sizeof fn);
+    return fn;
+}
+
+static void test_function(const function *f)
+{
+    map_fn forward = forward_of(f);
+    back_fn backward = backward_of(f);
+    enum { N = 20011 };
+    real *x = room(N * sizeof *x), *y = room(N * sizeof *y);
+    double worst = 0, where = 0;
+
+    for (size_t i = 0; i < N; i++)
+        x[i] = (real)(f->low + (f->high - f->low) * (double)i / N);
+    forward(N, x, y);
+    for (size_t i = 0; i < N; i++) {
+        wide want = f->f(x[i]);
+        /* functions with a zero away from 0 are measured against their arguments */
+        wide size = f->f == f_log || f->f == f_sin || f->f == f_cos ? 1 : f->f == f_gelu ? fabsl(x[i]) / 1024 : 0;
+        double error = (double)(fabsl(y[i] - want) / ((fabsl(want) + size) * (wide)EPS));
+        if (fabsl(want) >= (AT_TYPE == 32 ? 1.2e-38L : 2.3e-308L) && error > worst)
+            worst = error, where = x[i];
+    }
+    /* an error in units of 1 / mantissa is at most one, at least half a unit in the last place */
+    check(worst <= f->units, "%s %s %s: error %.2f units at %.9g", TYPE, level, f->name, worst, where);
+    if (getenv("VERBOSE"))
+        printf("%s %-8s %-9s %.2f units at %.6g\n", TYPE, level, f->name, worst, where);
+
+    /* every length, in place and not, the same bits as in the long row */
+    bool same = true;
+    for (size_t n = 0; n < 70; n++) {
+        real *a = copy(n, x + 7000), *b = room(n * sizeof *b);
+        forward(n, a, b);
+        forward(n, a, a);
+        same = same && memcmp(b, y + 7000, n * sizeof *b) == 0 && memcmp(a, b, n * sizeof *b) == 0;
+        free(a);
+        free(b);
+    }
+    check(same, "%s %s %s: the same bits wherever the row is cut", TYPE, level, f->name);
+
+    /* derivative by differences of the definition */
+    bool right = true;
+    for (size_t n = 0; n < 70; n++) {
+        real *a = row(n, 1), *b = room(n * sizeof *b), *dy = row(n, 1), *dx = row(n, 1), *old = copy(n, dx);
+        for (size_t i = 0; i < n; i++)
+            a[i] = (real)(f->low + (f->high - f->low) * fabs((double)a[i]) * 0.9 + 0.0001);
+        forward(n, a, b);
+        backward(n, f->from_y ? NULL : a, f->from_y ? b : NULL, dy, dx);
+        for (size_t i = 0; i < n; i++) {
+            wide h = slope_step(a[i]), slope = (f->f(a[i] + h) - f->f(a[i] - h)) / (2 * h);
+            wide want = old[i] + dy[i] * slope;
+            if (fabsl(dx[i] - want) > (AT_TYPE == 32 ? 2e-5L : 1e-9L) * (1 + fabsl(slope))) {
+                check(false, "%s %s %s backward at %g: %.9g, expected %.9Lg", TYPE, level, f->name, (double)a[i],
+                      (double)dx[i], want);
+                right = false;
+            }
+        }
+        free(a);
+        free(b);
+        free(dy);
+        free(dx);
+        free(old);
+    }
+    check(right, "%s %s %s backward", TYPE, level, f->name);
+    free(x);
+    free(y);
+}
+
+static void test_special(void)
+{
+    const real inf = INFINITY, x[] = {inf, -inf, NAN, 0, -(real)0, 800, -800, (real)1e30, -(real)1e30};
+    enum { N = sizeof x / sizeof *x };
+    real y[N];
+
+#define AT(name, i, condition) check(condition, "%s %s " name "(%g) is %g", TYPE, level, (double)x[i], (double)y[i])
+    k->vexp(N, x, y);
+    AT("exp", 0, y[0] == inf);
+    AT("exp", 1, y[1] == 0);
+    AT("exp", 2, isnan(y[2]));
+    AT("exp", 3, y[3] == 1);
+    AT("exp", 5, y[5] == inf);
+    AT("exp", 6, y[6] == 0);
+    AT("exp", 7, y[7] == inf);
+    AT("exp", 8, y[8] == 0);
+    k->vtanh(N, x, y);
+    AT("tanh", 0, y[0] == 1);
+    AT("tanh", 1, y[1] == -1);
+    AT("tanh", 2, isnan(y[2]));
+    AT("tanh", 3, y[3] == 0 && !signbit(y[3]));
+    AT("tanh", 4, y[4] == 0 && signbit(y[4]));
+    AT("tanh", 5, y[5] == 1);
+    AT("tanh", 8, y[8] == -1);
+    k->vsigmoid(N, x, y);
+    AT("sigmoid", 0, y[0] == 1);
+    AT("sigmoid", 1, y[1] == 0);
+    AT("sigmoid", 2, isnan(y[2]));
+    AT("sigmoid", 3, y[3] == (real)0.5);
+    AT("sigmoid", 5, y[5] == 1);
+    AT("sigmoid", 6, y[6] == 0);
+    k->vgelu(N, x, y);
+    AT("gelu", 0, y[0] == inf);
+    AT("gelu", 1, y[1] == 0);
+    AT("gelu", 2, isnan(y[2]));
+    AT("gelu", 3, y[3] == 0);
+    AT("gelu", 5, y[5] == 800);
+    AT("gelu", 6, y[6] == 0);
+    k->velu(N, x, y);
+    AT("elu", 0, y[0] == inf);
+    AT("elu", 1, y[1] == -1);
+    AT("elu", 2, isnan(y[2]));
+    AT("elu", 6, y[6] == -1);
+    k->vrelu(N, x, y);
+    AT("relu", 0, y[0] == inf);
+    AT("relu", 1, y[1] == 0);
+    AT("relu", 2, isnan(y[2]));
+    k->vsoftplus(N, x, y);
+    AT("softplus", 0, y[0] == inf);
+    AT("softplus", 1, y[1] == 0);
+    AT("softplus", 2, isnan(y[2]));
+    AT("softplus", 5, y[5] == 800);
+#undef AT
+    const real one[] = {NAN, 1, NAN}, two[] = {1, NAN, NAN};
+    k->maximum(3, one, 1, two, 1, y);
+    check(isnan(y[0]) && isnan(y[1]) && isnan(y[2]), "%s %s maximum keeps NaN", TYPE, level);
+    k->minimum(3, one, 1, two, 1, y);
+    check(isnan(y[0]) && isnan(y[1]) && isnan(y[2]), "%s %s minimum keeps NaN", TYPE, level);
+    check(k->max(0, x) == -inf && k->min(0, x) == inf, "%s %s max and min of nothing", TYPE, level);
+    check(isnan(k->max(N, x)) && isnan(k->min(N, x)), "%s %s max and min keep NaN", TYPE, level);
+}
+
+/* ---- arithmetic and sums ---- */
+
+static wide op_add(wide a, wide b, wide y) { (void)y; return a + b; }
+static wide op_sub(wide a, wide b, wide y) { (void)y; return a - b; }
+static wide op_mul(wide a, wide b, wide y) { (void)y; return a * b; }
+static wide op_div(wide a, wide b, wide y) { (void)y; return a / b; }
+static wide op_max(wide a, wide b, wide y) { (void)y; return a > b ? a : b; }
+static wide op_min(wide a, wide b, wide y) { (void)y; return a < b ? a : b; }
+static wide op_muladd(wide a, wide b, wide y) { return y + a * b; }
+static wide op_divadd(wide a, wide b, wide y) { return y + a / b; }
+
+static void test_arithmetic(void)
+{
+    static const struct {
+        const char *name;
+        size_t at;
+        wide (*f)(wide, wide, wide);
+    } zips[] = {
+#define ZIP(id, f) {#id, offsetof(AT_REAL(at_kernels), id), f}
+        ZIP(add, op_add), ZIP(sub, op_sub), ZIP(mul, op_mul), ZIP(div, op_div), ZIP(maximum, op_max),
+        ZIP(minimum, op_min), ZIP(muladd, op_muladd), ZIP(divadd, op_divadd)};
+#undef ZIP
+
+    for (size_t z = 0; z < sizeof zips / sizeof *zips; z++) {
+        void (*fn)(size_t, const real *, size_t, const real *, size_t, real *);
+        memcpy(&fn, (const char *)k + zips[z].at, sizeof fn);
+        bool ok = true;
+        for (size_t n = 0; n < 50; n++)
+            for (size_t steps = 0; steps < 4; steps++) {
+                size_t sa = steps & 1, sb = steps >> 1;
+                real *a = row(sa ? n : 1, 1), *b = row(sb ? n : 1, 1), *y = row(n, 1), *old = copy(n, y);
+                fn(n, a, sa, b, sb, y);
+                for (size_t i = 0; i < n; i++)
+                    ok = ok && near(y[i], zips[z].f(a[i * sa], b[i * sb], old[i]), fabsl((wide)old[i]), 1);
+                free(a);
+                free(b);
+                free(y);
+                free(old);
+            }
+        check(ok, "%s %s %s", TYPE, level, zips[z].name);
+    }
+    for (size_t n = 0; n < 50; n++) {
+        real *x = row(n, 1), *y = row(n, 1), *old = copy(n, y), alpha = (real)1.25;
+        bool ok = true;
+        k->acc(n, x, y);
+        for (size_t i = 0; i < n; i++)
+            ok = ok && y[i] == old[i] + x[i];
+        k->axpy(n, alpha, x, old);
+        k->scale(n, alpha, x, y);
+        for (size_t i = 0; i < n; i++)
+            ok = ok && y[i] == alpha * x[i];
+        k->negate(n, x, y);
+        for (size_t i = 0; i < n; i++)
+            ok = ok && y[i] == -x[i];
+        k->fill(n, alpha, y);
+        for (size_t i = 0; i < n; i++)
+            ok = ok && y[i] == alpha;
+        check(ok, "%s %s acc, scale, negate, fill of %zu", TYPE, level, n);
+        free(x);
+        free(y);
+        free(old);
+    }
+}
+
+static void test_reduce(void)
+{
+    static const size_t sizes[] = {0, 1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65, 100, 257, 2047, 2048, 2049, 5000};
+
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        size_t n = sizes[s];
+        real *x = row(n, 3), *z = row(n, 3);
+        wide sum = 0, size = 0, sumsq = 0, dot = 0, sumexp = 0, max = -INFINITY, min = INFINITY;
+        for (size_t i = 0; i < n; i++) {
+            sum += x[i];
+            size += fabsl((wide)x[i]);
+            sumsq += (wide)x[i] * x[i];
+            dot += (wide)x[i] * z[i];
+            max = x[i] > max ? x[i] : max;
+            min = x[i] < min ? x[i] : min;
+        }
+        for (size_t i = 0; i < n; i++)
+            sumexp += expl(x[i] - max);
+        check(near((wide)k->sum(n, x), sum, size, 6), "%s %s sum of %zu", TYPE, level, n);
+        check(near((wide)k->sumsq(n, x), sumsq, 0, 12), "%s %s sumsq of %zu", TYPE, level, n);
+        check(near((wide)k->dot(n, x, z), dot, 4 * size, 12), "%s %s dot of %zu", TYPE, level, n);
+        check(near((wide)k->sumexp(n, x, (real)max), sumexp, 0, 12), "%s %s sumexp of %zu", TYPE, level, n);
+        check(k->max(n, x) == (real)max && k->min(n, x) == (real)min, "%s %s max, min of %zu", TYPE, level, n);
+        free(x);
+        free(z);
+    }
+    size_t n = 1000000;
+    real *x = room(n * sizeof *x);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (real)0.1;
+    check(near((wide)k->sum(n, x), (wide)n * (real)0.1, 0, AT_TYPE == 32 ? 20 : 300), "%s %s a sum of a million keeps its digits", TYPE, level);
+    free(x);
+}
+
+/* ---- softmax ---- */
+
+static void test_softmax(void)
+{
+    for (size_t n = 0; n < 100; n += n < 40 ? 1 : 13)
+        for (int masked = 0; masked < 3; masked++) {
+            real *x = row(n, 10), *y = room(n * sizeof *y), *l = room(n * sizeof *l);
+            uint8_t *mask = room(n);
+            for (size_t i = 0; i < n; i++) {
+                mask[i] = masked == 2 ? 0 : masked == 0 || any_number() > 0;
+                if (!mask[i] && masked == 1)
+                    x[i] = (real)NAN;   /* not looked at */
+                if (i == 3 && masked == 0)
+                    x[i] = -INFINITY;
+            }
+            wide max = -INFINITY, sum = 0;
+            for (size_t i = 0; i < n; i++)
+                if (mask[i] && x[i] > max)
+                    max = x[i];
+            for (size_t i = 0; i < n; i++)
+                sum += mask[i] ? expl(x[i] - max) : 0;
+            k->softmax(n, x, masked ? mask : NULL, y);
+            k->log_softmax(n, x, masked ? mask : NULL, l);
+            bool ok = true, logs = true;
+            for (size_t i = 0; i < n; i++) {
+                wide want = mask[i] ? expl(x[i] - max) / sum : 0;
+                ok = ok && near(y[i], want, 0, 12);
+                logs = logs && near(l[i], mask[i] ? x[i] - max - logl(sum) : -INFINITY, 1, 40);
+            }
+            check(ok, "%s %s softmax of %zu, mask %d", TYPE, level, n, masked);
+            check(logs, "%s %s log_softmax of %zu, mask %d", TYPE, level, n, masked);
+            check(near((wide)k->logsumexp(n, x, masked ? mask : NULL), max + logl(sum), 1, 12),
+                  "%s %s logsumexp of %zu, mask %d", TYPE, level, n, masked);
+
+            real *dy = row(n, 1), *dx = row(n, 1), *old = copy(n, dx), *dl = copy(n, dx);
+            k->softmax_back(n, y, dy, dx);
+            k->log_softmax_back(n, l, dy, dl);
+            wide dot = 0, total = 0;
+            for (size_t i = 0; i < n; i++) {
+                dot += (wide)y[i] * dy[i];
+                total += l[i] == -INFINITY ? 0 : dy[i];
+            }
+            for (size_t i = 0; i < n; i++) {
+                ok = ok && near(dx[i], old[i] + y[i] * (dy[i] - dot), 1, 20);
+                logs = logs && near(dl[i], old[i] + (l[i] == -INFINITY ? 0 : dy[i] - expl(l[i]) * total), 1, 50);
+            }
+            check(ok, "%s %s softmax backward of %zu, mask %d", TYPE, level, n, masked);
+            check(logs, "%s %s log_softmax backward of %zu, mask %d", TYPE, level, n, masked);
+            free(x);
+            free(y);
+            free(l);
+            free(mask);
+            free(dy);
+            free(dx);
+            free(old);
+            free(dl);
+        }
+    real x[] = {1, NAN, 2}, y[3];
+    k->softmax(3, x, NULL, y);
+    check(isnan(y[0]) && isnan(y[1]) && isnan(y[2]), "%s %s softmax of NaN is NaN", TYPE, level);
+    x[1] = INFINITY;
+    check(k->logsumexp(3, x, NULL) == INFINITY, "%s %s logsumexp of infinity", TYPE, level);
+}
+
+static void test_cross_entropy(void)
+{
+    for (size_t n = 1; n < 80; n += n < 20 ? 1 : 11)
+        for (int smooth = 0; smooth < 2; smooth++) {
+            real *x = row(n, 5), *dx = row(n, 1), *old = copy(n, dx), *in_place = copy(n, x), stat[2];
+            size_t target = n / 3;
+            double s = smooth ? 0.1 : 0;
+            wide sum = 0, mean = 0;
+            for (size_t i = 0; i < n; i++) {
+                sum += expl(x[i]);
+                mean += (wide)x[i] / n;
+            }
+            wide want = (1 - s) * (logl(sum) - x[target]) + s * (logl(sum) - mean);
+            double loss = k->cross_entropy(n, x, target, (real)s, stat);
+            check(near((wide)loss, want, 5, 10), "%s %s cross entropy of %zu: %g, expected %Lg", TYPE, level, n, loss, want);
+            k->cross_entropy_back(n, x, target, (real)s, stat, 2, dx, true);
+            k->cross_entropy_back(n, in_place, target, (real)s, stat, 2, in_place, false);
+            bool ok = true;
+            for (size_t i = 0; i < n; i++) {
+                wide g = 2 * (expl(x[i]) / sum - s / n - (i == target ? 1 - s : 0));
+                ok = ok && near(dx[i], old[i] + g, 1, 10) && near(in_place[i], g, 1, 10);
+            }
+            check(ok, "%s %s cross entropy backward of %zu", TYPE, level, n);
+            free(x);
+            free(dx);
+            free(old);
+            free(in_place);
+        }
+}
+
+/* ---- normalisation ---- */
+
+/* sum of y[i] dy[i] as a function of x, for differences */
+static wide norm_loss(bool rms, size_t n, const wide *x, const real *w, const real *b, const real *dy)
+{
+    wide mean = 0, var = 0, loss = 0;
+
+    for (size_t i = 0; i < n && !rms; i++)
+        mean += x[i] / n;
+    for (size_t i = 0; i < n; i++)
+        var += (x[i] - mean) * (x[i] - mean) / n;
+    for (size_t i = 0; i < n; i++)
+        loss += dy[i] * ((x[i] - mean) / sqrtl(var + 1e-5L) * (w ? w[i] : 1) + (b ? b[i] : 0));
+    return loss;
+}
+
+static void test_norm(void)
+{
+    for (size_t n = 1; n < 70; n += n < 34 ? 1 : 9)
+        for (int form = 0; form < 4; form++) {
+            bool rms = form & 1, plain = form >> 1;
+            real *x = row(n, 2), *weight = row(n, 1), *bias = row(n, 1), *y = room(n * sizeof *y), *dy = row(n, 1);
+            real *dx = row(n, 1), *old = copy(n, dx), *dw = row(n, 1), *oldw = copy(n, dw), *db = copy(n, dw), stat[2];
+            const real *w = plain ? NULL : weight, *b = plain || rms ? NULL : bias;
+            wide *z = room(n * sizeof *z);
+            if (rms) {
+                k->rmsnorm(n, x, w, (real)1e-5, y, stat);
+                k->rmsnorm_back(n, x, w, stat, dy, dx, plain ? NULL : dw);
+            } else {
+                k->layernorm(n, x, w, b, (real)1e-5, y, stat);
+                k->layernorm_back(n, x, w, stat, dy, dx, plain ? NULL : dw, plain ? NULL : db);
+            }
+            wide got = 0;
+            for (size_t i = 0; i < n; i++) {
+                z[i] = x[i];
+                got += (wide)y[i] * dy[i];
+            }
+            check(near(got, norm_loss(rms, n, z, w, b, dy), (wide)n, 40), "%s %s norm %d of %zu", TYPE, level, form, n);
+            bool ok = true;
+            for (size_t i = 0; i < n; i++) {
+                wide h = 1e-6L, up, down;
+                z[i] += h;
+                up = norm_loss(rms, n, z, w, b, dy);
+                z[i] -= 2 * h;
+                down = norm_loss(rms, n, z, w, b, dy);
+                z[i] += h;
+                wide want = old[i] + (up - down) / (2 * h);
+                ok = ok && fabsl(dx[i] - want) <= (AT_TYPE == 32 ? 3e-4L : 1e-8L) * (1 + fabsl(want));
+                if (!plain) {
+                    /* y is linear in weight: dweight = dy (y - bias) / weight */
+                    wide u = (y[i] - (b ? b[i] : 0)) / (wide)w[i];
+                    ok = ok && fabsl(dw[i] - (oldw[i] + dy[i] * u)) <= 400 * EPS * (1 + fabsl(1 / (wide)w[i]));
+                    if (!rms)
+                        ok = ok && near(db[i], (wide)oldw[i] + dy[i], 1, 2);
+                }
+            }
+            check(ok, "%s %s norm %d backward of %zu", TYPE, level, form, n);
+            free(x);
+            free(weight);
+            free(bias);
+            free(y);
+            free(dy);
+            free(dx);
+            free(old);
+            free(dw);
+            free(oldw);
+            free(db);
+            free(z);
+        }
+}
+
+/* ---- recurrent cells ---- */
+
+enum { UNITS = 37 };
+enum { RNN, GRU, LSTM, CELLS };
+static const char *const cells[] = {"rnn", "gru", "lstm"};
+
+/* One unit of a cell, by definition: a[0..3] input side, b[0..3] recurrent side with its bias, s = h_prev or c_prev.
+ * Returns h dh + c dc. */
+static wide cell_loss(int cell, const wide *a, const wide *b, wide s, wide dh, wide dc)
+{
+    if (cell == RNN)
+        return tanhl(a[0] + b[0]) * dh;
+    if (cell == GRU) {
+        wide r = f_sigmoid(a[0] + b[0]), z = f_sigmoid(a[1] + b[1]), m = tanhl(a[2] + r * b[2]);
+        return ((1 - z) * m + z * s) * dh;
+    }
+    wide c = f_sigmoid(a[1] + b[1]) * s + f_sigmoid(a[0] + b[0]) * tanhl(a[2] + b[2]);
+    return f_sigmoid(a[3] + b[3]) * tanhl(c) * dh + c * dc;
+}
+
+static void test_cell(int cell, size_t n)
+{
+    static const size_t gates_of[] = {1, 3, 4};
+    size_t gates = gates_of[cell];
+    real *xi = row(gates * n, 2), *hi = row(gates * n, 2), *bias = row(gates * n, 1), *prev = row(n, 1);
+    real *h = room(n * sizeof *h), *c = room(n * sizeof *c), *save = room(5 * n * sizeof *save);
+    real *dh = row(n, 1), *dc = row(n, 1), *dxi = room(gates * n * sizeof *dxi), *dhi = room(gates * n * sizeof *dhi);
+    real *dprev = room(n * sizeof *dprev);
+
+    if (cell == RNN) {
+        k->rnn(n, xi, hi, bias, h);
+        k->rnn_back(n, h, dh, dxi);
+    } else if (cell == GRU) {
+        k->gru(n, xi, hi, bias, prev, h, save);
+        k->gru_back(n, save, prev, dh, dxi, dhi, dprev);
+    } else {
+        k->lstm(n, xi, hi, bias, prev, c, h, save);
+        k->lstm_back(n, save, prev, dh, dc, dxi, dprev);
+    }
+    bool forward = true, backward = true;
+    double bound = AT_TYPE == 32 ? 1e-5 : 1e-9;
+    for (size_t i = 0; i < n; i++) {
+        wide a[4], b[4], step = 1e-6L, s = prev[i], e = cell == LSTM ? dc[i] : 0;
+        for (size_t g = 0; g < gates; g++) {
+            a[g] = xi[g * n + i];
+            b[g] = (wide)hi[g * n + i] + bias[g * n + i];
+        }
+        forward = forward && near(h[i], cell_loss(cell, a, b, s, 1, 0), 1, 4);
+        if (cell == LSTM)
+            forward = forward && near(c[i], cell_loss(cell, a, b, s, 0, 1), 1, 4);
+        for (size_t g = 0; g < gates; g++) {
+            wide up, down;
+            a[g] += step;
+            up = cell_loss(cell, a, b, s, dh[i], e);
+            a[g] -= 2 * step;
+            down = cell_loss(cell, a, b, s, dh[i], e);
+            a[g] += step;
+            backward = backward && fabsl(dxi[g * n + i] - (up - down) / (2 * step)) < bound;
+            if (cell == GRU) {
+                b[g] += step;
+                up = cell_loss(cell, a, b, s, dh[i], e);
+                b[g] -= 2 * step;
+                down = cell_loss(cell, a, b, s, dh[i], e);
+                b[g] += step;
+                backward = backward && fabsl(dhi[g * n + i] - (up - down) / (2 * step)) < bound;
+            }
+        }
+        if (cell != RNN) {
+            wide want = (cell_loss(cell, a, b, s + step, dh[i], e) - cell_loss(cell, a, b, s - step, dh[i], e)) / (2 * step);
+            backward = backward && fabsl(dprev[i] - want) < bound;
+        }
+    }
+    check(forward, "%s %s %s of %zu units", TYPE, level, cells[cell], n);
+    check(backward, "%s %s %s backward of %zu units", TYPE, level, cells[cell], n);
+
+    /* in place, without bias and save */
+    real *again = copy(n, prev), *state = copy(n, prev), *none = room(gates * n * sizeof *none);
+    memset(none, 0, gates * n * sizeof *none);
+    if (cell == RNN) {
+        k->rnn(n, xi, hi, none, h);
+        k->rnn(n, xi, hi, NULL, again);
+    } else if (cell == GRU) {
+        k->gru(n, xi, hi, none, prev, h, NULL);
+        k->gru(n, xi, hi, NULL, again, again, NULL);
+    } else {
+        k->lstm(n, xi, hi, none, prev, c, h, NULL);
+        k->lstm(n, xi, hi, NULL, state, state, again, NULL);
+        check(memcmp(c, state, n * sizeof *c) == 0, "%s %s lstm in place", TYPE, level);
+    }
+    check(memcmp(h, again, n * sizeof *h) == 0, "%s %s %s without bias, in place", TYPE, level, cells[cell]);
+    real *lists[] = {xi, hi, bias, prev, h, c, save, dh, dc, dxi, dhi, dprev, again, state, none};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        free(lists[i]);
+}
+
+/* ---- attention rows ---- */
+
+static void test_pair(void)
+{
+    for (size_t D = 1; D < 150; D += D < 20 ? 3 : 17)
+        for (size_t S = 0; S < 7; S += 2) {
+            size_t ld = D + 3;
+            real *q = row(D, 2), *key = row(S * ld, 2), *v = row(D, 1), *e = room(S * sizeof *e), *de = row(S, 1);
+            real *dq = row(D, 1), *dk = row(S * ld, 1), *dv = row(D, 1), *c = row(D, 1), *da = room(S * sizeof *da);
+            real *dq0 = copy(D, dq), *dk0 = copy(S * ld, dk), *dv0 = copy(D, dv), *dm = copy(S * ld, dk), *c0 = copy(D, c);
+            if (S > 1) {
+                de[1] = 0;      /* left out: its key may be NaN */
+                for (size_t d = 0; d < D; d++)
+                    key[ld + d] = (real)NAN;
+            }
+            k->additive(S, D, q, key, ld, v, e);
+            k->additive_back(S, D, q, key, ld, v, de, dq, dk, ld, dv);
+            k->context(S, D, de, key, ld, c, true);
+            k->context_back(S, D, de, key, ld, q, da, dm, ld);
+            bool forward = true, backward = true, context = true;
+            for (size_t s = 0; s < S; s++) {
+                wide want = 0, dot = 0;
+                for (size_t d = 0; d < D; d++) {
+                    wide t = tanhl(q[d] + key[s * ld + d]), g = de[s] == 0 ? 0 : de[s] * v[d] * (1 - t * t);
+                    want += v[d] * t;
+                    dot += (wide)q[d] * key[s * ld + d];
+                    backward = backward && near(dk[s * ld + d], dk0[s * ld + d] + g, 1, 8);
+                    context = context && near(dm[s * ld + d], (wide)dk0[s * ld + d] + (wide)de[s] * q[d], 1, 8);
+                }
+                for (size_t d = D; d < ld; d++)
+                    backward = backward && dk[s * ld + d] == dk0[s * ld + d];
+                forward = forward && near(e[s], want, (wide)D, 4);
+                context = context && near(da[s], de[s] == 0 ? 0 : dot, (wide)D, 8);
+            }
+            for (size_t d = 0; d < D; d++) {
+                wide sq = dq0[d], sv = dv0[d], sc = c0[d];
+                for (size_t s = 0; s < S; s++)
+                    if (de[s] != 0) {
+                        wide t = tanhl(q[d] + key[s * ld + d]);
+                        sq += de[s] * v[d] * (1 - t * t);
+                        sv += de[s] * t;
+                        sc += (wide)de[s] * key[s * ld + d];
+                    }
+                backward = backward && near(dq[d], sq, 4, 8) && near(dv[d], sv, 4, 8);
+                context = context && near(c[d], sc, 8, 4);
+            }
+            check(forward, "%s %s additive, D %zu, S %zu", TYPE, level, D, S);
+            check(backward, "%s %s additive backward, D %zu, S %zu", TYPE, level, D, S);
+            check(context, "%s %s context, D %zu, S %zu", TYPE, level, D, S);
+            k->additive_back(S, D, q, key, ld, v, de, NULL, NULL, 0, NULL);
+            k->context_back(S, D, de, key, ld, q, da, NULL, 0);
+            real *lists[] = {q, key, v, e, de, dq, dk, dv, c, da, dq0, dk0, dv0, dm, c0};
+            for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+                free(lists[i]);
+        }
+}
+
+/* ---- packed products ---- */
+
+static void test_packed(void)
+{
+    static const size_t ms[] = {1, 2, 3, 5, 6, 7, 16, 17}, ns[] = {1, 7, 16, 31, 63, 64, 65, 100, 130}, ks[] = {0, 1, 5, 64, 70};
+
+    for (size_t a = 0; a < sizeof ns / sizeof *ns; a++)
+        for (size_t b = 0; b < sizeof ks / sizeof *ks; b++) {
+            size_t n = ns[a], K_ = ks[b], ldw = K_ + 2, ldt = n + 1, M = 17;
+            real *w = row(n * ldw, 1), *t = row(K_ * ldt, 1), *x = row(M * (K_ + 1), 1);
+            real *packed = row(k->packed_size(n, K_), 1), *other = row(k->packed_size(n, K_), 1);
+            real *first = row(M * (n + 3), 1);
+            for (size_t i = 0; i < n; i++)
+                for (size_t j = 0; j < K_; j++)
+                    t[j * ldt + i] = w[i * ldw + j];
+            k->pack(false, n, K_, w, ldw, packed);
+            k->pack(true, n, K_, t, ldt, other);
+            check(memcmp(packed, other, k->packed_size(n, K_) * sizeof *packed) == 0, "%s %s pack of %zu x %zu both ways",
+                  TYPE, level, n, K_);
+            for (size_t c = 0; c < sizeof ms / sizeof *ms; c++) {
+                size_t m = ms[c];
+                real *y = row(m * (n + 3), 1), *old = copy(m * (n + 3), y), *sum = copy(m * (n + 3), y);
+                k->packed_gemm(m, n, K_, x, K_ + 1, packed, y, n + 3, false);
+                k->packed_gemm(m, n, K_, x, K_ + 1, packed, sum, n + 3, true);
+                real *few = copy(m * (n + 3), old), *turned = copy(m * (n + 3), old);
+                k->few_gemm(false, m, n, K_, x, K_ + 1, w, ldw, few, n + 3, false);
+                k->few_gemm(true, m, n, K_, x, K_ + 1, t, ldt, turned, n + 3, false);
+                bool same = true;
+                for (size_t i = 0; i < m * (n + 3); i++)
+                    same = same && near(few[i], y[i], 2, 16) && near(turned[i], y[i], 2, 16);
+                k->few_gemm(false, m, n, K_, x, K_ + 1, w, ldw, few, n + 3, true);
+                for (size_t i = 0; i < m * n; i++)
+                    same = same && near(few[i / n * (n + 3) + i % n], 2 * (wide)y[i / n * (n + 3) + i % n], 4, 16);
+                check(same, "%s %s product in place %zu x %zu x %zu", TYPE, level, m, n, K_);
+                free(few);
+                free(turned);
+                if (c == 0)
+                    memcpy(first, y, n * sizeof *y);
+                bool ok = memcmp(first, y, n * sizeof *y) == 0;
+                for (size_t i = 0; i < m; i++) {
+                    for (size_t j = 0; j < n; j++) {
+                        wide want = 0;
+                        for (size_t l = 0; l < K_; l++)
+                            want += (wide)x[i * (K_ + 1) + l] * w[j * ldw + l];
+                        ok = ok && near(y[i * (n + 3) + j], want, 4, 8);
+                        ok = ok && near(sum[i * (n + 3) + j], old[i * (n + 3) + j] + want, 4, 8);
+                    }
+                    for (size_t j = n; j < n + 3; j++)
+                        ok = ok && y[i * (n + 3) + j] == old[i * (n + 3) + j];
+                }
+                check(ok, "%s %s packed product %zu x %zu x %zu", TYPE, level, m, n, K_);
+                free(y);
+                free(old);
+                free(sum);
+            }
+            real *lists[] = {w, t, x, packed, other, first};
+            for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+                free(lists[i]);
+        }
+}
+
+/* ---- optimizers: two steps by the formulas ---- */
+
+static void test_steps(void)
+{
+    enum { N = 21 };
+    real *p = row(N, 1), *g = row(N, 1), *m = room(N * sizeof *m), *v = room(N * sizeof *v), *c = room(N * sizeof *c);
+    wide q[N], wm[N], wv[N], wc[N];
+
+    for (int form = 0; form < 12; form++) {
+        bool ok = true;
+        for (size_t i = 0; i < N; i++) {
+            q[i] = p[i];
+            m[i] = v[i] = c[i] = 0;
+            wm[i] = wv[i] = wc[i] = 0;
+        }
+        for (int t = 1; t <= 3; t++) {
+            wide lr = 0.05L, wd = form % 2 ? 0.1L : 0;
+            switch (form / 2) {
+            case 0:
+            case 1:
+                k->adam(N, p, g, m, v, 0.05, 0.9, 0.99, 1e-8, 1 - pow(0.9, t), 1 - pow(0.99, t), (double)wd, form / 2);
+                break;
+            case 2:
+                k->sgd(N, p, g, form % 2 ? m : NULL, 0.05, 0.9, 0.1, form == 5, (double)wd, t == 1);
+                break;
+            case 3:
+                k->adagrad(N, p, g, v, 0.05, 1e-10, (double)wd);
+                break;
+            case 4:
+                k->adadelta(N, p, g, v, m, 0.05, 0.9, 1e-6, (double)wd);
+                break;
+            default:
+                k->rmsprop(N, p, g, v, form % 2 ? m : NULL, form % 2 ? c : NULL, 0.05, 0.9, 1e-8, 0.8, (double)wd);
+            }
+            for (size_t i = 0; i < N; i++) {
+                wide d = g[i] + (form / 2 == 1 ? 0 : wd * q[i]);
+                switch (form / 2) {
+                case 0:
+                case 1:
+                    if (form / 2 == 1)
+                        q[i] *= 1 - lr * wd;
+                    wm[i] = 0.9L * wm[i] + 0.1L * d;
+                    wv[i] = 0.99L * wv[i] + 0.01L * d * d;
+                    q[i] -= lr * (wm[i] / (1 - powl(0.9L, t))) / (sqrtl(wv[i] / (1 - powl(0.99L, t))) + 1e-8L);
+                    break;
+                case 2:
+                    wm[i] = t == 1 ? d : 0.9L * wm[i] + 0.9L * d;
+                    q[i] -= lr * (form == 5 ? d + 0.9L * wm[i] : d);
+                    break;
+                case 3:
+                    wv[i] += d * d;
+                    q[i] -= lr * d / (sqrtl(wv[i]) + 1e-10L);
+                    break;
+                case 4: {
+                    wv[i] = 0.9L * wv[i] + 0.1L * d * d;
+                    wide step = sqrtl(wm[i] + 1e-6L) / sqrtl(wv[i] + 1e-6L) * d;
+                    wm[i] = 0.9L * wm[i] + 0.1L * step * step;
+                    q[i] -= lr * step;
+                    break;
+                }
+                default:
+                    wv[i] = 0.9L * wv[i] + 0.1L * d * d;
+                    wm[i] = 0.9L * wm[i] + 0.1L * d;
+                    wide step = d / (sqrtl(wv[i] - (form % 2 ? wm[i] * wm[i] : 0)) + 1e-8L);
+                    wc[i] = form % 2 ? 0.8L * wc[i] + step : step;
+                    q[i] -= lr * wc[i];
+                }
+                ok = ok && near(p[i], q[i], 1, form / 2 == 5 ? 200 : 20);
+            }
+        }
+        check(ok, "%s %s optimizer form %d", TYPE, level, form);
+    }
+    free(p);
+    free(g);
+    free(m);
+    free(v);
+    free(c);
+}
+
+/* ---- all levels ---- */
+
+static void test_table(void)
+{
+    /* function pointers and one number: nothing may have been left out */
+    bool full = true;
+    for (size_t at = 0; at < sizeof *k; at += sizeof(void *)) {
+        uintptr_t entry;
+        memcpy(&entry, (const char *)k + at, sizeof entry);
+        full = full && entry != 0;
+    }
+    check(full, "%s %s: every entry of the table is filled", TYPE, level);
+}
+
+int main(void)
+{
+    for (at_simd l = AT_SIMD_BASE; l <= at_cpu_simd_best(); l++) {
+        k = AT_REAL(at_kernels_at)(l);
+        level = at_simd_name(l);
+        check(k != NULL, "%s %s: there is a table", TYPE, level);
+        if (!k)
+            continue;
+        test_table();
+        for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
+            test_function(&functions[i]);
+        test_special();
+        test_arithmetic();
+        test_reduce();
+        test_softmax();
+        test_cross_entropy();
+        test_norm();
+        for (int cell = 0; cell < CELLS; cell++) {
+            test_cell(cell, UNITS);
+            test_cell(cell, 16);
+            test_cell(cell, 1);
+        }
+        test_pair();
+        test_packed();
+        test_steps();
+    }
+    check(AT_REAL(at_kernels_at)(at_cpu_simd()) == AT_REAL(at_kernel), "%s the table in use is that of the level", TYPE);
+    return finish();
+}

@@ -1,0 +1,2 @@
+#define AT_TYPE 32
+#include "kernel_cases.h"

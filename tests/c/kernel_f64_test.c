@@ -1,0 +1,2 @@
+#define AT_TYPE 64
+#include "kernel_cases.h"

@@ -1,0 +1,292 @@
+-- Searches over tiny random models, whose every continuation can be listed.
+local attn, t = require "attn", require "attn.test"
+local data, search = require "attn.data", require "attn.search"
+
+local V, EOS = 6, 3
+
+-- A random second-order model: the log-probabilities of the next word depend on the sentence's number, the last word
+-- and the one before. state = {sentence = [R], before = [R], note}. Attention weights depend on sentence and word.
+local function model(seed, sentences, sources)
+    local draw = data.random(seed)
+    local logits, weights = {}, {}
+    for s = 1, sentences do
+        logits[s], weights[s] = {}, {}
+        for a = 1, V do
+            logits[s][a], weights[s][a] = {}, {}
+            for b = 1, V do
+                local row = {}
+                for k = 1, V do row[k] = 4 * draw() end
+                logits[s][a][b] = row
+            end
+            local sum, row = 0, {}
+            for j = 1, sources or 3 do
+                row[j] = draw()
+                sum = sum + row[j]
+            end
+            for j = 1, #row do row[j] = row[j] / sum end
+            weights[s][a] = row
+        end
+    end
+    local function step(ids, state)
+        local list, attention, last = {}, {}, ids:totable()
+        local sentence, before = state.sentence:totable(), state.before:totable()
+        for r = 1, #last do
+            list[r] = logits[sentence[r]][before[r]][last[r]]
+            attention[r] = weights[sentence[r]][last[r]]
+        end
+        return attn.tensor(list, {dtype = "float64"}), {sentence = state.sentence, before = ids, note = state.note},
+            attn.tensor(attention, {dtype = "float64"})
+    end
+    local function logp(s, a, b, k)
+        local sum = 0
+        for i = 1, V do sum = sum + math.exp(logits[s][a][b][i]) end
+        return logits[s][a][b][k] - math.log(sum)
+    end
+    local function state(list)
+        local ones = {}
+        for i = 1, #list do ones[i] = 1 end
+        return {sentence = attn.tensor(list, {dtype = "int64"}), before = attn.tensor(ones, {dtype = "int64"}),
+            note = "kept"}
+    end
+    return {step = step, logp = logp, state = state, weights = weights}
+end
+
+-- Every hypothesis of a sentence with at most `longest` words (eos among them), best first.
+local function all(m, s, longest, length_penalty, coverage_penalty)
+    local list = {}
+    local function finish(ids, logp, n, coverage)
+        local bonus = 0
+        for _, c in ipairs(coverage) do bonus = bonus + math.log(math.min(1, c)) end
+        list[#list + 1] = {ids = ids, logp = logp,
+            score = logp / ((5 + n) / 6) ^ length_penalty + coverage_penalty * bonus}
+    end
+    local function grow(ids, a, b, logp, coverage)
+        local seen = {}
+        for j, c in ipairs(coverage) do seen[j] = c + m.weights[s][b][j] end
+        for k = 1, V do
+            local sum = logp + m.logp(s, a, b, k)
+            local longer = table.move(ids, 1, #ids, 1, {})
+            if k == EOS then
+                finish(ids, sum, #ids + 1, seen)
+            else
+                longer[#longer + 1] = k
+                if #longer == longest then finish(longer, sum, longest, seen) else grow(longer, b, k, sum, seen) end
+            end
+        end
+    end
+    grow({}, 1, 2, 0, {0, 0, 0})
+    table.sort(list, function(x, y) return x.score > y.score end)
+    return list
+end
+
+-- The attention weights of a hypothesis as a table; an empty hypothesis has none.
+local function rows(hypothesis) return hypothesis.weights and hypothesis.weights:totable() or {} end
+
+t.case("a wide beam is exhaustive search, with and without penalties", function()
+    local m = model(1, 3)
+    for _, penalties in ipairs{{0, 0}, {1, 0}, {0.6, 0.2}} do
+        local found = search.beam(m.step, {state = m.state{1, 2, 3}, count = 3, max_length = 4, width = 650, nbest = 7,
+            length_penalty = penalties[1], coverage_penalty = penalties[2]})
+        for s = 1, 3 do
+            local expected = all(m, s, 4, penalties[1], penalties[2])
+            t.equal(#found[s], 7)
+            for k = 1, 7 do
+                t.equal(found[s][k].ids, expected[k].ids)
+                t.near(found[s][k].logp, expected[k].logp, 1e-9)
+                t.near(found[s][k].score, expected[k].score, 1e-9)
+            end
+        end
+    end
+end)
+
+t.case("a beam of width 1 is greedy search", function()
+    local m = model(2, 8)
+    local cfg = {state = m.state{1, 2, 3, 4, 5, 6, 7, 8}, count = 8, max_length = 9}
+    local greedy = search.greedy(m.step, cfg)
+    cfg.width = 1
+    local beam = search.beam(m.step, cfg)
+    for s = 1, 8 do
+        t.equal(beam[s][1].ids, greedy[s][1].ids)
+        t.near(beam[s][1].logp, greedy[s][1].logp, 1e-9)
+        t.equal(beam[s][1].ended, greedy[s][1].ended)
+        t.equal(rows(beam[s][1]), rows(greedy[s][1]))
+    end
+end)
+
+t.case("a wider beam finds no worse hypothesis here, and results do not depend on the batch", function()
+    local m = model(3, 12)
+    local every = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}
+    local cfg = {state = m.state(every), count = 12, max_length = 8, width = 4, nbest = 3, length_penalty = 0.8}
+    local together = search.beam(m.step, cfg)
+    for s = 1, 12 do
+        cfg.state, cfg.count = m.state{s}, 1
+        local alone = search.beam(m.step, cfg)[1]
+        t.equal(#alone, #together[s])
+        for k, one in ipairs(alone) do
+            t.equal(together[s][k].ids, one.ids)
+            t.equal(together[s][k].score, one.score)
+            t.equal(rows(together[s][k]), rows(one))
+        end
+    end
+end)
+
+t.case("greedy takes the best word, its weights have a row for each, ids have no bos and eos", function()
+    local m = model(4, 2)
+    local found = search.greedy(m.step, {state = m.state{1, 2}, count = 2, max_length = 6})
+    for s = 1, 2 do
+        local a, b, sum = 1, 2, 0
+        local best = found[s][1]
+        for i = 1, #best.ids + (best.ended and 1 or 0) do
+            local word, top = nil, -math.huge
+            for k = 1, V do
+                local logp = m.logp(s, a, b, k)
+                if logp > top then word, top = k, logp end
+            end
+            t.equal(best.ids[i] or EOS, word)
+            if best.ids[i] then t.equal(rows(best)[i], m.weights[s][b]) end
+            a, b, sum = b, word, sum + top
+        end
+        t.near(best.logp, sum, 1e-9)
+        t.equal(best.score, best.logp)
+        t.equal(#rows(best), #best.ids)
+    end
+end)
+
+t.case("ties go to the smaller id", function()
+    local function step(ids, state)
+        local rows = {}
+        for r = 1, #ids do rows[r] = {0, 1, 0, 1, 1} end
+        return attn.tensor(rows), state
+    end
+    t.equal(search.greedy(step, {count = 2, max_length = 3})[2][1].ids, {2, 2, 2})
+    t.equal(search.beam(step, {count = 1, max_length = 2, width = 3})[1][1].ids, {2, 2})
+    t.equal(search.beam(step, {count = 1, max_length = 1, width = 3, nbest = 3})[1][2].ids, {4})
+end)
+
+t.case("rows leave when they are done", function()
+    local calls = {}
+    local function step(ids, state)
+        calls[#calls + 1] = #ids
+        local rows, left = {}, state.left:totable()
+        for r = 1, #ids do rows[r] = left[r] <= 1 and {0, 0, 9, 0} or {0, 0, 0, 9} end
+        return attn.tensor(rows), {left = state.left - 1}
+    end
+    local found = search.greedy(step, {state = {left = attn.tensor({3, 1, 2}, {dtype = "int64"})}, count = 3})
+    t.equal(calls, {3, 2, 1})
+    t.equal(found[1][1].ids, {4, 4})
+    t.equal(found[2][1].ids, {})
+    t.equal(found[2][1].weights, nil)
+    t.equal(found[3][1].ended, true)
+end)
+
+t.case("forced decoding gives the log-probability of a target and its weights", function()
+    local m = model(5, 3)
+    local targets = {{4, 5}, {}, {1, 4, 6, 5}}
+    local found = search.forced(m.step, {state = m.state{1, 2, 3}, targets = targets})
+    for s, target in ipairs(targets) do
+        local a, b, sum = 1, 2, 0
+        for i = 1, #target + 1 do
+            local word = target[i] or EOS
+            local logp = m.logp(s, a, b, word)
+            t.near(found[s][1].logps[i], logp, 1e-9)
+            a, b, sum = b, word, sum + logp
+        end
+        t.near(found[s][1].logp, sum, 1e-9)
+        t.equal(found[s][1].ids, target)
+        t.equal(#found[s][1].logps, #target + 1)
+    end
+    -- what greedy search finds has the log-probability that greedy search says
+    local greedy = search.greedy(m.step, {state = m.state{1}, count = 1, max_length = 5})[1][1]
+    if greedy.ended then
+        local again = search.forced(m.step, {state = m.state{1}, targets = {greedy.ids}})[1][1]
+        t.near(again.logp, greedy.logp, 1e-9)
+        t.equal(rows(again), rows(greedy))
+    end
+end)
+
+t.case("samples follow the distribution, temperature, top_k and top_p", function()
+    local shares = {0.5, 0.1, 0.05, 0.3, 0.05}
+    local logits = {}
+    for k, share in ipairs(shares) do logits[k] = math.log(share) end
+    local function step(ids, state)
+        local rows = {}
+        for r = 1, #ids do rows[r] = logits end
+        return attn.tensor(rows, {dtype = "float64"}), state
+    end
+    local function count(options)
+        attn.seed(1)
+        options.count, options.max_length, options.nbest = 4, 1, 1000
+        local counts = {0, 0, 0, 0, 0}
+        for _, list in ipairs(search.sample(step, options)) do
+            t.equal(#list, 1000)
+            for _, one in ipairs(list) do
+                local id = one.ids[1] or EOS
+                t.near(one.logp, logits[id], 1e-9)
+                counts[id] = counts[id] + 1
+            end
+        end
+        return counts
+    end
+    local function check(options, expected)
+        for k, n in ipairs(count(options)) do
+            if expected[k] == 0 then t.equal(n, 0) else t.near(n / 4000, expected[k], 0.04) end
+        end
+    end
+    check({}, shares)
+    check({top_k = 2}, {0.625, 0, 0, 0.375, 0})
+    check({top_p = 0.85}, {0.5 / 0.9, 0.1 / 0.9, 0, 0.3 / 0.9, 0})
+    local sum = 0.25 + 0.01 + 0.0025 + 0.09 + 0.0025
+    check({temperature = 0.5}, {0.25 / sum, 0.01 / sum, 0.0025 / sum, 0.09 / sum, 0.0025 / sum})
+    check({top_k = 1}, {1, 0, 0, 0, 0})
+end)
+
+t.case("the same seed draws the same, whatever the batch", function()
+    local m = model(6, 4)
+    attn.seed(3)
+    local together = search.sample(m.step, {state = m.state{1, 2, 3, 4}, count = 4, max_length = 7, nbest = 2})
+    attn.seed(3)
+    local again = search.sample(m.step, {state = m.state{1, 2, 3, 4}, count = 4, max_length = 7, nbest = 2})
+    for s = 1, 4 do
+        for k = 1, 2 do t.equal(together[s][k].ids, again[s][k].ids) end
+    end
+end)
+
+t.case("corpus gives results in the order of the sources", function()
+    local m = model(7, 5)
+    local lists, alone = {}, {}
+    for i = 1, 5 do
+        lists[i] = {}
+        for k = 1, (i * 3) % 5 + 1 do lists[i][k] = i end
+        alone[i] = search.beam(m.step, {state = m.state{i}, count = 1, max_length = 6, width = 2})[1][1].ids
+    end
+    local found = search.corpus(m.step, lists, {size = 2, search = search.beam, options = {width = 2, max_length = 6},
+        encode = function(ids, lengths)
+            local sentences = {}
+            for r, row in ipairs(ids:totable()) do sentences[r] = row[1] end
+            t.equal(#sentences, #lengths)
+            return m.state(sentences)
+        end})
+    for i = 1, 5 do t.equal(found[i][1].ids, alone[i]) end
+end)
+
+t.case("reorder picks rows of tensors in nested tables and keeps the rest", function()
+    local rows = attn.tensor({3, 1, 1}, {dtype = "int64"})
+    local new = search.reorder(
+        {a = attn.tensor{{1, 2}, {3, 4}, {5, 6}}, b = {c = attn.tensor{7, 8, 9}}, d = "x", e = 5}, rows)
+    t.equal(new.a:totable(), {{5, 6}, {1, 2}, {1, 2}})
+    t.equal(new.b.c:totable(), {9, 7, 7})
+    t.equal(new.d, "x")
+    t.equal(new.e, 5)
+end)
+
+t.case("errors name what is wrong", function()
+    local function step(ids, state) return attn.rand(#ids, 4), state end
+    t.raises("search.greedy: field 'count' is missing", search.greedy, step, {})
+    t.raises("unknown field 'widht'", search.beam, step, {count = 1, widht = 3})
+    t.raises("width is 0, expected at least 1", search.beam, step, {count = 1, width = 0})
+    t.raises("search.beam: step is a nil", search.beam, nil, {count = 1})
+    t.raises("step returned [2, 4] as logits, expected a tensor [1, V]", search.greedy,
+        function() return attn.rand(2, 4) end, {count = 1})
+    t.raises("temperature is 0, expected more than 0", search.sample, step, {count = 1, temperature = 0})
+    t.raises("hold NaN", search.greedy, function(ids) return attn.tensor{{0 / 0, 0 / 0}} end, {count = 1})
+end)

@@ -1,0 +1,123 @@
+/*
+ * What the files of the binding share. Any lua_ call may raise: own nothing on the C side across one. Check arguments first, push
+ * an empty box second, allocate third; from then on the box owns it.
+ */
+#ifndef VM_BIND_H
+#define VM_BIND_H
+
+#include "attn/attn.h"
+#include "vm/vm.h"
+
+/* ---- boxes ---- */
+
+/* Userdata are told apart by size and a word no script can write, so that swapped metatables cannot confuse a type. */
+typedef struct vm_tensor_box {
+    uint64_t magic;
+    at_tensor *t;           /* NULL once freed */
+} vm_tensor_box;
+
+typedef struct vm_object_box {
+    uint64_t magic;
+    at_object *o;
+    void *spare;            /* another size than a tensor's box */
+} vm_object_box;
+
+#define VM_TENSOR "attn.tensor"
+
+/* The box at a stack place, NULL if there is another value. */
+vm_tensor_box *vm_tensor_at(lua_State *L, int at);
+/* The object of a class at a stack place (class NULL: any), NULL if there is another value. */
+at_object *vm_object_at(lua_State *L, int at, const at_class *class);
+
+/* Pushes an empty box; fill it without a lua_ call in between. */
+vm_tensor_box *vm_push_box(lua_State *L);
+vm_object_box *vm_push_object_box(lua_State *L, const at_class *class);
+
+/* Pushes a new handle of t (retained, so t must be anchored elsewhere while this runs); nil for NULL. */
+void vm_push_tensor(lua_State *L, at_tensor *t);
+void vm_push_object(lua_State *L, at_object *o);
+
+/* The tensor of argument `at`, or the error "where: name is ..., expected a tensor". Never a freed one. */
+at_tensor *vm_check_tensor(lua_State *L, int at, const char *where, const char *name);
+at_object *vm_check_object(lua_State *L, int at, const at_class *class, const char *where);
+
+/* A chunk of memory that goes with its box. */
+at_arena *vm_push_arena(lua_State *L);
+/* A builder that goes with its box: at_build_end runs when the box is closed (vm_end_build) or collected. */
+at_build *vm_push_build(lua_State *L, const char *where, at_error *e);
+void vm_end_build(lua_State *L, at_build *g);
+
+/* print.c: __tostring of a tensor. */
+int vm_tensor_tostring(lua_State *L);
+
+/* ---- values ---- */
+
+/* "a string", "nil", "float32 [2, 3]", "a table": the value at a stack place, for messages. */
+at_text vm_describe(lua_State *L, int at);
+
+/* Reads a Lua value; tables become at_tables in the arena (nested at most 16 deep), strings are borrowed from the Lua stack.
+ * Raises on what no layer can take (functions, threads). */
+at_value vm_read_value(lua_State *L, int at, at_arena *arena, const char *where);
+void vm_push_value(lua_State *L, at_value v);
+
+/* The text for one argument or result that is a dtype option: raises if the name is unknown. */
+at_dtype vm_check_dtype(lua_State *L, int at, const char *where);
+
+/* A number or integer argument of a hand-written function: strings are refused. */
+int64_t vm_check_integer(lua_State *L, int at, const char *where, const char *name);
+double vm_check_number(lua_State *L, int at, const char *where, const char *name);
+
+/* Sizes from `at` on: numbers, or one table of numbers. Returns how many; *next is the place after them. */
+size_t vm_check_sizes(lua_State *L, int at, size_t *size, int *next, const char *where);
+
+/* ---- bind_module.c ---- */
+
+bool vm_is_module(lua_State *L, int at);
+/* Pushes the table of functions that layers and modules share (parameters, state, ...), and their __tostring. */
+void vm_push_protocol(lua_State *L);
+void vm_protocol_tostring(lua_State *L);
+
+/* ---- raise.c ---- */
+
+/* Raises the record's message at the script's own line. Does not return. */
+_Noreturn void vm_raise(lua_State *L, const at_error *e);
+_Noreturn void vm_error(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Line and source of the innermost frame that is not the library's; false if there is none. */
+bool vm_script_place(lua_State *L, char *source, size_t room, int *line);
+
+/* ---- gc.c ---- */
+
+/* To be called when a result is boxed: a full collection when live bytes have passed the budget. */
+void vm_account(lua_State *L);
+/* A collection because an allocation failed. Raises nothing. */
+void vm_collect(lua_State *L);
+/* Registers a box made inside attn.scope; called by vm_push_box. */
+void vm_scope_note(lua_State *L);
+
+/* ---- registration; each pushes nothing and adds to the library's table at stack place `lib` ---- */
+
+void vm_open_tensor(lua_State *L, int lib);
+void vm_open_op(lua_State *L, int lib);
+void vm_open_graph(lua_State *L, int lib);
+void vm_open_layer(lua_State *L, int lib);
+void vm_open_module(lua_State *L, int lib);
+void vm_open_optim(lua_State *L, int lib);
+void vm_open_io(lua_State *L, int lib);
+void vm_open_random(lua_State *L, int lib);
+void vm_open_sys(lua_State *L, int lib);
+void vm_open_gc(lua_State *L, int lib);
+
+/* Adds {name=, signature=, help=} to the registry of documentation (help.lua reads it): name under attn, "tensor:item" for a method. */
+typedef struct vm_doc {
+    const char *name, *help;    /* the first line of help is the signature */
+} vm_doc;
+void vm_describe_functions(lua_State *L, const vm_doc *doc);
+
+/* Sets fields of the table on top: functions with a first upvalue each of the tensor metatable. */
+void vm_set_functions(lua_State *L, int table, const luaL_Reg *f);
+
+/* The lua_State that runs now, for hooks from the engine. */
+extern lua_State *vm_running;
+
+#endif

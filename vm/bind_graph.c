@@ -1,0 +1,369 @@
+/*
+ * Differentiation from scripts: backward, grad, no_grad, anomaly, custom. checkgrad is stdlib/checkgrad.lua.
+ *
+ * attn.custom is the one node whose backward pass runs Lua. Its Lua values (the backward function and ctx) hang in a registry table
+ * under the address of a small record that the node owns; results that ctx keeps are replaced by handles outside the graph, so
+ * that no cycle passes through the registry.
+ */
+#include "vm/bind.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char custom_key;
+
+static int backward(lua_State *L)
+{
+    at_tensor *loss = vm_check_tensor(L, 1, "backward", "self");
+    at_tensor *gradient = lua_isnoneornil(L, 2) ? NULL : vm_check_tensor(L, 2, "backward", "gradient");
+    at_error e;
+    at_error_clear(&e);
+    vm_running = L;
+    if (!at_backward(loss, gradient, &e)) {
+        if (!e.memory)
+            vm_raise(L, &e);
+        vm_collect(L);
+        at_error_clear(&e);
+        if (!at_backward(loss, gradient, &e))
+            vm_raise(L, &e);
+    }
+    vm_account(L);
+    return 0;
+}
+
+static int gradients(lua_State *L)
+{
+    at_tensor *output = vm_check_tensor(L, 1, "grad", "output");
+    if (lua_type(L, 2) != LUA_TTABLE)
+        vm_error(L, "grad: inputs are %s, expected a list of tensors", vm_describe(L, 2).text);
+    size_t n = lua_rawlen(L, 2);
+    at_tensor *gradient = lua_isnoneornil(L, 3) ? NULL : vm_check_tensor(L, 3, "grad", "gradient");
+    if (n == 0 || n > 10000)
+        vm_error(L, "grad: %zu inputs, expected 1 to 10000", n);
+    at_tensor **x = lua_newuserdatauv(L, 2 * n * sizeof *x, 0), **result = x + n;
+    for (size_t k = 0; k < n; k++) {
+        lua_rawgeti(L, 2, (lua_Integer)k + 1);
+        x[k] = vm_check_tensor(L, -1, "grad", "input");
+        if (!at_needs_grad(x[k]))
+            vm_error(L, "grad: input %zu neither requires nor carries a gradient (%s)", k + 1, at_describe(x[k]).text);
+        lua_pop(L, 1);
+        result[k] = NULL;
+    }
+    lua_createtable(L, (int)n, 0);
+    for (size_t k = 0; k < n; k++) {
+        vm_push_box(L);
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
+    }
+    at_error e;
+    at_error_clear(&e);
+    vm_running = L;
+    if (!at_gradients(output, gradient, n, x, result, &e))
+        vm_raise(L, &e);
+    for (size_t k = 0; k < n; k++) {
+        lua_rawgeti(L, -1, (lua_Integer)k + 1);
+        vm_tensor_at(L, -1)->t = result[k];
+        lua_pop(L, 1);
+    }
+    for (size_t k = 0; k < n; k++)
+        if (!result[k]) {
+            lua_pushboolean(L, false);
+            lua_rawseti(L, -2, (lua_Integer)k + 1);
+        }
+    vm_account(L);
+    return 1;
+}
+
+static int no_grad(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    bool before = at_grad_enabled;
+    at_grad_enabled = false;
+    int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
+    at_grad_enabled = before;
+    return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+static void where_hook(const char **source, int *line)
+{
+    static char place[LUA_IDSIZE];
+    if (vm_running && vm_script_place(vm_running, place, sizeof place, line)) {
+        lua_State *L = vm_running;
+        /* interned for good: nodes keep the pointer, and a script has few sources */
+        if (lua_getfield(L, LUA_REGISTRYINDEX, "attn.sources") != LUA_TTABLE) {
+            lua_pop(L, 1);
+            lua_newtable(L);
+            lua_pushvalue(L, -1);
+            lua_setfield(L, LUA_REGISTRYINDEX, "attn.sources");
+        }
+        lua_pushstring(L, place);
+        lua_pushvalue(L, -1);
+        lua_pushboolean(L, true);
+        lua_rawset(L, -4);
+        *source = lua_tostring(L, -1);
+        lua_pop(L, 2);
+    }
+}
+
+static int anomaly(lua_State *L)
+{
+    if (lua_type(L, 1) != LUA_TBOOLEAN)
+        vm_error(L, "anomaly: argument is %s, expected true or false", vm_describe(L, 1).text);
+    at_anomaly = lua_toboolean(L, 1);
+    at_where = at_anomaly ? where_hook : NULL;
+    return 0;
+}
+
+/* ---- custom ---- */
+
+typedef struct custom_record {
+    size_t n_out;
+    at_tensor *out[AT_MAX_OUT];     /* what the script's forward returned; during shape only */
+} custom_record;
+
+static bool custom_shape(at_call *c)
+{
+    custom_record *r = c->extra;
+    for (size_t k = 0; k < r->n_out; k++) {
+        at_tensor *t = r->out[k];
+        if (!at_out_type(c, (at_dtype)t->dtype, t->ndim, t->size))
+            return false;
+        at_copy_elements(c->out[k], t);
+    }
+    return true;
+}
+
+/* Runs the script's backward: ctx, then a gradient per output; it returns a gradient (or nil) per input. */
+static int protected_backward(lua_State *L)
+{
+    at_call *c = lua_touserdata(L, 1);
+    lua_settop(L, 0);
+    luaL_checkstack(L, AT_MAX_OUT + c->n_in + 8, "custom");
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
+    lua_rawgetp(L, -1, c->extra);
+    lua_getfield(L, -1, "backward");
+    lua_getfield(L, -2, "ctx");
+    for (int k = 0; k < c->n_out; k++) {
+        if (c->out[k]->grad) {
+            at_error e;
+            at_error_clear(&e);
+            vm_tensor_box *box = vm_push_box(L);
+            at_tensor *copy = at_tensor_new((at_dtype)c->out[k]->dtype, c->out[k]->ndim, c->out[k]->size, &e);
+            if (!copy)
+                vm_raise(L, &e);
+            at_copy_elements(copy, c->out[k]->grad);
+            box->t = copy;
+        } else {
+            lua_pushnil(L);
+        }
+    }
+    lua_call(L, 1 + c->n_out, c->n_in);
+    for (int k = 0; k < c->n_in; k++) {
+        at_tensor *x = c->in[k];
+        int at = lua_gettop(L) - c->n_in + 1 + k;
+        if (!x->grad || lua_isnil(L, at))
+            continue;
+        at_tensor *g = vm_check_tensor(L, at, "custom", "a gradient");
+        if (g->dtype != x->grad->dtype || !at_same_shape(g, x->grad))
+            vm_error(L, "custom: gradient %d is %s, expected %s", k + 1, at_describe(g).text, at_describe(x->grad).text);
+        at_add_elements(x->grad, g);
+    }
+    return 0;
+}
+
+static bool custom_backward(at_call *c, at_error *e)
+{
+    lua_State *L = vm_running;
+    if (!lua_checkstack(L, 8))
+        return at_error_set(e, "custom: the Lua stack is full");
+    bool before = at_grad_enabled;
+    at_grad_enabled = false;
+    lua_pushcfunction(L, protected_backward);
+    lua_pushlightuserdata(L, c);
+    int status = lua_pcall(L, 1, 0, 0);
+    vm_running = L;
+    at_grad_enabled = before;
+    if (status == LUA_OK)
+        return true;
+    const char *text = lua_tostring(L, -1);
+    at_error_set(e, "%s", text ? text : "custom: the backward function raised a value that is no string");
+    lua_pop(L, 1);
+    return false;
+}
+
+static const at_op custom_op = {
+    .name = "custom", .dtype = AT_DTYPES, .args = {{"inputs", AT_LIST}}, .shape = custom_shape, .custom = custom_backward,
+    .strided = true, .internal = true, .keeps = AT_KEEP_NOTHING, .outs = AT_MAX_OUT,
+};
+
+/* The node that owned a record is gone. Lua may be in the middle of a collection here, so the values are let go later. */
+static void free_custom(void *extra)
+{
+    custom_record *r = extra;
+    r->n_out = (size_t)-1;
+}
+
+/* Lets go of the values of records whose nodes are gone. */
+static void bury(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
+    int values = lua_gettop(L);
+    for (lua_pushnil(L); lua_next(L, values); lua_pop(L, 1)) {
+        custom_record *r = lua_touserdata(L, -2);
+        if (r->n_out == (size_t)-1) {
+            lua_pushvalue(L, -2);
+            lua_pushnil(L);
+            lua_rawset(L, values);
+            at_free(r, sizeof *r);
+        }
+    }
+    lua_pop(L, 1);
+}
+
+/* Replaces handles of the results in ctx by handles outside the graph. */
+static void cut_cycles(lua_State *L, int ctx, int results, int n)
+{
+    for (lua_pushnil(L); lua_next(L, ctx); lua_pop(L, 1)) {
+        vm_tensor_box *kept = vm_tensor_at(L, -1);
+        for (int k = 0; kept && k < n; k++)
+            if (kept->t && kept->t == vm_tensor_at(L, results + k)->t) {
+                at_error e;
+                at_error_clear(&e);
+                lua_pushvalue(L, -2);
+                vm_tensor_box *box = vm_push_box(L);
+                box->t = at_detach(kept->t, &e);
+                if (!box->t)
+                    vm_raise(L, &e);
+                lua_rawset(L, ctx);     /* an existing field: the traversal allows it */
+                break;
+            }
+    }
+}
+
+/* f(...) of attn.custom; upvalues 1, 2: forward and backward. */
+static int call_custom(lua_State *L)
+{
+    int n = lua_gettop(L), n_in = 0;
+    at_tensor *in[32];
+    for (int k = 1; k <= n; k++)
+        if (vm_tensor_at(L, k)) {
+            if (n_in == 32)
+                vm_error(L, "custom: more than 32 tensors");
+            in[n_in++] = vm_check_tensor(L, k, "custom", NULL);
+        }
+    if (n_in == 0)
+        vm_error(L, "custom: no tensor among the arguments");
+    bury(L);
+    lua_newtable(L);
+    int ctx = lua_gettop(L);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_pushvalue(L, ctx);
+    for (int k = 1; k <= n; k++)
+        lua_pushvalue(L, k);
+    bool before = at_grad_enabled;
+    at_grad_enabled = false;
+    int status = lua_pcall(L, n + 1, LUA_MULTRET, 0);
+    at_grad_enabled = before;
+    if (status != LUA_OK)
+        return lua_error(L);
+    int results = ctx + 1, n_out = lua_gettop(L) - ctx;
+    if (n_out < 1 || n_out > AT_MAX_OUT)
+        vm_error(L, "custom: forward returned %d values, expected 1 to %d tensors", n_out, AT_MAX_OUT);
+    for (int k = 0; k < n_out; k++)
+        vm_check_tensor(L, results + k, "custom", "a result of forward");
+    cut_cycles(L, ctx, results, n_out);
+    bool record = false;
+    for (int k = 0; k < n_in; k++)
+        record = record || (before && at_needs_grad(in[k]));
+    if (!record)
+        return n_out;
+
+    luaL_checkstack(L, 2 * AT_MAX_OUT + 8, "custom");
+    vm_tensor_box *box[AT_MAX_OUT];
+    for (int k = 0; k < n_out; k++)
+        box[k] = vm_push_box(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
+    lua_createtable(L, 0, 2);
+    lua_pushvalue(L, lua_upvalueindex(2));
+    lua_setfield(L, -2, "backward");
+    lua_pushvalue(L, ctx);
+    lua_setfield(L, -2, "ctx");
+    at_error e;
+    at_error_clear(&e);
+    custom_record *r = at_alloc_zero(sizeof *r);
+    if (!r)
+        vm_error(L, "custom: out of memory");
+    r->n_out = (size_t)-1;              /* until a node owns it, bury may have it */
+    lua_rawsetp(L, -2, r);
+    r->n_out = (size_t)n_out;
+    for (int k = 0; k < n_out; k++)
+        r->out[k] = vm_tensor_at(L, results + k)->t;
+    static const at_op_entry entry = {{&custom_op, &custom_op, &custom_op, &custom_op}};
+    at_call *c = at_call_new(&entry, (size_t)n_in, &e);
+    if (!c) {
+        r->n_out = (size_t)-1;
+        vm_raise(L, &e);
+    }
+    memcpy(c->in, in, (size_t)n_in * sizeof *in);
+    c->extra = r;
+    vm_running = L;
+    bool ok = at_call_run(c, &e);
+    if (!ok)
+        r->n_out = (size_t)-1, c->extra = NULL;
+    for (int k = 0; ok && k < n_out; k++)
+        box[k]->t = at_call_take(c, k);
+    at_call_end(c);
+    if (!ok)
+        vm_raise(L, &e);
+    lua_pop(L, 1);
+    vm_account(L);
+    return n_out;
+}
+
+static int custom(lua_State *L)
+{
+    if (lua_type(L, 1) != LUA_TTABLE)
+        vm_error(L, "custom: argument is %s, expected a table {forward =, backward =}", vm_describe(L, 1).text);
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        if (strcmp(name, "forward") != 0 && strcmp(name, "backward") != 0)
+            vm_error(L, "custom: unknown field '%.40s' (known: forward, backward)", name);
+    }
+    for (int k = 0; k < 2; k++)
+        if (lua_getfield(L, 1, k ? "backward" : "forward") != LUA_TFUNCTION)
+            vm_error(L, "custom: %s is %s, expected a function", k ? "backward" : "forward", vm_describe(L, -1).text);
+    lua_pushcclosure(L, call_custom, 2);
+    return 1;
+}
+
+void vm_open_graph(lua_State *L, int lib)
+{
+    static const luaL_Reg functions[] = {
+        {"grad", gradients}, {"no_grad", no_grad}, {"anomaly", anomaly}, {"custom", custom}, {NULL, NULL}
+    };
+    static const vm_doc docs[] = {
+        {"tensor:backward", "t:backward([gradient])\n"
+                            "Adds d t / d x into x.grad of every leaf x that requires a gradient, and frees the graph. t has one element,\n"
+                            "or gradient (of t's shape) is the gradient with respect to it."},
+        {"grad", "grad(output, {inputs}, [gradient]) -> list of gradients\n"
+                 "Gradients with respect to these tensors only, leaves or results; false where output does not depend on one.\n"
+                 "Nothing is added to .grad; the graph is freed."},
+        {"no_grad", "no_grad(fn, ...) -> what fn(...) returns\nCalls fn; nothing inside is recorded."},
+        {"anomaly", "anomaly(true or false)\n"
+                    "On: the first NaN, or infinity made from finite inputs, of a forward or backward pass is an error that names the\n"
+                    "operation that made it and the script line that called it."},
+        {"custom", "custom{forward = function(ctx, ...) end, backward = function(ctx, grad...) end} -> function\n"
+                   "A function with a hand-written backward pass: forward gets the arguments and keeps in the table ctx what\n"
+                   "backward needs; backward returns a gradient (or nil) for each tensor argument."},
+        {NULL, NULL}
+    };
+    at_free_extra = free_custom;
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &custom_key);
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
+    lua_getfield(L, -1, VM_TENSOR);
+    lua_pushcfunction(L, backward);
+    lua_setfield(L, -2, "backward");
+    lua_pop(L, 2);
+    vm_set_functions(L, lib, functions);
+    vm_describe_functions(L, docs);
+}

@@ -1,0 +1,444 @@
+/*
+ * Every operation, from its record: arguments by signature, results in boxes. There is no code for a single operation here.
+ */
+#include "vm/bind.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* What read_args finds before anything is owned. Tensors are anchored by the Lua stack or by a list that stands there. */
+typedef struct args {
+    const at_op *op;
+    size_t n_in;
+    at_tensor *in[8];
+    uint32_t is_number;                     /* bit per in: a number stands there instead */
+    double number[8];
+    int64_t whole;                          /* the number, where it is to be int64 */
+    at_dtype number_dtype;
+    int list_at, list_from, list_to;        /* the place of a table of tensors, or a range of the stack */
+    size_t list_n;
+    at_scalar_value scalar[AT_MAX_ARG];
+    uint32_t given;
+    int n_sizes;
+    int64_t sizes[AT_MAX_DIM];
+} args;
+
+static const char *short_name(const at_op *op)
+{
+    const char *dot = strrchr(op->name, '.');
+    return dot ? dot + 1 : op->name;
+}
+
+static const char *expected(const at_arg *a)
+{
+    switch (a->kind) {
+    case AT_FLOAT: case AT_ANY: return "a tensor";
+    case AT_OPERAND: return "a tensor or a number";
+    case AT_IDS: return "an int64 tensor";
+    case AT_MASK: return "a bool tensor";
+    case AT_LIST: return "a list of tensors";
+    case AT_NUMBER: return "a number";
+    case AT_INTEGER: case AT_DIM: case AT_NEW_DIM: return "an integer";
+    case AT_FLAG: return "true or false";
+    default: return "a string";
+    }
+}
+
+static _Noreturn void wrong(lua_State *L, const at_op *op, const at_arg *a, int at)
+{
+    if (lua_isnoneornil(L, at))
+        vm_error(L, "%s: %s is missing, expected %s", short_name(op), a->name, expected(a));
+    vm_error(L, "%s: %s is %s, expected %s", short_name(op), a->name, vm_describe(L, at).text, expected(a));
+}
+
+static int64_t read_choice(lua_State *L, const at_op *op, const at_arg *a, int at)
+{
+    int place = lua_type(L, at) == LUA_TSTRING ? at_choice(lua_tostring(L, at), a->choices) : -1;
+    if (place < 0) {
+        char words[200];
+        size_t n = 0;
+        for (const char *c = a->choices; *c && n + 3 < sizeof words; c++) {
+            words[n++] = *c == '|' ? ',' : *c;
+            if (*c == '|')
+                words[n++] = ' ';
+        }
+        words[n] = 0;
+        vm_error(L, "%s: %s is %s, expected one of %s", short_name(op), a->name, vm_describe(L, at).text, words);
+    }
+    return place;
+}
+
+static void read_scalar(lua_State *L, args *r, const at_arg *a, int k, int at)
+{
+    int whole = 1;
+    switch (a->kind) {
+    case AT_NUMBER:
+        if (lua_type(L, at) != LUA_TNUMBER)
+            wrong(L, r->op, a, at);
+        r->scalar[k].number = lua_tonumber(L, at);
+        break;
+    case AT_INTEGER: case AT_DIM: case AT_NEW_DIM:
+        if (lua_type(L, at) != LUA_TNUMBER)
+            wrong(L, r->op, a, at);
+        r->scalar[k].integer = lua_tointegerx(L, at, &whole);
+        if (!whole)
+            wrong(L, r->op, a, at);
+        break;
+    case AT_FLAG:
+        if (lua_type(L, at) != LUA_TBOOLEAN)
+            wrong(L, r->op, a, at);
+        r->scalar[k].flag = lua_toboolean(L, at);
+        break;
+    case AT_CHOICE:
+        r->scalar[k].integer = read_choice(L, r->op, a, at);
+        break;
+    default:
+        if (lua_type(L, at) != LUA_TSTRING)
+            wrong(L, r->op, a, at);
+        r->scalar[k].string = lua_tostring(L, at);
+        break;
+    }
+    r->given |= 1u << k;
+}
+
+static at_tensor *tensor_of(lua_State *L, const args *r, const at_arg *a, int at)
+{
+    vm_tensor_box *box = vm_tensor_at(L, at);
+    if (!box)
+        wrong(L, r->op, a, at);
+    if (!box->t || !box->t->storage)
+        vm_error(L, "%s: %s: tensor was freed", short_name(r->op), a->name);
+    return box->t;
+}
+
+static int read_list(lua_State *L, args *r, const at_arg *a, int at, int top)
+{
+    if (lua_type(L, at) == LUA_TTABLE) {
+        r->list_at = at;
+        r->list_n = lua_rawlen(L, at);
+        if (r->list_n > UINT16_MAX)
+            vm_error(L, "%s: %s has %zu tensors, expected at most %d", short_name(r->op), a->name, r->list_n, UINT16_MAX);
+        for (size_t i = 1; i <= r->list_n; i++) {
+            lua_rawgeti(L, at, (lua_Integer)i);
+            tensor_of(L, r, a, -1);
+            lua_pop(L, 1);
+        }
+        at++;
+    } else {
+        r->list_from = at;
+        while (at <= top && vm_tensor_at(L, at))
+            tensor_of(L, r, a, at++);
+        r->list_to = at;
+        r->list_n = (size_t)(at - r->list_from);
+    }
+    if (r->list_n == 0)
+        vm_error(L, "%s: %s is empty, expected at least one tensor", short_name(r->op), a->name);
+    return at;
+}
+
+static int read_sizes(lua_State *L, args *r, const at_arg *a, int at)
+{
+    if (lua_type(L, at) == LUA_TTABLE) {
+        size_t n = lua_rawlen(L, at);
+        if (n > AT_MAX_DIM)
+            vm_error(L, "%s: %s has %zu entries, expected at most %d", short_name(r->op), a->name, n, AT_MAX_DIM);
+        for (size_t i = 0; i < n; i++) {
+            lua_rawgeti(L, at, (lua_Integer)i + 1);
+            r->sizes[r->n_sizes++] = vm_check_integer(L, -1, short_name(r->op), a->name);
+            lua_pop(L, 1);
+        }
+        return at + 1;
+    }
+    for (; !lua_isnoneornil(L, at); at++) {
+        if (r->n_sizes == AT_MAX_DIM)
+            vm_error(L, "%s: %s: more than %d", short_name(r->op), a->name, AT_MAX_DIM);
+        r->sizes[r->n_sizes++] = vm_check_integer(L, at, short_name(r->op), a->name);
+    }
+    if (r->n_sizes == 0 && !a->optional)
+        wrong(L, r->op, a, at);
+    return at;
+}
+
+static void read_options(lua_State *L, args *r, int at)
+{
+    if (lua_type(L, at) != LUA_TTABLE)
+        vm_error(L, "%s: options are %s, expected a table", short_name(r->op), vm_describe(L, at).text);
+    for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "?";
+        char known[200] = "";
+        size_t n = 0;
+        bool found = false;
+        int k = 0;
+        for (const at_arg *a = r->op->args; a->kind != AT_END; a++) {
+            if (a->option) {
+                if (n < sizeof known)
+                    n += (size_t)snprintf(known + n, sizeof known - n, n ? ", %s" : "%s", a->name);
+                if (strcmp(a->name, name) == 0) {
+                    read_scalar(L, r, a, k, lua_gettop(L));
+                    found = true;
+                    break;
+                }
+            }
+            k += a->kind >= AT_NUMBER && a->kind != AT_SIZES;
+        }
+        if (!found)
+            vm_error(L, "%s: unknown option '%.40s' (known: %s)", short_name(r->op), name, known);
+    }
+}
+
+static const at_tensor *partner(lua_State *L)
+{
+    for (int at = 1; at <= 2; at++) {
+        vm_tensor_box *box = vm_tensor_at(L, at);
+        if (box)
+            return box->t;
+    }
+    return NULL;
+}
+
+/* A number where a tensor could stand becomes a tensor without dimensions, of the dtype of its partner; make_call makes it. */
+static void read_operand(lua_State *L, args *r, const at_arg *a, int at)
+{
+    if (lua_type(L, at) != LUA_TNUMBER) {
+        r->in[r->n_in++] = tensor_of(L, r, a, at);
+        return;
+    }
+    const at_tensor *other = partner(L);
+    r->number_dtype = other ? (at_dtype)other->dtype : AT_F32;
+    if (r->number_dtype == AT_BOOL)
+        r->number_dtype = AT_I64;
+    int whole = 1;
+    if (r->number_dtype == AT_I64)
+        r->whole = lua_tointegerx(L, at, &whole);
+    if (!whole)
+        vm_error(L, "%s: %s is %.14g, expected an integer (the other side is int64)", short_name(r->op), a->name,
+                 lua_tonumber(L, at));
+    r->number[r->n_in] = lua_tonumber(L, at);
+    r->is_number |= 1u << r->n_in;
+    r->in[r->n_in++] = NULL;
+}
+
+static void read_args(lua_State *L, args *r)
+{
+    int at = 1, k = 0, top = lua_gettop(L);
+    bool options = false;
+    for (const at_arg *a = r->op->args; a->kind != AT_END; a++) {
+        bool scalar = a->kind >= AT_NUMBER && a->kind != AT_SIZES;
+        if (a->option) {
+            options = true;
+            k++;
+            continue;
+        }
+        if (a->optional && (lua_isnoneornil(L, at) || (a->kind != AT_SIZES && a->kind != AT_LIST && lua_istable(L, at)))) {
+            if (!lua_istable(L, at))
+                at++;
+            r->n_in += !scalar && a->kind < AT_NUMBER;
+            k += scalar;
+            continue;
+        }
+        if (a->kind == AT_LIST)
+            at = read_list(L, r, a, at, top);
+        else if (a->kind == AT_SIZES)
+            at = read_sizes(L, r, a, at);
+        else if (a->kind == AT_OPERAND)
+            read_operand(L, r, a, at++);
+        else if (!scalar)
+            r->in[r->n_in++] = tensor_of(L, r, a, at++);
+        else
+            read_scalar(L, r, a, k++, at++);
+    }
+    if (options && !lua_isnoneornil(L, at))
+        read_options(L, r, at++);
+    if (at <= top && !lua_isnoneornil(L, at))
+        vm_error(L, "%s: argument %d is %s, expected nothing more", short_name(r->op), at, vm_describe(L, at).text);
+}
+
+/* made[]: the tensors that stand for numbers, released by the caller. */
+static at_call *make_call(lua_State *L, const at_op_entry *entry, const args *r, at_tensor **made, at_error *e)
+{
+    at_call *c = at_call_new(entry, r->n_in + r->list_n, e);
+    if (!c)
+        return NULL;
+    for (size_t i = 0; i < r->n_in; i++) {
+        c->in[i] = r->in[i];
+        if (!(r->is_number >> i & 1))
+            continue;
+        c->in[i] = at_tensor_new(r->number_dtype, 0, NULL, e);
+        if (!c->in[i]) {
+            at_call_end(c);
+            return NULL;
+        }
+        if (r->number_dtype == AT_I64)
+            memcpy(c->in[i]->data, &r->whole, sizeof r->whole);
+        else
+            at_fill(c->in[i], r->number[i]);
+        made[i] = c->in[i];
+    }
+    for (size_t i = 0; i < r->list_n; i++) {
+        if (r->list_at) {
+            lua_rawgeti(L, r->list_at, (lua_Integer)i + 1);     /* cannot raise: the stack was checked */
+            c->in[r->n_in + i] = vm_tensor_at(L, -1)->t;
+            lua_pop(L, 1);
+        } else {
+            c->in[r->n_in + i] = vm_tensor_at(L, r->list_from + (int)i)->t;
+        }
+    }
+    for (int k = 0; k < AT_MAX_ARG; k++)
+        if (r->given >> k & 1)
+            c->arg[k] = r->scalar[k];
+    c->given = r->given;
+    c->n_sizes = r->n_sizes;
+    memcpy(c->sizes, r->sizes, sizeof c->sizes);
+    return c;
+}
+
+/* attn.<name>(...), t:<name>(...), and the operators; upvalue 1: the entry. */
+static int call_op(lua_State *L)
+{
+    const at_op_entry *entry = lua_touserdata(L, lua_upvalueindex(1));
+    const at_op *op = at_any_op(entry);
+    args r;
+    r.op = op;
+    r.n_in = r.list_n = 0;
+    r.list_at = r.n_sizes = 0;
+    r.given = r.is_number = 0;
+    read_args(L, &r);
+    int outs = op->outs ? op->outs : 1;
+    luaL_checkstack(L, outs + 4, op->name);
+    vm_tensor_box *box[AT_MAX_OUT];
+    for (int k = 0; k < outs; k++)
+        box[k] = vm_push_box(L);
+    at_error e;
+    vm_running = L;
+    for (int attempt = 0;; attempt++) {
+        at_error_clear(&e);
+        at_tensor *made[8] = {NULL};
+        at_call *c = make_call(L, entry, &r, made, &e);
+        bool ok = c && at_call_run(c, &e);
+        int n = ok ? c->n_out : 0;
+        for (int k = 0; k < n; k++)
+            box[k]->t = at_call_take(c, k);
+        at_call_end(c);
+        for (size_t k = 0; r.is_number >> k; k++)
+            at_release(made[k]);
+        if (ok) {
+            vm_account(L);
+            lua_settop(L, lua_gettop(L) - outs + n);
+            return n;
+        }
+        if (!e.memory || attempt > 0)
+            vm_raise(L, &e);
+        vm_collect(L);
+    }
+}
+
+/* Lua hands its operand to a unary operator twice. */
+static int call_negation(lua_State *L)
+{
+    lua_settop(L, 1);
+    return call_op(L);
+}
+
+/* The table that holds a dotted name's last part: pushes it, creating tables on the way. */
+static const char *descend(lua_State *L, int lib, const char *path)
+{
+    lua_pushvalue(L, lib);
+    for (const char *dot; (dot = strchr(path, '.')); path = dot + 1) {
+        lua_pushlstring(L, path, (size_t)(dot - path));
+        if (lua_gettable(L, -2) != LUA_TTABLE) {
+            lua_pop(L, 1);
+            lua_newtable(L);
+            lua_pushlstring(L, path, (size_t)(dot - path));
+            lua_pushvalue(L, -2);
+            lua_settable(L, -4);
+        }
+        lua_remove(L, -2);
+    }
+    return path;
+}
+
+static const char *const kind_names[] = {
+    [AT_FLOAT] = "tensor", [AT_OPERAND] = "operand", [AT_IDS] = "ids", [AT_MASK] = "mask", [AT_ANY] = "any", [AT_LIST] = "list",
+    [AT_NUMBER] = "number", [AT_INTEGER] = "integer", [AT_DIM] = "dim", [AT_NEW_DIM] = "dim", [AT_FLAG] = "flag",
+    [AT_CHOICE] = "choice", [AT_SIZES] = "sizes", [AT_STRING] = "string",
+};
+
+/* attn.operations() -> list of records: what the registry test, the help and the fuzzer walk. */
+static int operations(lua_State *L)
+{
+    lua_createtable(L, AT_OPS, 0);
+    for (int id = 0; id < AT_OPS; id++) {
+        const at_op *op = at_any_op(&at_ops[id]);
+        lua_newtable(L);
+        lua_pushstring(L, op->name);
+        lua_setfield(L, -2, "name");
+        lua_pushstring(L, op->help ? op->help : "");
+        lua_setfield(L, -2, "help");
+        lua_pushstring(L, op->gradient == AT_SEEDED ? "seeded" :
+                       op->gradient == AT_NO_GRADIENT || !(op->backward || op->view) ? "none" : "checked");
+        lua_setfield(L, -2, "gradient");
+        lua_pushboolean(L, op->internal);
+        lua_setfield(L, -2, "internal");
+        lua_pushboolean(L, op->plain);
+        lua_setfield(L, -2, "plain");
+        lua_newtable(L);
+        int n = 0;
+        for (const at_arg *a = op->args; a->kind != AT_END; a++) {
+            lua_newtable(L);
+            lua_pushstring(L, a->name);
+            lua_setfield(L, -2, "name");
+            lua_pushstring(L, kind_names[a->kind]);
+            lua_setfield(L, -2, "kind");
+            lua_pushboolean(L, a->optional);
+            lua_setfield(L, -2, "optional");
+            lua_pushboolean(L, a->option);
+            lua_setfield(L, -2, "option");
+            if (a->choices) {
+                lua_pushstring(L, a->choices);
+                lua_setfield(L, -2, "choices");
+            }
+            lua_rawseti(L, -2, ++n);
+        }
+        lua_setfield(L, -2, "args");
+        lua_rawseti(L, -2, id + 1);
+    }
+    return 1;
+}
+
+void vm_open_op(lua_State *L, int lib)
+{
+    static const struct { const char *operator, *op; } operators[] = {
+        {"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"}, {"__div", "div"}, {"__pow", "pow"}, {"__unm", "neg"},
+    };
+    luaL_getmetatable(L, VM_TENSOR);
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
+    lua_getfield(L, -1, VM_TENSOR);
+    int meta = lua_gettop(L) - 2, methods = meta + 2;
+    for (int id = 0; id < AT_OPS; id++) {
+        const at_op *op = at_any_op(&at_ops[id]);
+        if (op->internal)
+            continue;
+        lua_pushlightuserdata(L, (void *)(uintptr_t)&at_ops[id]);
+        lua_pushcclosure(L, call_op, 1);
+        const char *name = descend(L, lib, op->name);
+        lua_pushvalue(L, -2);
+        lua_setfield(L, -2, name);
+        lua_pop(L, 1);
+        bool method = !op->plain && name == op->name && op->args[0].kind < AT_LIST && op->args[0].kind != AT_END;
+        if (method) {
+            lua_pushvalue(L, -1);
+            lua_setfield(L, methods, op->name);
+        }
+        for (size_t k = 0; k < sizeof operators / sizeof *operators; k++)
+            if (strcmp(op->name, operators[k].op) == 0) {
+                lua_pushlightuserdata(L, (void *)(uintptr_t)&at_ops[id]);
+                lua_pushcclosure(L, id == AT_ID_neg ? call_negation : call_op, 1);
+                lua_setfield(L, meta, operators[k].operator);
+            }
+        lua_pop(L, 1);
+    }
+    lua_settop(L, meta - 1);
+    lua_pushcfunction(L, operations);
+    lua_setfield(L, lib, "operations");
+}

@@ -1,0 +1,745 @@
+/*
+ * Tensors as scripts see them: construction, indexing, conversion, in-place writes. Views are made by the operations `select` and
+ * `narrow`, so that indexing is on the tape like everything else.
+ */
+#include "vm/bind.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- running an operation from here ---- */
+
+/* Applies a view operation to the tensor at stack place `at` and leaves the result on top. */
+static void push_view(lua_State *L, int at, int id, int n, const int64_t *arg)
+{
+    at_tensor *t = vm_tensor_at(L, at)->t;
+    vm_tensor_box *box = vm_push_box(L);
+    at_error e;
+    at_error_clear(&e);
+    vm_running = L;
+    at_call *c = at_call_new(&at_ops[id], 1, &e);
+    if (c) {
+        c->in[0] = t;
+        for (int k = 0; k < n; k++)
+            c->arg[k].integer = arg[k];
+        c->given = (1u << n) - 1;
+        if (at_call_run(c, &e))
+            box->t = at_call_take(c, 0);
+        at_call_end(c);
+    }
+    if (!box->t)
+        vm_raise(L, &e);
+}
+
+/* ---- constructors ---- */
+
+/* Reads `{dtype = ...}` at a stack place; other fields are errors. */
+static at_dtype read_dtype(lua_State *L, int at, at_dtype otherwise, const char *where)
+{
+    if (lua_isnoneornil(L, at))
+        return otherwise;
+    if (lua_type(L, at) != LUA_TTABLE)
+        vm_error(L, "%s: options are %s, expected a table", where, vm_describe(L, at).text);
+    at_dtype dtype = otherwise;
+    for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1)) {
+        if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "dtype") != 0)
+            vm_error(L, "%s: unknown option %s (known: dtype)", where, vm_describe(L, -2).text);
+        dtype = vm_check_dtype(L, lua_gettop(L), where);
+    }
+    return dtype;
+}
+
+/* A new tensor in a box on top; retried once after a collection. */
+static at_tensor *push_new(lua_State *L, at_dtype dtype, size_t ndim, const size_t *size)
+{
+    at_error e;
+    at_error_clear(&e);
+    vm_tensor_box *box = vm_push_box(L);
+    box->t = at_tensor_new(dtype, ndim, size, &e);
+    if (!box->t && e.memory) {
+        vm_collect(L);
+        at_error_clear(&e);
+        box->t = at_tensor_new(dtype, ndim, size, &e);
+    }
+    if (!box->t)
+        vm_raise(L, &e);
+    vm_account(L);
+    return box->t;
+}
+
+static at_tensor *sized(lua_State *L, const char *where, at_dtype otherwise, int at)
+{
+    size_t size[AT_MAX_DIM];
+    int next;
+    size_t n = vm_check_sizes(L, at, size, &next, where);
+    at_dtype dtype = read_dtype(L, next, otherwise, where);
+    if (lua_gettop(L) > next)
+        vm_error(L, "%s: argument %d is %s, expected nothing more", where, next + 1, vm_describe(L, next + 1).text);
+    return push_new(L, dtype, n, size);
+}
+
+static int fill_with(lua_State *L, const char *where, double value)
+{
+    at_fill(sized(L, where, AT_F32, 1), value);
+    return 1;
+}
+
+static int zeros(lua_State *L) { return fill_with(L, "zeros", 0); }
+static int ones(lua_State *L) { return fill_with(L, "ones", 1); }
+
+/* Filled with zeros as well: what was in memory before is nobody's business, and NaN in it would be a riddle. */
+static int empty(lua_State *L) { return fill_with(L, "empty", 0); }
+
+static int full(lua_State *L)
+{
+    size_t size[AT_MAX_DIM];
+    int next;
+    if (lua_type(L, 1) != LUA_TTABLE)
+        vm_error(L, "full: sizes are %s, expected a table", vm_describe(L, 1).text);
+    size_t n = vm_check_sizes(L, 1, size, &next, "full");
+    bool truth = lua_type(L, 2) == LUA_TBOOLEAN;
+    double value = truth ? lua_toboolean(L, 2) : vm_check_number(L, 2, "full", "value");
+    at_dtype dtype = read_dtype(L, 3, truth ? AT_BOOL : AT_F32, "full");
+    at_fill(push_new(L, dtype, n, size), value);
+    return 1;
+}
+
+static at_tensor *check_float(lua_State *L, at_tensor *t, const char *where)
+{
+    if (!at_is_float(t))
+        vm_error(L, "%s: dtype is %s, expected float32 or float64", where, at_dtype_name((at_dtype)t->dtype));
+    return t;
+}
+
+static int rand_uniform(lua_State *L)
+{
+    at_tensor *t = check_float(L, sized(L, "rand", AT_F32, 1), "rand");
+    size_t n = at_numel(t);
+    if (t->dtype == AT_F32)
+        at_random_uniform_f32(at_random_reserve(n), n, (float *)(void *)t->data);
+    else
+        at_random_uniform_f64(at_random_reserve(n), n, (double *)(void *)t->data);
+    return 1;
+}
+
+static int rand_normal(lua_State *L)
+{
+    at_tensor *t = check_float(L, sized(L, "randn", AT_F32, 1), "randn");
+    size_t n = at_numel(t);
+    if (t->dtype == AT_F32)
+        at_random_normal_f32(at_random_reserve(n), n, (float *)(void *)t->data);
+    else
+        at_random_normal_f64(at_random_reserve(n), n, (double *)(void *)t->data);
+    return 1;
+}
+
+static int randint(lua_State *L)
+{
+    int64_t low = vm_check_integer(L, 1, "randint", "low"), high = vm_check_integer(L, 2, "randint", "high");
+    if (low > high)
+        vm_error(L, "randint: low is %lld, above high %lld", (long long)low, (long long)high);
+    at_tensor *t = sized(L, "randint", AT_I64, 3);
+    if (t->dtype != AT_I64)
+        vm_error(L, "randint: dtype is %s, expected int64", at_dtype_name((at_dtype)t->dtype));
+    size_t n = at_numel(t);
+    at_random_integer(at_random_reserve(n), n, low, high, (int64_t *)(void *)t->data);
+    return 1;
+}
+
+static int bernoulli(lua_State *L)
+{
+    double p = vm_check_number(L, 1, "bernoulli", "p");
+    if (!(p >= 0 && p <= 1))
+        vm_error(L, "bernoulli: p is %.14g, expected 0 to 1", p);
+    at_tensor *t = sized(L, "bernoulli", AT_F32, 2);
+    size_t n = at_numel(t);
+    at_random stream = at_random_reserve(n);
+    if (t->dtype == AT_BOOL) {
+        at_random_bernoulli(stream, n, p, (uint8_t *)t->data);
+        return 1;
+    }
+    size_t size = n;
+    at_tensor *draw = push_new(L, AT_BOOL, 1, &size);
+    at_random_bernoulli(stream, n, p, (uint8_t *)draw->data);
+    at_tensor flat = *draw;
+    flat.ndim = t->ndim;
+    memcpy(flat.size, t->size, sizeof flat.size);
+    memcpy(flat.step, t->step, sizeof flat.step);
+    at_copy_elements(t, &flat);
+    lua_pop(L, 1);
+    return 1;
+}
+
+static int arange(lua_State *L)
+{
+    int n = lua_gettop(L);
+    bool table = n > 0 && lua_istable(L, n), whole = true;
+    int numbers = table ? n - 1 : n;
+    if (numbers < 1 || numbers > 3)
+        vm_error(L, "arange: %d numbers, expected first, last and perhaps step", numbers);
+    double v[3] = {1, 1, 1};
+    for (int k = 0; k < numbers; k++) {
+        v[k] = vm_check_number(L, k + 1, "arange", k == 0 ? "first" : k == 1 ? "last" : "step");
+        whole = whole && lua_isinteger(L, k + 1);
+    }
+    if (numbers == 1) {
+        v[1] = v[0];
+        v[0] = 1;
+    }
+    if (v[2] == 0 || !isfinite(v[0]) || !isfinite(v[1]) || !isfinite(v[2]))
+        vm_error(L, "arange: step is %.14g from %.14g to %.14g, expected finite numbers and a step that is not 0", v[2], v[0], v[1]);
+    double steps = floor((v[1] - v[0]) / v[2] + 1e-9);
+    if (steps > 1e12)
+        vm_error(L, "arange: %.14g elements are too many", steps + 1);
+    size_t count = steps < 0 ? 0 : (size_t)steps + 1;
+    at_dtype dtype = read_dtype(L, table ? n : n + 1, whole ? AT_I64 : AT_F32, "arange");
+    at_tensor *t = push_new(L, dtype, 1, &count);
+    for (size_t i = 0; i < count; i++) {
+        double x = v[0] + (double)i * v[2];
+        switch (dtype) {
+        case AT_F32: ((float *)(void *)t->data)[i] = (float)x; break;
+        case AT_F64: ((double *)(void *)t->data)[i] = x; break;
+        case AT_I64: ((int64_t *)(void *)t->data)[i] = (int64_t)x; break;
+        default: ((uint8_t *)t->data)[i] = x != 0; break;
+        }
+    }
+    return 1;
+}
+
+static int eye(lua_State *L)
+{
+    int64_t n = vm_check_integer(L, 1, "eye", "n");
+    if (n < 0 || n > 1 << 20)
+        vm_error(L, "eye: n is %lld, expected 0 to 1048576", (long long)n);
+    at_dtype dtype = read_dtype(L, 2, AT_F32, "eye");
+    at_tensor *t = push_new(L, dtype, 2, (size_t[]){(size_t)n, (size_t)n});
+    at_fill(t, 0);
+    at_tensor diagonal = *t;
+    diagonal.ndim = 1;
+    diagonal.step[0] = n + 1;
+    at_fill(&diagonal, 1);
+    return 1;
+}
+
+/* ---- from and to nested tables ---- */
+
+static void nested_shape(lua_State *L, int at, size_t *ndim, size_t *size, bool *truth)
+{
+    *ndim = 0;
+    lua_pushvalue(L, at);
+    while (lua_type(L, -1) == LUA_TTABLE) {
+        if (*ndim == AT_MAX_DIM)
+            vm_error(L, "tensor: the table is nested more than %d deep", AT_MAX_DIM);
+        size[(*ndim)++] = lua_rawlen(L, -1);
+        if (size[*ndim - 1] == 0) {
+            lua_pushnil(L);
+            break;
+        }
+        luaL_checkstack(L, 4, "tensor");
+        lua_rawgeti(L, -1, 1);
+    }
+    *truth = lua_type(L, -1) == LUA_TBOOLEAN;
+}
+
+static void read_nested(lua_State *L, at_tensor *t, size_t d, char **to)
+{
+    if (d == t->ndim) {
+        int type = lua_type(L, -1);
+        if (type != LUA_TNUMBER && type != LUA_TBOOLEAN)
+            vm_error(L, "tensor: an element is %s, expected a number%s", vm_describe(L, -1).text,
+                     type == LUA_TTABLE ? " (the rows are nested unevenly)" : "");
+        double x = type == LUA_TBOOLEAN ? lua_toboolean(L, -1) : lua_tonumber(L, -1);
+        switch (t->dtype) {
+        case AT_F32: *(float *)(void *)*to = (float)x; break;
+        case AT_F64: *(double *)(void *)*to = x; break;
+        case AT_I64: {
+            int whole = 1;
+            int64_t i = type == LUA_TBOOLEAN ? (int64_t)x : lua_tointegerx(L, -1, &whole);
+            if (!whole)
+                vm_error(L, "tensor: an element is %.14g, expected an integer for int64", x);
+            *(int64_t *)(void *)*to = i;
+            break;
+        }
+        default: *(uint8_t *)*to = x != 0; break;
+        }
+        *to += at_dtype_bytes((at_dtype)t->dtype);
+        return;
+    }
+    if (lua_type(L, -1) != LUA_TTABLE)
+        vm_error(L, "tensor: a row is %s, expected a table of %zu", vm_describe(L, -1).text, t->size[d]);
+    if (lua_rawlen(L, -1) != t->size[d])
+        vm_error(L, "tensor: a row of dimension %zu has %zu elements, expected %zu", d + 1, (size_t)lua_rawlen(L, -1), t->size[d]);
+    for (size_t i = 1; i <= t->size[d]; i++) {
+        lua_rawgeti(L, -1, (lua_Integer)i);
+        read_nested(L, t, d + 1, to);
+        lua_pop(L, 1);
+    }
+}
+
+static int tensor(lua_State *L)
+{
+    size_t ndim, size[AT_MAX_DIM];
+    bool truth;
+    int type = lua_type(L, 1);
+    if (type != LUA_TTABLE && type != LUA_TNUMBER && type != LUA_TBOOLEAN)
+        vm_error(L, "tensor: argument 1 is %s, expected a nested table or a number", vm_describe(L, 1).text);
+    lua_settop(L, 2);
+    nested_shape(L, 1, &ndim, size, &truth);
+    lua_settop(L, 2);
+    at_dtype dtype = read_dtype(L, 2, truth ? AT_BOOL : AT_F32, "tensor");
+    at_tensor *t = push_new(L, dtype, ndim, size);
+    luaL_checkstack(L, (int)ndim + 8, "tensor");
+    lua_pushvalue(L, 1);
+    char *to = t->data;
+    read_nested(L, t, 0, &to);
+    lua_pop(L, 1);
+    return 1;
+}
+
+static void push_element(lua_State *L, const at_tensor *t, ptrdiff_t offset)
+{
+    if (t->dtype == AT_I64)
+        lua_pushinteger(L, ((const int64_t *)(const void *)t->data)[offset]);
+    else if (t->dtype == AT_BOOL)
+        lua_pushboolean(L, ((const uint8_t *)t->data)[offset] != 0);
+    else
+        lua_pushnumber(L, at_element(t, offset));
+}
+
+static void push_nested(lua_State *L, const at_tensor *t, size_t d, ptrdiff_t offset)
+{
+    if (d == t->ndim) {
+        push_element(L, t, offset);
+        return;
+    }
+    luaL_checkstack(L, 3, "totable");
+    lua_createtable(L, (int)(t->size[d] < 1 << 24 ? t->size[d] : 0), 0);
+    for (size_t i = 0; i < t->size[d]; i++) {
+        push_nested(L, t, d + 1, offset + (ptrdiff_t)i * t->step[d]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+}
+
+static at_tensor *self(lua_State *L, const char *where)
+{
+    return vm_check_tensor(L, 1, where, "self");
+}
+
+static int totable(lua_State *L)
+{
+    push_nested(L, self(L, "totable"), 0, 0);
+    return 1;
+}
+
+static int item(lua_State *L)
+{
+    at_tensor *t = self(L, "item");
+    if (at_numel(t) != 1)
+        vm_error(L, "item: the tensor has %zu elements, expected 1 (%s)", at_numel(t), at_describe(t).text);
+    push_element(L, t, 0);
+    return 1;
+}
+
+/* ---- shape ---- */
+
+static size_t check_dim(lua_State *L, const at_tensor *t, int at, const char *where)
+{
+    int64_t d = vm_check_integer(L, at, where, "d"), n = t->ndim;
+    if (d == 0 || d > n || d < -n)
+        vm_error(L, "%s: d is %lld, expected 1..%lld or -%lld..-1 (%s)", where, (long long)d, (long long)n, (long long)n,
+                 at_describe(t).text);
+    return (size_t)(d > 0 ? d - 1 : d + n);
+}
+
+static void push_shape(lua_State *L, const at_tensor *t)
+{
+    lua_createtable(L, t->ndim, 0);
+    for (int d = 0; d < t->ndim; d++) {
+        lua_pushinteger(L, (lua_Integer)t->size[d]);
+        lua_rawseti(L, -2, d + 1);
+    }
+}
+
+static int size_of(lua_State *L)
+{
+    at_tensor *t = self(L, "size");
+    if (lua_isnoneornil(L, 2))
+        push_shape(L, t);
+    else
+        lua_pushinteger(L, (lua_Integer)t->size[check_dim(L, t, 2, "size")]);
+    return 1;
+}
+
+static int dim(lua_State *L)
+{
+    lua_pushinteger(L, self(L, "dim")->ndim);
+    return 1;
+}
+
+static int numel(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)at_numel(self(L, "numel")));
+    return 1;
+}
+
+static int is_contiguous(lua_State *L)
+{
+    lua_pushboolean(L, at_contiguous(self(L, "is_contiguous")));
+    return 1;
+}
+
+static int length(lua_State *L)
+{
+    at_tensor *t = self(L, "#");
+    if (t->ndim == 0)
+        vm_error(L, "#: the tensor has no dimensions (%s)", at_describe(t).text);
+    lua_pushinteger(L, (lua_Integer)t->size[0]);
+    return 1;
+}
+
+/* ---- copies ---- */
+
+static int detach(lua_State *L)
+{
+    at_tensor *t = self(L, "detach");
+    at_error e;
+    at_error_clear(&e);
+    vm_tensor_box *box = vm_push_box(L);
+    box->t = at_detach(t, &e);
+    if (!box->t)
+        vm_raise(L, &e);
+    return 1;
+}
+
+/* The operation cast; to its own dtype gives the tensor itself. */
+static int to(lua_State *L)
+{
+    at_tensor *t = self(L, "to");
+    at_dtype dtype = vm_check_dtype(L, 2, "to");
+    if (t->dtype == dtype) {
+        lua_settop(L, 1);
+        return 1;
+    }
+    push_view(L, 1, AT_ID_cast, 1, (int64_t[]){dtype});
+    vm_account(L);
+    return 1;
+}
+
+static void split_by(lua_State *L, const char *where, bool chunks)
+{
+    at_tensor *t = self(L, where);
+    int64_t n = vm_check_integer(L, 2, where, chunks ? "n" : "size");
+    lua_settop(L, 3);
+    if (lua_isnil(L, 3)) {
+        lua_pushinteger(L, 1);
+        lua_replace(L, 3);
+    }
+    size_t d = check_dim(L, t, 3, where), total = t->size[d];
+    if (n < 1)
+        vm_error(L, "%s: %s is %lld, expected at least 1", where, chunks ? "n" : "size", (long long)n);
+    size_t size = chunks ? (total + (size_t)n - 1) / (size_t)n : (size_t)n;
+    if (size == 0)
+        size = 1;
+    lua_newtable(L);
+    lua_Integer k = 0;
+    for (size_t start = 0; start < total || k == 0; start += size) {
+        size_t len = total - start < size ? total - start : size;
+        push_view(L, 1, AT_ID_narrow, 3, (int64_t[]){(int64_t)d + 1, (int64_t)start + 1, (int64_t)len});
+        lua_rawseti(L, 4, ++k);
+    }
+}
+
+static int split(lua_State *L) { split_by(L, "split", false); return 1; }
+static int chunk(lua_State *L) { split_by(L, "chunk", true); return 1; }
+
+/* ---- in-place writes ---- */
+
+/* The tensor may be written to: it is no part of a graph, or no_grad is on. */
+static void check_writable(lua_State *L, const at_tensor *t, const char *where)
+{
+    if (at_grad_enabled && at_needs_grad(t))
+        vm_error(L, "%s: the tensor %s a gradient; in-place writes are not recorded, use attn.no_grad", where,
+                 t->node ? "carries" : "requires");
+}
+
+/* Writes the value at stack place `from` (a number, boolean or tensor, broadcast) into t. */
+static void write(lua_State *L, at_tensor *t, int from, const char *where)
+{
+    check_writable(L, t, where);
+    if (lua_type(L, from) == LUA_TNUMBER || lua_type(L, from) == LUA_TBOOLEAN) {
+        double x = lua_type(L, from) == LUA_TBOOLEAN ? lua_toboolean(L, from) : lua_tonumber(L, from);
+        if (t->dtype == AT_I64 && lua_type(L, from) == LUA_TNUMBER) {
+            int64_t i = vm_check_integer(L, from, where, "value");
+            at_tensor whole = {.dtype = AT_I64, .data = (char *)&i};
+            at_tensor spread = *t;
+            memset(spread.step, 0, sizeof spread.step);
+            spread.data = whole.data;
+            at_copy_elements(t, &spread);
+        } else {
+            at_fill(t, x);
+        }
+    } else {
+        at_tensor *src = vm_check_tensor(L, from, where, "value");
+        size_t ndim, size[AT_MAX_DIM];
+        if (!at_broadcast(t, src, &ndim, size) || ndim != t->ndim || memcmp(size, t->size, ndim * sizeof *size) != 0)
+            vm_error(L, "%s: value is %s, expected shape %s", where, at_describe(src).text,
+                     at_describe_shape(t->ndim, t->size).text);
+        if (at_is_float(src) && !at_is_float(t))
+            vm_error(L, "%s: value is %s, the tensor %s", where, at_dtype_name((at_dtype)src->dtype),
+                     at_dtype_name((at_dtype)t->dtype));
+        at_tensor spread = *src;
+        spread.ndim = t->ndim;
+        for (size_t i = 0; i < t->ndim; i++) {
+            size_t d = t->ndim - 1 - i;
+            bool has = i < src->ndim && src->size[src->ndim - 1 - i] != 1;
+            spread.size[d] = t->size[d];
+            spread.step[d] = has ? src->step[src->ndim - 1 - i] : 0;
+        }
+        if (src->storage == t->storage) {       /* the two may overlap: by way of a copy */
+            at_error e;
+            at_error_clear(&e);
+            vm_tensor_box *box = vm_push_box(L);
+            box->t = at_tensor_new((at_dtype)src->dtype, spread.ndim, spread.size, &e);
+            if (!box->t)
+                vm_raise(L, &e);
+            at_copy_elements(box->t, &spread);
+            at_copy_elements(t, box->t);
+            lua_pop(L, 1);
+        } else {
+            at_copy_elements(t, &spread);
+        }
+    }
+    t->storage->version++;
+}
+
+static int copy_(lua_State *L)
+{
+    write(L, self(L, "copy_"), 2, "copy_");
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int fill_(lua_State *L)
+{
+    at_tensor *t = self(L, "fill_");
+    if (lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TBOOLEAN)
+        vm_error(L, "fill_: value is %s, expected a number", vm_describe(L, 2).text);
+    write(L, t, 2, "fill_");
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int requires_grad_(lua_State *L)
+{
+    at_tensor *t = self(L, "requires_grad_");
+    if (lua_type(L, 2) != LUA_TBOOLEAN && !lua_isnone(L, 2))
+        vm_error(L, "requires_grad_: argument is %s, expected true or false", vm_describe(L, 2).text);
+    bool on = lua_isnone(L, 2) || lua_toboolean(L, 2);
+    if (on && !at_is_float(t))
+        vm_error(L, "requires_grad_: the tensor is %s, expected float32 or float64", at_dtype_name((at_dtype)t->dtype));
+    if (t->node)
+        vm_error(L, "requires_grad_: the tensor was computed from others; only a leaf can be told (use detach)");
+    t->requires_grad = on;
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int zero_grad(lua_State *L)
+{
+    at_tensor *t = self(L, "zero_grad");
+    at_tensor *grad = t->grad;
+    t->grad = NULL;
+    at_release(grad);
+    return 0;
+}
+
+/* ---- indexing ---- */
+
+/* From the tensor at stack place `at` to the view that the index at `index` names; leaves it on top. */
+static void push_indexed(lua_State *L, int at, int index)
+{
+    if (lua_type(L, index) == LUA_TNUMBER) {
+        push_view(L, at, AT_ID_select, 2, (int64_t[]){1, vm_check_integer(L, index, "index", "i")});
+        return;
+    }
+    at_tensor *t = vm_tensor_at(L, at)->t;
+    size_t entries = lua_rawlen(L, index), d = 0;
+    if (entries > t->ndim)
+        vm_error(L, "index: %zu entries, expected at most %d (%s)", entries, t->ndim, at_describe(t).text);
+    lua_pushvalue(L, at);
+    for (size_t k = 1; k <= entries; k++) {
+        lua_rawgeti(L, index, (lua_Integer)k);
+        int entry = lua_gettop(L);
+        if (lua_type(L, entry) == LUA_TNUMBER) {
+            int64_t i = vm_check_integer(L, entry, "index", "i");
+            push_view(L, entry - 1, AT_ID_select, 2, (int64_t[]){(int64_t)d + 1, i});
+            lua_replace(L, entry - 1);
+        } else if (lua_type(L, entry) == LUA_TTABLE && lua_rawlen(L, entry) == 2) {
+            at_tensor *now = vm_tensor_at(L, entry - 1)->t;
+            int64_t n = (int64_t)now->size[d], range[2];
+            for (int side = 0; side < 2; side++) {
+                lua_rawgeti(L, entry, side + 1);
+                range[side] = vm_check_integer(L, -1, "index", side ? "last" : "first");
+                if (range[side] < 0)
+                    range[side] += n + 1;
+                lua_pop(L, 1);
+            }
+            if (range[0] < 1 || range[1] > n || range[0] > range[1] + 1)
+                vm_error(L, "index: the range {%lld, %lld} is outside 1..%lld of dimension %zu (%s)", (long long)range[0],
+                         (long long)range[1], (long long)n, d + 1, at_describe(now).text);
+            push_view(L, entry - 1, AT_ID_narrow, 3, (int64_t[]){(int64_t)d + 1, range[0], range[1] - range[0] + 1});
+            lua_replace(L, entry - 1);
+            d++;
+        } else if (lua_type(L, entry) == LUA_TTABLE && lua_rawlen(L, entry) == 0) {
+            d++;
+        } else {
+            vm_error(L, "index: entry %zu is %s, expected a number, {first, last} or {}", k, vm_describe(L, entry).text);
+        }
+        lua_pop(L, 1);
+    }
+}
+
+static int field(lua_State *L, vm_tensor_box *box, const char *name)
+{
+    if (!box->t || !box->t->storage)
+        vm_error(L, "%s: tensor was freed", name);
+    at_tensor *t = box->t;
+    if (strcmp(name, "shape") == 0)
+        push_shape(L, t);
+    else if (strcmp(name, "dtype") == 0)
+        lua_pushstring(L, at_dtype_name((at_dtype)t->dtype));
+    else if (strcmp(name, "grad") == 0)
+        vm_push_tensor(L, t->grad);
+    else if (strcmp(name, "requires_grad") == 0)
+        lua_pushboolean(L, at_needs_grad(t));
+    else
+        lua_pushnil(L);
+    return 1;
+}
+
+/* t.name, t:name, t[i], t[{...}]; upvalue 1: the methods. */
+static int index_tensor(lua_State *L)
+{
+    vm_tensor_box *box = vm_tensor_at(L, 1);
+    if (!box)
+        vm_error(L, "index: %s is no tensor", vm_describe(L, 1).text);
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        lua_pushvalue(L, 2);
+        if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL)
+            return 1;
+        return field(L, box, lua_tostring(L, 2));
+    }
+    if (!box->t || !box->t->storage)
+        vm_error(L, "index: tensor was freed");
+    if (lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TTABLE)
+        vm_error(L, "index: %s, expected a number, a table or a name", vm_describe(L, 2).text);
+    push_indexed(L, 1, 2);
+    return 1;
+}
+
+static int newindex_tensor(lua_State *L)
+{
+    at_tensor *t = vm_check_tensor(L, 1, "assignment", "self");
+    if (lua_type(L, 2) == LUA_TSTRING) {
+        const char *name = lua_tostring(L, 2);
+        if (strcmp(name, "grad") != 0)
+            vm_error(L, "assignment: a tensor has no field '%.40s' to write (known: grad)", name);
+        at_tensor *grad = lua_isnil(L, 3) ? NULL : vm_check_tensor(L, 3, "grad", "value"), *old = t->grad;
+        if (grad && (grad->dtype != t->dtype || !at_same_shape(grad, t) || !at_contiguous(grad) || grad->node))
+            vm_error(L, "grad: value is %s, expected a contiguous %s outside the tape", at_describe(grad).text,
+                     at_describe(t).text);
+        t->grad = at_retain(grad);
+        at_release(old);
+        return 0;
+    }
+    if (lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TTABLE)
+        vm_error(L, "assignment: the index is %s, expected a number or a table", vm_describe(L, 2).text);
+    check_writable(L, t, "assignment");
+    push_indexed(L, 1, 2);
+    write(L, vm_tensor_at(L, -1)->t, 3, "assignment");
+    return 0;
+}
+
+static int free_tensor(lua_State *L)        /* free, __gc and __close: may run more than once */
+{
+    vm_tensor_box *box = vm_tensor_at(L, 1);
+    if (box) {
+        at_tensor *t = box->t;
+        box->t = NULL;
+        at_release(t);
+    }
+    return 0;
+}
+
+static int equal(lua_State *L)
+{
+    vm_tensor_box *a = vm_tensor_at(L, 1), *b = vm_tensor_at(L, 2);
+    lua_pushboolean(L, a && b && a->t && a->t == b->t);
+    return 1;
+}
+
+void vm_open_tensor(lua_State *L, int lib)
+{
+    static const luaL_Reg functions[] = {
+        {"tensor", tensor}, {"zeros", zeros}, {"ones", ones}, {"empty", empty}, {"full", full}, {"rand", rand_uniform},
+        {"randn", rand_normal}, {"randint", randint}, {"bernoulli", bernoulli}, {"arange", arange}, {"eye", eye},
+        {"split", split}, {"chunk", chunk}, {NULL, NULL}
+    };
+    static const luaL_Reg methods[] = {
+        {"size", size_of}, {"dim", dim}, {"numel", numel}, {"item", item}, {"totable", totable}, {"to", to},
+        {"detach", detach}, {"copy_", copy_}, {"fill_", fill_}, {"requires_grad_", requires_grad_}, {"zero_grad", zero_grad},
+        {"split", split}, {"chunk", chunk}, {"free", free_tensor}, {"is_contiguous", is_contiguous}, {NULL, NULL}
+    };
+    static const vm_doc docs[] = {
+        {"tensor", "tensor(nested table or number, {dtype = \"float32\"}) -> tensor\n"
+                   "A tensor with these elements; bool if they are booleans."},
+        {"zeros", "zeros(size..., {dtype = \"float32\"}) -> tensor\nFilled with 0. Sizes are numbers or one table."},
+        {"ones", "ones(size..., {dtype = \"float32\"}) -> tensor\nFilled with 1."},
+        {"empty", "empty(size..., {dtype = \"float32\"}) -> tensor\nA tensor to be written to; it holds zeros until then."},
+        {"full", "full(sizes, value, {dtype = \"float32\"}) -> tensor\nFilled with value; sizes is a table."},
+        {"rand", "rand(size..., {dtype = \"float32\"}) -> tensor\nUniform in [0, 1)."},
+        {"randn", "randn(size..., {dtype = \"float32\"}) -> tensor\nNormal with mean 0 and deviation 1."},
+        {"randint", "randint(low, high, size...) -> int64 tensor\nUniform integers low .. high, both included."},
+        {"bernoulli", "bernoulli(p, size..., {dtype = \"float32\"}) -> tensor\n1 with probability p, else 0."},
+        {"arange", "arange(first, last, step = 1) -> tensor\nfirst, first + step ... up to last (included); int64 if all are integers."},
+        {"eye", "eye(n, {dtype = \"float32\"}) -> [n, n]\nThe identity matrix."},
+        {"split", "split(x, size, d = 1) -> list of views\nPieces of `size` along dimension d; the last may be smaller."},
+        {"chunk", "chunk(x, n, d = 1) -> list of views\nAt most n pieces of equal size along dimension d; the last may be smaller."},
+        {"tensor:size", "t:size([d]) -> size of dimension d, or a table of all sizes"},
+        {"tensor:dim", "t:dim() -> number of dimensions"},
+        {"tensor:numel", "t:numel() -> number of elements"},
+        {"tensor:item", "t:item() -> the only element as a Lua number or boolean"},
+        {"tensor:totable", "t:totable() -> nested tables of the elements"},
+        {"tensor:to", "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between floats."},
+        {"tensor:detach", "t:detach() -> the same storage outside the tape"},
+        {"tensor:copy_", "t:copy_(src) -> t, with the values of src (broadcast) written into it; not recorded"},
+        {"tensor:fill_", "t:fill_(value) -> t, filled; not recorded"},
+        {"tensor:requires_grad_", "t:requires_grad_(true or false) -> t, a leaf that gathers a gradient in t.grad"},
+        {"tensor:zero_grad", "t:zero_grad()\nForgets t.grad."},
+        {"tensor:free", "t:free()\nGives up this handle now; the storage goes with its last view, tape node or layer."},
+        {"tensor:is_contiguous", "t:is_contiguous() -> whether the elements lie in row order without gaps"},
+        {NULL, NULL}
+    };
+    lua_newtable(L);
+    vm_set_functions(L, -1, methods);
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
+    lua_pushvalue(L, -2);
+    lua_setfield(L, -2, VM_TENSOR);
+    lua_pop(L, 1);
+    luaL_newmetatable(L, VM_TENSOR);
+    lua_pushvalue(L, -2);
+    lua_pushcclosure(L, index_tensor, 1);
+    lua_setfield(L, -2, "__index");
+    static const luaL_Reg meta[] = {
+        {"__newindex", newindex_tensor}, {"__len", length}, {"__gc", free_tensor}, {"__close", free_tensor}, {"__eq", equal},
+        {NULL, NULL}
+    };
+    vm_set_functions(L, -1, meta);
+    lua_pushcfunction(L, vm_tensor_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pushstring(L, "tensor");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 2);
+    vm_set_functions(L, lib, functions);
+    vm_describe_functions(L, docs);
+}

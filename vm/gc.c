@@ -1,0 +1,198 @@
+/*
+ * Memory as scripts see it. Lua's collector knows a box as 16 bytes, so it is told by force: a full collection whenever the engine's
+ * live bytes have grown by so much since the last one that its cost does not matter: 4 times Lua's own heap (a collection reads
+ * some 5 MB of that in a millisecond), within 16 MiB (what fits the caches is reused while it is warm) and 256 MiB, or a quarter of
+ * what is live if that is more. This works in both collector modes; steps told to the collector do not (in generational mode it
+ * never frees an old tensor that way).
+ *
+ * attn.scope: boxes made inside are listed in a table; when the function returns, all are emptied but those it returns or keeps.
+ */
+#include "vm/bind.h"
+
+#include <string.h>
+
+#define MIB ((size_t)1 << 20)
+
+static size_t budget = 16 * MIB;
+static bool collecting;
+static int scopes;          /* how many attn.scope calls are running */
+static const char scope_key;
+
+void vm_collect(lua_State *L)
+{
+    if (collecting)
+        return;
+    collecting = true;
+    lua_gc(L, LUA_GCCOLLECT);
+    collecting = false;
+    size_t live = at_live_bytes(), heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10, growth = 4 * heap;
+    growth = growth < 16 * MIB ? 16 * MIB : growth > 256 * MIB ? 256 * MIB : growth;
+    budget = live + (growth > live / 4 ? growth : live / 4);
+}
+
+void vm_account(lua_State *L)
+{
+    if (at_live_bytes() > budget)
+        vm_collect(L);
+}
+
+/* ---- scope ---- */
+
+/* The table of the innermost scope: boxes as keys. */
+void vm_scope_note(lua_State *L)
+{
+    if (scopes == 0)
+        return;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &scope_key) == LUA_TTABLE) {
+        lua_pushvalue(L, -2);
+        lua_pushboolean(L, true);
+        lua_rawset(L, -3);
+    }
+    lua_pop(L, 1);
+}
+
+/* Takes tensors out of the table at `made`: the value at `at`, and what is in it if it is a table. `seen` guards against cycles. */
+static void keep(lua_State *L, int at, int made, int seen)
+{
+    luaL_checkstack(L, 8, "attn.scope");
+    at = lua_absindex(L, at);
+    if (lua_type(L, at) == LUA_TUSERDATA) {
+        lua_pushvalue(L, at);
+        lua_pushnil(L);
+        lua_rawset(L, made);
+    } else if (lua_type(L, at) == LUA_TTABLE) {
+        lua_pushvalue(L, at);
+        if (lua_rawget(L, seen) != LUA_TNIL) {
+            lua_pop(L, 1);
+            return;
+        }
+        lua_pop(L, 1);
+        lua_pushvalue(L, at);
+        lua_pushboolean(L, true);
+        lua_rawset(L, seen);
+        for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1))
+            keep(L, -1, made, seen);
+    }
+}
+
+static void leave(lua_State *L, int outer)
+{
+    lua_pushvalue(L, outer);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &scope_key);
+    scopes--;
+}
+
+static int scope(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    int arguments = lua_gettop(L) - 1;
+    lua_newtable(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &scope_key);
+    lua_rotate(L, 1, 2);                            /* made, outer, f, arguments */
+    lua_pushvalue(L, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &scope_key);
+    scopes++;
+    int status = lua_pcall(L, arguments, LUA_MULTRET, 0);
+    leave(L, 2);
+    int results = lua_gettop(L) - 2;
+    if (status == LUA_OK) {
+        lua_newtable(L);
+        for (int k = 0; k < results; k++)
+            keep(L, 3 + k, 1, lua_gettop(L));
+        lua_pop(L, 1);
+    }
+    for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
+        vm_tensor_box *box = vm_tensor_at(L, -2);
+        if (box) {
+            at_tensor *t = box->t;
+            box->t = NULL;
+            at_release(t);
+        }
+    }
+    if (lua_type(L, 2) == LUA_TTABLE)               /* what is returned belongs to the scope around this one */
+        for (int k = 0; k < results; k++)
+            if (vm_tensor_at(L, 3 + k)) {
+                lua_pushvalue(L, 3 + k);
+                lua_pushboolean(L, true);
+                lua_rawset(L, 2);
+            }
+    return status == LUA_OK ? results : lua_error(L);
+}
+
+static int keep_values(lua_State *L)
+{
+    int n = lua_gettop(L);
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &scope_key) == LUA_TTABLE) {
+        lua_newtable(L);
+        for (int k = 1; k <= n; k++)
+            keep(L, k, n + 1, n + 2);
+    }
+    lua_settop(L, n);
+    return n;
+}
+
+static int memory(lua_State *L)
+{
+    at_memory m = at_memory_now();
+    lua_createtable(L, 0, 4);
+    lua_pushinteger(L, (lua_Integer)m.live);
+    lua_setfield(L, -2, "live");
+    lua_pushinteger(L, (lua_Integer)m.peak);
+    lua_setfield(L, -2, "peak");
+    lua_pushinteger(L, (lua_Integer)(m.limit && m.limit < budget ? m.limit : budget));
+    lua_setfield(L, -2, "budget");
+    lua_pushinteger(L, (lua_Integer)m.cached);
+    lua_setfield(L, -2, "cached");
+    return 1;
+}
+
+static int memory_limit(lua_State *L)
+{
+    int64_t bytes = vm_check_integer(L, 1, "memory_limit", "bytes");
+    if (bytes < 0)
+        vm_error(L, "memory_limit: bytes is %lld, expected at least 0", (long long)bytes);
+    at_memory_limit((size_t)bytes);
+    return 0;
+}
+
+static int reset_peak(lua_State *L)
+{
+    (void)L;
+    at_memory_reset_peak();
+    return 0;
+}
+
+/* For tests: attn.internal.fail_allocation(n, sticky) makes the nth allocation from now fail; 0 turns it off; returns the count so far. */
+static int fail_allocation(lua_State *L)
+{
+    lua_Integer nth = luaL_optinteger(L, 1, 0);
+    bool sticky = lua_toboolean(L, 2);
+    lua_pushinteger(L, (lua_Integer)at_alloc_count());
+    at_alloc_fail(nth > 0 ? (uint64_t)nth : 0, sticky);
+    return 1;
+}
+
+void vm_open_gc(lua_State *L, int lib)
+{
+    static const luaL_Reg functions[] = {
+        {"scope", scope}, {"keep", keep_values}, {"memory", memory}, {"memory_limit", memory_limit},
+        {"reset_peak_memory", reset_peak}, {NULL, NULL}
+    };
+    static const vm_doc docs[] = {
+        {"scope", "scope(fn, ...) -> what fn(...) returns\n"
+                  "Calls fn and frees at once every tensor made inside, except those it returns (also in tables), passes to\n"
+                  "attn.keep, or that a layer, optimizer, cache or the tape holds. Use of a freed one is an error."},
+        {"keep", "keep(...) -> ...\nTakes tensors (also in tables) out of the attn.scope that is running: they live on."},
+        {"memory", "memory() -> {live =, peak =, budget =, cached =}\n"
+                   "Bytes of tensors and graphs: in use, most so far, at which the next full collection comes, kept for reuse."},
+        {"memory_limit", "memory_limit(bytes)\nMore live bytes than this are an 'out of memory' error; 0 lifts the limit."},
+        {"reset_peak_memory", "reset_peak_memory()\nattn.memory().peak counts from now."},
+        {NULL, NULL}
+    };
+    vm_set_functions(L, lib, functions);
+    vm_describe_functions(L, docs);
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
+    lua_pushcfunction(L, fail_allocation);
+    lua_setfield(L, -2, "fail_allocation");
+    lua_pop(L, 1);
+}

@@ -1,0 +1,731 @@
+/*
+ * The interactive session: reading (libedit), the history, what is printed. Formatting of values and completion are written
+ * in Lua, in stdlib/session.lua.
+ *
+ * Ctrl-C while a line is edited clears it. The signals are blocked except while read_character waits, so a handler never
+ * interrupts libedit and only sets a flag. Ctrl-C while code runs is interrupt.c's.
+ *
+ * With -i and input that is no terminal, lines are echoed after the prompt, so that the output reads as a session; values
+ * print as `lua` prints them.
+ */
+#define _GNU_SOURCE
+#include "vm/vm.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <histedit.h>
+#include <locale.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include <wchar.h>
+
+enum { HISTORY_SIZE = 10000 };
+
+static const int watched[] = {SIGINT, SIGTSTP, SIGCONT, SIGWINCH, SIGTERM, SIGHUP};
+enum { WATCHED = sizeof watched / sizeof watched[0] };
+static volatile sig_atomic_t caught[WATCHED];
+
+typedef struct session {
+    lua_State *L;
+    int module;             /* stack index of require "attn.session" */
+    bool terminal;
+    EditLine *el;
+    History *history;
+    char *history_path;     /* NULL: not kept */
+    char *last;             /* the newest entry */
+    char prompt[128];
+    sigset_t outside;       /* the signal mask while no line is edited */
+    bool cleared;           /* Ctrl-C ended the line */
+} session;
+
+/* ---- history: a file of one entry per line, newline and backslash escaped ---- */
+
+static char *join(const char *a, const char *b)
+{
+    size_t n = strlen(a) + strlen(b) + 1;
+    char *s = malloc(n);
+
+    if (s)
+        snprintf(s, n, "%s%s", a, b);
+    return s;
+}
+
+static char *history_file(void)
+{
+    const char *own = getenv("ATTN_HISTORY"), *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+    if (own)
+        return *own ? join(own, "") : NULL;
+    if (state && *state == '/')
+        return join(state, "/attn/history");
+    return home && *home ? join(home, "/.attn_history") : NULL;
+}
+
+/* Makes the folders above `path` that are missing. */
+static void make_folders(char *path)
+{
+    for (char *p = path + 1; (p = strchr(p, '/')); p++) {
+        *p = '\0';
+        mkdir(path, 0700);      /* one that exists is fine; open reports what is not */
+        *p = '/';
+    }
+}
+
+static char *escape(const char *s)
+{
+    char *out = malloc(2 * strlen(s) + 2), *p = out;
+
+    if (!out)
+        return NULL;
+    for (; *s; s++) {
+        if (*s == '\n' || *s == '\\')
+            *p++ = '\\';
+        *p++ = *s == '\n' ? 'n' : *s;
+    }
+    *p++ = '\n';
+    *p = '\0';
+    return out;
+}
+
+static void unescape(char *s)
+{
+    char *out = s;
+
+    for (; *s && *s != '\n'; s++)
+        if (*s == '\\' && s[1])
+            *out++ = *++s == 'n' ? '\n' : *s;
+        else
+            *out++ = *s;
+    *out = '\0';
+}
+
+static bool write_all(int fd, const char *s, size_t n)
+{
+    while (n > 0) {
+        ssize_t w = write(fd, s, n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return false;
+        s += w;
+        n -= (size_t)w;
+    }
+    return true;
+}
+
+/* Appended at once: a crash loses nothing. Shared by several sessions: one write is one entry. */
+static void save_entry(session *s, const char *entry)
+{
+    if (!s->history_path)
+        return;
+    char *text = escape(entry);
+    int fd = text ? open(s->history_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
+    bool ok = fd >= 0 && write_all(fd, text, strlen(text));
+
+    if (!ok) {
+        fprintf(stderr, "history is not kept: %s: %s\n", s->history_path, strerror(errno));
+        free(s->history_path);
+        s->history_path = NULL;
+    }
+    if (fd >= 0)
+        close(fd);
+    free(text);
+}
+
+/* Drops the first `skip` lines of the history file. */
+static void shorten(const char *path, long skip)
+{
+    char *beside = join(path, ".new"), *line = NULL;
+    size_t size = 0;
+    ssize_t n;
+    FILE *in = fopen(path, "re");
+    int fd = beside ? open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    bool ok = in && fd >= 0;
+
+    while (ok && (n = getline(&line, &size, in)) > 0)
+        if (--skip < 0)
+            ok = write_all(fd, line, (size_t)n);
+    if (in)
+        fclose(in);
+    if (fd >= 0 && (close(fd) != 0 || !ok || rename(beside, path) != 0))
+        unlink(beside);
+    free(line);
+    free(beside);
+}
+
+static void load_history(session *s)
+{
+    char *line = NULL;
+    size_t size = 0;
+    long count = 0;
+    HistEvent event;
+
+    s->history_path = history_file();
+    if (!s->history_path)
+        return;
+    make_folders(s->history_path);
+    FILE *f = fopen(s->history_path, "re");
+    if (!f)
+        return;
+    fchmod(fileno(f), 0600);
+    for (; getline(&line, &size, f) > 0; count++) {
+        unescape(line);
+        if (*line)
+            history(s->history, &event, H_ENTER, line);
+    }
+    fclose(f);
+    free(line);
+    if (count > HISTORY_SIZE + HISTORY_SIZE / 10)
+        shorten(s->history_path, count - HISTORY_SIZE);
+}
+
+static void remember(session *s, const char *entry)
+{
+    HistEvent event;
+
+    if (!s->history || entry[strspn(entry, " \t\n")] == '\0' || (s->last && strcmp(s->last, entry) == 0))
+        return;
+    history(s->history, &event, H_ENTER, entry);
+    free(s->last);
+    s->last = join(entry, "");
+    save_entry(s, entry);
+}
+
+/* ---- editing a line ---- */
+
+static void on_signal(int signal_number)
+{
+    for (int i = 0; i < WATCHED; i++)
+        if (watched[i] == signal_number)
+            caught[i] = 1;
+}
+
+/* What the signals that came mean for the line being edited. False: the line is given up. */
+static bool handle_signals(session *s)
+{
+    bool go_on = true;
+
+    for (int i = 0; i < WATCHED; i++) {
+        if (!caught[i])
+            continue;
+        caught[i] = 0;
+        switch (watched[i]) {
+        case SIGINT:
+            s->cleared = true;
+            go_on = false;
+            break;
+        case SIGWINCH:
+            el_resize(s->el);
+            break;
+        case SIGTSTP:
+            el_set(s->el, EL_PREP_TERM, 0);
+            raise(SIGSTOP);
+            /* fallthrough */
+        case SIGCONT:
+            el_set(s->el, EL_PREP_TERM, 1);
+            el_set(s->el, EL_REFRESH);
+            break;
+        default:            /* ends the process, with the terminal as it was */
+            el_set(s->el, EL_PREP_TERM, 0);
+            signal(watched[i], SIG_DFL);
+            sigprocmask(SIG_SETMASK, &s->outside, NULL);
+            raise(watched[i]);
+        }
+    }
+    return go_on;
+}
+
+/* libedit's source of characters: 1 and the character, 0 at the end of input or of the line's life. */
+static int read_character(EditLine *el, wchar_t *out)
+{
+    session *s;
+    mbstate_t state;
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    el_get(el, EL_CLIENTDATA, &s);
+    memset(&state, 0, sizeof state);
+    for (;;) {
+        char c;
+        if (ppoll(&input, 1, NULL, &s->outside) < 0) {
+            if (errno != EINTR || !handle_signals(s))
+                return 0;
+            continue;
+        }
+        ssize_t n = read(STDIN_FILENO, &c, 1);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return 0;
+        size_t used = mbrtowc(out, &c, 1, &state);
+        if (used == (size_t)-2)
+            continue;
+        if (used != (size_t)-1)
+            return 1;
+        memset(&state, 0, sizeof state);        /* a byte that is no character is dropped */
+    }
+}
+
+static char *show_prompt(EditLine *el)
+{
+    session *s;
+
+    el_get(el, EL_CLIENTDATA, &s);
+    return s->prompt;
+}
+
+/* Protected: calls session.complete(line up to the cursor), leaves addition and text. */
+static int call_complete(lua_State *L)
+{
+    session *s = lua_touserdata(L, 1);
+    const LineInfo *line = el_line(s->el);
+
+    lua_getfield(L, 2, "complete");
+    lua_pushlstring(L, line->buffer, (size_t)(line->cursor - line->buffer));
+    lua_call(L, 1, 2);
+    return 2;
+}
+
+static unsigned char complete(EditLine *el, int key)
+{
+    session *s;
+    unsigned char result = CC_ERROR;
+
+    (void)key;
+    el_get(el, EL_CLIENTDATA, &s);
+    int top = lua_gettop(s->L);
+    lua_pushcfunction(s->L, call_complete);
+    lua_pushlightuserdata(s->L, s);
+    lua_pushvalue(s->L, s->module);
+    if (lua_pcall(s->L, 2, 2, 0) == LUA_OK) {
+        const char *addition = lua_tostring(s->L, -2), *choices = lua_tostring(s->L, -1);
+        if (addition && *addition && el_insertstr(el, addition) == 0)
+            result = CC_REFRESH;
+        if (choices) {
+            printf("\n%s", choices);
+            fflush(stdout);
+            result = CC_REDISPLAY;
+        }
+    }
+    lua_settop(s->L, top);
+    return result;
+}
+
+static void open_editor(session *s)
+{
+    HistEvent event;
+
+    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)     /* without one libedit drops all that is not ASCII; and only */
+        setlocale(LC_CTYPE, "C.UTF-8");                  /* LC_CTYPE: others would change how Lua reads numbers */
+    s->history = history_init();
+    s->el = el_init("attn", stdin, stdout, stderr);
+    if (!s->history || !s->el)
+        luaL_error(s->L, "cannot set up the terminal: not enough memory");
+    history(s->history, &event, H_SETSIZE, HISTORY_SIZE);
+    el_set(s->el, EL_CLIENTDATA, s);
+    el_set(s->el, EL_PROMPT, show_prompt);
+    el_set(s->el, EL_EDITOR, "emacs");
+    el_set(s->el, EL_HIST, history, s->history);
+    el_set(s->el, EL_GETCFN, read_character);
+    el_set(s->el, EL_ADDFN, "complete", "complete the name before the cursor", complete);
+    el_set(s->el, EL_BIND, "^I", "complete", NULL);
+    el_set(s->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    el_source(s->el, NULL);
+    load_history(s);
+}
+
+static void close_editor(session *s)
+{
+    if (s->el)
+        el_end(s->el);
+    if (s->history)
+        history_end(s->history);
+    free(s->history_path);
+    free(s->last);
+}
+
+static const char *edit_line(session *s, int *length)
+{
+    struct sigaction action, before[WATCHED];
+    sigset_t inside;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    sigemptyset(&action.sa_mask);
+    sigemptyset(&inside);
+    for (int i = 0; i < WATCHED; i++)
+        sigaddset(&inside, watched[i]);
+    sigprocmask(SIG_BLOCK, &inside, &s->outside);
+    for (int i = 0; i < WATCHED; i++) {
+        caught[i] = 0;
+        sigaction(watched[i], &action, &before[i]);
+    }
+    const char *line = el_gets(s->el, length);
+    for (int i = 0; i < WATCHED; i++)
+        sigaction(watched[i], &before[i], NULL);
+    sigprocmask(SIG_SETMASK, &s->outside, NULL);
+    return line;
+}
+
+/* ---- reading a statement ---- */
+
+/* Protected: _PROMPT or _PROMPT2 as a string, which may be an object's __tostring. */
+static int call_prompt(lua_State *L)
+{
+    if (lua_getglobal(L, lua_toboolean(L, 1) ? "_PROMPT" : "_PROMPT2") == LUA_TNIL)
+        lua_pushstring(L, lua_toboolean(L, 1) ? "> " : ">> ");
+    luaL_tolstring(L, -1, NULL);
+    return 1;
+}
+
+static void make_prompt(session *s, bool first)
+{
+    lua_State *L = s->L;
+
+    lua_pushcfunction(L, call_prompt);
+    lua_pushboolean(L, first);
+    const char *text = lua_pcall(L, 1, 1, 0) == LUA_OK ? lua_tostring(L, -1) : "?> ";
+    snprintf(s->prompt, sizeof s->prompt, "%s", text);
+    lua_pop(L, 1);
+}
+
+/* Pushes the next line without its end. False, with nothing pushed, at the end of input or when Ctrl-C cleared it. */
+static bool read_line(session *s, bool first)
+{
+    lua_State *L = s->L;
+
+    make_prompt(s, first);
+    s->cleared = false;
+    if (s->terminal) {
+        int n = 0;
+        const char *line = edit_line(s, &n);
+        if (s->cleared)
+            fputs("^C\n", stdout);
+        if (!line || n <= 0)
+            return false;
+        lua_pushlstring(L, line, (size_t)n - (line[n - 1] == '\n'));
+        return true;
+    }
+    fputs(s->prompt, stdout);
+    fflush(stdout);
+    luaL_Buffer b;
+    int c = getc(stdin);
+    if (c == EOF)
+        return false;
+    luaL_buffinit(L, &b);
+    for (; c != EOF && c != '\n'; c = getc(stdin))
+        luaL_addchar(&b, (char)c);
+    luaL_pushresult(&b);
+    fwrite(lua_tostring(L, -1), 1, lua_rawlen(L, -1), stdout);
+    fputc('\n', stdout);
+    return true;
+}
+
+/* Whether the message on top says that the text stops in the middle. */
+static bool lacks_end(lua_State *L, int status)
+{
+    static const char end[] = "<eof>";
+    size_t n;
+    const char *message = lua_tolstring(L, -1, &n);
+
+    return status == LUA_ERRSYNTAX && message && n >= sizeof end - 1 && strcmp(message + n - (sizeof end - 1), end) == 0;
+}
+
+/* Loads the text on top as an expression or as statements; pushes the chunk or the message. *more: it only lacks its end. */
+static int compile(lua_State *L, bool *more)
+{
+    size_t n, length;
+    const char *text = lua_tolstring(L, -1, &n);
+
+    *more = false;
+    lua_pushliteral(L, "return ");
+    lua_pushlstring(L, text + (text[0] == '='), n - (text[0] == '='));
+    lua_concat(L, 2);
+    const char *expression = lua_tolstring(L, -1, &length);
+    int status = vm_load_text(L, expression, length, "=stdin");
+    lua_remove(L, -2);
+    if (status == LUA_OK)
+        return status;
+    bool open = lacks_end(L, status);
+    lua_pop(L, 1);
+    status = vm_load_text(L, text, n, "=stdin");
+    *more = status != LUA_OK && (open || lacks_end(L, status));
+    return status;
+}
+
+/* Reads lines until they make a chunk, starting with the text on top. Leaves the text and the chunk or message. Returns the
+ * status; -1, with nothing left, if the input was given up. */
+static int read_chunk(session *s)
+{
+    lua_State *L = s->L;
+    bool more;
+
+    for (;;) {
+        int status = compile(L, &more);
+        if (!more)
+            return status;
+        if (!read_line(s, false)) {
+            if (s->cleared) {
+                lua_pop(L, 2);
+                return -1;
+            }
+            return status;      /* end of input: the message says what is missing */
+        }
+        lua_remove(L, -2);      /* the message */
+        lua_pushliteral(L, "\n");
+        lua_insert(L, -2);
+        lua_concat(L, 3);
+    }
+}
+
+/* ---- running and printing ---- */
+
+static bool ends_in_semicolon(const char *text, size_t n)
+{
+    while (n > 0 && strchr(" \t\r\n", text[n - 1]))
+        n--;
+    return n > 0 && text[n - 1] == ';';
+}
+
+/* Calls print with the n values on top, and pops them. */
+static void call_print(session *s, int n)
+{
+    lua_State *L = s->L;
+
+    lua_getglobal(L, "print");
+    lua_insert(L, -(n + 1));
+    if (vm_call(L, n, 0) != LUA_OK) {
+        vm_message(NULL, lua_pushfstring(L, "error calling 'print' (%s)", lua_tostring(L, -1)));
+        lua_pop(L, 2);
+    }
+}
+
+/* Prints and pops the values from `first` to the top; the first becomes `_`. */
+static void print_values(session *s, int first, bool hide)
+{
+    lua_State *L = s->L;
+    int n = lua_gettop(L) - first + 1;
+    bool simple = !s->terminal;
+
+    if (n <= 0)
+        return;
+    lua_pushglobaltable(L);
+    lua_pushliteral(L, "_");
+    lua_pushvalue(L, first);
+    lua_rawset(L, -3);
+    lua_pop(L, 1);
+    if (hide) {
+        lua_settop(L, first - 1);
+        return;
+    }
+    luaL_checkstack(L, n + 10, "too many results to print");
+    for (int i = first; i < first + n; i++)
+        simple = simple && !lua_istable(L, i);
+    if (simple) {
+        call_print(s, n);
+        return;
+    }
+    for (int i = first; i < first + n; i++) {
+        lua_getfield(L, s->module, "format");
+        lua_pushvalue(L, i);
+        if (!vm_report(L, vm_call(L, 1, 1), NULL))
+            break;
+        call_print(s, 1);
+    }
+    lua_settop(L, first - 1);
+}
+
+/* Runs the chunk on top, prints its values. False if it failed. */
+static bool run_chunk(session *s, bool hide)
+{
+    lua_State *L = s->L;
+    int base = lua_gettop(L);
+
+    if (!vm_report(L, vm_call(L, 0, LUA_MULTRET), NULL))
+        return false;
+    print_values(s, base, hide);
+    return true;
+}
+
+static void show_help(session *s, const char *name)
+{
+    lua_State *L = s->L;
+    int top = lua_gettop(L);
+
+    while (*name == ' ')
+        name++;
+    lua_getfield(L, s->module, "help");
+    lua_pushstring(L, name);
+    vm_report(L, vm_call(L, 1, 0), NULL);
+    lua_settop(L, top);
+}
+
+static void show_memory(session *s)
+{
+    lua_getfield(s->L, s->module, "memory");
+    if (vm_report(s->L, vm_call(s->L, 0, 1), NULL))
+        call_print(s, 1);
+}
+
+/* :time e */
+static void run_timed(session *s, const char *text)
+{
+    lua_State *L = s->L;
+    struct timespec a, b;
+    bool more;
+
+    lua_pushstring(L, text);
+    int status = compile(L, &more);
+    if (status != LUA_OK) {
+        vm_report(L, status, NULL);
+    } else {
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        int base = lua_gettop(L);
+        if (vm_report(L, vm_call(L, 0, LUA_MULTRET), NULL)) {
+            clock_gettime(CLOCK_MONOTONIC, &b);
+            print_values(s, base, ends_in_semicolon(text, strlen(text)));
+            printf("%.6f s\n", (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec));
+            fflush(stdout);
+        }
+    }
+    lua_pop(L, 1);
+}
+
+/* Lines that are no Lua: ?name and :command. False if it is none of these. */
+static bool run_command(session *s, const char *line)
+{
+    line += strspn(line, " \t");
+    if (*line == '?') {
+        show_help(s, line + 1);
+    } else if (*line == ':' && line[1] != ':') {
+        size_t n = strcspn(line, " \t");
+        const char *rest = line + n + strspn(line + n, " \t");
+        if (n == 5 && strncmp(line, ":time", n) == 0 && *rest)
+            run_timed(s, rest);
+        else if (n == 4 && strncmp(line, ":mem", n) == 0)
+            show_memory(s);
+        else
+            vm_message(NULL, "commands: ?NAME (help), :time EXPRESSION, :mem");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/* session.entries(folder): the names in it, folders with a slash at the end; for completion inside strings */
+static int folder_entries(lua_State *L)
+{
+    const char *folder = luaL_checkstring(L, 1);
+    DIR **box = lua_newuserdatauv(L, sizeof *box, 0);
+
+    *box = NULL;
+    luaL_setmetatable(L, "attn.session.folder");
+    lua_newtable(L);
+    *box = opendir(folder);
+    struct dirent *e;
+    for (lua_Integer n = 0; *box && n < 10000 && (e = readdir(*box));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        lua_pushfstring(L, e->d_type == DT_DIR ? "%s/" : "%s", e->d_name);
+        lua_rawseti(L, -2, ++n);
+    }
+    return 1;
+}
+
+static int close_folder(lua_State *L)
+{
+    DIR **box = lua_touserdata(L, 1);
+
+    if (*box)
+        closedir(*box);
+    *box = NULL;
+    return 0;
+}
+
+static void open_module(session *s)
+{
+    lua_State *L = s->L;
+
+    vm_require(L, "session");
+    s->module = lua_gettop(L);
+    if (luaL_newmetatable(L, "attn.session.folder")) {
+        lua_pushcfunction(L, close_folder);
+        lua_setfield(L, -2, "__gc");
+    }
+    lua_pop(L, 1);
+    lua_pushcfunction(L, folder_entries);
+    lua_setfield(L, s->module, "entries");
+    lua_newtable(L);
+    for (int i = 0; vm_modules[i].name; i++) {
+        lua_pushfstring(L, "attn.%s", vm_modules[i].name);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, s->module, "modules");
+}
+
+/* $XDG_CONFIG_HOME/attn/init.lua or ~/.config/attn/init.lua: an error in it is shown, and does not lock the user out. */
+static void run_startup(session *s)
+{
+    lua_State *L = s->L;
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+
+    if (config && *config == '/')
+        lua_pushfstring(L, "%s/attn/init.lua", config);
+    else if (home && *home)
+        lua_pushfstring(L, "%s/.config/attn/init.lua", home);
+    else
+        return;
+    if (access(lua_tostring(L, -1), F_OK) == 0) {
+        int status = vm_load_file(L, lua_tostring(L, -1));
+        if (status == LUA_OK)
+            status = vm_call(L, 0, 0);
+        vm_report(L, status, NULL);
+    }
+    lua_pop(L, 1);
+}
+
+void vm_session(lua_State *L, bool startup)
+{
+    session s = {.L = L, .terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
+
+    open_module(&s);
+    if (s.terminal) {
+        signal(SIGINT, on_signal);      /* one that comes between a line and its run does nothing */
+        open_editor(&s);
+        vm_brief_errors();
+    }
+    if (startup)
+        run_startup(&s);
+    int top = lua_gettop(L);
+    for (;;) {
+        lua_settop(L, top);
+        if (!read_line(&s, true)) {
+            if (s.cleared)
+                continue;
+            break;
+        }
+        if (run_command(&s, lua_tostring(L, -1))) {
+            remember(&s, lua_tostring(L, top + 1));
+            continue;
+        }
+        int status = read_chunk(&s);
+        if (status == -1)
+            continue;
+        size_t n;
+        const char *text = lua_tolstring(L, top + 1, &n);
+        remember(&s, text);
+        if (status != LUA_OK)
+            vm_report(L, status, NULL);
+        else
+            run_chunk(&s, ends_in_semicolon(text, n));
+    }
+    fputs("\n", stdout);
+    fflush(stdout);
+    close_editor(&s);
+}

@@ -1,0 +1,687 @@
+/*
+ * attn test: finds test files, runs each in a process of its own, several at a time, and counts.
+ *
+ *   attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]
+ *
+ * A test process is this executable again, `test --worker FD FILTER FILE`. It sends records through the pipe FD (vm_worker),
+ * so that its own output is free; that is kept and shown when the file fails. It leads a process group, so that
+ * whatever it started goes with it. At the time limit it gets a SIGINT first: the traceback then says where it hung.
+ */
+#define _GNU_SOURCE
+#include "vm/vm.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { OUTPUT_KEPT = 64 * 1024, MAX_JOBS = 256, GRACE = 2 /* seconds between SIGINT and SIGKILL */ };
+
+/* ---- small pieces ---- */
+
+static void out_of_memory(void)
+{
+    fputs("attn test: not enough memory\n", stderr);
+    exit(1);
+}
+
+static void *grow(void *p, size_t n)
+{
+    p = realloc(p, n ? n : 1);
+    if (!p)
+        out_of_memory();
+    return p;
+}
+
+typedef struct text {
+    char *at;
+    size_t length, room;
+} text;
+
+static void append(text *t, const char *s, size_t n)
+{
+    if (t->length + n + 1 > t->room) {
+        t->room = 2 * (t->length + n + 1);
+        t->at = grow(t->at, t->room);
+    }
+    memcpy(t->at + t->length, s, n);
+    t->length += n;
+    t->at[t->length] = '\0';
+}
+
+__attribute__((format(printf, 2, 3)))
+static void append_format(text *t, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+
+    va_start(args, format);
+    int n = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    append(t, line, n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+static double seconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+    size_t n = strlen(s), m = strlen(end);
+
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+/* ---- one test file ---- */
+
+typedef struct file {
+    char *path;
+    pid_t pid;
+    int results, output;        /* read ends; -1 when closed */
+    double start, took, kill_at;
+    bool timed_out, ended;      /* ended: the closing record came, the script ran to its end */
+    text received;              /* records not yet whole */
+    text said;                  /* its standard output and error, the last part */
+    text failures, junit;       /* made from the records */
+    text current;               /* the case that runs */
+    double case_start;
+    int passed, failed, skipped;
+} file;
+
+typedef struct runner {
+    file *files;
+    size_t count, room;
+    const char **paths;
+    int path_count;
+    int jobs, threads;
+    double timeout;
+    const char *filter, *junit, *exe;
+} runner;
+
+static void add_file(runner *r, const char *path)
+{
+    if (r->count == r->room) {
+        r->room = r->room ? 2 * r->room : 64;
+        r->files = grow(r->files, r->room * sizeof *r->files);
+    }
+    file *f = &r->files[r->count++];
+    memset(f, 0, sizeof *f);
+    f->path = grow(NULL, strlen(path) + 1);
+    strcpy(f->path, path);
+    f->results = f->output = -1;
+}
+
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* Adds the files under `path`, in order of their names. A file that is named itself need not be called *_test.lua. */
+static bool find(runner *r, const char *path, bool named)
+{
+    struct stat st;
+
+    if ((named ? stat : lstat)(path, &st) != 0) {       /* links met on the way are not followed: no cycles */
+        fprintf(stderr, "attn test: %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    if (!S_ISDIR(st.st_mode)) {
+        if (named || (S_ISREG(st.st_mode) && ends_with(path, "_test.lua")))
+            add_file(r, path);
+        return true;
+    }
+    struct dirent **entries;
+    int n = scandir(path, &entries, NULL, compare_names);
+    bool ok = n >= 0;
+    if (!ok)
+        fprintf(stderr, "attn test: %s: %s\n", path, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        const char *name = entries[i]->d_name;
+        if (name[0] != '.') {
+            text sub = {0};
+            append_format(&sub, "%s%s", path, ends_with(path, "/") ? "" : "/");
+            append(&sub, name, strlen(name));
+            ok = find(r, sub.at, false) && ok;
+            free(sub.at);
+        }
+        free(entries[i]);
+    }
+    if (n >= 0)
+        free(entries);
+    return ok;
+}
+
+/* ---- starting ---- */
+
+static void run_child(const runner *r, const file *f, int results, int output)
+{
+    char fd[16], threads[16];
+    int null = open("/dev/null", O_RDONLY);
+
+    setpgid(0, 0);
+    if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
+        _exit(126);
+    snprintf(fd, sizeof fd, "%d", results);
+    snprintf(threads, sizeof threads, "%d", r->threads);
+    setenv("ATTN_THREADS", threads, 0);
+    setenv("ATTN_EXE", r->exe, 1);
+    fcntl(results, F_SETFD, 0);
+    execl("/proc/self/exe", r->exe, "test", "--worker", fd, r->filter, f->path, (char *)NULL);
+    _exit(127);
+}
+
+static bool start(const runner *r, file *f)
+{
+    int results[2], output[2];
+
+    if (pipe2(results, O_CLOEXEC) != 0)
+        return false;
+    if (pipe2(output, O_CLOEXEC) != 0) {
+        close(results[0]);
+        close(results[1]);
+        return false;
+    }
+    fflush(stdout);
+    f->pid = fork();
+    if (f->pid == 0)
+        run_child(r, f, results[1], output[1]);
+    close(results[1]);
+    close(output[1]);
+    if (f->pid < 0) {
+        close(results[0]);
+        close(output[0]);
+        return false;
+    }
+    setpgid(f->pid, f->pid);        /* here too: whoever comes first */
+    f->results = results[0];
+    f->output = output[0];
+    fcntl(f->results, F_SETFL, O_NONBLOCK);
+    fcntl(f->output, F_SETFL, O_NONBLOCK);
+    f->start = seconds();
+    f->kill_at = f->start + r->timeout;
+    return true;
+}
+
+/* ---- what a test process says ---- */
+
+/* XML text: the five special characters, and none that XML cannot hold. */
+static void append_xml(text *t, const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        switch (s[i]) {
+        case '&': append(t, "&amp;", 5); break;
+        case '<': append(t, "&lt;", 4); break;
+        case '>': append(t, "&gt;", 4); break;
+        case '"': append(t, "&quot;", 6); break;
+        default:
+            if ((unsigned char)s[i] < ' ' && s[i] != '\n' && s[i] != '\t')
+                append(t, "?", 1);
+            else
+                append(t, &s[i], 1);
+        }
+    }
+}
+
+static void append_indented(text *t, const char *s, size_t n, const char *indent)
+{
+    while (n > 0) {
+        const char *end = memchr(s, '\n', n);
+        size_t line = end ? (size_t)(end - s) : n;
+        append(t, indent, strlen(indent));
+        append(t, s, line);
+        append(t, "\n", 1);
+        line += end != NULL;
+        s += line;
+        n -= line;
+    }
+}
+
+static void add_case(file *f, char status, const char *name, size_t name_length, const char *message, size_t message_length)
+{
+    static const char *const tags[] = {"<failure message=\"", "<skipped message=\""};
+    const char *tag = tags[status == 's'];
+
+    append_format(&f->junit, "    <testcase classname=\"");
+    append_xml(&f->junit, f->path, strlen(f->path));
+    append_format(&f->junit, "\" name=\"");
+    append_xml(&f->junit, name, name_length);
+    append_format(&f->junit, "\" time=\"%.6f\">", seconds() - f->case_start);
+    if (status != 'p') {
+        append(&f->junit, tag, strlen(tag));
+        append_xml(&f->junit, message, message_length);
+        append_format(&f->junit, "\"/>");
+    }
+    append_format(&f->junit, "</testcase>\n");
+    if (status == 'p') {
+        f->passed++;
+    } else if (status == 's') {
+        f->skipped++;
+    } else {
+        f->failed++;
+        append(&f->failures, "  ", 2);
+        append(&f->failures, name, name_length);
+        append(&f->failures, "\n", 1);
+        append_indented(&f->failures, message, message_length, "    ");
+    }
+}
+
+/* Records: a letter (b begin, p pass, f fail, s skip, e end of the script), two lengths, name and message. */
+static void read_records(file *f)
+{
+    size_t at = 0;
+
+    if (f->received.length == 0)
+        return;
+    while (at < f->received.length) {
+        char status;
+        unsigned long name, message;
+        int used = 0;
+        const char *record = f->received.at + at;
+        size_t left = f->received.length - at;
+
+        if (!memchr(record, '\n', left) || sscanf(record, "%c %lu %lu%n", &status, &name, &message, &used) != 3)
+            break;
+        size_t head = (size_t)used + 1;
+        if (left < head + name + message)
+            break;
+        const char *body = record + head;
+        if (status == 'e') {
+            f->ended = true;
+        } else if (status == 'b') {
+            f->current.length = 0;
+            append(&f->current, body, name);
+            f->case_start = seconds();
+        } else {
+            add_case(f, status, body, name, body + name, message);
+            f->current.length = 0;
+        }
+        at += head + name + message;
+    }
+    f->received.length -= at;
+    memmove(f->received.at, f->received.at + at, f->received.length);
+    f->received.at[f->received.length] = '\0';
+}
+
+/* Reads what is there. Closes the descriptor at its end. */
+static void drain(int *fd, text *into, size_t keep)
+{
+    char block[8192];
+    ssize_t n;
+
+    if (*fd < 0)
+        return;
+    while ((n = read(*fd, block, sizeof block)) > 0) {
+        append(into, block, (size_t)n);
+        if (keep && into->length > 2 * keep) {
+            memmove(into->at, into->at + into->length - keep, keep);
+            into->length = keep;
+        }
+    }
+    if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+        close(*fd);
+        *fd = -1;
+    }
+}
+
+/* ---- ending ---- */
+
+/* The process has ended: what the records do not say, its status does. */
+static void judge(const runner *r, file *f, int status)
+{
+    text why = {0};
+    const char *name = f->current.length ? f->current.at : "(file)";
+
+    if (f->timed_out && f->ended && f->failed)
+        ;       /* the SIGINT made the case fail */
+    else if (f->timed_out)
+        append_format(&why, "took longer than %g s", r->timeout);
+    else if (WIFSIGNALED(status))
+        append_format(&why, "crashed: signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) != 0 && (f->failed == 0 || !f->ended))
+        append_format(&why, "ended with exit status %d", WEXITSTATUS(status));
+    else if (!f->ended)
+        append_format(&why, f->passed + f->skipped ? "ended before its last case was counted (os.exit?)"
+                                                  : "no test ran: the file does not use attn.test");
+    else if (f->passed + f->failed + f->skipped == 0 && !*r->filter)
+        append_format(&why, "no test ran: there is no case in it");
+    if (why.length)
+        add_case(f, 'f', name, strlen(name), why.at, why.length);
+    free(why.at);
+}
+
+static void print_result(const file *f)
+{
+    bool empty = f->passed + f->failed + f->skipped == 0;
+
+    if (empty)      /* the filter left nothing */
+        return;
+    printf("%s %s  %d passed", f->failed ? "FAIL" : "ok  ", f->path, f->passed);
+    if (f->failed)
+        printf(", %d failed", f->failed);
+    if (f->skipped)
+        printf(", %d skipped", f->skipped);
+    printf("  %.2f s\n", f->took);
+    if (f->failed) {
+        text shown = {0};
+        append(&shown, f->failures.at, f->failures.length);
+        if (f->said.length) {
+            append_format(&shown, "  output:\n");
+            append_indented(&shown, f->said.at, f->said.length, "    | ");
+        }
+        fwrite(shown.at, 1, shown.length, stdout);
+        free(shown.at);
+    }
+    fflush(stdout);
+}
+
+static void finish(const runner *r, file *f)
+{
+    int status = 0;
+
+    siginfo_t ignored;
+    while (waitid(P_PID, (id_t)f->pid, &ignored, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+        ;
+    kill(-f->pid, SIGKILL);         /* what it left behind; its number is still its own */
+    waitpid(f->pid, &status, 0);
+    drain(&f->output, &f->said, OUTPUT_KEPT);
+    if (f->output >= 0)
+        close(f->output);
+    f->took = seconds() - f->start;
+    f->case_start = f->start;
+    judge(r, f, status);
+    f->pid = 0;
+    print_result(f);
+}
+
+static volatile sig_atomic_t stopped;
+
+static void on_stop(int signal_number)
+{
+    stopped = signal_number;
+}
+
+static void check_time(file *f)
+{
+    if (seconds() < f->kill_at)
+        return;
+    kill(f->timed_out ? -f->pid : f->pid, f->timed_out ? SIGKILL : SIGINT);
+    f->timed_out = true;
+    f->kill_at = seconds() + GRACE;
+}
+
+static void run_all(runner *r)
+{
+    file *running[MAX_JOBS];
+    struct pollfd fds[2 * MAX_JOBS];
+    int count = 0;
+    size_t next = 0;
+
+    while (!stopped && (next < r->count || count > 0)) {
+        while (count < r->jobs && next < r->count) {
+            file *f = &r->files[next];
+            if (!start(r, f)) {
+                if (count > 0)
+                    break;          /* later, when one has ended */
+                add_case(f, 'f', "(file)", 6, strerror(errno), strlen(strerror(errno)));
+                print_result(f);
+                next++;
+                continue;
+            }
+            running[count++] = f;
+            next++;
+        }
+        for (int i = 0; i < count; i++) {
+            fds[2 * i] = (struct pollfd){.fd = running[i]->results, .events = POLLIN};
+            fds[2 * i + 1] = (struct pollfd){.fd = running[i]->output, .events = POLLIN};
+        }
+        poll(fds, (nfds_t)(2 * count), 200);
+        for (int i = 0; i < count; i++) {
+            file *f = running[i];
+            drain(&f->output, &f->said, OUTPUT_KEPT);
+            drain(&f->results, &f->received, 0);
+            read_records(f);
+            if (f->results < 0) {
+                finish(r, f);
+                running[i--] = running[--count];
+            } else {
+                check_time(f);
+            }
+        }
+    }
+    for (int i = 0; i < count; i++)
+        kill(-running[i]->pid, SIGKILL);
+}
+
+static bool write_junit(const runner *r, int passed, int failed, int skipped)
+{
+    FILE *out = fopen(r->junit, "we");
+
+    if (out) {
+        fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"%d\" failures=\"%d\" skipped=\"%d\">\n",
+                passed + failed + skipped, failed, skipped);
+        for (size_t i = 0; i < r->count; i++) {
+            const file *f = &r->files[i];
+            text name = {0};
+            append_xml(&name, f->path, strlen(f->path));
+            fprintf(out, "  <testsuite name=\"%s\" tests=\"%d\" failures=\"%d\" skipped=\"%d\" time=\"%.6f\">\n%s  </testsuite>\n",
+                    name.at, f->passed + f->failed + f->skipped, f->failed, f->skipped, f->took,
+                    f->junit.at ? f->junit.at : "");
+            free(name.at);
+        }
+        fputs("</testsuites>\n", out);
+        if (!ferror(out) && fclose(out) == 0)
+            return true;
+    }
+    fprintf(stderr, "attn test: %s: %s\n", r->junit, strerror(errno));
+    return false;
+}
+
+/* ---- the command ---- */
+
+static int usable_cores(void)
+{
+    cpu_set_t set;
+    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+    return n < 1 ? 1 : n > MAX_JOBS ? MAX_JOBS : n;
+}
+
+static bool usage(const char *message, const char *what)
+{
+    fprintf(stderr, "attn test: %s%s\n"
+            "usage: attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]\n", message, what);
+    return false;
+}
+
+static bool read_number(const char *s, double low, double high, double *value)
+{
+    char *end;
+
+    *value = strtod(s, &end);
+    return end != s && *end == '\0' && *value >= low && *value <= high;
+}
+
+static bool read_arguments(runner *r, int argc, char **argv)
+{
+    double value;
+
+    for (int i = 2; i < argc; i++) {
+        const char *a = argv[i], *of = argv[i + 1];     /* argv ends with NULL */
+        if (a[0] != '-') {
+            r->paths[r->path_count++] = a;
+            continue;
+        }
+        if (strncmp(a, "-j", 2) == 0 && a[2])
+            of = a + 2;
+        else if (strcmp(a, "-j") == 0 || strcmp(a, "--filter") == 0 || strcmp(a, "--junit") == 0
+                 || strcmp(a, "--timeout") == 0)
+            i++;
+        else
+            return usage("unknown option ", a);
+        if (!of)
+            return usage("a value is missing after ", a);
+        if (strcmp(a, "--filter") == 0) {
+            r->filter = of;
+        } else if (strcmp(a, "--junit") == 0) {
+            r->junit = of;
+        } else if (strcmp(a, "--timeout") == 0) {
+            if (!read_number(of, 0.01, 1e6, &r->timeout))
+                return usage("--timeout needs a number of seconds, not ", of);
+        } else {
+            if (!read_number(of, 1, MAX_JOBS, &value) || value != (int)value)
+                return usage("-j needs a number of processes, not ", of);
+            r->jobs = (int)value;
+        }
+    }
+    return true;
+}
+
+int vm_test(int argc, char **argv)
+{
+    char exe[4096];
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    int cores = usable_cores(), passed = 0, failed = 0, skipped = 0;
+    runner r = {.jobs = cores, .timeout = 120, .filter = "", .exe = argv[0]};
+    bool ok = true;
+
+    if (n > 0) {
+        exe[n] = '\0';
+        r.exe = exe;
+    }
+    r.paths = grow(NULL, (size_t)argc * sizeof *r.paths);
+    if (!read_arguments(&r, argc, argv)) {
+        free(r.paths);
+        return 1;
+    }
+    if (r.path_count == 0)
+        r.paths[r.path_count++] = "tests";
+    for (int i = 0; i < r.path_count; i++)
+        ok = find(&r, r.paths[i], true) && ok;
+    if (ok && r.count == 0) {
+        fprintf(stderr, "attn test: no files named *_test.lua under %s\n", r.paths[0]);
+        ok = false;
+    }
+    if ((size_t)r.jobs > r.count)
+        r.jobs = r.count ? (int)r.count : 1;
+    r.threads = cores / r.jobs > 1 ? cores / r.jobs : 1;
+
+    struct sigaction action = {.sa_handler = on_stop};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (ok)
+        run_all(&r);
+    for (size_t i = 0; i < r.count; i++) {
+        file *f = &r.files[i];
+        passed += f->passed;
+        failed += f->failed;
+        skipped += f->skipped;
+    }
+    if (ok && r.junit && !stopped)
+        ok = write_junit(&r, passed, failed, skipped);
+    for (size_t i = 0; i < r.count; i++) {
+        file *f = &r.files[i];
+        free(f->path);
+        free(f->received.at);
+        free(f->said.at);
+        free(f->failures.at);
+        free(f->junit.at);
+        free(f->current.at);
+    }
+    if (ok && r.count && passed + failed + skipped == 0 && !stopped) {
+        fprintf(stderr, "attn test: no case matches '%s'\n", r.filter);
+        ok = false;
+    }
+    free(r.files);
+    free(r.paths);
+    if (stopped)
+        return 128 + stopped;
+    printf("%d passed, %d failed", passed, failed);
+    if (skipped)
+        printf(", %d skipped", skipped);
+    printf("\n");
+    return ok && failed == 0 ? 0 : 1;
+}
+
+/* ---- the test process ---- */
+
+bool vm_worker_arguments(int argc, char **argv, vm_worker *w)
+{
+    if (argc != 6 || strcmp(argv[2], "--worker") != 0)
+        return false;
+    w->fd = atoi(argv[3]);
+    w->filter = argv[4];
+    fcntl(w->fd, F_SETFD, FD_CLOEXEC);      /* its end means that this process ended, whatever it started */
+    return true;
+}
+
+static bool send_all(int fd, const char *s, size_t n)
+{
+    while (n > 0) {
+        ssize_t w = write(fd, s, n);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return false;
+        s += w;
+        n -= (size_t)w;
+    }
+    return true;
+}
+
+/* report(status, name, message); upvalue 1: the descriptor */
+static int report(lua_State *L)
+{
+    static const char *const words[] = {"start", "pass", "fail", "skip", "end", NULL};
+    static const char letters[] = "bpfse";
+    int fd = (int)lua_tointeger(L, lua_upvalueindex(1)), word = luaL_checkoption(L, 1, NULL, words);
+    size_t name_length, message_length;
+    const char *name = luaL_checklstring(L, 2, &name_length), *message = luaL_checklstring(L, 3, &message_length);
+    char head[64];
+
+    fflush(stdout);         /* what it printed so far comes before a crash */
+    int n = snprintf(head, sizeof head, "%c %zu %zu\n", letters[word], name_length, message_length);
+    if (!send_all(fd, head, (size_t)n) || !send_all(fd, name, name_length) || !send_all(fd, message, message_length))
+        return luaL_error(L, "the test runner is gone");
+    return 0;
+}
+
+void vm_open_worker(lua_State *L, const vm_worker *w)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    lua_newtable(L);
+    lua_pushinteger(L, w->fd);
+    lua_pushcclosure(L, report, 1);
+    lua_setfield(L, -2, "report");
+    lua_pushstring(L, w->filter);
+    lua_setfield(L, -2, "filter");
+    lua_setfield(L, -2, "attn.test.worker");
+    lua_pop(L, 1);
+}
+
+bool vm_test_finish(lua_State *L, bool script_ok)
+{
+    int top = lua_gettop(L);
+    bool ok = script_ok;
+
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+    if (lua_getfield(L, -1, "attn.test") == LUA_TTABLE && lua_getfield(L, -1, "finish") == LUA_TFUNCTION) {
+        lua_pushboolean(L, script_ok);
+        ok = vm_report(L, vm_call(L, 1, 1), "attn test") && lua_toboolean(L, -1) && script_ok;
+    }
+    lua_settop(L, top);
+    return ok;
+}

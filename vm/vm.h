@@ -1,0 +1,96 @@
+/*
+ * What the files of vm/ share: the pieces of the executable. Lua's headers come with it; the engine's is attn/attn.h.
+ */
+#ifndef VM_H
+#define VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
+/* ---- open.c, bind_sys.c: the library ---- */
+
+/* require "attn": leaves the module's table. */
+int luaopen_attn(lua_State *L);
+
+/* The machine, as `attn --version` shows it after "attn 0.1  Lua 5.4": BLAS and its core, threads, SIMD level. */
+void vm_version(char *out, size_t n);
+
+/* ---- stdlib.c: the Lua modules compiled in ---- */
+
+typedef struct vm_module {
+    const char *name;       /* "data" for require "attn.data" */
+    const char *text;       /* its source */
+    size_t length;
+} vm_module;
+
+/* Written by vm/embed/embed.c from stdlib/; sorted by name, ends with a NULL name. */
+extern const vm_module vm_modules[];
+
+/* Pushes the loaded chunk of attn.<name> and returns LUA_OK, or an error message and its status; -1 and nothing pushed
+ * if there is no such module. Chunks are called "attn/NAME.lua", so that raise.c can tell the library's frames. */
+int vm_load_module(lua_State *L, const char *name);
+
+/* require of a module of the library, past whatever a script did to `require`: pushes its value. May raise. */
+void vm_require(lua_State *L, const char *name);
+
+/* ---- load.c: chunks are text, never bytecode ---- */
+
+/* Replaces load, loadfile, dofile and the searcher of Lua files by text-only ones, puts "attn" in package.preload and
+ * the library's modules before the file search. */
+void vm_open_load(lua_State *L);
+
+/* luaL_loadfilex and luaL_loadbufferx for text only: pushes the chunk or a message, returns the status. */
+int vm_load_file(lua_State *L, const char *path);
+int vm_load_text(lua_State *L, const char *text, size_t length, const char *chunk);
+
+/* From now on the folder of `script` is searched before package.path. */
+void vm_script_folder(lua_State *L, const char *script);
+
+/* ---- interrupt.c: Ctrl-C ---- */
+
+/* Replaces coroutine.resume, wrap and close by versions that record which thread runs. */
+void vm_open_interrupt(lua_State *L);
+
+/* lua_pcall with a traceback, during which Ctrl-C is the error "interrupted!" in whichever thread runs, and a second one
+ * within a second ends the process with 130. Whoever raises because at_interrupted() calls at_interrupt_clear(). */
+int vm_call(lua_State *L, int arguments, int results);
+
+/* From now on, the prompt: no traceback for an error that no function of the user's has a part in. */
+void vm_brief_errors(void);
+
+/* ---- main.c ---- */
+
+/* Writes "program: message" to stderr (only the message in a session), as `lua` does; a NULL message is explained. */
+void vm_message(const char *program, const char *message);
+
+/* A status that is not LUA_OK: writes the message on top of the stack and pops it. Returns whether it was LUA_OK. */
+bool vm_report(lua_State *L, int status, const char *program);
+
+/* ---- repl.c ---- */
+
+/* The interactive session, until end of file. `startup`: run the user's init.lua first. */
+void vm_session(lua_State *L, bool startup);
+
+/* ---- runner.c: attn test ---- */
+
+/* All of `attn test ARGUMENTS`: the exit status. Each test file runs in a process of its own (vm_worker). */
+int vm_test(int argc, char **argv);
+
+/* What a test process was told by the runner, from its arguments: test --worker FD FILTER FILE. False if it is none. */
+typedef struct vm_worker {
+    int fd;                 /* results go here */
+    const char *filter;     /* "" or a pattern */
+} vm_worker;
+bool vm_worker_arguments(int argc, char **argv, vm_worker *w);
+
+/* Makes `w` known to attn.test as package.loaded["attn.test.worker"]. */
+void vm_open_worker(lua_State *L, const vm_worker *w);
+
+/* After a script: if it used attn.test, prints or sends the closing line. False if a case failed. */
+bool vm_test_finish(lua_State *L, bool script_ok);
+
+#endif
