@@ -7,6 +7,7 @@
 
 #define AT_VERSION "0.1"
 
+#include "attn/attention/attention.h"
 #include "attn/core/alloc.h"
 #include "attn/core/build.h"
 #include "attn/core/cpu.h"

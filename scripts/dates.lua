@@ -1,6 +1,6 @@
 -- dates: an encoder-decoder with additive attention learns to rewrite written dates as ISO dates.
 --
---   "am 5. Maerz 1987", "viernes, 5 de marzo de 1987", "March 5th, 1987"  ->  "1987-03-05"
+--   "am 5. März 1987", "viernes, 5 de marzo de 1987", "March 5th, 1987"  ->  "1987-03-05"
 --
 -- Command    attn scripts/dates.lua
 -- Time       under a minute of training on two cores
@@ -128,13 +128,18 @@ print("loss  " .. show.spark(history.losses))
 local found, right = search.corpus(function(ids, state) return model:step(ids, state) end,
     encode(sources, sets.test.source), {options = {max_length = 12},
     encode = function(ids, lengths) return model:encode(ids, lengths) end}), 0
-for i, best in ipairs(found) do
-    local answer = table.concat(targets:decode(best[1].ids))
+local longest = 1
+for i, list in ipairs(found) do
+    local answer = table.concat(targets:decode(list[1].ids))
     if answer == table.concat(sets.test.target[i]) then right = right + 1 end
-    if i <= 5 then print(("  %-32s %s"):format(table.concat(sets.test.source[i]), answer)) end
+    if i <= 5 then
+        print(("  %-32s %s"):format(table.concat(sets.test.source[i]), answer))
+        if #sets.test.source[i] > #sets.test.source[longest] then longest = i end
+    end
 end
 print("\nwhere it looked:")
-show.attention(found[1][1].weights, {rows = targets:decode(found[1][1].ids), columns = sets.test.source[1],
+local best = found[longest][1]
+show.attention(best.weights, {rows = targets:decode(best.ids), columns = sets.test.source[longest],
     svg = cfg.svg ~= "" and cfg.svg or nil})
 show.result("exact_match", 100 * right / #found, "%")
 show.result("train_time", history.seconds, "s")

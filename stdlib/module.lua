@@ -2,12 +2,21 @@
 
 local attn = require "attn"
 local internal = require "attn.internal"
-local kind = internal.kind
+local kind, raise = internal.kind, internal.raise
 
 local module = {}
 
+-- Runs fn for a module or list unless it is inside itself; `above` holds those that are being walked through.
+local function enter(value, above, fn, ...)
+    if above[value] then raise("module: a module or list contains itself") end
+    above[value] = true
+    fn(...)
+    above[value] = nil
+end
+
 -- Calls visit(name, tensor, is_buffer, set) for every tensor of an object, in order of assignment; set(t) replaces it there.
-local function walk(object, prefix, visit)
+local function walk(object, prefix, visit, above)
+    above = above or {[object] = true}
     local what = kind(object)
     if what == "layer" then
         for _, m in ipairs(internal.members(object)) do
@@ -21,11 +30,13 @@ local function walk(object, prefix, visit)
         if k == "tensor" then
             visit(prefix .. name, v, not v.requires_grad, set)
         elseif k == "layer" or k == "module" then
-            walk(v, prefix .. name .. ".", visit)
+            enter(v, above, walk, v, prefix .. name .. ".", visit, above)
         elseif type(v) == "table" then
-            for i, element in ipairs(v) do
-                value(name .. "." .. i, element, function(t) v[i] = t end)
-            end
+            enter(v, above, function()
+                for i, element in ipairs(v) do
+                    value(name .. "." .. i, element, function(t) v[i] = t end)
+                end
+            end)
         end
     end
     for _, name in ipairs(order) do
@@ -34,16 +45,19 @@ local function walk(object, prefix, visit)
 end
 
 -- Calls visit(layer) for every layer and module inside an object, itself first.
-local function each(object, visit)
+local function each(object, visit, above)
+    above = above or {[object] = true}
     visit(object)
     if kind(object) ~= "module" then return end
     local fields, order = internal.fields(object)
     local function value(v)
         local k = kind(v)
         if k == "layer" or k == "module" then
-            each(v, visit)
+            enter(v, above, each, v, visit, above)
         elseif type(v) == "table" then
-            for _, element in ipairs(v) do value(element) end
+            enter(v, above, function()
+                for _, element in ipairs(v) do value(element) end
+            end)
         end
     end
     for _, name in ipairs(order) do value(fields[name]) end
@@ -52,7 +66,7 @@ end
 local function check(object, where)
     local k = kind(object)
     if k ~= "layer" and k ~= "module" then
-        error(where .. ": self is " .. type(object) .. ", expected a layer or module", 3)
+        raise(where .. ": self is " .. type(object) .. ", expected a layer or module")
     end
 end
 
@@ -96,7 +110,7 @@ local function shape_text(t) return t.dtype .. " [" .. table.concat(t.shape, ", 
 
 function module.load(object, state)
     check(object, "load")
-    if type(state) ~= "table" then error("load: state is a " .. type(state) .. ", expected a table of tensors", 2) end
+    if type(state) ~= "table" then raise("load: state is a " .. type(state) .. ", expected a table of tensors") end
     local wrong, known, all = {}, {}, list(object, true)
     for _, entry in ipairs(all) do
         local name, t = entry[1], entry[2]
@@ -116,7 +130,7 @@ function module.load(object, state)
     end
     table.sort(extra)
     for _, name in ipairs(extra) do wrong[#wrong + 1] = name .. " is unknown" end
-    if #wrong > 0 then error("load: " .. table.concat(wrong, "; "), 2) end
+    if #wrong > 0 then raise("load: " .. table.concat(wrong, "; ")) end
     attn.no_grad(function()
         for _, entry in ipairs(all) do entry[2]:copy_(state[entry[1]]) end
     end)
@@ -143,25 +157,13 @@ end
 function module.to(object, dtype)
     check(object, "to")
     if dtype ~= "float32" and dtype ~= "float64" then
-        error("to: dtype is " .. tostring(dtype) .. ", expected float32 or float64", 2)
+        raise("to: dtype is " .. tostring(dtype) .. ", expected float32 or float64")
     end
-    -- what is tied stays tied: the same tensor becomes the same converted one
-    local new = {}
-    walk(object, "", function(_, t)
-        local id = internal.identity(t)
-        if (t.dtype == "float32" or t.dtype == "float64") and t.dtype ~= dtype and not new[id] then
-            new[id] = t:detach():to(dtype):requires_grad_(t.requires_grad)
-        end
-    end)
-    local writes = {}
-    walk(object, "", function(name, t, _, set)
-        local converted = new[internal.identity(t)]
-        if converted then writes[#writes + 1] = {name, set, converted} end
-    end)
+    -- in place: ties, optimizers and handles go on meaning the same tensors
     each(object, function(o)
         if kind(o) == "layer" then internal.convert(o, dtype) end
     end)
-    for _, w in ipairs(writes) do w[2](w[3]) end
+    walk(object, "", function(_, t) internal.convert(t, dtype) end)
     return object
 end
 

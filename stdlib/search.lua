@@ -29,7 +29,7 @@ end
 local function ids_tensor(list) return attn.tensor(list, {dtype = "int64"}) end
 
 ---Picks, repeats or drops rows of a state: tensors along dimension 1, a decoder's state by its decoder, tables field by
----field; anything else is kept.
+---field, caches of attention row by row; anything else is kept.
 ---@param state any
 ---@param rows any int64 [M]
 ---@return any
@@ -37,6 +37,8 @@ function m.reorder(state, rows)
     if is_tensor(state) then
         if state:dim() == 0 then return state end
         return state:index_select(1, rows)
+    elseif type(state) == "userdata" and getmetatable(state) == "cache" then
+        return state:reorder(rows)
     elseif type(state) ~= "table" then
         return state
     end

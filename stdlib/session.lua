@@ -1,7 +1,8 @@
 -- session: what the interactive prompt (vm/repl.c) shows: values as text, completion, help, memory.
 --
--- Completion never runs a script's code: it reads tables raw and follows an __index only where it is a table. The names of
--- what is behind an __index function (tensors, layers) come from registry["attn.methods"][metatable name].
+-- Completion never runs a script's code: it reads tables raw and follows an __index only where it is a table. The
+-- names behind an __index function come from registry["attn.methods"][metatable name] (tensors) or, where the function is
+-- one of C that keeps a table of methods as its first upvalue, from there (layers, optimizers).
 local session = {modules = {}}
 
 local getmetatable, rawget, rawlen, next, type, tostring = debug.getmetatable, rawget, rawlen, next, type, tostring
@@ -46,7 +47,7 @@ local function short(value)
     local text = by_tostring(value)
     local line = text:match("^[^\n]*")
     if #line > 60 then line = line:sub(1, 57) .. "..." end
-    return line == text and text or line .. " ..."
+    return (type(value) == "userdata" or line == text) and line or line .. " ..."    -- a tensor's first line says it all
 end
 
 local rank = {string = 1, number = 2, boolean = 3}
@@ -83,9 +84,14 @@ local function entries(t, depth, above, format)
     return pieces
 end
 
-local function format(value, depth, above)
+-- Whether a value is shown entry by entry: a table that does not say itself what it is.
+local function is_open(value)
     local meta = type(value) == "table" and getmetatable(value)
-    if type(value) ~= "table" or type(meta) == "table" and rawget(meta, "__tostring") ~= nil then return short(value) end
+    return type(value) == "table" and not (type(meta) == "table" and rawget(meta, "__tostring") ~= nil)
+end
+
+local function format(value, depth, above)
+    if not is_open(value) then return short(value) end
     if above[value] then return "<cycle>" end
     if next(value) == nil then return "{}" end
     if depth > DEPTH then return "{...}" end
@@ -106,11 +112,7 @@ end
 ---@param value any
 ---@return string
 function session.format(value)
-    local meta = type(value) == "table" and getmetatable(value)
-    if type(value) ~= "table" or type(meta) == "table" and rawget(meta, "__tostring") ~= nil then
-        return by_tostring(value)
-    end
-    return format(value, 1, {})
+    return is_open(value) and format(value, 1, {}) or by_tostring(value)
 end
 
 -- ---- completion ----
@@ -119,8 +121,13 @@ end
 local function add_names(names, value, colon, depth)
     if type(value) == "table" then
         for key, field in next, value do
-            if type(key) == "string" and is_name(key) and (not colon or type(field) ~= "table") then names[key] = true end
+            if type(key) == "string" and is_name(key) and (not colon or type(field) == "function") then
+                names[key] = true
+            end
         end
+    end
+    if value == loaded.attn then        -- modules that it loads when they are first used
+        for _, name in ipairs(session.modules) do names[name:match("%.(.*)")] = true end
     end
     local meta = getmetatable(value)
     if type(meta) ~= "table" or depth > 10 then return end
@@ -132,6 +139,12 @@ local function add_names(names, value, colon, depth)
         end
     end
     local index = rawget(meta, "__index")
+    if type(index) == "function" and debug.getinfo(index, "S").what == "C" then
+        local _, methods_of = debug.getupvalue(index, 1)
+        for key in next, type(methods_of) == "table" and methods_of or {} do
+            if type(key) == "string" then names[key] = true end
+        end
+    end
     if type(index) == "table" then add_names(names, index, colon, depth + 1) end
 end
 
@@ -169,7 +182,8 @@ local function candidates(line)
         return name or open, names
     end
     local word = line:match("[%a_][%w_.:]*$") or ""
-    if line:sub(-#word - 1, -#word - 1):find("[%)%]\"'.:]") then return "", {} end     -- what it belongs to is not known
+    local before = line:sub(-#word - 1, -#word - 1)
+    if before:find("[%)%]\"'.:]") then return "", {} end        -- what it belongs to is not known
     local names, value, last = {}, _G, 0
     for name, separator, place in word:gmatch("([%a_][%w_]*)([.:])()") do
         value = raw_field(value, name)

@@ -1,5 +1,5 @@
--- strict: a global that was never given a value is an error, and so is giving one to a new global: it is nearly always a
--- misspelt local. In force from the moment it is required; `attn test` requires it before each file.
+-- strict: a global that was never given a value is an error, and so is giving one to a new global: it is nearly
+-- always a misspelt local. In force from the moment it is required; `attn test` requires it before each file.
 --
 -- What is global on purpose is declared first: strict.declare("name", value), or rawset(_G, "name", value).
 local strict = {}

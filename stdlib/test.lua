@@ -15,7 +15,13 @@ if worker then require "attn.strict" end
 -- ---- running ----
 
 local function report(status, name, message)
-    if status == "pass" then passed = passed + 1 elseif status == "skip" then skipped = skipped + 1 else failed = failed + 1 end
+    if status == "pass" then
+        passed = passed + 1
+    elseif status == "skip" then
+        skipped = skipped + 1
+    else
+        failed = failed + 1
+    end
     if worker then
         worker.report(status, name, message)
         return
@@ -65,8 +71,9 @@ function test.case(name, fn)
         report("fail", name, tostring(e))
     else
         local here = debug.getinfo(fn, "S").short_src
-        local trace = e.message:sub(1, #here + 1) == here .. ":" and "" or e.trace:match("^(.-)\n%s*%[C%]: in function 'xpcall'")
-        report("fail", name, e.message .. (trace or e.trace))
+        local trace = e.trace:match("^(.-)\n%s*%[C%]: in function 'xpcall'") or e.trace
+        if e.message:sub(1, #here + 1) == here .. ":" then trace = "" end
+        report("fail", name, e.message .. trace)
     end
 end
 
@@ -93,7 +100,8 @@ end
 -- ---- saying what differs ----
 
 local function show(value)
-    if type(value) == "string" then return ("%q"):format(value):gsub("\\\n", "\\n") end
+    if type(value) == "string" then return (("%q"):format(value):gsub("\\\n", "\\n")) end
+    if value ~= value then return "nan" end
     if math.type(value) == "float" then return ("%.9g"):format(value) end
     return (tostring(value):gsub("\n.*", " ..."))
 end
@@ -153,13 +161,16 @@ end
 ---@param tolerance number? default 1e-5
 function test.near(actual, expected, tolerance)
     tolerance = tolerance or 1e-5
-    if type(tolerance) ~= "number" then error("near: tolerance is a " .. type(tolerance) .. ", expected a number", 2) end
+    if type(tolerance) ~= "number" then
+        error("near: tolerance is a " .. type(tolerance) .. ", expected a number", 2)
+    end
     local wrong = difference(actual, expected, function(a, b)
         if math.type(a) and math.type(b) then
             if a == b or a ~= a and b ~= b or math.abs(a - b) <= tolerance * math.max(1, math.abs(b)) then
                 if math.abs(b) ~= math.huge or a == b then return nil end
             end
-            return ("got %s, expected %s (difference %.3g, tolerance %.3g)"):format(show(a), show(b), math.abs(a - b), tolerance)
+            return ("got %s, expected %s (difference %.3g, tolerance %.3g)"):format(
+                show(a), show(b), math.abs(a - b), tolerance)
         end
         return identical(a, b)
     end, "", {})
@@ -172,10 +183,12 @@ end
 ---@return string message
 function test.raises(expected, fn, ...)
     local ok, e = pcall(fn, ...)
-    if ok then error(("no error, expected %q"):format(expected), 2) end
+    if ok then error("no error, expected " .. show(expected), 2) end
     local message = tostring(e)
-    local text = message:gsub("^[^\n]-:%d+: ", "", 1)
-    if not text:find(expected, 1, true) then error(("the error is %q, expected %q"):format(message, expected), 2) end
+    local text = message:gsub("^[^%s\"']*:%d+: ", "", 1)
+    if not text:find(expected, 1, true) then
+        error(("the error is %s, expected %s"):format(show(message), show(expected)), 2)
+    end
     return message
 end
 

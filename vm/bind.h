@@ -33,6 +33,11 @@ at_object *vm_object_at(lua_State *L, int at, const at_class *class);
 vm_tensor_box *vm_push_box(lua_State *L);
 vm_object_box *vm_push_object_box(lua_State *L, const at_class *class);
 
+/* Pushes a handle that keeps the tensor at a stack place alive while code of the script may run (a finalizer, whenever Lua
+ * allocates); ended by vm_unpin. */
+at_tensor *vm_pin(lua_State *L, int at);
+void vm_unpin(lua_State *L, int at);
+
 /* Pushes a new handle of t (retained, so t must be anchored elsewhere while this runs); nil for NULL. */
 void vm_push_tensor(lua_State *L, at_tensor *t);
 void vm_push_object(lua_State *L, at_object *o);
@@ -63,6 +68,9 @@ void vm_push_value(lua_State *L, at_value v);
 /* The text for one argument or result that is a dtype option: raises if the name is unknown. */
 at_dtype vm_check_dtype(lua_State *L, int at, const char *where);
 
+/* The argument is a function, or a value that can be called (a layer, a module). */
+void vm_check_function(lua_State *L, int at, const char *where, const char *name);
+
 /* A number or integer argument of a hand-written function: strings are refused. */
 int64_t vm_check_integer(lua_State *L, int at, const char *where, const char *name);
 double vm_check_number(lua_State *L, int at, const char *where, const char *name);
@@ -77,10 +85,16 @@ bool vm_is_module(lua_State *L, int at);
 void vm_push_protocol(lua_State *L);
 void vm_protocol_tostring(lua_State *L);
 
+/* ---- bind_graph.c ---- */
+
+/* Lets go of the Lua values of custom functions whose nodes are gone; to be called where nodes may have been freed. */
+void vm_bury(lua_State *L);
+
 /* ---- raise.c ---- */
 
 /* Raises the record's message at the script's own line. Does not return. */
 _Noreturn void vm_raise(lua_State *L, const at_error *e);
+_Noreturn void vm_raise_text(lua_State *L, const char *text);
 _Noreturn void vm_error(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Line and source of the innermost frame that is not the library's; false if there is none. */
@@ -94,6 +108,8 @@ void vm_account(lua_State *L);
 void vm_collect(lua_State *L);
 /* Registers a box made inside attn.scope; called by vm_push_box. */
 void vm_scope_note(lua_State *L);
+/* Takes the tensors among the values from..to of the stack, and in tables there, out of every scope that is running. */
+void vm_scope_keep(lua_State *L, int from, int to);
 
 /* ---- registration; each pushes nothing and adds to the library's table at stack place `lib` ---- */
 
@@ -101,6 +117,7 @@ void vm_open_tensor(lua_State *L, int lib);
 void vm_open_op(lua_State *L, int lib);
 void vm_open_graph(lua_State *L, int lib);
 void vm_open_layer(lua_State *L, int lib);
+void vm_open_cache(lua_State *L);
 void vm_open_module(lua_State *L, int lib);
 void vm_open_optim(lua_State *L, int lib);
 void vm_open_io(lua_State *L, int lib);

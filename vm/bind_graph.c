@@ -1,9 +1,9 @@
 /*
  * Differentiation from scripts: backward, grad, no_grad, anomaly, custom. checkgrad is stdlib/checkgrad.lua.
  *
- * attn.custom is the one node whose backward pass runs Lua. Its Lua values (the backward function and ctx) hang in a registry table
- * under the address of a small record that the node owns; results that ctx keeps are replaced by handles outside the graph, so
- * that no cycle passes through the registry.
+ * attn.custom is the one node whose backward pass runs Lua. Its Lua values (the backward function and ctx) are user values of a record
+ * that hangs in a registry table while the node lives. The results of the node are copies of what forward returned, so that a
+ * ctx that keeps its results makes no cycle through the registry.
  */
 #include "vm/bind.h"
 
@@ -14,18 +14,19 @@ static const char custom_key;
 
 static int backward(lua_State *L)
 {
-    at_tensor *loss = vm_check_tensor(L, 1, "backward", "self");
-    at_tensor *gradient = lua_isnoneornil(L, 2) ? NULL : vm_check_tensor(L, 2, "backward", "gradient");
     at_error e;
-    at_error_clear(&e);
-    vm_running = L;
-    if (!at_backward(loss, gradient, &e)) {
-        if (!e.memory)
+    for (int attempt = 0;; attempt++) {
+        at_tensor *loss = vm_check_tensor(L, 1, "backward", "self");
+        at_tensor *gradient = lua_isnoneornil(L, 2) ? NULL : vm_check_tensor(L, 2, "backward", "gradient");
+        at_error_clear(&e);
+        vm_running = L;
+        bool ok = at_backward(loss, gradient, &e);
+        vm_bury(L);
+        if (ok)
+            break;
+        if (!e.memory || attempt > 0)
             vm_raise(L, &e);
         vm_collect(L);
-        at_error_clear(&e);
-        if (!at_backward(loss, gradient, &e))
-            vm_raise(L, &e);
     }
     vm_account(L);
     return 0;
@@ -33,14 +34,21 @@ static int backward(lua_State *L)
 
 static int gradients(lua_State *L)
 {
-    at_tensor *output = vm_check_tensor(L, 1, "grad", "output");
+    vm_check_tensor(L, 1, "grad", "output");
+    lua_settop(L, 3);
     if (lua_type(L, 2) != LUA_TTABLE)
         vm_error(L, "grad: inputs are %s, expected a list of tensors", vm_describe(L, 2).text);
     size_t n = lua_rawlen(L, 2);
-    at_tensor *gradient = lua_isnoneornil(L, 3) ? NULL : vm_check_tensor(L, 3, "grad", "gradient");
     if (n == 0 || n > 10000)
         vm_error(L, "grad: %zu inputs, expected 1 to 10000", n);
     at_tensor **x = lua_newuserdatauv(L, 2 * n * sizeof *x, 0), **result = x + n;
+    lua_createtable(L, (int)n, 0);
+    for (size_t k = 0; k < n; k++) {
+        vm_push_box(L);
+        lua_rawseti(L, -2, (lua_Integer)k + 1);
+    }
+    at_tensor *output = vm_check_tensor(L, 1, "grad", "output");
+    at_tensor *gradient = lua_isnoneornil(L, 3) ? NULL : vm_check_tensor(L, 3, "grad", "gradient");
     for (size_t k = 0; k < n; k++) {
         lua_rawgeti(L, 2, (lua_Integer)k + 1);
         x[k] = vm_check_tensor(L, -1, "grad", "input");
@@ -49,15 +57,12 @@ static int gradients(lua_State *L)
         lua_pop(L, 1);
         result[k] = NULL;
     }
-    lua_createtable(L, (int)n, 0);
-    for (size_t k = 0; k < n; k++) {
-        vm_push_box(L);
-        lua_rawseti(L, -2, (lua_Integer)k + 1);
-    }
     at_error e;
     at_error_clear(&e);
     vm_running = L;
-    if (!at_gradients(output, gradient, n, x, result, &e))
+    bool ok = at_gradients(output, gradient, n, x, result, &e);
+    vm_bury(L);
+    if (!ok)
         vm_raise(L, &e);
     for (size_t k = 0; k < n; k++) {
         lua_rawgeti(L, -1, (lua_Integer)k + 1);
@@ -75,7 +80,7 @@ static int gradients(lua_State *L)
 
 static int no_grad(lua_State *L)
 {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
+    vm_check_function(L, 1, "no_grad", "fn");
     bool before = at_grad_enabled;
     at_grad_enabled = false;
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
@@ -115,10 +120,14 @@ static int anomaly(lua_State *L)
 
 /* ---- custom ---- */
 
+/* A userdata with user values BACKWARD and CTX. */
 typedef struct custom_record {
     size_t n_out;
     at_tensor *out[AT_MAX_OUT];     /* what the script's forward returned; during shape only */
+    struct custom_record *next;     /* among those whose nodes are gone */
 } custom_record;
+enum { BACKWARD = 1, CTX, MOST_INPUTS = 32 };
+static custom_record *graves;
 
 static bool custom_shape(at_call *c)
 {
@@ -139,9 +148,10 @@ static int protected_backward(lua_State *L)
     lua_settop(L, 0);
     luaL_checkstack(L, AT_MAX_OUT + c->n_in + 8, "custom");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
+    int record = lua_gettop(L) + 1;
     lua_rawgetp(L, -1, c->extra);
-    lua_getfield(L, -1, "backward");
-    lua_getfield(L, -2, "ctx");
+    lua_getiuservalue(L, record, BACKWARD);
+    lua_getiuservalue(L, record, CTX);
     for (int k = 0; k < c->n_out; k++) {
         if (c->out[k]->grad) {
             at_error e;
@@ -185,6 +195,7 @@ static bool custom_backward(at_call *c, at_error *e)
     if (status == LUA_OK)
         return true;
     const char *text = lua_tostring(L, -1);
+    e->placed = text != NULL && !e->failed;
     at_error_set(e, "%s", text ? text : "custom: the backward function raised a value that is no string");
     lua_pop(L, 1);
     return false;
@@ -195,64 +206,50 @@ static const at_op custom_op = {
     .strided = true, .internal = true, .keeps = AT_KEEP_NOTHING, .outs = AT_MAX_OUT,
 };
 
-/* The node that owned a record is gone. Lua may be in the middle of a collection here, so the values are let go later. */
+/* The node that owned a record is gone. There may be no Lua state at hand, so the values are let go later. */
 static void free_custom(void *extra)
 {
     custom_record *r = extra;
-    r->n_out = (size_t)-1;
+    r->next = graves;
+    graves = r;
 }
 
-/* Lets go of the values of records whose nodes are gone. */
-static void bury(lua_State *L)
+void vm_bury(lua_State *L)
 {
+    if (!graves)
+        return;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
-    int values = lua_gettop(L);
-    for (lua_pushnil(L); lua_next(L, values); lua_pop(L, 1)) {
-        custom_record *r = lua_touserdata(L, -2);
-        if (r->n_out == (size_t)-1) {
-            lua_pushvalue(L, -2);
-            lua_pushnil(L);
-            lua_rawset(L, values);
-            at_free(r, sizeof *r);
-        }
+    while (graves) {
+        custom_record *r = graves;
+        graves = r->next;
+        lua_pushnil(L);
+        lua_rawsetp(L, -2, r);
     }
     lua_pop(L, 1);
 }
 
-/* Replaces handles of the results in ctx by handles outside the graph. */
-static void cut_cycles(lua_State *L, int ctx, int results, int n)
+/* The tensors among the n arguments into in[]; how many. */
+static int custom_inputs(lua_State *L, int n, at_tensor **in)
 {
-    for (lua_pushnil(L); lua_next(L, ctx); lua_pop(L, 1)) {
-        vm_tensor_box *kept = vm_tensor_at(L, -1);
-        for (int k = 0; kept && k < n; k++)
-            if (kept->t && kept->t == vm_tensor_at(L, results + k)->t) {
-                at_error e;
-                at_error_clear(&e);
-                lua_pushvalue(L, -2);
-                vm_tensor_box *box = vm_push_box(L);
-                box->t = at_detach(kept->t, &e);
-                if (!box->t)
-                    vm_raise(L, &e);
-                lua_rawset(L, ctx);     /* an existing field: the traversal allows it */
-                break;
-            }
-    }
+    int n_in = 0;
+    for (int k = 1; k <= n; k++)
+        if (vm_tensor_at(L, k)) {
+            if (n_in == MOST_INPUTS)
+                vm_error(L, "custom: more than %d tensors", MOST_INPUTS);
+            in[n_in++] = vm_check_tensor(L, k, "custom", NULL);
+        }
+    if (n_in == 0)
+        vm_error(L, "custom: no tensor among the arguments");
+    return n_in;
 }
 
 /* f(...) of attn.custom; upvalues 1, 2: forward and backward. */
 static int call_custom(lua_State *L)
 {
-    int n = lua_gettop(L), n_in = 0;
-    at_tensor *in[32];
-    for (int k = 1; k <= n; k++)
-        if (vm_tensor_at(L, k)) {
-            if (n_in == 32)
-                vm_error(L, "custom: more than 32 tensors");
-            in[n_in++] = vm_check_tensor(L, k, "custom", NULL);
-        }
-    if (n_in == 0)
-        vm_error(L, "custom: no tensor among the arguments");
-    bury(L);
+    int n = lua_gettop(L);
+    at_tensor *in[MOST_INPUTS];
+    custom_inputs(L, n, in);
+    luaL_checkstack(L, n + 2 * AT_MAX_OUT + 12, "custom");
     lua_newtable(L);
     int ctx = lua_gettop(L);
     lua_pushvalue(L, lua_upvalueindex(1));
@@ -270,51 +267,54 @@ static int call_custom(lua_State *L)
         vm_error(L, "custom: forward returned %d values, expected 1 to %d tensors", n_out, AT_MAX_OUT);
     for (int k = 0; k < n_out; k++)
         vm_check_tensor(L, results + k, "custom", "a result of forward");
-    cut_cycles(L, ctx, results, n_out);
+    int n_in = custom_inputs(L, n, in);     /* again: the script's code has run */
     bool record = false;
     for (int k = 0; k < n_in; k++)
         record = record || (before && at_needs_grad(in[k]));
     if (!record)
         return n_out;
 
-    luaL_checkstack(L, 2 * AT_MAX_OUT + 8, "custom");
     vm_tensor_box *box[AT_MAX_OUT];
-    for (int k = 0; k < n_out; k++)
-        box[k] = vm_push_box(L);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
-    lua_createtable(L, 0, 2);
+    custom_record *r = lua_newuserdatauv(L, sizeof *r, 2);
+    memset(r, 0, sizeof *r);
     lua_pushvalue(L, lua_upvalueindex(2));
-    lua_setfield(L, -2, "backward");
+    lua_setiuservalue(L, -2, BACKWARD);
     lua_pushvalue(L, ctx);
-    lua_setfield(L, -2, "ctx");
-    at_error e;
-    at_error_clear(&e);
-    custom_record *r = at_alloc_zero(sizeof *r);
-    if (!r)
-        vm_error(L, "custom: out of memory");
-    r->n_out = (size_t)-1;              /* until a node owns it, bury may have it */
-    lua_rawsetp(L, -2, r);
+    lua_setiuservalue(L, -2, CTX);
     r->n_out = (size_t)n_out;
     for (int k = 0; k < n_out; k++)
-        r->out[k] = vm_tensor_at(L, results + k)->t;
-    static const at_op_entry entry = {{&custom_op, &custom_op, &custom_op, &custom_op}};
-    at_call *c = at_call_new(&entry, (size_t)n_in, &e);
-    if (!c) {
-        r->n_out = (size_t)-1;
-        vm_raise(L, &e);
+        box[k] = vm_push_box(L);
+    at_error e;
+    for (int attempt = 0;; attempt++) {
+        static const at_op_entry entry = {{&custom_op, &custom_op, &custom_op, &custom_op}};
+        at_error_clear(&e);
+        for (int k = 0; k < n_out; k++)
+            r->out[k] = vm_check_tensor(L, results + k, "custom", "a result of forward");
+        n_in = custom_inputs(L, n, in);
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);     /* from here to the end of the call nothing raises */
+        lua_pushvalue(L, results + n_out);
+        lua_rawsetp(L, -2, r);
+        lua_pop(L, 1);
+        at_call *c = at_call_new(&entry, (size_t)n_in, &e);
+        if (c) {
+            memcpy(c->in, in, (size_t)n_in * sizeof *in);
+            c->extra = r;
+            vm_running = L;
+            bool ok = at_call_run(c, &e);
+            if (!ok)
+                c->extra = NULL;
+            for (int k = 0; ok && k < n_out; k++)
+                box[k]->t = at_call_take(c, k);
+            at_call_end(c);
+            if (ok)
+                break;
+        }
+        free_custom(r);
+        vm_bury(L);
+        if (!e.memory || attempt > 0)
+            vm_raise(L, &e);
+        vm_collect(L);
     }
-    memcpy(c->in, in, (size_t)n_in * sizeof *in);
-    c->extra = r;
-    vm_running = L;
-    bool ok = at_call_run(c, &e);
-    if (!ok)
-        r->n_out = (size_t)-1, c->extra = NULL;
-    for (int k = 0; ok && k < n_out; k++)
-        box[k]->t = at_call_take(c, k);
-    at_call_end(c);
-    if (!ok)
-        vm_raise(L, &e);
-    lua_pop(L, 1);
     vm_account(L);
     return n_out;
 }

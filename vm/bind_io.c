@@ -1,8 +1,9 @@
 /*
  * Files: attn.save and attn.load, attn.safetensors, attn.npy, attn.lines.
  *
- * A checkpoint is a safetensors file whose metadata has the field "attn": the saved table as JSON, in which tensors are named.
- * Modules, layers and optimizers are replaced by their state(). Loading makes tables, numbers, strings and tensors, and runs nothing.
+ * A checkpoint is a safetensors file whose metadata has the field "attn": the saved table as JSON, in which tensors are
+ * named. Modules, layers and optimizers are replaced by their state(). Loading makes tables, numbers, strings and
+ * tensors, and runs nothing.
  */
 #include "vm/bind.h"
 
@@ -189,7 +190,8 @@ static int safetensors_save(lua_State *L)
             size_t n = 0;
             const char *value = lua_type(L, -1) == LUA_TSTRING ? lua_tolstring(L, -1, &n) : NULL;
             if (!value || strlen(value) != n)
-                vm_error(L, "%s: metadata['%.60s'] is %s, expected a string without byte 0", where, key, vm_describe(L, -1).text);
+                vm_error(L, "%s: metadata['%.60s'] is %s, expected a string without byte 0", where, key,
+                         vm_describe(L, -1).text);
             add_metadata(L, w, where, key, value);
         }
     save_work(L, w, where, path);
@@ -254,8 +256,8 @@ static void write_tensor(lua_State *L, work *w, int names, at_tensor *t)
 {
     char name[PATH + 32];
     size_t length = strlen(w->path);
-    bool good = length > 0 && length + 1 < sizeof w->path && at_is_utf8(w->path, length) && !is_taken(L, names, w->path) &&
-                strcmp(w->path, "__metadata__") != 0;
+    bool good = length > 0 && length + 1 < sizeof w->path && at_is_utf8(w->path, length) &&
+                !is_taken(L, names, w->path) && strcmp(w->path, "__metadata__") != 0;
     for (const char *c = w->path; *c; c++)
         good = good && (unsigned char)*c >= 32 && *c != 127;
     snprintf(name, sizeof name, "%s", w->path);
@@ -320,7 +322,8 @@ static void write_table(lua_State *L, work *w, int names, int depth)
             numbers++;
         else {
             char text[300];
-            snprintf(text, sizeof text, "a key is %s; keys can be strings, or 1 to n in a list", vm_describe(L, -2).text);
+            snprintf(text, sizeof text, "a key is %s; keys can be strings, or 1 to n in a list",
+                     vm_describe(L, -2).text);
             refuse(L, w, text);
         }
     }
@@ -495,7 +498,7 @@ static int load(lua_State *L)
     at_error_clear(&e);
     if (!text)
         at_error_set(&e, "%.200s: not a file of attn.save (attn.safetensors.load reads others)", path);
-    else if (!(w->tree = at_tree_parse(text, strlen(text), &e)))
+    else if (!(w->tree = at_tree_parse(text, strlen(text))))
         at_error_set(&e, "%.200s: the tree of values is damaged", path);
     if (!w->tree)
         fail(L, w, where, &e);

@@ -277,16 +277,20 @@ static int train_layer(lua_State *L)
     return 0;
 }
 
-static int convert_layer(lua_State *L)
+/* convert(layer or tensor, dtype): in place; what is no float tensor is left alone */
+static int convert(lua_State *L)
 {
-    at_layer *l = layer_at(L, 1, "to");
+    vm_tensor_box *box = vm_tensor_at(L, 1);
+    at_layer *l = box ? NULL : layer_at(L, 1, "to");
+    at_tensor *t = box ? vm_check_tensor(L, 1, "to", NULL) : NULL;
     at_dtype dtype = vm_check_dtype(L, 2, "to");
     if (dtype != AT_F32 && dtype != AT_F64)
         vm_error(L, "to: dtype is %s, expected float32 or float64", at_dtype_name(dtype));
     at_error e;
     at_error_clear(&e);
-    if (!at_layer_to(l, dtype, &e))
+    if (!(l ? at_layer_to(l, dtype, &e) : at_convert(t, dtype, &e)))
         vm_raise(L, &e);
+    vm_account(L);
     return 0;
 }
 
@@ -295,6 +299,12 @@ static int identity(lua_State *L)
 {
     lua_pushlightuserdata(L, vm_check_tensor(L, 1, "identity", NULL));
     return 1;
+}
+
+/* raise(message): an error at the script's own line, whatever of the library stands in between */
+static int raise_message(lua_State *L)
+{
+    vm_raise_text(L, luaL_checkstring(L, 1));
 }
 
 /* kind(value) -> "tensor", "layer", "module", or nil */
@@ -368,8 +378,8 @@ static int layers(lua_State *L)
 void vm_open_layer(lua_State *L, int lib)
 {
     static const luaL_Reg internals[] = {
-        {"members", members}, {"inner", inner_members}, {"title", title}, {"train", train_layer}, {"convert", convert_layer},
-        {"identity", identity}, {"kind", kind_of}, {NULL, NULL}
+        {"members", members}, {"inner", inner_members}, {"title", title}, {"train", train_layer}, {"convert", convert},
+        {"identity", identity}, {"kind", kind_of}, {"raise", raise_message}, {NULL, NULL}
     };
     static const luaL_Reg meta[] = {
         {"__newindex", newindex_layer}, {"__call", call_layer}, {"__gc", free_object}, {"__close", free_object},

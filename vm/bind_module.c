@@ -111,6 +111,7 @@ static int newindex_module(lua_State *L)
             lua_rawseti(L, -2, i);
         }
     }
+    vm_scope_keep(L, 3, 3);         /* what a module holds outlives the scope it was made in */
     lua_pushvalue(L, 2);
     lua_pushvalue(L, 3);
     lua_rawset(L, 4);
@@ -124,7 +125,7 @@ static int call_module(lua_State *L)
     if (lua_isnil(L, -1)) {
         lua_getiuservalue(L, 1, CLASS);
         lua_getfield(L, -1, "__name");
-        vm_error(L, "%s: the class has no method forward", lua_tostring(L, -1));
+        vm_error(L, "%s: the class has no method forward", luaL_tolstring(L, -1, NULL));
     }
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);

@@ -10,6 +10,7 @@
 /* What read_args finds before anything is owned. Tensors are anchored by the Lua stack or by a list that stands there. */
 typedef struct args {
     const at_op *op;
+    int base;                               /* the arguments stand above it */
     size_t n_in;
     at_tensor *in[8];
     uint32_t is_number;                     /* bit per in: a number stands there instead */
@@ -187,10 +188,12 @@ static void read_options(lua_State *L, args *r, int at)
     }
 }
 
-static const at_tensor *partner(lua_State *L)
+/* The first tensor among the operands; conditions and ids say nothing about the dtype. */
+static const at_tensor *partner(lua_State *L, const args *r)
 {
-    for (int at = 1; at <= 2; at++) {
-        vm_tensor_box *box = vm_tensor_at(L, at);
+    int at = r->base + 1;
+    for (const at_arg *a = r->op->args; a->kind != AT_END; a++, at++) {
+        vm_tensor_box *box = a->kind == AT_OPERAND ? vm_tensor_at(L, at) : NULL;
         if (box)
             return box->t;
     }
@@ -204,7 +207,7 @@ static void read_operand(lua_State *L, args *r, const at_arg *a, int at)
         r->in[r->n_in++] = tensor_of(L, r, a, at);
         return;
     }
-    const at_tensor *other = partner(L);
+    const at_tensor *other = partner(L, r);
     r->number_dtype = other ? (at_dtype)other->dtype : AT_F32;
     if (r->number_dtype == AT_BOOL)
         r->number_dtype = AT_I64;
@@ -219,10 +222,17 @@ static void read_operand(lua_State *L, args *r, const at_arg *a, int at)
     r->in[r->n_in++] = NULL;
 }
 
-static void read_args(lua_State *L, args *r)
+/* Reads the arguments: what is on the stack above `base`. Nothing here makes Lua allocate, so no finalizer runs that could free
+ * a tensor already read. */
+static void read_args(lua_State *L, args *r, const at_op *op, int base)
 {
-    int at = 1, k = 0, top = lua_gettop(L);
+    int at = base + 1, k = 0, top = lua_gettop(L);
     bool options = false;
+    r->op = op;
+    r->base = base;
+    r->n_in = r->list_n = 0;
+    r->list_at = r->n_sizes = 0;
+    r->given = r->is_number = 0;
     for (const at_arg *a = r->op->args; a->kind != AT_END; a++) {
         bool scalar = a->kind >= AT_NUMBER && a->kind != AT_SIZES;
         if (a->option) {
@@ -233,7 +243,8 @@ static void read_args(lua_State *L, args *r)
         if (a->optional && (lua_isnoneornil(L, at) || (a->kind != AT_SIZES && a->kind != AT_LIST && lua_istable(L, at)))) {
             if (!lua_istable(L, at))
                 at++;
-            r->n_in += !scalar && a->kind < AT_NUMBER;
+            if (!scalar && a->kind < AT_NUMBER)
+                r->in[r->n_in++] = NULL;
             k += scalar;
             continue;
         }
@@ -251,7 +262,7 @@ static void read_args(lua_State *L, args *r)
     if (options && !lua_isnoneornil(L, at))
         read_options(L, r, at++);
     if (at <= top && !lua_isnoneornil(L, at))
-        vm_error(L, "%s: argument %d is %s, expected nothing more", short_name(r->op), at, vm_describe(L, at).text);
+        vm_error(L, "%s: argument %d is %s, expected nothing more", short_name(r->op), at - base, vm_describe(L, at).text);
 }
 
 /* made[]: the tensors that stand for numbers, released by the caller. */
@@ -272,7 +283,8 @@ static at_call *make_call(lua_State *L, const at_op_entry *entry, const args *r,
         if (r->number_dtype == AT_I64)
             memcpy(c->in[i]->data, &r->whole, sizeof r->whole);
         else
-            at_fill(c->in[i], r->number[i]);
+            r->number_dtype == AT_F32 ? (void)(*(float *)(void *)c->in[i]->data = (float)r->number[i])
+                                      : (void)(*(double *)(void *)c->in[i]->data = r->number[i]);
         made[i] = c->in[i];
     }
     for (size_t i = 0; i < r->list_n; i++) {
@@ -298,21 +310,25 @@ static int call_op(lua_State *L)
 {
     const at_op_entry *entry = lua_touserdata(L, lua_upvalueindex(1));
     const at_op *op = at_any_op(entry);
-    args r;
-    r.op = op;
-    r.n_in = r.list_n = 0;
-    r.list_at = r.n_sizes = 0;
-    r.given = r.is_number = 0;
-    read_args(L, &r);
     int outs = op->outs ? op->outs : 1;
+    args r;
+    if (op->idle) {
+        read_args(L, &r, op, 0);
+        if (op->idle(r.in[0])) {
+            lua_settop(L, 1);
+            return 1;
+        }
+    }
     luaL_checkstack(L, outs + 4, op->name);
     vm_tensor_box *box[AT_MAX_OUT];
     for (int k = 0; k < outs; k++)
         box[k] = vm_push_box(L);
+    lua_rotate(L, 1, outs);         /* below the arguments, so that nothing seems to stand where one is missing */
     at_error e;
     vm_running = L;
     for (int attempt = 0;; attempt++) {
         at_error_clear(&e);
+        read_args(L, &r, op, outs);
         at_tensor *made[8] = {NULL};
         at_call *c = make_call(L, entry, &r, made, &e);
         bool ok = c && at_call_run(c, &e);
@@ -324,7 +340,7 @@ static int call_op(lua_State *L)
             at_release(made[k]);
         if (ok) {
             vm_account(L);
-            lua_settop(L, lua_gettop(L) - outs + n);
+            lua_settop(L, n);
             return n;
         }
         if (!e.memory || attempt > 0)

@@ -138,7 +138,8 @@ static int optim_tostring(lua_State *L)
     at_optim_summary(o, text, sizeof text);
     for (size_t i = 0; i < o->n; i++)
         elements += at_numel(o->slot[i].param);
-    lua_pushfstring(L, "%s  %s; %I tensors, %I parameters", at_optim_name(o), text, (LUAI_UACINT)o->n, (LUAI_UACINT)elements);
+    lua_pushfstring(L, "%s  %s; %I tensors, %I parameters", at_optim_name(o), text, (LUAI_UACINT)o->n,
+                    (LUAI_UACINT)elements);
     return 1;
 }
 

@@ -12,23 +12,28 @@
 /* Applies a view operation to the tensor at stack place `at` and leaves the result on top. */
 static void push_view(lua_State *L, int at, int id, int n, const int64_t *arg)
 {
-    at_tensor *t = vm_tensor_at(L, at)->t;
     vm_tensor_box *box = vm_push_box(L);
-    at_error e;
-    at_error_clear(&e);
-    vm_running = L;
-    at_call *c = at_call_new(&at_ops[id], 1, &e);
-    if (c) {
-        c->in[0] = t;
-        for (int k = 0; k < n; k++)
-            c->arg[k].integer = arg[k];
-        c->given = (1u << n) - 1;
-        if (at_call_run(c, &e))
-            box->t = at_call_take(c, 0);
-        at_call_end(c);
+    for (int attempt = 0;; attempt++) {
+        at_tensor *t = vm_check_tensor(L, at, at_any_op(&at_ops[id])->name, "self");
+        at_error e;
+        at_error_clear(&e);
+        vm_running = L;
+        at_call *c = at_call_new(&at_ops[id], 1, &e);
+        if (c) {
+            c->in[0] = t;
+            for (int k = 0; k < n; k++)
+                c->arg[k].integer = arg[k];
+            c->given = (1u << n) - 1;
+            if (at_call_run(c, &e))
+                box->t = at_call_take(c, 0);
+            at_call_end(c);
+        }
+        if (box->t)
+            return;
+        if (!e.memory || attempt > 0)
+            vm_raise(L, &e);
+        vm_collect(L);
     }
-    if (!box->t)
-        vm_raise(L, &e);
 }
 
 /* ---- constructors ---- */
@@ -90,6 +95,15 @@ static int ones(lua_State *L) { return fill_with(L, "ones", 1); }
 /* Filled with zeros as well: what was in memory before is nobody's business, and NaN in it would be a riddle. */
 static int empty(lua_State *L) { return fill_with(L, "empty", 0); }
 
+/* at_fill by way of a double would round what is beyond 2^53. */
+static void fill_whole(at_tensor *t, int64_t value)
+{
+    at_tensor spread = *t;
+    memset(spread.step, 0, sizeof spread.step);
+    spread.data = (char *)&value;
+    at_copy_elements(t, &spread);
+}
+
 static int full(lua_State *L)
 {
     size_t size[AT_MAX_DIM];
@@ -100,7 +114,12 @@ static int full(lua_State *L)
     bool truth = lua_type(L, 2) == LUA_TBOOLEAN;
     double value = truth ? lua_toboolean(L, 2) : vm_check_number(L, 2, "full", "value");
     at_dtype dtype = read_dtype(L, 3, truth ? AT_BOOL : AT_F32, "full");
-    at_fill(push_new(L, dtype, n, size), value);
+    if (dtype == AT_I64 && !truth) {
+        int64_t whole = vm_check_integer(L, 2, "full", "value");
+        fill_whole(push_new(L, dtype, n, size), whole);
+    } else {
+        at_fill(push_new(L, dtype, n, size), value);
+    }
     return 1;
 }
 
@@ -178,17 +197,25 @@ static int arange(lua_State *L)
     if (numbers < 1 || numbers > 3)
         vm_error(L, "arange: %d numbers, expected first, last and perhaps step", numbers);
     double v[3] = {1, 1, 1};
+    int64_t w[3] = {1, 1, 1};           /* the same where all are integers: beyond 2^53 they are no doubles */
     for (int k = 0; k < numbers; k++) {
         v[k] = vm_check_number(L, k + 1, "arange", k == 0 ? "first" : k == 1 ? "last" : "step");
+        w[k] = lua_tointeger(L, k + 1);
         whole = whole && lua_isinteger(L, k + 1);
     }
     if (numbers == 1) {
         v[1] = v[0];
-        v[0] = 1;
+        w[1] = w[0];
+        v[0] = w[0] = 1;
     }
     if (v[2] == 0 || !isfinite(v[0]) || !isfinite(v[1]) || !isfinite(v[2]))
         vm_error(L, "arange: step is %.14g from %.14g to %.14g, expected finite numbers and a step that is not 0", v[2], v[0], v[1]);
     double steps = floor((v[1] - v[0]) / v[2] + 1e-9);
+    if (whole && steps >= 0) {
+        bool up = w[2] > 0;
+        uint64_t distance = up ? (uint64_t)w[1] - (uint64_t)w[0] : (uint64_t)w[0] - (uint64_t)w[1];
+        steps = (up ? w[1] < w[0] : w[1] > w[0]) ? -1 : (double)(distance / (up ? (uint64_t)w[2] : -(uint64_t)w[2]));
+    }
     if (steps > 1e12)
         vm_error(L, "arange: %.14g elements are too many", steps + 1);
     size_t count = steps < 0 ? 0 : (size_t)steps + 1;
@@ -199,7 +226,9 @@ static int arange(lua_State *L)
         switch (dtype) {
         case AT_F32: ((float *)(void *)t->data)[i] = (float)x; break;
         case AT_F64: ((double *)(void *)t->data)[i] = x; break;
-        case AT_I64: ((int64_t *)(void *)t->data)[i] = (int64_t)x; break;
+        case AT_I64:
+            ((int64_t *)(void *)t->data)[i] = whole ? (int64_t)((uint64_t)w[0] + i * (uint64_t)w[2]) : at_to_int64(x);
+            break;
         default: ((uint8_t *)t->data)[i] = x != 0; break;
         }
     }
@@ -327,7 +356,9 @@ static at_tensor *self(lua_State *L, const char *where)
 
 static int totable(lua_State *L)
 {
-    push_nested(L, self(L, "totable"), 0, 0);
+    self(L, "totable");
+    push_nested(L, vm_pin(L, 1), 0, 0);
+    vm_unpin(L, -2);
     return 1;
 }
 
@@ -353,9 +384,12 @@ static size_t check_dim(lua_State *L, const at_tensor *t, int at, const char *wh
 
 static void push_shape(lua_State *L, const at_tensor *t)
 {
-    lua_createtable(L, t->ndim, 0);
-    for (int d = 0; d < t->ndim; d++) {
-        lua_pushinteger(L, (lua_Integer)t->size[d]);
+    int ndim = t->ndim;
+    size_t size[AT_MAX_DIM];
+    memcpy(size, t->size, sizeof size);         /* the new table may set off a finalizer that frees t */
+    lua_createtable(L, ndim, 0);
+    for (int d = 0; d < ndim; d++) {
+        lua_pushinteger(L, (lua_Integer)size[d]);
         lua_rawseti(L, -2, d + 1);
     }
 }
@@ -401,13 +435,17 @@ static int length(lua_State *L)
 
 static int detach(lua_State *L)
 {
-    at_tensor *t = self(L, "detach");
-    at_error e;
-    at_error_clear(&e);
     vm_tensor_box *box = vm_push_box(L);
-    box->t = at_detach(t, &e);
-    if (!box->t)
-        vm_raise(L, &e);
+    at_error e;
+    for (int attempt = 0; !box->t; attempt++) {
+        at_tensor *t = self(L, "detach");
+        at_error_clear(&e);
+        box->t = at_detach(t, &e);
+        if (!box->t && attempt > 0)
+            vm_raise(L, &e);
+        if (!box->t)
+            vm_collect(L);
+    }
     return 1;
 }
 
@@ -469,12 +507,7 @@ static void write(lua_State *L, at_tensor *t, int from, const char *where)
     if (lua_type(L, from) == LUA_TNUMBER || lua_type(L, from) == LUA_TBOOLEAN) {
         double x = lua_type(L, from) == LUA_TBOOLEAN ? lua_toboolean(L, from) : lua_tonumber(L, from);
         if (t->dtype == AT_I64 && lua_type(L, from) == LUA_TNUMBER) {
-            int64_t i = vm_check_integer(L, from, where, "value");
-            at_tensor whole = {.dtype = AT_I64, .data = (char *)&i};
-            at_tensor spread = *t;
-            memset(spread.step, 0, sizeof spread.step);
-            spread.data = whole.data;
-            at_copy_elements(t, &spread);
+            fill_whole(t, vm_check_integer(L, from, where, "value"));
         } else {
             at_fill(t, x);
         }
@@ -498,13 +531,12 @@ static void write(lua_State *L, at_tensor *t, int from, const char *where)
         if (src->storage == t->storage) {       /* the two may overlap: by way of a copy */
             at_error e;
             at_error_clear(&e);
-            vm_tensor_box *box = vm_push_box(L);
-            box->t = at_tensor_new((at_dtype)src->dtype, spread.ndim, spread.size, &e);
-            if (!box->t)
+            at_tensor *copy = at_tensor_new((at_dtype)src->dtype, spread.ndim, spread.size, &e);
+            if (!copy)
                 vm_raise(L, &e);
-            at_copy_elements(box->t, &spread);
-            at_copy_elements(t, box->t);
-            lua_pop(L, 1);
+            at_copy_elements(copy, &spread);
+            at_copy_elements(t, copy);
+            at_release(copy);
         } else {
             at_copy_elements(t, &spread);
         }
@@ -547,6 +579,8 @@ static int requires_grad_(lua_State *L)
 static int zero_grad(lua_State *L)
 {
     at_tensor *t = self(L, "zero_grad");
+    if (t->node)
+        return 0;       /* has a gradient only while a backward pass is running, which needs it */
     at_tensor *grad = t->grad;
     t->grad = NULL;
     at_release(grad);
@@ -648,7 +682,14 @@ static int newindex_tensor(lua_State *L)
         if (grad && (grad->dtype != t->dtype || !at_same_shape(grad, t) || !at_contiguous(grad) || grad->node))
             vm_error(L, "grad: value is %s, expected a contiguous %s outside the tape", at_describe(grad).text,
                      at_describe(t).text);
-        t->grad = at_retain(grad);
+        if (t->node)
+            vm_error(L, "grad: the tensor was computed from others; only a leaf keeps a gradient");
+        at_error e;
+        at_error_clear(&e);
+        at_tensor *kept = grad ? at_detach(grad, &e) : NULL;    /* a record of its own, so that none refers to itself */
+        if (grad && !kept)
+            vm_raise(L, &e);
+        t->grad = kept;
         at_release(old);
         return 0;
     }
@@ -667,6 +708,7 @@ static int free_tensor(lua_State *L)        /* free, __gc and __close: may run m
         at_tensor *t = box->t;
         box->t = NULL;
         at_release(t);
+        vm_bury(L);
     }
     return 0;
 }

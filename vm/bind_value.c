@@ -93,6 +93,21 @@ at_tensor *vm_check_tensor(lua_State *L, int at, const char *where, const char *
     return box->t;
 }
 
+at_tensor *vm_pin(lua_State *L, int at)
+{
+    at = lua_absindex(L, at);
+    vm_tensor_box *pin = vm_push_box(L);
+    return pin->t = at_retain(vm_tensor_at(L, at)->t);
+}
+
+void vm_unpin(lua_State *L, int at)
+{
+    vm_tensor_box *pin = vm_tensor_at(L, at);
+    at_tensor *t = pin->t;
+    pin->t = NULL;
+    at_release(t);
+}
+
 at_object *vm_check_object(lua_State *L, int at, const at_class *class, const char *where)
 {
     at_object *o = vm_object_at(L, at, class);
@@ -283,6 +298,15 @@ int64_t vm_check_integer(lua_State *L, int at, const char *where, const char *na
     if (!whole)
         vm_error(L, "%s: %s is %s, expected an integer", where, name, vm_describe(L, at).text);
     return n;
+}
+
+void vm_check_function(lua_State *L, int at, const char *where, const char *name)
+{
+    if (lua_type(L, at) == LUA_TFUNCTION)
+        return;
+    if (luaL_getmetafield(L, at, "__call") == LUA_TNIL)
+        vm_error(L, "%s: %s is %s, expected a function", where, name, vm_describe(L, at).text);
+    lua_pop(L, 1);
 }
 
 double vm_check_number(lua_State *L, int at, const char *where, const char *name)

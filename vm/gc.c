@@ -1,7 +1,7 @@
 /*
  * Memory as scripts see it. Lua's collector knows a box as 16 bytes, so it is told by force: a full collection whenever the engine's
  * live bytes have grown by so much since the last one that its cost does not matter: 4 times Lua's own heap (a collection reads
- * some 5 MB of that in a millisecond), within 16 MiB (what fits the caches is reused while it is warm) and 256 MiB, or a quarter of
+ * some 5 MB of that in a millisecond), within 4 MiB (what fits the caches is reused while it is warm) and 256 MiB, or a quarter of
  * what is live if that is more. This works in both collector modes; steps told to the collector do not (in generational mode it
  * never frees an old tensor that way).
  *
@@ -13,7 +13,7 @@
 
 #define MIB ((size_t)1 << 20)
 
-static size_t budget = 16 * MIB;
+static size_t budget = 4 * MIB;
 static bool collecting;
 static int scopes;          /* how many attn.scope calls are running */
 static const char scope_key;
@@ -26,7 +26,7 @@ void vm_collect(lua_State *L)
     lua_gc(L, LUA_GCCOLLECT);
     collecting = false;
     size_t live = at_live_bytes(), heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10, growth = 4 * heap;
-    growth = growth < 16 * MIB ? 16 * MIB : growth > 256 * MIB ? 256 * MIB : growth;
+    growth = growth < 4 * MIB ? 4 * MIB : growth > 256 * MIB ? 256 * MIB : growth;
     budget = live + (growth > live / 4 ? growth : live / 4);
 }
 
@@ -38,7 +38,7 @@ void vm_account(lua_State *L)
 
 /* ---- scope ---- */
 
-/* The table of the innermost scope: boxes as keys. */
+/* The table of the innermost scope: boxes as keys, and the table of the scope around it under scope_key. */
 void vm_scope_note(lua_State *L)
 {
     if (scopes == 0)
@@ -51,28 +51,68 @@ void vm_scope_note(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* Takes tensors out of the table at `made`: the value at `at`, and what is in it if it is a table. `seen` guards against cycles. */
-static void keep(lua_State *L, int at, int made, int seen)
+/* Takes the tensor on top out of the scope at `made`: into the one around it, or out of all of them. */
+static void take_out(lua_State *L, int made, bool all)
 {
-    luaL_checkstack(L, 8, "attn.scope");
-    at = lua_absindex(L, at);
-    if (lua_type(L, at) == LUA_TUSERDATA) {
-        lua_pushvalue(L, at);
-        lua_pushnil(L);
-        lua_rawset(L, made);
-    } else if (lua_type(L, at) == LUA_TTABLE) {
-        lua_pushvalue(L, at);
-        if (lua_rawget(L, seen) != LUA_TNIL) {
-            lua_pop(L, 1);
-            return;
+    int tensor = lua_gettop(L);
+    lua_pushvalue(L, made);
+    do {
+        lua_pushvalue(L, tensor);
+        bool listed = lua_rawget(L, -2) != LUA_TNIL;
+        lua_pop(L, 1);
+        if (listed) {
+            lua_pushvalue(L, tensor);
+            lua_pushnil(L);
+            lua_rawset(L, -3);
+        }
+        bool outer = lua_rawgetp(L, -1, &scope_key) == LUA_TTABLE;
+        lua_remove(L, -2);
+        if (outer && listed && !all) {
+            lua_pushvalue(L, tensor);
+            lua_pushboolean(L, true);
+            lua_rawset(L, -3);
+        }
+        all = all && outer;
+    } while (all);
+    lua_settop(L, tensor);
+}
+
+/* Takes out the value on top if it is a tensor, notes it in `seen` if it is a table met for the first time: under itself, and in
+ * the list of those whose contents are still to be looked at. */
+static void keep_one(lua_State *L, int made, int seen, bool all)
+{
+    if (vm_tensor_at(L, -1)) {
+        take_out(L, made, all);
+    } else if (lua_type(L, -1) == LUA_TTABLE) {
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, seen) == LUA_TNIL) {
+            lua_pushvalue(L, -2);
+            lua_pushboolean(L, true);
+            lua_rawset(L, seen);
+            lua_pushvalue(L, -2);
+            lua_rawseti(L, seen, (lua_Integer)lua_rawlen(L, seen) + 1);
         }
         lua_pop(L, 1);
-        lua_pushvalue(L, at);
-        lua_pushboolean(L, true);
-        lua_rawset(L, seen);
-        for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1))
-            keep(L, -1, made, seen);
     }
+}
+
+/* The same for values from..to of the stack and for everything that tables among them lead to: a loop, as a list may be deep. */
+static void keep(lua_State *L, int from, int to, int made, bool all)
+{
+    luaL_checkstack(L, 12, "attn.scope");
+    lua_newtable(L);
+    int seen = lua_gettop(L);
+    for (int at = from; at <= to; at++) {
+        lua_pushvalue(L, at);
+        keep_one(L, made, seen, all);
+        lua_pop(L, 1);
+    }
+    for (lua_Integer i = 1; lua_rawgeti(L, seen, i) == LUA_TTABLE; i++) {
+        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
+            keep_one(L, made, seen, all);
+        lua_pop(L, 1);
+    }
+    lua_settop(L, seen - 1);
 }
 
 static void leave(lua_State *L, int outer)
@@ -84,23 +124,21 @@ static void leave(lua_State *L, int outer)
 
 static int scope(lua_State *L)
 {
-    luaL_checktype(L, 1, LUA_TFUNCTION);
+    vm_check_function(L, 1, "scope", "fn");
     int arguments = lua_gettop(L) - 1;
     lua_newtable(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &scope_key);
     lua_rotate(L, 1, 2);                            /* made, outer, f, arguments */
+    lua_pushvalue(L, 2);
+    lua_rawsetp(L, 1, &scope_key);
     lua_pushvalue(L, 1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &scope_key);
     scopes++;
     int status = lua_pcall(L, arguments, LUA_MULTRET, 0);
     leave(L, 2);
     int results = lua_gettop(L) - 2;
-    if (status == LUA_OK) {
-        lua_newtable(L);
-        for (int k = 0; k < results; k++)
-            keep(L, 3 + k, 1, lua_gettop(L));
-        lua_pop(L, 1);
-    }
+    if (status == LUA_OK)
+        keep(L, 3, 2 + results, 1, false);         /* what is returned belongs to the scope around this one */
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         vm_tensor_box *box = vm_tensor_at(L, -2);
         if (box) {
@@ -109,26 +147,25 @@ static int scope(lua_State *L)
             at_release(t);
         }
     }
-    if (lua_type(L, 2) == LUA_TTABLE)               /* what is returned belongs to the scope around this one */
-        for (int k = 0; k < results; k++)
-            if (vm_tensor_at(L, 3 + k)) {
-                lua_pushvalue(L, 3 + k);
-                lua_pushboolean(L, true);
-                lua_rawset(L, 2);
-            }
+    vm_bury(L);
     return status == LUA_OK ? results : lua_error(L);
+}
+
+void vm_scope_keep(lua_State *L, int from, int to)
+{
+    if (scopes == 0)
+        return;
+    int top = lua_gettop(L);
+    luaL_checkstack(L, 2, "attn.keep");
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &scope_key) == LUA_TTABLE)
+        keep(L, from, to, top + 1, true);
+    lua_settop(L, top);
 }
 
 static int keep_values(lua_State *L)
 {
-    int n = lua_gettop(L);
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &scope_key) == LUA_TTABLE) {
-        lua_newtable(L);
-        for (int k = 1; k <= n; k++)
-            keep(L, k, n + 1, n + 2);
-    }
-    lua_settop(L, n);
-    return n;
+    vm_scope_keep(L, 1, lua_gettop(L));
+    return lua_gettop(L);
 }
 
 static int memory(lua_State *L)
@@ -162,13 +199,14 @@ static int reset_peak(lua_State *L)
     return 0;
 }
 
-/* For tests: attn.internal.fail_allocation(n, sticky) makes the nth allocation from now fail; 0 turns it off; returns the count so far. */
+/* For tests: attn.internal.fail_allocation(n, times) makes `times` allocations fail from the nth on, counted from now (true: all of
+ * them; default 1); n = 0 turns it off; returns the count so far. */
 static int fail_allocation(lua_State *L)
 {
     lua_Integer nth = luaL_optinteger(L, 1, 0);
-    bool sticky = lua_toboolean(L, 2);
+    lua_Integer times = lua_isboolean(L, 2) && lua_toboolean(L, 2) ? LUA_MAXINTEGER : luaL_optinteger(L, 2, 1);
     lua_pushinteger(L, (lua_Integer)at_alloc_count());
-    at_alloc_fail(nth > 0 ? (uint64_t)nth : 0, sticky);
+    at_alloc_fail(nth > 0 ? (uint64_t)nth : 0, times > 0 ? (uint64_t)times : 0);
     return 1;
 }
 

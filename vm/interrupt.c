@@ -2,10 +2,10 @@
  * Ctrl-C: an ordinary Lua error, "interrupted!", in the code that runs, wherever it runs.
  *
  * The signal handler may do next to nothing: it sets a hook on the running thread (lua_sethook is made for that), which
- * raises the error at the next instruction, and sets the engine's flag, which its kernels poll; who raises the error, hook or
- * binding, clears the flag. `lua` sets its hook on the
- * main thread, so code inside a coroutine never stops; a hook that is always there halves the speed of Lua. So the
- * host has its own resume, wrap and close, which record which thread runs. They behave as Lua's.
+ * raises the error at the next instruction, and sets the engine's flag, which its kernels poll; who raises the error,
+ * hook or binding, clears the flag. `lua` sets its hook on the main thread, so code inside a coroutine never stops; a
+ * hook that is always there halves the speed of Lua. So the host has its own resume, wrap and close, which record which
+ * thread runs. They behave as Lua's.
  *
  * A C function that never returns (string.find with a bad pattern) cannot be stopped by a hook: a second Ctrl-C within
  * a second ends the process, with 130 as shells expect.
@@ -22,7 +22,9 @@
 
 #include "attn/attn.h"
 
-enum { CLOSE_DEPTH = 180 };     /* coroutine.close inside __close inside ...: Lua 5.4.4 itself overflows the C stack */
+/* coroutine.close inside __close inside ...: Lua 5.4.4 overflows the C stack; later versions count these as C calls, of
+ * which 200 may nest. */
+enum { CLOSE_DEPTH = 200 };
 
 static lua_State *volatile running;         /* the thread that runs; NULL outside of vm_call */
 static pthread_t main_thread;
@@ -153,6 +155,7 @@ void vm_brief_errors(void)
 int vm_call(lua_State *L, int arguments, int results)
 {
     int handler = lua_gettop(L) - arguments;
+    lua_State *outside = running;
     struct sigaction action, before;
 
     lua_pushcfunction(L, message_handler);
@@ -169,7 +172,7 @@ int vm_call(lua_State *L, int arguments, int results)
     sigaction(SIGINT, &action, &before);
     int status = lua_pcall(L, arguments, results, handler);
     sigaction(SIGINT, &before, NULL);
-    running = NULL;
+    running = outside;
     at_interrupt_clear();
     disarm(L);
     lua_remove(L, handler);

@@ -1,12 +1,12 @@
 /*
  * Loading Lua: text only, and where modules come from.
  *
- * Lua does not check bytecode, so a damaged or hostile binary chunk can crash the process (a few flipped bytes do). Every way
- * in therefore refuses it: load, loadfile, dofile, require, the command line. ATTN_ALLOW_BYTECODE=1 keeps Lua's own
- * functions, for those who run Lua's test suite.
+ * Lua does not check bytecode, so a damaged or hostile binary chunk can crash the process (a few flipped bytes do).
+ * Every way in therefore refuses it: load, loadfile, dofile, require, the command line. ATTN_ALLOW_BYTECODE=1 keeps
+ * Lua's own functions, for those who run Lua's test suite.
  *
- * package.path is left as Lua made it. The library's modules and the script's own folder are looked up by the searcher that
- * replaces Lua's file searcher, before it looks along package.path.
+ * package.path is left as Lua made it. The library's modules and the script's own folder are looked up by the
+ * searcher that replaces Lua's file searcher, before it looks along package.path.
  */
 #include "vm/vm.h"
 
@@ -56,10 +56,14 @@ int vm_load_text(lua_State *L, const char *text, size_t length, const char *chun
     return status;
 }
 
+typedef struct pieces {
+    bool started, binary;       /* text came; the first character was that of bytecode */
+} pieces;
+
 /* The pieces of a chunk given by a function: argument 1 of load. Slot 5 keeps the piece that the parser reads. */
 static const char *read_piece(lua_State *L, void *data, size_t *size)
 {
-    bool *first = data;
+    pieces *p = data;
 
     luaL_checkstack(L, 2, "too many nested functions");
     lua_pushvalue(L, 1);
@@ -73,11 +77,12 @@ static const char *read_piece(lua_State *L, void *data, size_t *size)
         luaL_error(L, "reader function must return a string");
     lua_replace(L, 5);
     const char *piece = lua_tolstring(L, 5, size);
-    if (*first && piece[0] == LUA_SIGNATURE[0]) {
-        lua_pushstring(L, no_binary);
-        lua_error(L);
+    if (!p->started && piece[0] == LUA_SIGNATURE[0]) {
+        p->binary = true;
+        *size = 0;
+        return NULL;
     }
-    *first = *first && *size == 0;
+    p->started = p->started || *size > 0;
     return piece;
 }
 
@@ -91,24 +96,25 @@ static int load_failed(lua_State *L)
 /* load(chunk [, name [, mode [, env]]]) */
 static int text_load(lua_State *L)
 {
-    bool env = !lua_isnone(L, 4), first = true;
+    bool env = !lua_isnone(L, 4);
+    pieces p = {false, false};
     size_t n;
     const char *text = lua_tolstring(L, 1, &n), *mode = luaL_optstring(L, 3, "t");
     int status;
 
     if (text) {
         const char *name = luaL_optstring(L, 2, text);
-        if (text[0] == LUA_SIGNATURE[0]) {
-            lua_pushstring(L, no_binary);
-            status = LUA_ERRSYNTAX;
-        } else {
-            status = luaL_loadbufferx(L, text, n, name, mode);
-        }
+        p.binary = text[0] == LUA_SIGNATURE[0];
+        status = luaL_loadbufferx(L, text, p.binary ? 0 : n, name, mode);
     } else {
         const char *name = luaL_optstring(L, 2, "=(load)");
         luaL_checktype(L, 1, LUA_TFUNCTION);
         lua_settop(L, 5);
-        status = lua_load(L, read_piece, &first, name, mode);
+        status = lua_load(L, read_piece, &p, name, mode);
+    }
+    if (p.binary) {
+        lua_pushstring(L, no_binary);
+        status = LUA_ERRSYNTAX;
     }
     if (status != LUA_OK)
         return load_failed(L);
@@ -160,8 +166,8 @@ static int text_dofile(lua_State *L)
     return dofile_done(L, LUA_OK, 0);
 }
 
-/* Looks for module `name` in a path. upvalue 1: package, 2: package.searchpath as it was at start. Returns the number of
- * results for require if it is found; else leaves one string, the places looked at. */
+/* Looks for module `name` in a path. upvalue 1: package, 2: package.searchpath as it was at start. Returns the number
+ * of results for require if it is found; else leaves one string, the places looked at. */
 static int search(lua_State *L, const char *name)
 {
     /* on top: the path */

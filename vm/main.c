@@ -71,13 +71,12 @@ static void print_usage(const options *o)
         o->program, o->program, o->program);
 }
 
-/* `lua`: "Lua 5.4"; lua_full: "Lua 5.4.4" */
-static void print_version(const char *lua)
+static void print_version(const char *lua, const char *hint)
 {
     char machine[200] = "";
 
     vm_version(machine, sizeof machine);
-    printf("attn " AT_VERSION "  %s  %s\n", lua, machine);
+    printf("attn " AT_VERSION "  %s  %s%s\n", lua, machine, hint);
     fflush(stdout);
 }
 
@@ -265,7 +264,7 @@ static int run(lua_State *L)
 
     luaL_checkversion(L);
     if (o->version && !(o->interactive && isatty(STDIN_FILENO))) {
-        print_version(LUA_RELEASE);
+        print_version(LUA_RELEASE, "");
         puts(LUA_COPYRIGHT);
         fflush(stdout);
     }
@@ -297,7 +296,7 @@ static int run(lua_State *L)
         return 0;
     if (session) {
         if (terminal)
-            print_version("Lua " LUA_VERSION_MAJOR "." LUA_VERSION_MINOR);
+            print_version("Lua " LUA_VERSION_MAJOR "." LUA_VERSION_MINOR, "          ?name for help");
         vm_session(L, !o->bare);
     } else if (!script && !o->statement && !o->version) {
         if (!vm_test_finish(L, run_chunk(L, vm_load_file(L, NULL), o->program)))
@@ -322,7 +321,7 @@ int main(int argc, char **argv)
 
     open_standard_files();
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
-        print_version(LUA_RELEASE);
+        print_version(LUA_RELEASE, "");
         return EXIT_SUCCESS;
     }
     if (argc > 1 && strcmp(argv[1], "test") == 0) {

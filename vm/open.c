@@ -10,7 +10,7 @@ static int lazy(lua_State *L)
 {
     static const char *const functions[] = {"checkgrad", NULL};
     static const char *const modules[] = {"search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", NULL};
-    if (lua_type(L, 2) != LUA_TSTRING)
+    if (lua_type(L, 1) != LUA_TTABLE || lua_type(L, 2) != LUA_TSTRING)
         return 0;
     const char *name = lua_tostring(L, 2);
     for (int k = 0; functions[k]; k++)
@@ -80,6 +80,7 @@ int luaopen_attn(lua_State *L)
     vm_open_op(L, lib);
     vm_open_graph(L, lib);
     vm_open_layer(L, lib);
+    vm_open_cache(L);
     vm_open_module(L, lib);
     vm_open_optim(L, lib);
     vm_open_io(L, lib);

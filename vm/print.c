@@ -139,7 +139,8 @@ int vm_tensor_tostring(lua_State *L)
         lua_pushstring(L, "a freed tensor");
         return 1;
     }
-    const at_tensor *t = box->t;
+    const at_tensor *t = vm_pin(L, 1);
+    int pin = lua_gettop(L);
     style s = {.digits = 4};
     double largest = 0, smallest = INFINITY;
     bool whole = true;
@@ -161,5 +162,6 @@ int vm_tensor_tostring(lua_State *L)
     if (at_numel(t) > 0)
         add_block(&b, t, 0, 0, &s, place);
     luaL_pushresult(&b);
+    vm_unpin(L, pin);
     return 1;
 }

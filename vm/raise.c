@@ -22,7 +22,7 @@ bool vm_script_place(lua_State *L, char *source, size_t room, int *line)
     return false;
 }
 
-static _Noreturn void raise_text(lua_State *L, const char *text)
+_Noreturn void vm_raise_text(lua_State *L, const char *text)
 {
     char source[LUA_IDSIZE];
     int line;
@@ -38,7 +38,11 @@ void vm_raise(lua_State *L, const at_error *e)
 {
     if (e->interrupted)
         at_interrupt_clear();
-    raise_text(L, e->failed ? e->text : "failed without a message");
+    if (e->placed) {
+        lua_pushstring(L, e->text);
+        lua_error(L);
+    }
+    vm_raise_text(L, e->failed ? e->text : "failed without a message");
 }
 
 void vm_error(lua_State *L, const char *format, ...)
@@ -48,5 +52,5 @@ void vm_error(lua_State *L, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    raise_text(L, text);
+    vm_raise_text(L, text);
 }

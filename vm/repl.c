@@ -1,12 +1,12 @@
 /*
- * The interactive session: reading (libedit), the history, what is printed. Formatting of values and completion are written
- * in Lua, in stdlib/session.lua.
+ * The interactive session: reading (libedit), the history, what is printed. Formatting of values and completion are
+ * written in Lua, in stdlib/session.lua.
  *
- * Ctrl-C while a line is edited clears it. The signals are blocked except while read_character waits, so a handler never
- * interrupts libedit and only sets a flag. Ctrl-C while code runs is interrupt.c's.
+ * Ctrl-C while a line is edited clears it. The signals are blocked except while read_character waits, so a handler
+ * never interrupts libedit and only sets a flag. Ctrl-C while code runs is interrupt.c's.
  *
- * With -i and input that is no terminal, lines are echoed after the prompt, so that the output reads as a session; values
- * print as `lua` prints them.
+ * With -i and input that is no terminal, lines are echoed after the prompt, so that the output reads as a session;
+ * values print as `lua` prints them.
  */
 #define _GNU_SOURCE
 #include "vm/vm.h"
@@ -333,7 +333,8 @@ static void open_editor(session *s)
     el_set(s->el, EL_EDITOR, "emacs");
     el_set(s->el, EL_HIST, history, s->history);
     el_set(s->el, EL_GETCFN, read_character);
-    el_set(s->el, EL_ADDFN, "complete", "complete the name before the cursor", complete);
+    /* the wide form: el_set leaks its copies of the texts */
+    el_wset(s->el, EL_ADDFN, L"complete", L"complete the name before the cursor", complete);
     el_set(s->el, EL_BIND, "^I", "complete", NULL);
     el_set(s->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(s->el, NULL);
@@ -431,13 +432,14 @@ static bool read_line(session *s, bool first)
 static bool lacks_end(lua_State *L, int status)
 {
     static const char end[] = "<eof>";
-    size_t n;
+    size_t n, m = sizeof end - 1;
     const char *message = lua_tolstring(L, -1, &n);
 
-    return status == LUA_ERRSYNTAX && message && n >= sizeof end - 1 && strcmp(message + n - (sizeof end - 1), end) == 0;
+    return status == LUA_ERRSYNTAX && message && n >= m && strcmp(message + n - m, end) == 0;
 }
 
-/* Loads the text on top as an expression or as statements; pushes the chunk or the message. *more: it only lacks its end. */
+/* Loads the text on top as an expression or as statements; pushes the chunk or the message. *more: it only lacks its
+ * end. */
 static int compile(lua_State *L, bool *more)
 {
     size_t n, length;
@@ -459,8 +461,8 @@ static int compile(lua_State *L, bool *more)
     return status;
 }
 
-/* Reads lines until they make a chunk, starting with the text on top. Leaves the text and the chunk or message. Returns the
- * status; -1, with nothing left, if the input was given up. */
+/* Reads lines until they make a chunk, starting with the text on top. Leaves the text and the chunk or message.
+ * Returns the status; -1, with nothing left, if the input was given up. */
 static int read_chunk(session *s)
 {
     lua_State *L = s->L;
@@ -669,7 +671,8 @@ static void open_module(session *s)
     lua_setfield(L, s->module, "modules");
 }
 
-/* $XDG_CONFIG_HOME/attn/init.lua or ~/.config/attn/init.lua: an error in it is shown, and does not lock the user out. */
+/* $XDG_CONFIG_HOME/attn/init.lua or ~/.config/attn/init.lua: an error in it is shown, and does not lock the user out.
+ * */
 static void run_startup(session *s)
 {
     lua_State *L = s->L;

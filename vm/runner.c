@@ -3,9 +3,10 @@
  *
  *   attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]
  *
- * A test process is this executable again, `test --worker FD FILTER FILE`. It sends records through the pipe FD (vm_worker),
- * so that its own output is free; that is kept and shown when the file fails. It leads a process group, so that
- * whatever it started goes with it. At the time limit it gets a SIGINT first: the traceback then says where it hung.
+ * A test process is this executable again, `test --worker FD FILTER FILE`. It sends records through the pipe FD
+ * (vm_worker), so that its own output is free; that is kept and shown when the file fails. It leads a process group,
+ * so that whatever it started goes with it. At the time limit it gets a SIGINT first: the traceback then says where
+ * it hung.
  */
 #define _GNU_SOURCE
 #include "vm/vm.h"
@@ -250,7 +251,8 @@ static void append_indented(text *t, const char *s, size_t n, const char *indent
     }
 }
 
-static void add_case(file *f, char status, const char *name, size_t name_length, const char *message, size_t message_length)
+static void add_case(file *f, char status, const char *name, size_t name_length,
+                     const char *message, size_t message_length)
 {
     static const char *const tags[] = {"<failure message=\"", "<skipped message=\""};
     const char *tag = tags[status == 's'];
@@ -354,8 +356,9 @@ static void judge(const runner *r, file *f, int status)
     else if (WEXITSTATUS(status) != 0 && (f->failed == 0 || !f->ended))
         append_format(&why, "ended with exit status %d", WEXITSTATUS(status));
     else if (!f->ended)
-        append_format(&why, f->passed + f->skipped ? "ended before its last case was counted (os.exit?)"
-                                                  : "no test ran: the file does not use attn.test");
+        append_format(&why, f->current.length           ? "the process ended inside this case (os.exit?)"
+                            : f->passed + f->skipped > 0 ? "the process ended before the file did (os.exit?)"
+                                                         : "no test ran: the file does not use attn.test");
     else if (f->passed + f->failed + f->skipped == 0 && !*r->filter)
         append_format(&why, "no test ran: there is no case in it");
     if (why.length)
@@ -471,13 +474,15 @@ static bool write_junit(const runner *r, int passed, int failed, int skipped)
     FILE *out = fopen(r->junit, "we");
 
     if (out) {
-        fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites tests=\"%d\" failures=\"%d\" skipped=\"%d\">\n",
+        fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+                "<testsuites tests=\"%d\" failures=\"%d\" skipped=\"%d\">\n",
                 passed + failed + skipped, failed, skipped);
         for (size_t i = 0; i < r->count; i++) {
             const file *f = &r->files[i];
             text name = {0};
             append_xml(&name, f->path, strlen(f->path));
-            fprintf(out, "  <testsuite name=\"%s\" tests=\"%d\" failures=\"%d\" skipped=\"%d\" time=\"%.6f\">\n%s  </testsuite>\n",
+            fprintf(out, "  <testsuite name=\"%s\" tests=\"%d\" failures=\"%d\" skipped=\"%d\" time=\"%.6f\">\n"
+                    "%s  </testsuite>\n",
                     name.at, f->passed + f->failed + f->skipped, f->failed, f->skipped, f->took,
                     f->junit.at ? f->junit.at : "");
             free(name.at);

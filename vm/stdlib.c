@@ -1,8 +1,8 @@
 /*
  * The standard library: Lua modules compiled into the executable, so that the one file can be copied anywhere.
  *
- * $ATTN_STDLIB names a folder whose files are taken instead, for work on the library without a build. The chunk keeps its
- * name then, because messages find the user's line by skipping frames of chunks called "attn/...".
+ * $ATTN_STDLIB names a folder whose files are taken instead, for work on the library without a build. The chunk keeps
+ * its name then, because messages find the user's line by skipping frames of chunks called "attn/...".
  */
 #include "vm/vm.h"
 

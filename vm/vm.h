@@ -55,8 +55,8 @@ void vm_script_folder(lua_State *L, const char *script);
 /* Replaces coroutine.resume, wrap and close by versions that record which thread runs. */
 void vm_open_interrupt(lua_State *L);
 
-/* lua_pcall with a traceback, during which Ctrl-C is the error "interrupted!" in whichever thread runs, and a second one
- * within a second ends the process with 130. Whoever raises because at_interrupted() calls at_interrupt_clear(). */
+/* lua_pcall with a traceback, during which Ctrl-C is the error "interrupted!" in whichever thread runs, and a second
+ * one within a second ends the process with 130. Whoever raises because at_interrupted() calls at_interrupt_clear(). */
 int vm_call(lua_State *L, int arguments, int results);
 
 /* From now on, the prompt: no traceback for an error that no function of the user's has a part in. */

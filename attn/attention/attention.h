@@ -6,17 +6,10 @@
 #ifndef AT_ATTENTION_ATTENTION_H
 #define AT_ATTENTION_ATTENTION_H
 
+#include "attn/core/attend.h"
 #include "attn/layer/layer.h"
 
 extern const at_layer_kind at_layer_attention;
-
-/* How a block of scores is made from prepared rows. */
-typedef enum at_pair_kind {
-    AT_PAIR_DOT,            /* scale q . k */
-    AT_PAIR_ADDITIVE,       /* v . tanh(q + k) */
-    AT_PAIR_DISTANCE,       /* -scale |q - k|^2 */
-    AT_PAIR_TABLE           /* given as numbers: the keys do not matter */
-} at_pair_kind;
 
 typedef enum at_attend_path { AT_PATH_AUTO, AT_PATH_COMPOSED } at_attend_path;
 

@@ -32,8 +32,7 @@ static struct {
     char *slab;
     size_t slab_left;
     at_memory memory;
-    uint64_t count, fail_at;
-    bool sticky;
+    uint64_t count, fail_at, fail_times;
 } pool;
 
 /* Class of a large block, and its size in *bytes: (4 + quarter) * 2^(power - 2), the smallest that is not below the wish. */
@@ -97,7 +96,7 @@ static bool told_to_fail(void)
     pool.count++;
     if (pool.fail_at == 0 || pool.count < pool.fail_at)
         return false;
-    if (!pool.sticky)
+    if (--pool.fail_times == 0)
         pool.fail_at = 0;
     return true;
 }
@@ -251,10 +250,10 @@ void at_memory_limit(size_t bytes)
     pool.memory.limit = bytes;
 }
 
-void at_alloc_fail(uint64_t nth, bool sticky)
+void at_alloc_fail(uint64_t nth, uint64_t times)
 {
-    pool.fail_at = nth ? pool.count + nth : 0;
-    pool.sticky = sticky;
+    pool.fail_at = nth && times ? pool.count + nth : 0;
+    pool.fail_times = times;
 }
 
 uint64_t at_alloc_count(void)

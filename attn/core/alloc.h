@@ -39,8 +39,8 @@ void at_memory_limit(size_t bytes);
 /* Returns every cached block to the system. */
 void at_memory_trim(void);
 
-/* For tests: the nth allocation from now (1 is the next) fails, and every later one too if `sticky`. 0 turns it off. */
-void at_alloc_fail(uint64_t nth, bool sticky);
+/* For tests: `times` allocations fail from the nth on, counted from now (1 is the next). nth 0 turns it off. */
+void at_alloc_fail(uint64_t nth, uint64_t times);
 
 /* Allocations made since the start: what at_alloc_fail counts in. */
 uint64_t at_alloc_count(void);

@@ -12,8 +12,12 @@ void at_build_end(at_build *g)
     while (g->n > 0)
         at_release(g->own[--g->n]);
     at_free(g->own, g->room * sizeof *g->own);
+    while (g->objects > 0)
+        at_object_release(g->object[--g->objects]);
+    at_free(g->object, g->object_room * sizeof *g->object);
     g->own = NULL;
-    g->room = 0;
+    g->object = NULL;
+    g->room = g->object_room = 0;
     at_arena_free(&g->arena);
 }
 
@@ -44,6 +48,24 @@ at_tensor *at_own(at_build *g, at_tensor *t)
         g->room = room;
     }
     return g->own[g->n++] = t;
+}
+
+at_object *at_own_object(at_build *g, at_object *o)
+{
+    if (!o)
+        return NULL;
+    if (g->objects == g->object_room) {
+        size_t room = g->object_room ? 2 * g->object_room : 8;
+        at_object **grown = at_realloc(g->object, g->object_room * sizeof *grown, room * sizeof *grown);
+        if (!grown) {
+            at_error_memory(g->error, g->where, room * sizeof *grown);
+            at_object_release(o);
+            return NULL;
+        }
+        g->object = grown;
+        g->object_room = room;
+    }
+    return g->object[g->objects++] = o;
 }
 
 static at_tensor *run(at_build *g, at_call *c, int n_out, at_tensor **out)

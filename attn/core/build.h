@@ -30,6 +30,8 @@ typedef struct at_build {
     bool training;              /* of the layer that is running */
     at_tensor **own;
     size_t n, room;
+    at_object **object;
+    size_t objects, object_room;
     at_arena arena;             /* tables of results */
 } at_build;
 
@@ -41,6 +43,9 @@ static inline bool at_ok(const at_build *g) { return !g->error->failed; }
 
 /* The builder takes over one reference; t may be NULL. Returns t, NULL if it could not be noted (it is then released). */
 at_tensor *at_own(at_build *g, at_tensor *t);
+
+/* The same for an object. */
+at_object *at_own_object(at_build *g, at_object *o);
 
 #define at_int(x) ((at_scalar_value){.integer = (x)})
 #define at_num(x) ((at_scalar_value){.number = (x)})

@@ -1,13 +1,14 @@
 /*
  * Matrix products over the pool.
  *
- * A large product is cut as Goto and van de Geijn 2008 do: KC columns of op(A) against NC columns of op(B) at a time. Those of B are
- * packed into tiles by all threads together, then blocks of C are given out. A needs no packing, its few rows of a tile are
- * streams; a transposed A is turned block by block. Every element of C is one chain over k, cut every KC, whatever the other sizes are.
+ * A large product is cut as Goto and van de Geijn 2008 do: KC columns of op(A) against NC columns of op(B) at a time.
+ * Those of B are packed into tiles by all threads together, then blocks of C are given out. A needs no packing, its few
+ * rows of a tile are streams; a transposed A is turned block by block. Every element of C is one chain over k, cut
+ * every KC, whatever the other sizes are.
  *
- * With few rows packing is most of the work, and B is read in place instead (kernel/pack.c). Measured on one thread of a Zen 4 with
- * AVX-512 and AVX2 this is at or above OpenBLAS 0.3.21 at every size of a network (tests/bench), so OpenBLAS is left with what it still
- * does better: machines for which this build has no vectors wider than 16 bytes.
+ * With few rows packing is most of the work, and B is read in place instead (kernel/pack.c). Measured on one thread of
+ * a Zen 4 with AVX-512 and AVX2 this is at or above OpenBLAS 0.3.21 at every size of a network, so
+ * OpenBLAS is left with what it still does better: machines for which this build has no vectors wider than 16 bytes.
  */
 #include "attn/core/gemm.h"
 
@@ -23,16 +24,18 @@
 
 #if AT_TYPE == 32
 #define BLAS(name) cblas_s##name
-enum { KC = 384 };
 #else
 #define BLAS(name) cblas_d##name
-enum { KC = 256 };
 #endif
 enum {
-    NC = 2048, MB = 96,
+    /* fastest of KC 256, 384, 512 and MB 48, 96, 192 with 1 MiB of second-level cache, which holds a block of A and a
+     * tile of B */
+    DEPTH = 2048,           /* KC in bytes */
+    KC = DEPTH / sizeof(real), NC = 2048, MB = 48,
     PART = 1 << 18,         /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
     PACK_PART = 1 << 14,    /* numbers copied in a block of work */
-    FEW = 24,               /* rows below which packing B costs more than it gains: measured at [.., 512] x [512, 1536] */
+    FEW = 48,               /* rows up to which packing B costs more than it gains; twice that if B is not turned, and
+                             * fewer for short dot products, whose lanes have to be added up at the end */
     FEW_PART = 1 << 17,     /* multiplications in a block of work there; it waits for memory */
     SMALL = 4096            /* numbers on the stack when there is no memory */
 };
@@ -77,7 +80,7 @@ static void make_key(void)
 /* NULL: no memory. PANEL: NC KC numbers of either type, ROWS: MB KC; aligned to 64 bytes. */
 void *at_gemm_area(int which)
 {
-    static const size_t bytes[AREAS] = {(size_t)NC * 384 * 8, (size_t)MB * 384 * 8};
+    static const size_t bytes[AREAS] = {(size_t)NC * DEPTH, (size_t)MB * DEPTH};
     static _Thread_local void **area;
 
     if (!area) {
@@ -121,6 +124,16 @@ const char *at_blas_name(void)
 
 /* ---- the general case ---- */
 
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+static size_t ratio(size_t a, size_t b)
+{
+    return a / b + (a % b != 0);
+}
+
 /* What of it is at work: columns from j, k from l. */
 typedef struct stage {
     const product *p;
@@ -161,7 +174,7 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
 
     for (size_t block = begin; block < end; block++) {
         size_t i = block / s->groups * s->rows, m = p->m - i < s->rows ? p->m - i : s->rows;
-        size_t j = block % s->groups * s->tiles * K->tile, n = s->nb - j < s->tiles * K->tile ? s->nb - j : s->tiles * K->tile;
+        size_t j = block % s->groups * s->tiles * K->tile, n = least(s->nb - j, s->tiles * K->tile);
         real *c = p->c + i * p->ldc + s->j + j;
         bool add = s->l > 0 || p->beta != 0;
         if (s->l == 0 && p->beta != 0)
@@ -181,16 +194,6 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
             K->packed_gemm(part, n, s->kb, turned, s->kb, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
         }
     }
-}
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-static size_t ratio(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
 }
 
 static void multiply(const product *p)
@@ -228,8 +231,8 @@ static void few_columns(size_t begin, size_t end, void *ctx)
 
     if (p->beta != 0)
         scale_block(p, 0, p->m, begin, end - begin);
-    K->few_gemm(!p->tb, p->m, end - begin, p->k, p->a, p->lda, p->b + (p->tb ? begin * p->ldb : begin), p->ldb, c, p->ldc,
-                p->beta != 0);
+    K->few_gemm(!p->tb, p->m, end - begin, p->k, p->a, p->lda, p->b + (p->tb ? begin * p->ldb : begin), p->ldb,
+                c, p->ldc, p->beta != 0);
     for (size_t r = 0; r < p->m && p->alpha != 1; r++)
         K->scale(end - begin, p->alpha, c + r * p->ldc, c + r * p->ldc);
 }
@@ -250,7 +253,8 @@ static void scale_all(size_t begin, size_t end, void *ctx)
 
 static bool fits_int(const product *p)
 {
-    return p->m <= INT_MAX && p->n <= INT_MAX && p->k <= INT_MAX && p->lda <= INT_MAX && p->ldb <= INT_MAX && p->ldc <= INT_MAX;
+    return p->m <= INT_MAX && p->n <= INT_MAX && p->k <= INT_MAX && p->lda <= INT_MAX && p->ldb <= INT_MAX &&
+           p->ldc <= INT_MAX;
 }
 
 static void blas_rows(size_t begin, size_t end, void *ctx)
@@ -259,8 +263,8 @@ static void blas_rows(size_t begin, size_t end, void *ctx)
 
     scale_block(p, begin, end - begin, 0, p->n);
     BLAS(gemm)(CblasRowMajor, p->ta ? CblasTrans : CblasNoTrans, p->tb ? CblasTrans : CblasNoTrans, (int)(end - begin),
-               (int)p->n, (int)p->k, p->alpha, p->a + (p->ta ? begin : begin * p->lda), (int)p->lda, p->b, (int)p->ldb, 1,
-               p->c + begin * p->ldc, (int)p->ldc);
+               (int)p->n, (int)p->k, p->alpha, p->a + (p->ta ? begin : begin * p->lda), (int)p->lda, p->b, (int)p->ldb,
+               1, p->c + begin * p->ldc, (int)p->ldc);
 }
 
 static void run(const product *p)
@@ -277,9 +281,11 @@ static void run(const product *p)
         q = (product){false, !p->ta, 1, p->m, p->k, p->alpha, p->b, p->k, p->a, p->lda, p->beta, p->c, p->m};
     if (q.m == 1 && q.ta && q.lda == 1)
         q.ta = false;
-    if (q.m <= FEW && !q.ta && (q.alpha == 1 || q.beta == 0)) {
+    bool small = q.m <= (q.tb ? least(FEW, 4 + q.k / 16) : 2 * FEW) || (!q.tb && q.n * q.k <= PACK_PART && q.m * q.n * q.k <= 2 * PART);
+    if (small && !q.ta && (q.alpha == 1 || q.beta == 0)) {
         few(&q);
-    } else if (at_cpu_simd() == AT_SIMD_BASE && p->alpha != 0 && fits_int(p)) {     /* it skips the product when alpha is 0 */
+    } else if (at_cpu_simd() == AT_SIMD_BASE && p->alpha != 0 && fits_int(p)) {
+        /* not with alpha 0: OpenBLAS would leave the product out */
         use_blas();
         at_for(p->m, ratio(MB * PART, p->n * p->k), blas_rows, (void *)(uintptr_t)p);
     } else {

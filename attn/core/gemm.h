@@ -1,10 +1,10 @@
 /*
  * Matrix products: C = alpha op(A) op(B) + beta C, row-major, op(X) = X or X'.
  *
- * Products are cut into blocks that depend on the sizes only and run over the pool (core/parallel.h); called from inside
- * at_for they run in that thread. OpenBLAS, where it is used, always runs on one thread. beta = 0 overwrites C, NaN
- * included; k = 0 gives beta C; alpha = 0 is not special (0 * NaN is NaN). A row of the result does not depend on the
- * number of rows beyond rounding. The fallback of a failed allocation is a slower path, so nothing here fails.
+ * Products are cut into blocks that depend on the sizes only and run over the pool (core/parallel.h); called from
+ * inside at_for they run in that thread. OpenBLAS, where it is used, always runs on one thread. beta = 0 overwrites C,
+ * NaN included; k = 0 gives beta C; alpha = 0 is not special (0 * NaN is NaN). A row of the result does not depend on
+ * the number of rows beyond rounding. The fallback of a failed allocation is a slower path, so nothing here fails.
  */
 #ifndef AT_CORE_GEMM_H
 #define AT_CORE_GEMM_H
@@ -14,8 +14,8 @@
 
 #include "attn/core/real.h"
 
-/* op(A) is [m, k], op(B) is [k, n], C is [m, n]. ta: A is stored [k, m]; tb: B is stored [n, k] (a linear layer's weight).
- * lda, ldb, ldc: elements from one stored row to the next. C overlaps neither A nor B. */
+/* op(A) is [m, k], op(B) is [k, n], C is [m, n]. ta: A is stored [k, m]; tb: B is stored [n, k] (as the weight of a
+ * linear layer is). lda, ldb, ldc: elements from one stored row to the next. C overlaps neither A nor B. */
 void AT_REAL(at_gemm)(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
                       const real *b, size_t ldb, real beta, real *c, size_t ldc);
 

@@ -32,7 +32,7 @@ static void contiguous_backward(const at_call *c)
 AT_MOVE_OP(contiguous,
     .args = {{"x", AT_ANY}},
     .shape = contiguous_shape, .forward = contiguous_forward, .backward = contiguous_backward,
-    .strided = true, .keeps = AT_KEEP_NOTHING,
+    .strided = true, .keeps = AT_KEEP_NOTHING, .idle = at_contiguous,
     .help = "contiguous(x) -> y like x\n"
             "The same elements in row order in memory of their own; x itself if it is so already.");
 
@@ -94,6 +94,8 @@ static bool sort(at_node *root, nodes *order, at_error *e)
         at_node *node = stack.list[--stack.n];
         if (node->done)
             ok = at_error_set(e, "backward: a part of the graph was freed by an earlier backward pass (at %s)", node->op->name);
+        else if (node->busy)
+            ok = at_error_set(e, "backward: the graph is in use by a backward pass that is running (at %s)", node->op->name);
         for (int k = 0; ok && k < node->n_in; k++) {
             at_node *from = maker(node->in[k]);
             if (!from)
@@ -354,6 +356,7 @@ static bool anomaly_backward(const at_node *node, bool finite, bool nan, at_erro
 static bool run_node(at_node *node, char *work, at_error *e)
 {
     bool any = false;
+    uint32_t first = 0;         /* bit per in: nobody has written its gradient before */
     node->fresh = 0;
     for (int k = 0; k < node->n_in; k++) {
         at_tensor *grad = node->in[k] ? node->in[k]->grad : NULL;
@@ -361,6 +364,8 @@ static bool run_node(at_node *node, char *work, at_error *e)
         if (!grad || grad->index != UNWRITTEN)
             continue;
         grad->index = 0;
+        if (k < 32)
+            first |= 1u << k;
         if (node->op->fresh && k < 32)
             node->fresh |= 1u << k;
         else
@@ -386,7 +391,11 @@ static bool run_node(at_node *node, char *work, at_error *e)
         e->interrupted = true;
         ok = at_error_set(e, "interrupted!");
     }
-    return ok && (!at_anomaly || anomaly_backward(node, finite, nan, e));
+    ok = ok && (!at_anomaly || anomaly_backward(node, finite, nan, e));
+    for (int k = 0; !ok && k < node->n_in && k < 32; k++)
+        if (first >> k & 1 && node->in[k] && node->in[k]->grad)
+            node->in[k]->grad->index = UNWRITTEN;       /* undo drops it */
+    return ok;
 }
 
 /* Takes back what a pass that did not finish has left: gradients of results, and gradients nobody has written. */
@@ -424,6 +433,7 @@ static bool pass(at_tensor *loss, at_tensor *gradient, bool only_wanted, at_erro
         return true;
     }
     nodes order = {0};
+    bool foreign = false;       /* code of the script has run, which may have written anywhere */
     plan p = {.only_wanted = only_wanted};
     aside others = {0};
     size_t scratch = 0;
@@ -432,6 +442,8 @@ static bool pass(at_tensor *loss, at_tensor *gradient, bool only_wanted, at_erro
     bool ok = sort(root, &order, e);
     for (size_t i = 0; ok && i < order.n; i++)
         ok = check_versions(order.list[i], e);
+    for (size_t i = 0; ok && i < order.n; i++)
+        order.list[i]->busy = true;
     if (ok) {
         ok = put_aside(&others, &p, &order, e) && plan_gradient(&p, loss, e) && make_plan(&p, &order, &scratch, e);
         if (ok && scratch && !(work = at_alloc(scratch)))
@@ -445,9 +457,10 @@ static bool pass(at_tensor *loss, at_tensor *gradient, bool only_wanted, at_erro
         }
         for (size_t i = 0; ok && i < order.n; i++) {
             at_node *node = order.list[i];
-            ok = run_node(node, work, e);
+            ok = (!foreign || check_versions(node, e)) && run_node(node, work, e);
             if (!ok)
                 break;
+            foreign = foreign || node->op->custom;
             for (int k = 0; k < node->n_out; k++)
                 if (node->out[k]->grad && !node->out[k]->wanted)
                     drop_gradient(node->out[k]);
@@ -458,8 +471,10 @@ static bool pass(at_tensor *loss, at_tensor *gradient, bool only_wanted, at_erro
             undo(&order, loss);
     }
     put_back(&others);
-    for (size_t i = 0; i < order.n; i++)
+    for (size_t i = 0; i < order.n; i++) {
+        order.list[i]->busy = false;
         at_node_unref(order.list[i]);
+    }
     drop_nodes(&order);
     return ok;
 }
@@ -491,6 +506,7 @@ bool at_gradients(at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *con
     if (!before)
         return at_error_memory(e, "grad", n * sizeof *before);
     for (size_t k = 0; k < n; k++) {
+        at_retain(x[k]);        /* a custom node may run code that frees the script's handle */
         before[k] = x[k]->grad;
         x[k]->grad = NULL;
         x[k]->wanted = true;
@@ -504,6 +520,7 @@ bool at_gradients(at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *con
     for (size_t k = n; k-- > 0;) {
         at_release(x[k]->grad);
         x[k]->grad = before[k];
+        at_release(x[k]);
     }
     at_free(before, n * sizeof *before);
     return ok;

@@ -66,6 +66,7 @@ typedef struct at_call {
     uint16_t n_in, n_out, n_saved;
     bool recorded;              /* part of a graph: backward may come */
     bool done;                  /* backward has been here and given everything back */
+    bool busy;                  /* part of a backward pass that is running */
     uint16_t taken;             /* bit per out: the caller has it */
     uint32_t given;             /* bit per arg: it was given, not defaulted */
     uint32_t fresh;             /* during backward, bit per in: its gradient has not been written yet */
@@ -107,6 +108,7 @@ struct at_op {
     uint8_t outs;               /* most outputs; 0 means 1 */
     bool strided;               /* reads inputs with any steps; otherwise they arrive contiguous */
     bool view;                  /* the output shares the first input's storage */
+    bool (*idle)(const at_tensor *x);   /* true: the result would equal x, and a script gets x itself; may be NULL */
     bool fresh;                 /* backward looks at at_call.fresh and writes instead of adding; else gradients arrive zeroed */
     bool internal;              /* not a function of the script: part of a layer */
     bool plain;                 /* a function, not a method as well */

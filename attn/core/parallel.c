@@ -1,9 +1,10 @@
 /*
  * The thread pool.
  *
- * One word holds the state of the running loop: generation, whether it is open to workers, how many are inside. A worker joins by
- * raising the count of an open loop; the caller, when no block is left, closes the loop and waits for the count to fall
- * to zero. So a worker that sleeps too deep is not waited for, and none touches a loop that has returned.
+ * One word holds the state of the running loop: generation, whether it is open to workers, how many are inside. A
+ * worker joins by raising the count of an open loop; the caller, when no block is left, closes the loop and waits for
+ * the count to fall to zero. So a worker that sleeps too deep is not waited for, and none touches a loop that has
+ * returned.
  *
  *   state = generation << 17 | open << 16 | workers inside
  */

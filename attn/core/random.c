@@ -1,9 +1,10 @@
 /*
- * Streams of random numbers over the pool. The generator itself is kernel/random.c; its order of elements is part of the result.
+ * Streams of random numbers over the pool. The generator itself is kernel/random.c; its order of elements is part of
+ * the result.
  *
  *   uniform   (bits >> 8) 2^-24, (64 bits >> 11) 2^-53: all multiples, 0 included, 1 not
- *   normal    Box and Muller 1958: a pair (sqrt(-2 log u) cos(2 pi v), ... sin), u in (0, 1]; chosen over rejection because every element
- *             costs the same and takes the same bits
+ *   normal    Box and Muller 1958: a pair sqrt(-2 log u) (cos, sin)(2 pi v), u in (0, 1]; chosen over rejection because
+ *             every element costs the same and takes the same bits
  *   integer   64 bits modulo the range, those above the last full range drawn again from the block's next 2^64 plane
  */
 #define AT_TYPE 32
@@ -14,7 +15,7 @@
 #include "attn/core/parallel.h"
 #include "attn/kernel/kernel.h"
 
-enum { GRAIN = 4096 };  /* elements of a block of work; a multiple of the 64 that a group has, also when a number takes two */
+enum { GRAIN = 4096 };  /* elements of a block of work; a multiple of a group's 64 also when a number takes two words */
 
 static at_random state;
 
@@ -78,8 +79,8 @@ typedef struct fill {
 
 enum { DRAW = 256 };
 
-/* `per` words for each element; `act` makes elements i .. i + len - 1 from draw[]. Always drawn whole: an odd last element still
- * needs its pair. */
+/* `per` words for each element; `act` makes elements i .. i + len - 1 from draw[]. Always drawn whole: an odd last
+ * element still needs its pair. */
 #define FILL(per, act)                                                                                          \
     const fill *f = ctx;                                                                                        \
     for (size_t i = begin; i < end; i += DRAW / per) {                                                          \

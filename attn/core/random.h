@@ -1,9 +1,9 @@
 /*
  * Random numbers: Philox4x32-10 (Salmon et al. 2011), a function of (seed, counter) without other state.
  *
- * An operation reserves a stretch of the counter and gets a stream; element i of a stream is a pure function of (stream,
- * i), so any split over threads, and a second pass that recomputes a mask, sees the same bits. The same on every machine
- * for bits, masks, integers and uniforms; normals go through libm.
+ * An operation reserves a stretch of the counter and gets a stream; element i of a stream is a pure function of
+ * (stream, i), so any split over threads, and a second pass that recomputes a mask, sees the same bits. The same on
+ * every machine for bits, masks, integers and uniforms; normals go through libm.
  */
 #ifndef AT_CORE_RANDOM_H
 #define AT_CORE_RANDOM_H

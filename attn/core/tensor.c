@@ -304,8 +304,7 @@ double at_element(const at_tensor *t, ptrdiff_t offset)
     }
 }
 
-/* A double as int64: the nearest end of the range for what does not fit, 0 for NaN (a plain cast would be undefined). */
-static int64_t to_int64(double x)
+int64_t at_to_int64(double x)
 {
     return x >= 9223372036854775807.0 ? INT64_MAX : x <= -9223372036854775808.0 ? INT64_MIN : x != x ? 0 : (int64_t)x;
 }
@@ -336,8 +335,8 @@ void at_copy_elements(at_tensor *dst, const at_tensor *src)
         case AT_F64 * AT_DTYPES + AT_F64: COPY(double, double, ); break;
         case AT_F64 * AT_DTYPES + AT_I64: COPY(double, int64_t, ); break;
         case AT_F64 * AT_DTYPES + AT_BOOL: COPY(double, uint8_t, ); break;
-        case AT_I64 * AT_DTYPES + AT_F32: COPY(int64_t, float, to_int64); break;
-        case AT_I64 * AT_DTYPES + AT_F64: COPY(int64_t, double, to_int64); break;
+        case AT_I64 * AT_DTYPES + AT_F32: COPY(int64_t, float, at_to_int64); break;
+        case AT_I64 * AT_DTYPES + AT_F64: COPY(int64_t, double, at_to_int64); break;
         case AT_I64 * AT_DTYPES + AT_I64: COPY(int64_t, int64_t, ); break;
         case AT_I64 * AT_DTYPES + AT_BOOL: COPY(int64_t, uint8_t, ); break;
         case AT_BOOL * AT_DTYPES + AT_F32: COPY(uint8_t, float, TRUTH); break;
@@ -381,7 +380,7 @@ void at_fill(at_tensor *t, double value)
         switch (t->dtype) {
         case AT_F32: FILL(float, value); break;
         case AT_F64: FILL(double, value); break;
-        case AT_I64: FILL(int64_t, to_int64(value)); break;
+        case AT_I64: FILL(int64_t, at_to_int64(value)); break;
         default: FILL(uint8_t, value != 0); break;
         }
     } while (at_walk_next(&w));

@@ -90,6 +90,9 @@ bool at_contiguous(const at_tensor *t);
 bool at_same_shape(const at_tensor *a, const at_tensor *b);
 static inline bool at_needs_grad(const at_tensor *t) { return t && (t->requires_grad || (t->node && at_is_float(t))); }
 
+/* A double as int64: the nearest end of the range for what does not fit, 0 for NaN (a plain cast would be undefined). */
+int64_t at_to_int64(double x);
+
 /* Copies the elements of src into dst: same shape, any steps, any two dtypes (a float to int64 is truncated). */
 void at_copy_elements(at_tensor *dst, const at_tensor *src);
 

@@ -1,8 +1,8 @@
 /*
  * Writing beside and renaming, reading by place, and element types of files: see io.h.
  *
- * A temporary file is called .NAME.PID.tmp. What a dead process left behind under such a name is removed by the next writer.
- * Reading is by pread into our own memory, never by mapping: a mapped file that shrinks is a signal.
+ * A temporary file is called .NAME.PID.tmp. What a dead process left behind under such a name is removed by the next
+ * writer. Reading is by pread into our own memory, never by mapping: a mapped file that shrinks is a signal.
  */
 #define _GNU_SOURCE
 #include "attn/io/io.h"
@@ -208,7 +208,8 @@ bool at_file_write_atomic(const char *path, const void *data, size_t n, at_error
 bool at_source_open(at_source *s, const char *path, at_error *e)
 {
     struct stat st;
-    *s = (at_source){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};      /* a pipe must not wait for a writer */
+    /* O_NONBLOCK: a pipe must not wait for a writer */
+    *s = (at_source){.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
     if (s->fd < 0)
         return system_error(e, path, "cannot be read");
     if (fstat(s->fd, &st) != 0)
@@ -319,7 +320,8 @@ static bool convert(at_file_type type, size_t n, const char *data, char *out)
     return fits;
 }
 
-bool at_source_elements(const at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what, at_error *e)
+bool at_source_elements(const at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what,
+                        at_error *e)
 {
     size_t n = at_numel(t), bytes = types[type].bytes, wide = at_dtype_bytes(types[type].dtype);
     if (type == AT_FILE_F64 || type == AT_FILE_F32 || type == AT_FILE_I64) {

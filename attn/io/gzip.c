@@ -1,6 +1,6 @@
 /*
- * The lines of a text file, plain or gzip (told apart by the first bytes): see io.h. A gzip file that is cut off or whose check sum
- * is wrong is an error at the place where it shows, never a short text.
+ * The lines of a text file, plain or gzip (told apart by the first bytes): see io.h. A gzip file that is cut off or
+ * whose check sum is wrong is an error at the place where it shows, never a short text.
  */
 #include "attn/io/io.h"
 
@@ -69,13 +69,13 @@ static bool fill(at_lines *l, at_error *e)
         if (code == Z_ERRNO)
             return at_error_set(e, "%.200s: cannot be read: %s", l->path, strerror(errno));
         if (got < 0 || (code != Z_OK && code != Z_STREAM_END))
-            return at_error_set(e, "%.200s: damaged gzip file at line %llu: %.100s", l->path, (unsigned long long)l->number,
-                                code == Z_BUF_ERROR ? "it is cut off" : text);
+            return at_error_set(e, "%.200s: damaged gzip file at line %llu: %.100s", l->path,
+                                (unsigned long long)l->number, code == Z_BUF_ERROR ? "it is cut off" : text);
         l->ended = true;
         got = 0;
     }
     size_t n = strlen(l->path);
-    if (!l->started && (got == 0 || gzdirect(l->file)) && n > 3 && strcmp(l->path + n - 3, ".gz") == 0)
+    if (!l->started && gzdirect(l->file) && n > 3 && strcmp(l->path + n - 3, ".gz") == 0)
         return at_error_set(e, "%.200s: not a gzip file", l->path);
     l->started = true;
     l->at = 0;
@@ -87,7 +87,8 @@ static bool fill(at_lines *l, at_error *e)
 static bool keep(at_lines *l, size_t n, at_error *e)
 {
     if (n > (size_t)AT_LINE_MAX - l->length)
-        return at_error_set(e, "%.200s: line %llu is longer than %d bytes", l->path, (unsigned long long)l->number, AT_LINE_MAX);
+        return at_error_set(e, "%.200s: line %llu is longer than %d bytes", l->path, (unsigned long long)l->number,
+                            AT_LINE_MAX);
     if (l->length + n > l->room) {
         size_t room = l->room ? l->room : 256;
         while (room < l->length + n)

@@ -1,9 +1,9 @@
 /*
  * Files: safetensors, npy, lines of text, and the tree of plain values of a checkpoint.
  *
- * Whatever is read may be hostile: every count and offset is checked against the file's length before it is used, work and memory
- * are linear in that length. Whatever is written goes to a temporary file beside the old one, is flushed, and takes its name, so
- * that a crash leaves the old file or the new one, whole. Messages begin with the path.
+ * Whatever is read may be hostile: every count and offset is checked against the file's length before it is used, work
+ * and memory are linear in that length. Whatever is written goes to a temporary file beside the old one, is flushed,
+ * and takes its name, so that a crash leaves the old file or the new one, whole. Messages begin with the path.
  */
 #ifndef AT_IO_IO_H
 #define AT_IO_IO_H
@@ -35,10 +35,11 @@ typedef struct at_source {
 
 bool at_source_open(at_source *s, const char *path, at_error *e);
 /* Exactly n bytes from place `at`; a file that ends before them is an error. */
-bool at_source_read(const at_source *s, uint64_t at, void *to, size_t n, at_error *e) __attribute__((warn_unused_result));
+bool at_source_read(const at_source *s, uint64_t at, void *to, size_t n, at_error *e)
+    __attribute__((warn_unused_result));
 void at_source_close(at_source *s);
 
-/* Turns n elements of a file's type into an array of the program's: floats to float32 or float64, integers to int64, bool to 0, 1. */
+/* Types of elements in files. Floats become float32 or float64, integers int64, bool 0 or 1. */
 typedef enum at_file_type {
     AT_FILE_F64, AT_FILE_F32, AT_FILE_F16, AT_FILE_BF16, AT_FILE_I64, AT_FILE_I32, AT_FILE_I16, AT_FILE_I8,
     AT_FILE_U64, AT_FILE_U32, AT_FILE_U16, AT_FILE_U8, AT_FILE_BOOL, AT_FILE_TYPES
@@ -47,7 +48,8 @@ typedef enum at_file_type {
 size_t at_file_type_bytes(at_file_type type);
 at_dtype at_file_type_dtype(at_file_type type);
 /* A tensor's elements from the file; `what` names it in messages. swap: the file has the other byte order. */
-bool at_source_elements(const at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what, at_error *e);
+bool at_source_elements(const at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what,
+                        at_error *e);
 /* A tensor's elements in row order, whatever its steps. */
 bool at_file_elements(at_file *f, const at_tensor *t, at_error *e);
 
@@ -71,12 +73,12 @@ typedef struct at_string_map {
 } at_string_map;
 
 /*
- * Reads all tensors, in the file's order, and its __metadata__. F16 and BF16 become float32, integers int64. To be freed with
- * at_named_free and at_string_map_free; on failure there is nothing to free.
+ * Reads all tensors, in the file's order, and its __metadata__. F16 and BF16 become float32, integers int64. To be
+ * freed with at_named_free and at_string_map_free; on failure there is nothing to free.
  */
 bool at_safetensors_load(const char *path, at_named **list, size_t *n, at_string_map *metadata, at_error *e);
 
-/* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first, then by name. */
+/* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first, then names. */
 bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata, at_error *e);
 
 void at_named_free(at_named *list, size_t n);
@@ -95,7 +97,7 @@ enum { AT_LINE_MAX = 1 << 26 };
 typedef struct at_lines at_lines;
 
 at_lines *at_lines_open(const char *path, at_error *e);
-/* The next line without its end ("\n" or "\r\n"), valid until the next call; false at the end of the file, or with an error. */
+/* The next line without its end ("\n" or "\r\n"), valid until the next call; false at the end, or with an error. */
 bool at_lines_next(at_lines *l, const char **line, size_t *length, at_error *e);
 void at_lines_close(at_lines *l);
 
@@ -112,7 +114,7 @@ void at_json_text(at_json *j, const char *text);                    /* as it is:
 void at_json_quote(at_json *j, const char *text, size_t n);         /* a string; valid UTF-8 without NUL */
 void at_json_free(at_json *j);
 
-/* Values of a tree, each kind kept: truth, integer, float (infinities and NaN too), string of any bytes, name of a tensor. */
+/* Values of a tree, each kind kept: truth, integer, float (also infinity, NaN), string of any bytes, name of a tensor. */
 void at_tree_truth(at_json *j, bool x);
 void at_tree_whole(at_json *j, int64_t x);
 void at_tree_number(at_json *j, double x);
@@ -123,7 +125,8 @@ void at_tree_tensor(at_json *j, const char *name);
 #define AT_TREE_TABLE_END "]}"
 
 typedef enum at_node_kind {
-    AT_NODE_BAD, AT_NODE_TRUTH, AT_NODE_WHOLE, AT_NODE_NUMBER, AT_NODE_STRING, AT_NODE_BYTES, AT_NODE_TENSOR, AT_NODE_LIST,
+    AT_NODE_BAD, AT_NODE_TRUTH, AT_NODE_WHOLE, AT_NODE_NUMBER, AT_NODE_STRING, AT_NODE_BYTES, AT_NODE_TENSOR,
+    AT_NODE_LIST,
     AT_NODE_TABLE
 } at_node_kind;
 
@@ -137,9 +140,9 @@ typedef struct at_tree_node {
     const void *items;
 } at_tree_node;
 
-/* A parsed tree; NULL with the error set. */
+/* A parsed tree; NULL if the text is not JSON. */
 typedef struct at_tree at_tree;
-at_tree *at_tree_parse(const char *text, size_t n, at_error *e);
+at_tree *at_tree_parse(const char *text, size_t n);
 void at_tree_free(at_tree *t);
 at_tree_node at_tree_root(const at_tree *t);
 at_tree_node at_tree_item(const at_tree_node *parent, size_t k);

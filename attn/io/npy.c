@@ -1,9 +1,10 @@
 /*
- * npy, NumPy's format of one array: "\x93NUMPY", version (2 bytes), length of the header (2 bytes, from version 2.0 on 4), a Python
- * dictionary {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, padded to a multiple of 64, then the numbers.
+ * npy, NumPy's format of one array: "\x93NUMPY", version (2 bytes), length of the header (2 bytes, from version 2.0 on
+ * 4), a Python dictionary {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }, padded to a multiple of 64, then
+ * the numbers.
  *
- * Written: version 1.0, C order. Read: versions 1.0 to 3.0, either byte order, Fortran order by transposition. Objects ('O'), which
- * are pickles, strings and records are refused.
+ * Written: version 1.0, C order. Read: versions 1.0 to 3.0, either byte order, Fortran order by transposition. Objects
+ * ('O'), which are pickles, strings and records are refused.
  */
 #include "attn/io/io.h"
 

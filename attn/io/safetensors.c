@@ -3,9 +3,9 @@
  *
  *   {"__metadata__": {string: string ...}, name: {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...}
  *
- * Sorted by offset the tensors must fill the rest of the file without holes or overlaps. The header is checked whole before the
- * first tensor is allocated. Its nesting and its number of values are bounded before the JSON library sees it, so that a hostile
- * header costs no more memory than an honest one of its size.
+ * Sorted by offset the tensors must fill the rest of the file without holes or overlaps. The header is checked whole
+ * before the first tensor is allocated. Its nesting and its number of values are bounded before the JSON library sees
+ * it, so that a hostile header costs no more memory than an honest one of its size.
  */
 #include "attn/io/io.h"
 
@@ -128,7 +128,8 @@ static bool read_item(const char *path, const char *name, json_t *v, item *it, a
     bool empty = false, large = false;
     if (!good_name(name))
         return at_error_set(e, "%.200s: the name of a tensor is empty, longer than %d bytes or has control characters", path, MAX_NAME);
-    if (!json_is_object(v) || json_object_size(v) != 3 || !json_is_string(dtype) || !json_is_array(shape) || !json_is_array(offsets))
+    if (!json_is_object(v) || json_object_size(v) != 3 || !json_is_string(dtype) || !json_is_array(shape) ||
+        !json_is_array(offsets))
         return at_error_set(e, "%.200s: tensor '%.80s' is not described by dtype, shape and data_offsets", path, name);
     it->name = name;
     for (it->type = 0; it->type < AT_FILE_TYPES; it->type++)
@@ -139,7 +140,8 @@ static bool read_item(const char *path, const char *name, json_t *v, item *it, a
                             good_name(json_string_value(dtype)) ? json_string_value(dtype) : "?");
     it->ndim = json_array_size(shape);
     if (it->ndim > AT_MAX_DIM)
-        return at_error_set(e, "%.200s: tensor '%.80s' has %zu dimensions, expected at most %d", path, name, it->ndim, AT_MAX_DIM);
+        return at_error_set(e, "%.200s: tensor '%.80s' has %zu dimensions, expected at most %d", path, name, it->ndim,
+                            AT_MAX_DIM);
     for (size_t d = 0; d < it->ndim; d++) {
         uint64_t size;
         if (!read_size(path, name, "shape", json_array_get(shape, d), &size, e))
@@ -194,7 +196,8 @@ static int by_offset(const void *a, const void *b)
 }
 
 /* The tensors of a header in order of their bytes, which must be all bytes of the file behind the header. */
-static bool read_items(const char *path, json_t *root, uint64_t data_bytes, item *list, size_t n, at_string_map *metadata, at_error *e)
+static bool read_items(const char *path, json_t *root, uint64_t data_bytes, item *list, size_t n,
+                       at_string_map *metadata, at_error *e)
 {
     const char *key;
     json_t *value;
@@ -237,7 +240,8 @@ static bool load_tensors(const at_source *s, uint64_t data, const item *items, s
     return true;
 }
 
-static bool load_root(const at_source *s, uint64_t data, json_t *root, at_named **list, size_t *n, at_string_map *metadata, at_error *e)
+static bool load_root(const at_source *s, uint64_t data, json_t *root, at_named **list, size_t *n,
+                      at_string_map *metadata, at_error *e)
 {
     size_t count = json_object_size(root) - (json_object_get(root, "__metadata__") != NULL);
     if (count > MAX_TENSORS)
@@ -258,7 +262,8 @@ static bool load_header(const at_source *s, at_named **list, size_t *n, at_strin
 {
     uint64_t length;
     if (s->size < 8)
-        return at_error_set(e, "%.200s: the file has %llu bytes: not a safetensors file", s->path, (unsigned long long)s->size);
+        return at_error_set(e, "%.200s: the file has %llu bytes: not a safetensors file", s->path,
+                            (unsigned long long)s->size);
     if (!at_source_read(s, 0, &length, 8, e))
         return false;
     if (length > MAX_HEADER || length > s->size - 8 || length < 2)
@@ -371,7 +376,8 @@ static bool write_metadata(at_json *j, const char *path, const at_string_map *ma
     return ok;
 }
 
-static bool write_header(at_json *j, const char *path, const at_named **order, size_t n, const at_string_map *metadata, at_error *e)
+static bool write_header(at_json *j, const char *path, const at_named **order, size_t n, const at_string_map *metadata,
+                         at_error *e)
 {
     char text[64];
     uint64_t at = 0;

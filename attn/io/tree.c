@@ -1,6 +1,7 @@
 /*
- * Plain values as JSON, every kind kept: see io.h. What JSON has not is an object of one field: {"number": "inf"}, {"bytes": "00ff"},
- * {"tensor": "model.weight"}, {"table": [key, value, ...]}. Keys may be any bytes, so tables are lists of pairs.
+ * Plain values as JSON, every kind kept: see io.h. What JSON has not is an object of one field: {"number": "inf"},
+ * {"bytes": "00ff"}, {"tensor": "model.weight"}, {"table": [key, value, ...]}. Keys may be any bytes, so tables are
+ * lists of pairs.
  */
 #include "attn/io/io.h"
 
@@ -117,13 +118,10 @@ void at_tree_tensor(at_json *j, const char *name)
 
 /* ---- reading ---- */
 
-at_tree *at_tree_parse(const char *text, size_t n, at_error *e)
+at_tree *at_tree_parse(const char *text, size_t n)
 {
     json_error_t error;
-    json_t *root = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-    if (!root)
-        at_error_set(e, "the tree of values is not valid JSON at byte %d", error.position);
-    return (at_tree *)root;
+    return (at_tree *)json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 }
 
 void at_tree_free(at_tree *t)

@@ -51,7 +51,8 @@ static void gru(size_t n, const real *xi, const real *hi, const real *bias, cons
     });
 }
 
-static void gru_back(size_t n, const real *save, const real *h_prev, const real *dh, real *dxi, real *dhi, real *dh_prev)
+static void gru_back(size_t n, const real *save, const real *h_prev, const real *dh, real *dxi, real *dhi,
+                     real *dh_prev)
 {
     EACH(n, {
         vec r = get(save + i, len);

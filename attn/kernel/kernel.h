@@ -1,8 +1,9 @@
 /*
  * Kernels: rows of numbers. One table of functions per float type, one instance per SIMD level.
  *
- * The sources in kernel/ are plain; the Makefile compiles each once per type (-DAT_TYPE=32, 64) and level (-DAT_LEVEL=base,
- * avx2, avx512 with the -m flags that go with it). The table in use is chosen before main (core/cpu.c). A typed file writes
+ * The sources in kernel/ are plain; the Makefile compiles each once per type (-DAT_TYPE=32, 64) and level
+ * (-DAT_LEVEL=base, avx2, avx512 with the -m flags that go with it). The table in use is chosen before main
+ * (core/cpu.c). A typed file writes
  *
  *     K->vtanh(n, x, y);
  *
@@ -13,9 +14,9 @@
  * where a row is cut; a sum over a row is taken in one order that depends on n (and the level) only. Gradients are
  * added (dx += ...). Nothing allocates, fails, or starts threads.
  *
- * Errors: vexp, vtanh, vsigmoid <= 3 ulp (float32), <= 2e-15 relative (float64), also inside every kernel that uses them;
- * vgelu <= 4 ulp of max(|y|, |x| / 2^10) where its erf is near -1. Infinities, NaN and overflow as libm; results below
- * the smallest normal number may be 0.
+ * Errors: vexp, vtanh, vsigmoid <= 3 ulp (float32), <= 2e-15 relative (float64), also inside every kernel that uses
+ * them; vgelu <= 4 ulp of max(|y|, |x| / 2^10) where its erf is near -1. Infinities, NaN and overflow as libm; results
+ * below the smallest normal number may be 0.
  */
 #ifndef AT_KERNEL_KERNEL_H
 #define AT_KERNEL_KERNEL_H
@@ -119,7 +120,7 @@ typedef struct AT_REAL(at_kernels) {
                       real *dc_prev);
 
     /* pair.c: one query row against S key rows, ldk (ldm) elements apart.
-     *   additive  e[s] = sum_d v[d] tanh(q[d] + k[s, d]); backward recomputes tanh; adds to dq, dk, dv (each may be NULL)
+     *   additive  e[s] = sum_d v[d] tanh(q[d] + k[s, d]); backward takes tanh again, adds to dq, dk, dv (may be NULL)
      *   context   c = sum_s a[s] m[s], written (added if accumulate); backward: da[s] = <dc, m[s]> written,
      *             dm[s] += a[s] dc (dm may be NULL). A row with a[s] = 0 is left out: its m may be anything, da[s] = 0
      *             (a distribution's backward multiplies da by a, or is flat there) */
@@ -140,8 +141,8 @@ typedef struct AT_REAL(at_kernels) {
     void (*packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
                         real *y, size_t ldy, bool accumulate);
     /* the same for very few rows against a matrix that is used once, in place: w [n, k], or if transposed [k, n] */
-    void (*few_gemm)(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw,
-                     real *y, size_t ldy, bool accumulate);
+    void (*few_gemm)(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
+                     const real *w, size_t ldw, real *y, size_t ldy, bool accumulate);
     void (*transpose)(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb);  /* b [n, m] = a' */
 
     /* step.c: an optimizer's step over a parameter p with gradient g, PyTorch's formulas; g is not changed.
@@ -155,7 +156,7 @@ typedef struct AT_REAL(at_kernels) {
     void (*adadelta)(size_t n, real *p, const real *g, real *sq, real *delta, double lr, double rho, double eps,
                      double decay);
     void (*rmsprop)(size_t n, real *p, const real *g, real *sq, real *mean, real *m, double lr, double alpha,
-                    double eps, double momentum, double decay); /* mean: NULL unless centered; m: NULL without momentum */
+                    double eps, double momentum, double decay); /* mean: NULL unless centered; m: NULL or momentum */
 
     /* random.c: Philox. Elements first .. first + n - 1 of the stream (seed, counter); first is a multiple of 64.
      * The order of a stream: element e is word (e % 64) / 16 of block counter + 16 (e / 64) + e % 16. */

@@ -1,8 +1,8 @@
 /*
  * Element-wise rows: arithmetic with repeated operands, and functions with their derivatives.
  *
- * Loops that the compiler vectorises are left plain. Functions built on exp run a whole vector also for the last few elements, so that
- * an element's bits do not depend on its place in the row.
+ * Loops that the compiler vectorises are left plain. Functions built on exp run a whole vector also for the last few
+ * elements, so that an element's bits do not depend on its place in the row.
  */
 #include "attn/kernel/table.h"
 

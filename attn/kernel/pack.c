@@ -5,18 +5,22 @@
  *
  *   packed[t * tile * k + j * width + c] = W[t * tile + c][j],  0 beyond n
  *
- * width is tile but for the last tile, where it is the vectors that are needed. The inner loop holds MR rows of x times one tile of columns
- * in registers: 6 x 4 vectors of 32 registers with AVX-512, 6 x 2 of 16 with AVX2. Every element of y is one chain of
- * multiply-adds over k in order, whatever the number of rows, so a row alone has the bits of a row in a batch.
+ * width is tile but for the last tile, where it is the vectors that are needed. The inner loop holds MR rows of x times
+ * one tile of columns in registers: 6 x 4 vectors of 32 registers with AVX-512, 6 x 2 of 16 with AVX2. Every element of
+ * y is one chain of multiply-adds over k in order, whatever the number of rows, so a row alone has the bits of a row in
+ * a batch.
  */
 #include "attn/kernel/table.h"
 
 #ifdef __AVX512F__
-enum { MR = 6, NV = 4 };
+enum { MR = 6, NV = 4, DOTS = 4 };
 #else
-enum { MR = 6, NV = 2 };
+enum { MR = 6, NV = 2, DOTS = 3 };
 #endif
-enum { TILE = NV * W };
+enum {
+    TILE = NV * W,
+    AHEAD = 16      /* rows of B fetched ahead when it is read in place */
+};
 
 static inline size_t width_of(size_t columns)
 {
@@ -28,7 +32,7 @@ static size_t packed_size(size_t n, size_t k)
     return (n / TILE * TILE + width_of(n % TILE)) * k;
 }
 
-/* b = a' of one square of SIDE x SIDE. By shuffles within registers: a strided store of single elements takes four times as long,
+/* b = a' of one square of SIDE x SIDE. By shuffles within registers: storing single elements takes four times as long,
  * and packing is what small products wait for. */
 #if defined __AVX2__ && AT_TYPE == 32
 enum { SIDE = 8 };
@@ -136,6 +140,10 @@ INLINE void tile_product(const int rows, const int nv, size_t k, const real *x, 
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < nv; v++)
             sum[r][v] = (vec){0};
+    /* y is far away when it is large: asked for now it is here at the end, else the stores are a tenth of the time */
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < nv; v++)
+            __builtin_prefetch(y + (size_t)r * ldy + (size_t)v * W, 1);
     for (size_t j = 0; j < k; j++) {
         vec b[NV];
         for (int v = 0; v < nv; v++)
@@ -180,8 +188,8 @@ COLUMNS(3)
 COLUMNS(4)
 #endif
 
-static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y, size_t ldy,
-                        bool accumulate)
+static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
+                        real *y, size_t ldy, bool accumulate)
 {
     for (size_t c = 0; c < n; c += TILE) {
         size_t columns = n - c < TILE ? n - c : TILE, width = width_of(columns), last = columns - (width - W);
@@ -207,25 +215,40 @@ static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx,
 
 /* ---- a matrix that is read once: packing would cost more than the product ---- */
 
-/* y[rows, nv W] (+)= x[rows, k] b, b [k, ...] with rows ldb apart; `last` as above, here also for reading. */
+/* y[rows, nv W] (+)= x[rows, k] b, b [k, ...] with rows ldb apart. Of the last vector only `last` lanes are in use: the
+ * upper ones where it overlaps what is done already (a whole vector can be read then), else the lower. */
 INLINE void strip_product(const int rows, const int nv, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,
-                          real *y, size_t ldy, size_t last, bool accumulate)
+                          real *y, size_t ldy, size_t last, const bool overlap, bool accumulate)
 {
     vec sum[MR][NV];
 
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < nv; v++)
             sum[r][v] = (vec){0};
-    for (size_t j = 0; j < k; j++)
+    for (size_t j = 0; j < k; j++) {
+        vec w[NV];
         for (int v = 0; v < nv; v++) {
-            vec w = get(b + j * ldb + (size_t)v * W, last);
-            for (int r = 0; r < rows; r++)
-                sum[r][v] += x[(size_t)r * ldx + j] * w;
+            w[v] = get(b + j * ldb + (size_t)v * W, overlap ? W : last);
+            /* a few lines of every row: no stream that the processor would see by itself */
+            __builtin_prefetch(b + (j + AHEAD) * ldb + (size_t)v * W);
         }
+        for (int r = 0; r < rows; r++) {
+            real a = x[(size_t)r * ldx + j];
+            for (int v = 0; v < nv; v++)
+                sum[r][v] += a * w[v];
+        }
+    }
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < nv; v++) {
             real *to = y + (size_t)r * ldy + (size_t)v * W;
-            put(to, last, accumulate ? get(to, last) + sum[r][v] : sum[r][v]);
+            if (overlap) {
+                real part[W];
+                memcpy(part, &sum[r][v], sizeof part);
+                for (size_t i = W - last; i < W; i++)
+                    to[i] = accumulate ? to[i] + part[i] : part[i];
+            } else {
+                put(to, last, accumulate ? get(to, last) + sum[r][v] : sum[r][v]);
+            }
         }
 }
 
@@ -233,13 +256,13 @@ INLINE void strip_product(const int rows, const int nv, size_t k, const real *x,
 INLINE void dot_product(const int rows, const int cols, size_t k, const real *x, size_t ldx, const real *w, size_t ldw,
                         real *y, size_t ldy, bool accumulate)
 {
-    vec sum[4][4];
+    vec sum[DOTS][4];
 
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < cols; c++)
             sum[r][c] = (vec){0};
     EACH(k, {
-        vec a[4];
+        vec a[DOTS];
         for (int r = 0; r < rows; r++)
             a[r] = get(x + (size_t)r * ldx + i, len);
         for (int c = 0; c < cols; c++) {
@@ -256,19 +279,36 @@ INLINE void dot_product(const int rows, const int cols, size_t k, const real *x,
         }
 }
 
+#ifdef __AVX512F__
+#define MIDDLE(r)                                                                                               \
+    if (n - c >= 3 * W) {                                                                                       \
+        strip_product(r, 3, k, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                           \
+        c += 3 * W;                                                                                             \
+    } else if (n - c >= 2 * W) {                                                                                \
+        strip_product(r, 2, k, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                           \
+        c += 2 * W;                                                                                             \
+    }
+#else
+#define MIDDLE(r)
+#endif
 #define STRIPS(r)                                                                                               \
     static void strips_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,   \
                            size_t ldy, bool accumulate)                                                         \
     {                                                                                                           \
         size_t c = 0;                                                                                           \
         for (; c + TILE <= n; c += TILE)                                                                        \
-            strip_product(r, NV, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);                             \
-        for (; c + W <= n; c += W)                                                                              \
-            strip_product(r, 1, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);                              \
-        if (c < n)                                                                                              \
-            strip_product(r, 1, k, x, ldx, b + c, ldb, y + c, ldy, n - c, accumulate);                          \
+            strip_product(r, NV, k, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                      \
+        MIDDLE(r)                                                                                               \
+        if (c + W <= n) {                                                                                       \
+            strip_product(r, 1, k, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                       \
+            c += W;                                                                                             \
+        }                                                                                                       \
+        if (c < n && n < W)                                                                                     \
+            strip_product(r, 1, k, x, ldx, b, ldb, y, ldy, n, false, accumulate);                               \
+        else if (c < n)                                                                                         \
+            strip_product(r, 1, k, x, ldx, b + n - W, ldb, y + n - W, ldy, n - c, true, accumulate);            \
     }
-#define DOTS(r)                                                                                                 \
+#define DOT_ROWS(r)                                                                                                 \
     static void dots_##r(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y,     \
                          size_t ldy, bool accumulate)                                                           \
     {                                                                                                           \
@@ -285,24 +325,32 @@ STRIPS(3)
 STRIPS(4)
 STRIPS(5)
 STRIPS(6)
-DOTS(1)
-DOTS(2)
-DOTS(3)
-DOTS(4)
+DOT_ROWS(1)
+DOT_ROWS(2)
+DOT_ROWS(3)
+#ifdef __AVX512F__
+DOT_ROWS(4)
+#endif
 
 typedef void few_rows(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y, size_t ldy,
                       bool accumulate);
 
-static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw,
-                     real *y, size_t ldy, bool accumulate)
+static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
+                     const real *w, size_t ldw, real *y, size_t ldy, bool accumulate)
 {
     static few_rows *const strips[] = {strips_1, strips_2, strips_3, strips_4, strips_5, strips_6};
-    static few_rows *const dots[] = {dots_1, dots_2, dots_3, dots_4};
-    size_t most = transposed ? MR : 4;
+    static few_rows *const dots[] = {
+        dots_1, dots_2, dots_3,
+#ifdef __AVX512F__
+        dots_4
+#endif
+    };
+    size_t most = transposed ? MR : DOTS;
 
     for (size_t i = 0; i < m; i += most) {
         size_t rows = m - i < most ? m - i : most;
-        (transposed ? strips : dots)[rows - 1](n, k, x + i * ldx, ldx, w, ldw, y + i * ldy, ldy, accumulate);
+        few_rows *product = transposed ? strips[rows - 1] : dots[rows - 1];
+        product(n, k, x + i * ldx, ldx, w, ldw, y + i * ldy, ldy, accumulate);
     }
 }
 

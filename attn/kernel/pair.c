@@ -4,7 +4,8 @@
  *   e[s] = sum_d v[d] tanh(q[d] + k[s, d])
  *   with t = tanh(q + k) taken again and g = de[s] v (1 - t^2):  dq += g, dk[s] += g, dv += de[s] t
  *
- * Nothing of size S x D is stored. Backward walks the columns outside and the rows inside, so that dq and dv stay in registers.
+ * Nothing of size S x D is stored. Backward walks the columns outside and the rows inside, so that dq and dv stay in
+ * registers.
  */
 #include "attn/kernel/table.h"
 

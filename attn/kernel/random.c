@@ -1,8 +1,9 @@
 /*
  * Philox4x32-10 (Salmon et al. 2011), sixteen blocks side by side.
  *
- * A group of 64 elements is words 0, 1, 2, 3 of 16 consecutive blocks, the first words of all blocks first: lanes of a vector are blocks,
- * and nothing is shuffled. Only integers until the last multiplication, so masks are the same at every level.
+ * A group of 64 elements is words 0, 1, 2, 3 of 16 consecutive blocks, the first words of all blocks first: lanes of a
+ * vector are blocks, and nothing is shuffled. Only integers until the last multiplication, so masks are the same at
+ * every level.
  */
 #include "attn/kernel/table.h"
 

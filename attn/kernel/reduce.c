@@ -1,8 +1,8 @@
 /*
  * A row to one number.
  *
- * Sums run over four vectors of partial sums within blocks of 2048 elements, and over the blocks in double: the order depends on n
- * only, and a float sum over a million elements keeps six digits.
+ * Sums run over four vectors of partial sums within blocks of 2048 elements, and over the blocks in double: the order
+ * depends on n only, and a float sum over a million elements keeps six digits.
  */
 #include "attn/kernel/table.h"
 

@@ -1,8 +1,9 @@
 /*
  * softmax, log-softmax, logsumexp and cross-entropy of one row.
  *
- * y = exp(x - max) / sum, the maximum taken over what the mask leaves. A row with nothing left has max = -inf; it counts as 0 there, so
- * that -inf - -inf does not make NaN, and the sum is 0: the softmax of such a row is 0. A NaN in x makes the row NaN.
+ * y = exp(x - max) / sum, the maximum taken over what the mask leaves. A row with nothing left has max = -inf; it
+ * counts as 0 there, so that -inf - -inf does not make NaN, and the sum is 0: the softmax of such a row is 0. A NaN in
+ * x makes the row NaN.
  */
 #include "attn/kernel/table.h"
 

@@ -75,8 +75,8 @@ static void adadelta(size_t n, real *p, const real *g, real *sq, real *delta, do
 }
 
 /* Tieleman and Hinton 2012; centered: Graves 2013 */
-static void rmsprop(size_t n, real *p, const real *g, real *sq, real *mean, real *m, double lr, double alpha, double eps,
-                    double momentum, double decay)
+static void rmsprop(size_t n, real *p, const real *g, real *sq, real *mean, real *m, double lr, double alpha,
+                    double eps, double momentum, double decay)
 {
     const real rate = (real)lr, wd = (real)decay, e = (real)eps, a = (real)alpha, a1 = (real)(1 - alpha);
     const real mu = (real)momentum;

@@ -1,13 +1,14 @@
 /*
  * Vectors of the level's width, and exp, expm1, tanh, sigmoid, erfc on them. Included by the kernels only.
  *
- * GCC's vector extensions, which clang has too; neither has ?: on them in C, so pick() selects by mask (it becomes a masked
- * move). Where one instruction replaces several, it is used behind the macro of its instruction set.
+ * GCC's vector extensions, which clang has too; neither has ?: on them in C, so pick() selects by mask (it becomes a
+ * masked move). Where one instruction replaces several, it is used behind the macro of its instruction set.
  *
- * exp(x) = 2^n (1 + q), n = round(x / ln 2), r = x - n ln 2 in two pieces, q = expm1(r) = r + r^2 P(r), P the near-minimax polynomial
- * on |r| <= ln 2 / 2 (its error is below 2^-26 of the result in float, 2^-56 in double). tanh x = m / (m + 2) with m = expm1(2 |x|) =
- * 2^n q + (2^n - 1): no cancellation near 0, no second polynomial. erfc(z) = exp(-z^2) G(t) / (1 + 2 z), t = (z - k) / (z + k)
- * (Shepherd and Laframboise 1981), so that the lower tail of gelu keeps relative accuracy.
+ * exp(x) = 2^n (1 + q), n = round(x / ln 2), r = x - n ln 2 in two pieces, q = expm1(r) = r + r^2 P(r), P the
+ * near-minimax polynomial on |r| <= ln 2 / 2 (its error is below 2^-26 of the result in float, 2^-56 in double). tanh x
+ * = m / (m + 2) with m = expm1(2 |x|) = 2^n q + (2^n - 1): no cancellation near 0, no second polynomial. erfc(z) =
+ * exp(-z^2) G(t) / (1 + 2 z), t = (z - k) / (z + k) (Shepherd and Laframboise 1981), so that the lower tail of gelu
+ * keeps relative accuracy.
  */
 #ifndef AT_KERNEL_VEC_H
 #define AT_KERNEL_VEC_H
@@ -66,22 +67,63 @@ INLINE vec splat(real x)
     return x - (vec){0};    /* keeps the sign of a zero, as x + 0 would not */
 }
 
+/* A mask of the first n lanes. */
+#ifdef __AVX512F__
+INLINE uint16_t first_lanes(size_t n)
+{
+    return (uint16_t)((1u << n) - 1);
+}
+#elif defined __AVX2__
+INLINE ivec first_lanes(size_t n)
+{
+    ivec place;
+
+    for (int i = 0; i < W; i++)
+        place[i] = i;
+    return place < (word)n;
+}
+#endif
+
+INLINE vec pick(ivec mask, vec a, vec b);
+
 /* The first n < W elements; the other lanes are `rest`. */
 INLINE vec load_some(const real *p, size_t n, real rest)
 {
+#if defined __AVX512F__ && AT_TYPE == 32
+    return (vec)_mm512_mask_loadu_ps((__m512)splat(rest), first_lanes(n), p);
+#elif defined __AVX512F__
+    return (vec)_mm512_mask_loadu_pd((__m512d)splat(rest), (__mmask8)first_lanes(n), p);
+#elif defined __AVX2__ && AT_TYPE == 32
+    ivec lanes = first_lanes(n);
+    return pick(lanes, (vec)_mm256_maskload_ps(p, (__m256i)lanes), splat(rest));
+#elif defined __AVX2__
+    ivec lanes = first_lanes(n);
+    return pick(lanes, (vec)_mm256_maskload_pd(p, (__m256i)lanes), splat(rest));
+#else
     vec v = splat(rest);
 
     memcpy(&v, p, n * sizeof *p);
     return v;
+#endif
 }
 
 INLINE void store_some(real *p, size_t n, vec v)
 {
+#if defined __AVX512F__ && AT_TYPE == 32
+    _mm512_mask_storeu_ps(p, first_lanes(n), (__m512)v);
+#elif defined __AVX512F__
+    _mm512_mask_storeu_pd(p, (__mmask8)first_lanes(n), (__m512d)v);
+#elif defined __AVX2__ && AT_TYPE == 32
+    _mm256_maskstore_ps(p, (__m256i)first_lanes(n), (__m256)v);
+#elif defined __AVX2__
+    _mm256_maskstore_pd(p, (__m256i)first_lanes(n), (__m256d)v);
+#else
     memcpy(p, &v, n * sizeof *p);
+#endif
 }
 
-/* Runs the statements for i = 0, W, 2 W ... below n with `len` lanes in use: W, but for the last time. get and put go with
- * it; in the full rounds len is a constant and they are one instruction. */
+/* Runs the statements for i = 0, W, 2 W ... below n with `len` lanes in use: W, but for the last time. get and put go
+ * with it; in the full rounds len is a constant and they are one instruction. */
 #define EACH(n, ...)                                \
     do {                                            \
         size_t i = 0;                               \

@@ -1,13 +1,13 @@
 /*
- * attention_pool: a sequence summed with weights that it gives itself           (Yang et al. 2016; hops: Lin et al. 2017)
+ * attention_pool: a sequence summed with weights that it gives itself         (Yang et al. 2016; hops: Lin et al. 2017)
  *
  *   u_t = tanh(W x_t + b)    a_h = softmax over t of <context_h, u_t>    y_h = sum_t a_ht x_t
  *
  *   x [B, T, inputs]    weight [dim, inputs]    bias [dim]    context [hops, dim]
  *   y [B, inputs], a [B, T] for one hop, else y [B, hops, inputs], a [B, hops, T]
  *
- * Steps beyond a row's length have weight 0; a row of length 0 pools to zeros. All three parameters start uniform, with a bound
- * of one over the square root of the width they sum over.
+ * Steps beyond a row's length have weight 0; a row of length 0 pools to zeros. All three parameters start uniform, with
+ * a bound of one over the square root of the width they sum over.
  */
 #include "attn/layer/layer.h"
 
@@ -35,14 +35,16 @@ static bool setup(at_layer *l, at_error *e)
     double bound = 1 / sqrt((double)inputs);
     return at_param(l, "weight", 2, (size_t[]){dim, inputs}, AT_INIT_UNIFORM, bound, e) &&
            (!l->set[BIAS].flag || at_param(l, "bias", 1, &dim, AT_INIT_UNIFORM, bound, e)) &&
-           at_param(l, "context", 2, (size_t[]){(size_t)l->set[HOPS].integer, dim}, AT_INIT_UNIFORM, 1 / sqrt((double)dim), e);
+           at_param(l, "context", 2, (size_t[]){(size_t)l->set[HOPS].integer, dim}, AT_INIT_UNIFORM,
+                    1 / sqrt((double)dim), e);
 }
 
 /* [B, 1, T], true beyond the length of a row. */
 static at_tensor *beyond(at_build *g, const at_tensor *lengths, size_t B, size_t T)
 {
     if (lengths->ndim != 1 || lengths->size[0] != B)
-        return at_refuse(g, "lengths has shape %s, expected [%zu]", at_describe_shape(lengths->ndim, lengths->size).text, B);
+        return at_refuse(g, "lengths has shape %s, expected [%zu]",
+                         at_describe_shape(lengths->ndim, lengths->size).text, B);
     at_tensor *mask = at_own(g, at_tensor_new(AT_BOOL, 3, (size_t[]){B, 1, T}, g->error));
     if (!mask)
         return NULL;
@@ -62,8 +64,8 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
     bool bias = l->set[BIAS].flag;
     if (!at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer))
         return false;
-    at_tensor *u = at_tanh(g, at_linear(g, x, at_weight(l, 0), bias ? at_weight(l, 1) : NULL));         /* [B, T, dim] */
-    at_tensor *scores = at_transpose(g, at_linear(g, u, at_weight(l, bias ? 2 : 1), NULL), 2, 3);       /* [B, hops, T] */
+    at_tensor *u = at_tanh(g, at_linear(g, x, at_weight(l, 0), bias ? at_weight(l, 1) : NULL));     /* [B, T, dim] */
+    at_tensor *scores = at_transpose(g, at_linear(g, u, at_weight(l, bias ? 2 : 1), NULL), 2, 3);   /* [B, hops, T] */
     if (lengths) {
         at_tensor *in[] = {scores, beyond(g, lengths, x->size[0], x->size[1])};
         scores = at_apply(g, AT_ID_masked_fill, 2, in, 0, 1, (at_scalar_value[]){at_num(-INFINITY)}, 1, NULL);
@@ -86,4 +88,5 @@ static const at_method methods[] = {
 AT_LAYER(attention_pool, "layer.attention_pool",
     .fields = fields, .setup = setup, .methods = methods,
     .help = "layer.attention_pool{inputs =, dim =, hops = 1, bias = true} -> layer\n"
-            "Sums a sequence with weights softmax(context tanh(W x + b)); weight [dim, inputs], bias [dim], context [hops, dim].");
+            "Sums a sequence with weights softmax(context tanh(W x + b)); weight [dim, inputs], bias [dim],\n"
+            "context [hops, dim].");

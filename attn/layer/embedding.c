@@ -3,8 +3,8 @@
  *
  *   ids int64, any shape    weight [count, dim]    y [ids..., dim]
  *
- * Ids count from 1; 0 is padding: a zero vector without a gradient, so there is no row for it. The rows start as draws from the
- * normal distribution with deviation 1, as PyTorch's.
+ * Ids count from 1; 0 is padding: a zero vector without a gradient, so there is no row for it. The rows start as draws
+ * from the normal distribution with deviation 1, as PyTorch's.
  */
 #include "attn/layer/layer.h"
 

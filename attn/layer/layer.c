@@ -1,8 +1,9 @@
 /*
  * Layers: see layer.h. What every kind shares: creation from a configuration, members and their dotted names, calls.
  *
- * A conversion to another dtype happens inside the tensors' records, so that optimizers, ties and handles of the script go on
- * meaning the same parameter. A graph recorded before is refused by the backward pass (graph.c compares versions and dtypes).
+ * A conversion to another dtype happens inside the tensors' records, so that optimizers, ties and handles of the script
+ * go on meaning the same parameter. A graph recorded before is refused by the backward pass (graph.c compares versions
+ * and dtypes).
  */
 #include "attn/layer/layer.h"
 
@@ -125,8 +126,8 @@ static void fill(at_tensor *t, at_init init, double bound)
     }
 }
 
-static bool declare(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound, bool buffer,
-                    at_error *e)
+static bool declare(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound,
+                    bool buffer, at_error *e)
 {
     at_tensor *t = at_tensor_new(AT_F32, ndim, size, e);
     if (!t)
@@ -275,6 +276,21 @@ static void exchange(at_tensor *t, at_tensor *made)
     t->grad = NULL;
 }
 
+bool at_convert(at_tensor *t, at_dtype dtype, at_error *e)
+{
+    if (!at_is_float(t) || t->dtype == dtype)
+        return true;
+    if (t->node)
+        return at_error_set(e, "to: a tensor is the result of an operation, expected one of its own (t:detach())");
+    at_tensor *made = at_tensor_new(dtype, t->ndim, t->size, e);
+    if (!made)
+        return false;
+    at_copy_elements(made, t);
+    exchange(t, made);
+    at_release(made);
+    return true;
+}
+
 static void set_dtype(at_layer *l, at_dtype dtype)
 {
     l->dtype = dtype;
@@ -286,7 +302,8 @@ static void set_dtype(at_layer *l, at_dtype dtype)
 bool at_layer_to(at_layer *l, at_dtype dtype, at_error *e)
 {
     if (dtype != AT_F32 && dtype != AT_F64)
-        return at_error_set(e, "%s: dtype is %s, expected float32 or float64", at_layer_where(l->kind), at_dtype_name(dtype));
+        return at_error_set(e, "%s: dtype is %s, expected float32 or float64", at_layer_where(l->kind),
+                            at_dtype_name(dtype));
     conversions c = {.dtype = dtype, .error = e};
     bool ok = at_layer_walk(l, prepare, &c);
     for (size_t i = 0; i < c.n; i++) {
@@ -313,7 +330,8 @@ bool at_layer_set(at_layer *l, const char *name, at_tensor *t, at_error *e)
         return at_error_set(e, "%s: %.80s is %s, expected %s", where, name, is.text, expected.text);
     }
     if (t->node)
-        return at_error_set(e, "%s: %.80s is the result of an operation, expected a tensor of its own (t:detach())", where, name);
+        return at_error_set(e, "%s: %.80s is the result of an operation, expected a tensor of its own (t:detach())", where,
+                            name);
     at_retain(t);
     at_release(m->tensor);
     m->tensor = t;
@@ -322,7 +340,8 @@ bool at_layer_set(at_layer *l, const char *name, at_tensor *t, at_error *e)
 
 /* ---- calls ---- */
 
-bool at_expect(at_build *g, const at_layer *l, const char *name, const at_tensor *x, size_t low, size_t high, int64_t width)
+bool at_expect(at_build *g, const at_layer *l, const char *name, const at_tensor *x, size_t low, size_t high,
+               int64_t width)
 {
     const char *is = at_dtype_name((at_dtype)x->dtype), *own = at_dtype_name(l->dtype);
     at_text t = at_describe(x);
@@ -332,9 +351,11 @@ bool at_expect(at_build *g, const at_layer *l, const char *name, const at_tensor
         at_refuse(g, "%s is %s, but the layer is %s (%s: %s)", name, is, own, name, t.text);
     else if (x->ndim < low || (high && x->ndim > high))
         at_refuse(g, "%s has %d dimension%s, expected %s%zu (%s: %s)", name, x->ndim, x->ndim == 1 ? "" : "s",
-                  high == low ? "" : x->ndim < low ? "at least " : "at most ", x->ndim < low ? low : high, name, t.text);
+                  high == low ? "" : x->ndim < low ? "at least " : "at most ", x->ndim < low ? low : high, name,
+                  t.text);
     else if (width && x->size[x->ndim - 1] != (size_t)width)
-        at_refuse(g, "%s has width %zu, expected %lld (%s: %s)", name, x->size[x->ndim - 1], (long long)width, name, t.text);
+        at_refuse(g, "%s has width %zu, expected %lld (%s: %s)", name, x->size[x->ndim - 1], (long long)width, name,
+                  t.text);
     return at_ok(g);
 }
 
@@ -378,8 +399,8 @@ static bool check_arguments(at_build *g, const at_method *m, const at_pass *p)
         if (p->arg[k].type != AT_NIL) {
             char names[120];
             argument_names(m, names, sizeof names);
-            return at_refuse(g, "argument %d is %s, expected nothing after (%s)", k + 1, at_describe_value(p->arg[k]).text,
-                             names) != NULL;
+            return at_refuse(g, "argument %d is %s, expected nothing after (%s)", k + 1,
+                             at_describe_value(p->arg[k]).text, names) != NULL;
         }
     return true;
 }
@@ -400,7 +421,8 @@ static bool run(at_build *g, at_layer *l, const at_method *m, at_pass *p)
 bool at_layer_call(at_build *g, at_layer *l, const at_method *m, at_pass *p, const at_table *options)
 {
     static const at_field none[] = {{0}};
-    if (!at_read_fields(at_layer_where(l->kind), m->options ? m->options : none, options, p->option, &p->given, g->error))
+    if (!at_read_fields(at_layer_where(l->kind), m->options ? m->options : none, options, p->option, &p->given,
+                        g->error))
         return false;
     return run(g, l, m, p);
 }

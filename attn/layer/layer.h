@@ -1,6 +1,6 @@
 /*
- * Layers: configuration fields, parameters, a forward pass built from operations. One record per kind; linear, attention,
- * encoders and decoders are all of this one type, and scripts reach them through one binding.
+ * Layers: configuration fields, parameters, a forward pass built from operations. One record per kind; linear,
+ * attention, encoders and decoders are all of this one type, and scripts reach them through one binding.
  */
 #ifndef AT_LAYER_LAYER_H
 #define AT_LAYER_LAYER_H
@@ -24,7 +24,7 @@ struct at_layer {
     at_dtype dtype;
     bool training;
     uint32_t given;             /* bit per field of the configuration */
-    at_setting set[AT_MAX_FIELD];       /* the configuration, by the kind's enumeration; values of tables are gone after setup */
+    at_setting set[AT_MAX_FIELD];       /* the configuration, by the kind's enumeration; tables are gone after setup */
     at_member *member;
     size_t members, room;
     void *own;                  /* kind->own_bytes, zeroed */
@@ -37,7 +37,7 @@ typedef struct at_pass {
     at_setting option[AT_OPTIONS];      /* by the method's options */
     uint32_t given;
     int results;
-    at_value result[AT_RESULTS];        /* tensors and tables belong to the builder; objects carry a reference for the caller */
+    at_value result[AT_RESULTS];        /* all belong to the builder, until at_build_end */
 } at_pass;
 
 typedef struct at_method {
@@ -83,7 +83,7 @@ typedef enum at_init {
 bool at_param(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound, at_error *e);
 /* The same, in state() but not among the parameters. */
 bool at_buffer(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound, at_error *e);
-/* A layer inside; takes over the caller's reference even when it fails. NULL inner is a failure that was reported before. */
+/* A layer inside; takes over the caller's reference even when it fails. NULL inner is a failure reported before. */
 bool at_inner(at_layer *l, const char *name, at_layer *inner, at_error *e);
 
 /* ---- in run ---- */
@@ -98,13 +98,17 @@ at_layer *at_inner_named(const at_layer *l, const char *name);
 bool at_run_layer(at_build *g, at_layer *inner, at_pass *p);
 
 /*
- * Checks that x is a float tensor of the layer's type with low to high dimensions (high 0: any number) and `width` elements in
- * the last; false with "linear: x has width 7, expected 8 (x: float32 [2, 7])". A width of 0 is any.
+ * Checks that x is a float tensor of the layer's type with low to high dimensions (high 0: any number) and `width`
+ * elements in the last; false with "linear: x has width 7, expected 8 (x: float32 [2, 7])". A width of 0 is any.
  */
-bool at_expect(at_build *g, const at_layer *l, const char *name, const at_tensor *x, size_t low, size_t high, int64_t width);
+bool at_expect(at_build *g, const at_layer *l, const char *name, const at_tensor *x, size_t low, size_t high,
+               int64_t width);
 
 /* arg[k] as a tensor (NULL if nil) with checks done by the caller of run; and results. */
-static inline at_tensor *at_arg_tensor(const at_pass *p, int k) { return p->arg[k].type == AT_TENSOR ? p->arg[k].tensor : NULL; }
+static inline at_tensor *at_arg_tensor(const at_pass *p, int k)
+{
+    return p->arg[k].type == AT_TENSOR ? p->arg[k].tensor : NULL;
+}
 static inline at_tensor *at_option_tensor(const at_pass *p, int k)
 {
     return p->given >> k & 1 ? p->option[k].value.tensor : NULL;
@@ -120,16 +124,21 @@ static inline bool at_return(at_pass *p, at_value v)
 /* Finds a method; NULL if there is none. */
 const at_method *at_method_named(const at_layer_kind *kind, const char *name);
 
-/* Checks the positional arguments and reads the options table, then runs. Results stay with the builder until at_build_end. */
+/* Checks the positional arguments and reads the options table, then runs. Results stay with the builder. */
 bool at_layer_call(at_build *g, at_layer *l, const at_method *m, at_pass *p, const at_table *options);
 
-/* Calls fn for every tensor with its dotted name, in order, inner layers included; stops and returns false if fn does. */
+/* Calls fn for every tensor with its dotted name, in order, inner layers included; stops if fn returns false. */
 typedef bool (*at_visit)(void *context, const char *name, at_member *member);
 bool at_layer_walk(at_layer *l, at_visit fn, void *context);
 
 void at_layer_train(at_layer *l, bool training);
-/* Converts every float tensor; layers keep their handles' gradients only if the type stays. */
+/*
+ * Converts every float tensor inside its record, so that ties, optimizers and handles go on meaning it; a gradient of
+ * another type is dropped, and a graph recorded before is refused by the backward pass. On failure nothing has changed.
+ */
 bool at_layer_to(at_layer *l, at_dtype dtype, at_error *e);
+/* The same for one tensor; one that is the result of an operation is an error, one that is no float is left alone. */
+bool at_convert(at_tensor *t, at_dtype dtype, at_error *e);
 /* Replaces a tensor (ties it): same shape and dtype. */
 bool at_layer_set(at_layer *l, const char *name, at_tensor *t, at_error *e);
 

@@ -2,11 +2,12 @@
  * positional: x plus an encoding of the place in the sequence.
  *
  *   x [..., T, dim]    y like x
- *   sinusoidal    feature 2i + 1 is sin(t / 10000^(2i / dim)), feature 2i + 2 the cosine; t from 0, i from 0    (Vaswani et al. 2017)
+ *   sinusoidal    feature 2i + 1 is sin(t / 10000^(2i / dim)), feature 2i + 2 the cosine; t and i from 0
+ *                                                                                               (Vaswani et al. 2017)
  *   learned       row t + 1 of weight [max_length, dim], which starts as an embedding does
  *
- * The option `position` is the 1-based place of the first step of x, for decoding step by step. The table of sinusoids is kept
- * between calls and grows by doubling; places far out are computed for the call.
+ * The option `position` is the 1-based place of the first step of x, for decoding step by step. The table of sinusoids
+ * is kept between calls and grows by doubling; places far out are computed for the call.
  */
 #include "attn/layer/layer.h"
 
@@ -23,7 +24,7 @@ typedef struct own {
 
 static const at_field fields[] = {
     [DIM] = {"dim", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
-    [TYPE] = {"type", AT_FIELD_CHOICE, .value = SINUSOIDAL, .choices = "sinusoidal|learned", .help = "kind of encoding"},
+    [TYPE] = {"type", AT_FIELD_CHOICE, .value = SINUSOIDAL, .choices = "sinusoidal|learned", .help = "encoding"},
     [MAX_LENGTH] = {"max_length", AT_FIELD_INTEGER, AT_POSITIVE, .help = "longest sequence; needed if learned"},
     {0}
 };
@@ -56,9 +57,9 @@ static at_tensor *sinusoids(at_build *g, const at_layer *l, size_t from, size_t 
     if (!t)
         return NULL;
     for (size_t k = 0; k < dim; k++) {
-        double rate = pow(10000, -2.0 * (double)(k / 2) / (double)dim);
+        double period = pow(10000, 2 * (double)(k / 2) / (double)dim);
         for (size_t r = 0; r < rows; r++) {
-            double angle = (double)(from + r) * rate, x = k % 2 == 0 ? sin(angle) : cos(angle);
+            double angle = (double)(from + r) / period, x = k % 2 == 0 ? sin(angle) : cos(angle);
             if (l->dtype == AT_F32)
                 ((float *)(void *)t->data)[r * dim + k] = (float)x;
             else
@@ -109,5 +110,5 @@ static const at_method methods[] = {
 AT_LAYER(positional, "layer.positional",
     .fields = fields, .setup = setup, .dispose = dispose, .own_bytes = sizeof(own), .methods = methods,
     .help = "layer.positional{dim =, type = 'sinusoidal' | 'learned', max_length =} -> layer\n"
-            "Adds an encoding of the place of each step; learned has weight [max_length, dim]. The option position is the place of\n"
-            "the first step, 1 unless given.");
+            "Adds an encoding of the place of each step; learned has weight [max_length, dim]. The option position is the\n"
+            "place of the first step, 1 unless given.");

@@ -4,7 +4,7 @@
  *   cond, a, b   shapes that broadcast (NumPy); of masked_fill the mask broadcasts to x
  *   da, db       dy where it came from there, summed over the dimensions that a or b was broadcast over
  *
- * Elements are moved as words of 1, 4 or 8 bytes.
+ * Elements are moved as words of 1, 4 or 8 bytes, and chosen without a branch: conditions are rarely predictable.
  */
 #include <math.h>
 #include <string.h>
@@ -15,8 +15,10 @@
     do {                                                                                                        \
         const word *a = (const word *)(const void *)at[2], *b = (const word *)(const void *)at[3];              \
         word *y = (word *)(void *)at[0];                                                                        \
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                                                            \
-            y[i * step[0]] = cond[i * step[1]] ? a[i * step[2]] : b[i * step[3]];                               \
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {                                                          \
+            word p = a[i * step[2]], q = b[i * step[3]];                                                        \
+            y[i * step[0]] = q ^ ((p ^ q) & (word)-(word)(cond[i * step[1]] != 0));                             \
+        }                                                                                                       \
     } while (0)
 
 /* at: y, condition, a, b */

@@ -1,5 +1,5 @@
 /*
- * adadelta: steps as large as the steps before them, in units of the gradient                                    (Zeiler 2012)
+ * adadelta: steps as large as the steps before them, in units of the gradient                             (Zeiler 2012)
  *
  *   d = g + weight_decay p    s = rho s + (1 - rho) d^2    x = sqrt(u + eps) / sqrt(s + eps) d
  *   u = rho u + (1 - rho) x^2    p -= lr x

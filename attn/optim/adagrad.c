@@ -1,5 +1,5 @@
 /*
- * adagrad: steps divided by the root of all squared gradients so far                                       (Duchi et al. 2011)
+ * adagrad: steps divided by the root of all squared gradients so far                                (Duchi et al. 2011)
  *
  *   d = g + weight_decay p    s += d^2    p -= lr d / (sqrt(s) + eps)
  */

@@ -1,6 +1,6 @@
 /*
- * adam: steps scaled by running moments of the gradient (Kingma and Ba 2015); adamw: weight decay apart from the gradient
- * (Loshchilov and Hutter 2019).
+ * adam: steps scaled by running moments of the gradient (Kingma and Ba 2015); adamw: weight decay apart from the
+ * gradient (Loshchilov and Hutter 2019).
  *
  *   adam     g += weight_decay p
  *   m = b1 m + (1 - b1) g    v = b2 v + (1 - b2) g^2

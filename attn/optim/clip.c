@@ -1,6 +1,6 @@
 /*
- * The typed parts of clipping: the sum of squares of a gradient, and its scaling. Blocks of fixed size, summed in order, so that
- * the norm does not depend on the number of threads.
+ * The typed parts of clipping: the sum of squares of a gradient, and its scaling. Blocks of fixed size, summed in
+ * order, so that the norm does not depend on the number of threads.
  */
 #include "attn/core/parallel.h"
 #include "attn/kernel/kernel.h"

@@ -1,7 +1,7 @@
 /*
- * What every optimizer shares: see optim.h. Parameters without a gradient are passed over and their step count stays, as in
- * PyTorch. A parameter may be of any steps and may change its float type between updates (layer:to): what is not contiguous is
- * updated in a copy, and buffers follow the parameter's type.
+ * What every optimizer shares: see optim.h. Parameters without a gradient are passed over and their step count stays,
+ * as in PyTorch. A parameter may be of any steps and may change its float type between updates (layer:to): what is not
+ * contiguous is updated in a copy, and buffers follow the parameter's type.
  */
 #include "attn/optim/optim.h"
 
@@ -78,7 +78,8 @@ static bool check_param(const char *name, size_t k, at_value v, at_error *e)
     if (!v.tensor->storage)
         return at_error_set(e, "%s: params[%zu]: tensor was freed", name, k);
     if (!at_is_float(v.tensor))
-        return at_error_set(e, "%s: params[%zu] is %s, expected float32 or float64", name, k, at_describe(v.tensor).text);
+        return at_error_set(e, "%s: params[%zu] is %s, expected float32 or float64", name, k,
+                            at_describe(v.tensor).text);
     if (v.tensor->node)
         return at_error_set(e, "%s: params[%zu] is the result of an operation, expected a tensor of its own", name, k);
     return true;
@@ -98,7 +99,8 @@ static bool take_params(at_optim *o, const at_table *t, at_error *e)
         if (entry->key)
             ok = at_error_set(e, "%s: params has a field '%.40s', expected a list of tensors", name, entry->key);
         else if (entry->index < 1 || (uint64_t)entry->index > t->n || list[entry->index - 1].t)
-            ok = at_error_set(e, "%s: params has an entry %lld, expected a list of tensors", name, (long long)entry->index);
+            ok = at_error_set(e, "%s: params has an entry %lld, expected a list of tensors", name,
+                              (long long)entry->index);
         else if ((ok = check_param(name, (size_t)entry->index, entry->value, e)))
             list[entry->index - 1] = (place){entry->value.tensor, (size_t)entry->index};
     }
@@ -149,7 +151,8 @@ bool at_optim_pair(at_optim *o, int field, double *pair, double first, double se
             return at_error_set(e, "%s: %s is not a list of two numbers", name, what);
         double number = x.type == AT_WHOLE ? (double)x.whole : x.number;
         if (!(number >= 0 && number < 1))
-            return at_error_set(e, "%s: %s[%d] is %.14g, expected 0 or more and below 1", name, what, (int)entry->index, number);
+            return at_error_set(e, "%s: %s[%d] is %.14g, expected 0 or more and below 1", name, what, (int)entry->index,
+                                number);
         pair[entry->index - 1] = number;
         have[entry->index - 1] = true;
     }
@@ -193,7 +196,8 @@ static bool prepare(const at_optim *o, const at_slot *s, size_t k, work *w, at_e
     at_dtype dtype = (at_dtype)p->dtype;
     if (g->dtype != dtype || !at_same_shape(g, p)) {
         at_text is = at_describe(g), expected = at_describe(p);
-        return at_error_set(e, "%s: the gradient of params[%zu] is %s, expected %s", at_optim_name(o), k + 1, is.text, expected.text);
+        return at_error_set(e, "%s: the gradient of params[%zu] is %s, expected %s", at_optim_name(o), k + 1, is.text,
+                            expected.text);
     }
     if (!(w->p = dense(p, e)) || !(w->g = dense(g, e)))
         return false;
@@ -287,7 +291,8 @@ at_table *at_optim_state(const at_optim *o, at_arena *a)
     const at_optim_kind *kind = o->entry->of[0];
     at_table *t = at_table_new(a), *params = at_table_new(a);
     bool ok = t && params && at_table_add(a, t, "kind", 0, at_text_value(kind->name)) &&
-              at_table_add(a, t, "lr", 0, at_number_value(o->lr)) && at_table_add(a, t, "params", 0, at_table_value(params));
+              at_table_add(a, t, "lr", 0, at_number_value(o->lr)) &&
+              at_table_add(a, t, "params", 0, at_table_value(params));
     for (size_t i = 0; ok && i < o->n; i++) {
         const at_slot *s = &o->slot[i];
         at_table *one = at_table_new(a);
@@ -328,7 +333,8 @@ static bool as_list(const at_table *t, size_t n, const at_table **list)
         return false;
     for (size_t i = 0; i < n; i++) {
         const at_entry *entry = &t->entry[i];
-        if (entry->key || entry->index < 1 || (uint64_t)entry->index > n || entry->value.type != AT_TABLE || list[entry->index - 1])
+        if (entry->key || entry->index < 1 || (uint64_t)entry->index > n || entry->value.type != AT_TABLE ||
+            list[entry->index - 1])
             return false;
         list[entry->index - 1] = entry->value.table;
     }
@@ -363,7 +369,8 @@ static void compare_slot(const at_optim *o, size_t i, const at_table *t, report 
             differ(r, "params[%zu].%s is missing", i + 1, kind->state[b]);
         else if (v.type != AT_TENSOR || !v.tensor->storage || !at_is_float(v.tensor) || !at_same_shape(v.tensor, p))
             differ(r, "params[%zu].%s is %s, expected %s", i + 1, kind->state[b],
-                   v.type == AT_TENSOR && !v.tensor->storage ? "a freed tensor" : at_describe_value(v).text, at_describe(p).text);
+                   v.type == AT_TENSOR && !v.tensor->storage ? "a freed tensor" : at_describe_value(v).text,
+                   at_describe(p).text);
     }
 }
 
@@ -472,7 +479,8 @@ static double walk_sumsq(const at_tensor *g)
     do {
         for (size_t i = 0; i < w.n; i++) {
             ptrdiff_t at = (ptrdiff_t)i * w.step[0];
-            double x = g->dtype == AT_F32 ? ((const float *)(const void *)w.at[0])[at] : ((const double *)(const void *)w.at[0])[at];
+            double x = g->dtype == AT_F32 ? ((const float *)(const void *)w.at[0])[at]
+                                          : ((const double *)(const void *)w.at[0])[at];
             sum += x * x;
         }
     } while (at_walk_next(&w));
@@ -542,7 +550,8 @@ bool at_clip_grad_norm(size_t n, at_tensor *const *params, double max, double *n
     bool ok = true;
     for (size_t i = 0; i < n; i++) {
         if (!at_is_float(params[i]))
-            ok = at_error_set(e, "clip_grad_norm: params[%zu] is %s, expected float32 or float64", i + 1, at_describe(params[i]).text);
+            ok = at_error_set(e, "clip_grad_norm: params[%zu] is %s, expected float32 or float64", i + 1,
+                              at_describe(params[i]).text);
         list[i] = (place){params[i], i};
     }
     ok = ok && clip(distinct(n, list), list, max, norm, e);

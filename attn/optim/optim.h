@@ -1,8 +1,8 @@
 /*
  * Optimizers: a list of parameters, buffers beside each, and a rule that moves them against their gradients.
  *
- * One record per rule and float type, beside its code (sgd.c, adam.c ...). The loop over parameters, the names of the state, lr,
- * step counts and the checks of load() are optim.c's, once.
+ * One record per rule and float type, beside its code (sgd.c, adam.c ...). The loop over parameters, the names of the
+ * state, lr, step counts and the checks of load() are optim.c's, once.
  */
 #ifndef AT_OPTIM_OPTIM_H
 #define AT_OPTIM_OPTIM_H
@@ -86,8 +86,8 @@ static inline const char *at_optim_name(const at_optim *o) { return o->entry->of
 bool at_optim_set_lr(at_optim *o, double lr, at_error *e);
 
 /*
- * One update of every parameter that has a gradient. Buffers are allocated before the first number changes, so a failure leaves
- * everything as it was (but an interrupt may come between two parameters).
+ * One update of every parameter that has a gradient. Buffers are allocated before the first number changes, so a
+ * failure leaves everything as it was (but an interrupt may come between two parameters).
  */
 bool at_optim_step(at_optim *o, at_error *e);
 
@@ -106,8 +106,8 @@ void at_optim_summary(const at_optim *o, char *text, size_t room);
 bool at_optim_pair(at_optim *o, int field, double *pair, double first, double second, at_error *e);
 
 /*
- * The 2-norm of all gradients together (parameters met twice count once, those without a gradient not at all), summed in an order
- * that depends on the sizes only; gradients are then scaled by min(1, max / (norm + 1e-6)).
+ * The 2-norm of all gradients together (parameters met twice count once, those without a gradient not at all), summed
+ * in an order that depends on the sizes only; gradients are then scaled by min(1, max / (norm + 1e-6)).
  */
 bool at_clip_grad_norm(size_t n, at_tensor *const *params, double max, double *norm, at_error *e);
 

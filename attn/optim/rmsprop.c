@@ -1,6 +1,6 @@
 /*
- * rmsprop: steps divided by the root of a running mean of squared gradients (Tieleman and Hinton 2012); centered: by their
- * running deviation (Graves 2013).
+ * rmsprop: steps divided by the root of a running mean of squared gradients (Tieleman and Hinton 2012); centered: by
+ * their running deviation (Graves 2013).
  *
  *   d = g + weight_decay p    s = alpha s + (1 - alpha) d^2    centered: c = alpha c + (1 - alpha) d, s' = s - c^2; else s' = s
  *   x = d / (sqrt(s') + eps)    m = momentum m + x    p -= lr m (x without momentum)
@@ -31,8 +31,8 @@ static void update(const at_update *u, size_t begin, size_t end)
     const at_setting *set = u->optim->set;
     real *mean = u->state[MEAN], *m = u->state[STEP];
     K->rmsprop(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[SQUARE] + begin,
-               mean ? mean + begin : NULL, m ? m + begin : NULL, u->lr, set[ALPHA].number, set[EPS].number, set[MOMENTUM].number,
-               set[DECAY].number);
+               mean ? mean + begin : NULL, m ? m + begin : NULL, u->lr, set[ALPHA].number, set[EPS].number,
+               set[MOMENTUM].number, set[DECAY].number);
 }
 
 AT_OPTIM(rmsprop,

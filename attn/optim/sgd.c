@@ -1,5 +1,5 @@
 /*
- * sgd: gradient descent, with momentum and Nesterov's form of it                                      (Sutskever et al. 2013)
+ * sgd: gradient descent, with momentum and Nesterov's form of it                                (Sutskever et al. 2013)
  *
  *   d = g + weight_decay p
  *   m = momentum m + (1 - dampening) d    (m = d at the first step)
@@ -36,8 +36,8 @@ static void update(const at_update *u, size_t begin, size_t end)
 {
     const at_setting *set = u->optim->set;
     real *m = u->state[0];
-    K->sgd(end - begin, (real *)u->p + begin, (const real *)u->g + begin, m ? m + begin : NULL, u->lr, set[MOMENTUM].number,
-           set[DAMPENING].number, set[NESTEROV].flag, set[DECAY].number, u->step == 1);
+    K->sgd(end - begin, (real *)u->p + begin, (const real *)u->g + begin, m ? m + begin : NULL, u->lr,
+           set[MOMENTUM].number, set[DAMPENING].number, set[NESTEROV].flag, set[DECAY].number, u->step == 1);
 }
 
 AT_OPTIM(sgd,

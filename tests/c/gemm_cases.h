@@ -1,4 +1,4 @@
-/* Products of one float type against the definition: sizes at every edge of the blocking, transposes, distant rows, alpha and beta. */
+/* Products of one float type against the definition: sizes at the edges of blocks, transposes, distant rows, scales. */
 #include "check.h"
 
 #include "attn/core/gemm.h"
@@ -44,8 +44,8 @@ static void test_product(bool ta, bool tb, size_t m, size_t n, size_t k, double 
         for (size_t j = n; j < ldc; j++)
             outside = outside && memcmp(&c[i * ldc + j], &old[i * ldc + j], sizeof *c) == 0;
     }
-    check(worst <= 8 * EPS && outside, "%s gemm %c%c %zu x %zu x %zu alpha %g beta %g: error %g, %s", TYPE, ta ? 'T' : 'N',
-          tb ? 'T' : 'N', m, n, k, alpha, beta, worst, outside ? "kept inside" : "wrote outside");
+    check(worst <= 8 * EPS && outside, "%s gemm %c%c %zu x %zu x %zu alpha %g beta %g: error %g, %s", TYPE,
+          ta ? 'T' : 'N', tb ? 'T' : 'N', m, n, k, alpha, beta, worst, outside ? "kept inside" : "wrote outside");
     free(a);
     free(b);
     free(c);
@@ -54,9 +54,9 @@ static void test_product(bool ta, bool tb, size_t m, size_t n, size_t k, double 
 
 static void test_products(void)
 {
-    static const size_t sizes[][3] = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {1, 1, 1}, {1, 100, 70}, {100, 1, 70}, {2, 3, 4}, {5, 7, 6},
-        {6, 64, 64}, {7, 65, 63}, {17, 31, 33}, {96, 64, 385}, {97, 130, 70}, {33, 200, 400}, {200, 33, 800}, {3, 2100, 9},
-        {16, 300, 50}, {64, 64, 64}, {1, 2500, 300}, {300, 1, 900}};
+    static const size_t sizes[][3] = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {1, 1, 1}, {1, 100, 70}, {100, 1, 70}, {2, 3, 4},
+        {5, 7, 6}, {6, 64, 64}, {7, 65, 63}, {17, 31, 33}, {96, 64, 385}, {97, 130, 70}, {33, 200, 400}, {200, 33, 800},
+        {3, 2100, 9}, {100, 3, 700}, {130, 80, 70}, {16, 300, 50}, {64, 64, 64}, {1, 2500, 300}, {300, 1, 900}};
     static const double scales[][2] = {{1, 0}, {1, 1}, {-0.5, 0}, {2, 0.5}, {0, 0}, {0, 2}};
 
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
@@ -110,7 +110,8 @@ static void one_head(size_t begin, size_t end, void *ctx)
     const heads *h = ctx;
 
     for (size_t i = begin; i < end; i++)
-        AT_REAL(at_gemm)(false, true, T, T, D, 1, h->a + i * D, HEADS * D, h->b + i * D, HEADS * D, 0, h->c + i * T * T, T);
+        AT_REAL(at_gemm)(false, true, T, T, D, 1, h->a + i * D, HEADS * D, h->b + i * D, HEADS * D, 0,
+                         h->c + i * T * T, T);
 }
 
 static void test_batch(void)

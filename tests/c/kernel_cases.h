@@ -319,7 +319,8 @@ static void test_reduce(void)
     real *x = room(n * sizeof *x);
     for (size_t i = 0; i < n; i++)
         x[i] = (real)0.1;
-    check(near((wide)k->sum(n, x), (wide)n * (real)0.1, 0, AT_TYPE == 32 ? 20 : 300), "%s %s a sum of a million keeps its digits", TYPE, level);
+    check(near((wide)k->sum(n, x), (wide)n * (real)0.1, 0, AT_TYPE == 32 ? 20 : 300),
+          "%s %s a sum of a million keeps its digits", TYPE, level);
     free(x);
 }
 
@@ -401,7 +402,8 @@ static void test_cross_entropy(void)
             }
             wide want = (1 - s) * (logl(sum) - x[target]) + s * (logl(sum) - mean);
             double loss = k->cross_entropy(n, x, target, (real)s, stat);
-            check(near((wide)loss, want, 5, 10), "%s %s cross entropy of %zu: %g, expected %Lg", TYPE, level, n, loss, want);
+            check(near((wide)loss, want, 5, 10), "%s %s cross entropy of %zu: %g, expected %Lg", TYPE, level, n, loss,
+                  want);
             k->cross_entropy_back(n, x, target, (real)s, stat, 2, dx, true);
             k->cross_entropy_back(n, in_place, target, (real)s, stat, 2, in_place, false);
             bool ok = true;
@@ -442,6 +444,9 @@ static void test_norm(void)
             real *dx = row(n, 1), *old = copy(n, dx), *dw = row(n, 1), *oldw = copy(n, dw), *db = copy(n, dw), stat[2];
             const real *w = plain ? NULL : weight, *b = plain || rms ? NULL : bias;
             wide *z = room(n * sizeof *z);
+            /* away from rows of one value, where the differences below are not the derivative */
+            for (size_t i = 0; i < n; i++)
+                x[i] += i % 2 ? 3 : -3;
             if (rms) {
                 k->rmsnorm(n, x, w, (real)1e-5, y, stat);
                 k->rmsnorm_back(n, x, w, stat, dy, dx, plain ? NULL : dw);
@@ -556,8 +561,8 @@ static void test_cell(int cell, size_t n)
             }
         }
         if (cell != RNN) {
-            wide want = (cell_loss(cell, a, b, s + step, dh[i], e) - cell_loss(cell, a, b, s - step, dh[i], e)) / (2 * step);
-            backward = backward && fabsl(dprev[i] - want) < bound;
+            wide up = cell_loss(cell, a, b, s + step, dh[i], e), down = cell_loss(cell, a, b, s - step, dh[i], e);
+            backward = backward && fabsl(dprev[i] - (up - down) / (2 * step)) < bound;
         }
     }
     check(forward, "%s %s %s of %zu units", TYPE, level, cells[cell], n);
@@ -592,7 +597,8 @@ static void test_pair(void)
             size_t ld = D + 3;
             real *q = row(D, 2), *key = row(S * ld, 2), *v = row(D, 1), *e = room(S * sizeof *e), *de = row(S, 1);
             real *dq = row(D, 1), *dk = row(S * ld, 1), *dv = row(D, 1), *c = row(D, 1), *da = room(S * sizeof *da);
-            real *dq0 = copy(D, dq), *dk0 = copy(S * ld, dk), *dv0 = copy(D, dv), *dm = copy(S * ld, dk), *c0 = copy(D, c);
+            real *dq0 = copy(D, dq), *dk0 = copy(S * ld, dk), *dv0 = copy(D, dv);
+            real *dm = copy(S * ld, dk), *c0 = copy(D, c);
             if (S > 1) {
                 de[1] = 0;      /* left out: its key may be NaN */
                 for (size_t d = 0; d < D; d++)
@@ -644,7 +650,8 @@ static void test_pair(void)
 
 static void test_packed(void)
 {
-    static const size_t ms[] = {1, 2, 3, 5, 6, 7, 16, 17}, ns[] = {1, 7, 16, 31, 63, 64, 65, 100, 130}, ks[] = {0, 1, 5, 64, 70};
+    static const size_t ms[] = {1, 2, 3, 5, 6, 7, 16, 17}, ks[] = {0, 1, 5, 64, 70};
+    static const size_t ns[] = {1, 7, 16, 31, 50, 63, 64, 65, 100, 130};
 
     for (size_t a = 0; a < sizeof ns / sizeof *ns; a++)
         for (size_t b = 0; b < sizeof ks / sizeof *ks; b++) {
@@ -657,8 +664,8 @@ static void test_packed(void)
                     t[j * ldt + i] = w[i * ldw + j];
             k->pack(false, n, K_, w, ldw, packed);
             k->pack(true, n, K_, t, ldt, other);
-            check(memcmp(packed, other, k->packed_size(n, K_) * sizeof *packed) == 0, "%s %s pack of %zu x %zu both ways",
-                  TYPE, level, n, K_);
+            check(memcmp(packed, other, k->packed_size(n, K_) * sizeof *packed) == 0,
+                  "%s %s pack of %zu x %zu both ways", TYPE, level, n, K_);
             for (size_t c = 0; c < sizeof ms / sizeof *ms; c++) {
                 size_t m = ms[c];
                 real *y = row(m * (n + 3), 1), *old = copy(m * (n + 3), y), *sum = copy(m * (n + 3), y);
@@ -820,6 +827,6 @@ int main(void)
         test_packed();
         test_steps();
     }
-    check(AT_REAL(at_kernels_at)(at_cpu_simd()) == AT_REAL(at_kernel), "%s the table in use is that of the level", TYPE);
+    check(AT_REAL(at_kernels_at)(at_cpu_simd()) == AT_REAL(at_kernel), "%s the table in use is the level's", TYPE);
     return finish();
 }

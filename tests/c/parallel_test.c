@@ -42,7 +42,8 @@ static void test_blocks(void)
             for (size_t i = 0; i < N; i++)
                 once = once && seen[i] == 1;
             check(once, "%d threads, grain %zu: every element once", counts[c], grain);
-            check((size_t)blocks == (N - 1) / grain + 1 && bad == 0, "%d threads, grain %zu: the fixed blocks", counts[c], grain);
+            check((size_t)blocks == (N - 1) / grain + 1 && bad == 0, "%d threads, grain %zu: the fixed blocks",
+                  counts[c], grain);
         }
     blocks = 0;
     at_for(0, 1, mark, NULL);

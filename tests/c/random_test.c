@@ -11,14 +11,17 @@ static void test_vectors(void)
     /* counter words, key words, result */
     static const uint32_t known[3][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-        {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+        {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff,
+         0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0,
+         0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
 
     for (int i = 0; i < 3; i++) {
         const uint32_t *v = known[i];
         uint32_t out[4];
         at_random_block((uint64_t)v[5] << 32 | v[4], (uint64_t)v[1] << 32 | v[0], (uint64_t)v[3] << 32 | v[2], out);
-        check(memcmp(out, v + 6, sizeof out) == 0, "known answer %d: %08x %08x %08x %08x", i, out[0], out[1], out[2], out[3]);
+        check(memcmp(out, v + 6, sizeof out) == 0, "known answer %d: %08x %08x %08x %08x", i, out[0], out[1],
+              out[2], out[3]);
     }
 }
 
@@ -72,7 +75,8 @@ static void test_fills(void)
 
     at_random_seed(42);
     at_random s = at_random_reserve(N), next = at_random_get();
-    check(s.seed == 42 && s.counter == 0 && next.counter >= N / 2 && next.counter % 16 == 0, "a reserved stream is passed by");
+    check(s.seed == 42 && s.counter == 0 && next.counter >= N / 2 && next.counter % 16 == 0,
+          "a reserved stream is passed by");
     for (int i = 0; i < 4; i++) {
         int w = i > 0;
         at_set_threads(counts[i]);
@@ -87,7 +91,8 @@ static void test_fills(void)
     double m32 = 0, m64 = 0, ones = 0, count[10] = {0};
     bool inside = true;
     for (size_t i = 0; i < N; i++) {
-        inside = inside && f32[0][i] >= 0 && f32[0][i] < 1 && f64[0][i] >= 0 && f64[0][i] < 1 && ids[0][i] >= -3 && ids[0][i] <= 6;
+        inside = inside && f32[0][i] >= 0 && f32[0][i] < 1 && f64[0][i] >= 0 && f64[0][i] < 1;
+        inside = inside && ids[0][i] >= -3 && ids[0][i] <= 6;
         m32 += f32[0][i] / N;
         m64 += f64[0][i] / N;
         ones += mask[0][i];
@@ -109,7 +114,8 @@ static void test_fills(void)
         at_random_normal_f32(s, N, f32[t - 1]);
         at_random_normal_f64(s, N, f64[t - 1]);
     }
-    check(memcmp(f32[0], f32[1], sizeof f32[0]) == 0 && memcmp(f64[0], f64[1], sizeof f64[0]) == 0, "normal: the same bits");
+    check(memcmp(f32[0], f32[1], sizeof f32[0]) == 0 && memcmp(f64[0], f64[1], sizeof f64[0]) == 0,
+          "normal: the same bits");
     double m = 0, v = 0, q = 0, d = 0, e = 0;
     for (size_t i = 0; i < N; i++) {
         double x = f32[0][i], y = f64[0][i];

@@ -2,7 +2,7 @@
 local attn, t = require "attn", require "attn.test"
 local data, search = require "attn.data", require "attn.search"
 
-local V, EOS = 6, 3
+local V, EOS = 5, 3
 
 -- A random second-order model: the log-probabilities of the next word depend on the sentence's number, the last word
 -- and the one before. state = {sentence = [R], before = [R], note}. Attention weights depend on sentence and word.
@@ -85,7 +85,7 @@ local function rows(hypothesis) return hypothesis.weights and hypothesis.weights
 t.case("a wide beam is exhaustive search, with and without penalties", function()
     local m = model(1, 3)
     for _, penalties in ipairs{{0, 0}, {1, 0}, {0.6, 0.2}} do
-        local found = search.beam(m.step, {state = m.state{1, 2, 3}, count = 3, max_length = 4, width = 650, nbest = 7,
+        local found = search.beam(m.step, {state = m.state{1, 2, 3}, count = 3, max_length = 4, width = 260, nbest = 7,
             length_penalty = penalties[1], coverage_penalty = penalties[2]})
         for s = 1, 3 do
             local expected = all(m, s, 4, penalties[1], penalties[2])
@@ -181,7 +181,7 @@ end)
 
 t.case("forced decoding gives the log-probability of a target and its weights", function()
     local m = model(5, 3)
-    local targets = {{4, 5}, {}, {1, 4, 6, 5}}
+    local targets = {{4, 5}, {}, {1, 4, 2, 5}}
     local found = search.forced(m.step, {state = m.state{1, 2, 3}, targets = targets})
     for s, target in ipairs(targets) do
         local a, b, sum = 1, 2, 0

@@ -85,7 +85,7 @@ t.case("a plateau lowers the rate and is resumed", function()
     cfg.resume = true
     train.loop(cfg)
     os.remove(path)
-    t.equal(cfg.schedule.lr, 0.00125)
+    t.equal(cfg.schedule.lr, 0.0025)
     t.equal(cfg.optimizer.lr, 0.0025)
 end)
 

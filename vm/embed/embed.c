@@ -3,8 +3,8 @@
  *
  *   embed FILE...       FILE is FOLDER/NAME.lua, module "NAME"; FOLDER/A/B.lua is "A.B"
  *
- * Run by the Makefile at build time; it stands alone. Text goes out as string literals, a source line each: compilers take
- * those several times faster than lists of numbers.
+ * Run by the Makefile at build time; it stands alone. Text goes out as string literals, a source line each: compilers
+ * take those several times faster than lists of numbers.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,0 +1,13 @@
+/*
+ * rope: neighbouring features of query and key turned by an angle that grows with the place     (Su et al. 2021)
+ *
+ * After the projections; the product of a query and a key then depends on the distance of their places. The first place is 0.
+ */
+#include "attn/attention/score/score.h"
+
+static at_tensor *turn(at_build *g, at_tensor *x, int64_t first)
+{
+    return at_apply(g, AT_ID_rope, 1, &x, 0, 1, (at_scalar_value[]){at_int(first)}, 1, NULL);
+}
+
+AT_POSITION(rope, .needs_project = true, .needs_keys = true, .turn = turn);

@@ -1,0 +1,276 @@
+/*
+ * Blocks of a Transformer: see block.h.
+ *
+ *   pre    x + drop(part(norm(x)))        and one norm more at the end
+ *   post   norm(x + drop(part(x)))
+ *
+ * Parameters: l1.attention.* (l1.self.*, l1.cross.* in decoders), l1.norm1.*, l1.ff1.*, l1.ff2.*, ... norm.*
+ */
+#include "attn/encoder/block.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern const at_layer_kind at_layer_linear, at_layer_layernorm;
+
+enum { PRE };
+
+/* ---- declaration ---- */
+
+typedef struct maker {
+    at_arena arena;
+    at_error *error;
+} maker;
+
+static at_table *table(maker *m, int n, const char *const *key, const int64_t *value)
+{
+    at_table *t = at_table_new(&m->arena);
+    for (int k = 0; t && k < n; k++)
+        if (!at_table_add(&m->arena, t, key[k], 0, at_whole_value(value[k])))
+            t = NULL;
+    if (!t)
+        at_error_memory(m->error, "a block", 0);
+    return t;
+}
+
+static at_layer *make(maker *m, const at_layer_kind *kind, int n, const char *const *key, const int64_t *value)
+{
+    at_table *t = table(m, n, key, value);
+    return t ? at_layer_new(kind, t, m->error) : NULL;
+}
+
+/* query = key = value = dim, projected, `heads` heads; what the configuration says comes on top. */
+static at_layer *make_attention(maker *m, const at_layer *l, const at_table *more)
+{
+    static const char *const key[] = {"query"};
+    at_table *t = table(m, 1, key, (int64_t[]){l->set[AT_BLOCK_DIM].integer});
+    bool heads = at_table_get(more, "heads").type == AT_NIL;
+    bool ok = t && at_table_add(&m->arena, t, "project", 0, at_truth_value(true)) &&
+              (!heads || at_table_add(&m->arena, t, "heads", 0, at_whole_value(l->set[AT_BLOCK_HEADS].integer)));
+    for (size_t i = 0; ok && more && i < more->n; i++) {
+        const char *name = more->entry[i].key;
+        if (name && (!strcmp(name, "query") || !strcmp(name, "key") || !strcmp(name, "value") || !strcmp(name, "out") ||
+                     !strcmp(name, "project"))) {
+            at_error_set(m->error, "%s: attention.%s is fixed by dim", at_layer_where(l->kind), name);
+            return NULL;
+        }
+        ok = at_table_add(&m->arena, t, name, more->entry[i].index, more->entry[i].value);
+    }
+    if (!ok) {
+        at_error_memory(m->error, "a block", 0);
+        return NULL;
+    }
+    return at_layer_new(&at_layer_attention, t, m->error);
+}
+
+static at_layer *make_norm(maker *m, const at_layer *l)
+{
+    return make(m, &at_layer_layernorm, 1, (const char *[]){"dim"}, (int64_t[]){l->set[AT_BLOCK_DIM].integer});
+}
+
+static at_layer *make_linear(maker *m, int64_t inputs, int64_t outputs)
+{
+    return make(m, &at_layer_linear, 2, (const char *[]){"inputs", "outputs"}, (int64_t[]){inputs, outputs});
+}
+
+static bool declare(maker *m, at_layer *l, int block, const char *part, at_layer *inner)
+{
+    char name[40];
+    snprintf(name, sizeof name, "l%d.%s", block, part);
+    return inner && at_inner(l, name, inner, m->error);
+}
+
+bool at_blocks_setup(at_layer *l, bool cross, at_error *e)
+{
+    maker m = {.error = e};
+    int64_t dim = l->set[AT_BLOCK_DIM].integer;
+    if (!(l->given >> AT_BLOCK_FF & 1))
+        l->set[AT_BLOCK_FF].integer = 4 * dim;
+    int64_t ff = l->set[AT_BLOCK_FF].integer;
+    const at_table *more = l->given >> AT_BLOCK_ATTENTION & 1 ? l->set[AT_BLOCK_ATTENTION].value.table : NULL;
+    bool ok = true;
+    for (int k = 1; ok && k <= l->set[AT_BLOCK_LAYERS].integer; k++) {
+        ok = declare(&m, l, k, cross ? "self" : "attention", make_attention(&m, l, more)) &&
+             (!cross || declare(&m, l, k, "cross", make_attention(&m, l, NULL))) &&
+             declare(&m, l, k, "norm1", make_norm(&m, l)) && declare(&m, l, k, "norm2", make_norm(&m, l)) &&
+             (!cross || declare(&m, l, k, "norm3", make_norm(&m, l))) && declare(&m, l, k, "ff1", make_linear(&m, dim, ff)) &&
+             declare(&m, l, k, "ff2", make_linear(&m, ff, dim));
+    }
+    if (ok && l->set[AT_BLOCK_NORM].integer == PRE) {
+        at_layer *norm = make_norm(&m, l);
+        ok = norm && at_inner(l, "norm", norm, e);
+    }
+    at_arena_free(&m.arena);
+    return ok;
+}
+
+/* ---- running ---- */
+
+/* The layers of one block, in order of declaration. */
+typedef struct block {
+    at_layer *self, *cross, *norm[3], *ff1, *ff2;
+} block;
+
+static block block_of(const at_layer *l, bool cross, int k)
+{
+    at_member *m = l->member + (size_t)k * (cross ? 7 : 5);
+    if (cross)
+        return (block){m[0].layer, m[1].layer, {m[2].layer, m[3].layer, m[4].layer}, m[5].layer, m[6].layer};
+    return (block){m[0].layer, NULL, {m[1].layer, m[2].layer, NULL}, m[3].layer, m[4].layer};
+}
+
+static at_tensor *run(at_build *g, at_layer *inner, at_tensor *x)
+{
+    if (!x)
+        return NULL;
+    at_pass p = {.arg = {at_tensor_value(x)}};
+    return at_run_layer(g, inner, &p) ? p.result[0].tensor : NULL;
+}
+
+static at_tensor *feed_forward(at_build *g, const at_layer *l, const block *b, at_tensor *x)
+{
+    static const int activation[] = {AT_ID_relu, AT_ID_gelu, AT_ID_silu};
+    at_tensor *inner = run(g, b->ff1, x);
+    return run(g, b->ff2, at_unary(g, activation[l->set[AT_BLOCK_ACTIVATION].integer], inner));
+}
+
+/* One part around its residual: which part is told by the caller through `part` and `context`. */
+typedef at_tensor *(*part)(at_build *g, at_tensor *x, void *context);
+
+static at_tensor *residual(at_build *g, const at_layer *l, at_layer *norm, at_tensor *x, part f, void *context)
+{
+    bool pre = l->set[AT_BLOCK_NORM].integer == PRE;
+    at_tensor *y = f(g, pre ? run(g, norm, x) : x, context);
+    y = at_add(g, x, y ? at_dropout(g, y, l->set[AT_BLOCK_DROPOUT].number) : NULL);
+    return pre ? y : run(g, norm, y);
+}
+
+typedef struct parts {
+    const at_layer *l;
+    block b;
+    const at_blocks_pass *p;
+    at_attend_options self, cross;
+} parts;
+
+static at_tensor *self_part(at_build *g, at_tensor *x, void *context)
+{
+    parts *c = context;
+    return x ? at_attend(g, c->b.self, x, x, NULL, &c->self, NULL, NULL) : NULL;
+}
+
+static at_tensor *cross_part(at_build *g, at_tensor *x, void *context)
+{
+    parts *c = context;
+    at_tensor *memory = c->p->memory;
+    if (x && c->p->memory_cached)       /* nothing new: the projected memory is in the cache */
+        memory = at_narrow(g, memory, 2, 1, 0);
+    return x && memory ? at_attend(g, c->b.cross, x, memory, NULL, &c->cross, NULL, NULL) : NULL;
+}
+
+static at_tensor *ff_part(at_build *g, at_tensor *x, void *context)
+{
+    parts *c = context;
+    return x ? feed_forward(g, c->l, &c->b, x) : NULL;
+}
+
+at_tensor *at_blocks_run(at_build *g, at_layer *l, at_tensor *x, const at_blocks_pass *p)
+{
+    bool cross = p->memory != NULL, training = g->training;
+    g->training = l->training;
+    int layers = (int)l->set[AT_BLOCK_LAYERS].integer;
+    for (int k = 0; x && k < layers; k++) {
+        parts c = {.l = l, .b = block_of(l, cross, k), .p = p, .self = p->self};
+        c.cross.lengths = p->memory_lengths;
+        if (p->caches) {
+            c.self.cache = p->caches[cross ? 2 * k : k];
+            c.cross.cache = cross ? p->caches[2 * k + 1] : NULL;
+        }
+        x = residual(g, l, c.b.norm[0], x, self_part, &c);
+        if (cross)
+            x = residual(g, l, c.b.norm[1], x, cross_part, &c);
+        x = residual(g, l, c.b.norm[cross ? 2 : 1], x, ff_part, &c);
+    }
+    if (l->set[AT_BLOCK_NORM].integer == PRE)
+        x = run(g, l->member[l->members - 1].layer, x);
+    g->training = training;
+    return x;
+}
+
+/* ---- states ---- */
+
+static int cache_count(const at_layer *l, bool cross)
+{
+    return (int)l->set[AT_BLOCK_LAYERS].integer * (cross ? 2 : 1);
+}
+
+/* "l1", "l2" ... and, for the caches of the memory, "m1", "m2" ...: the names live as long as the builder. */
+static char *cache_name(at_build *g, bool cross, int k)
+{
+    char *name = at_arena_alloc(&g->arena, 16);
+    if (name)
+        snprintf(name, 16, "%c%d", cross && k % 2 ? 'm' : 'l', (cross ? k / 2 : k) + 1);
+    else
+        at_error_memory(g->error, g->where, 16);
+    return name;
+}
+
+bool at_blocks_open_state(at_build *g, at_layer *l, bool cross, at_value state, at_object **caches, bool *first)
+{
+    *first = state.type == AT_NIL;
+    for (int k = 0; k < cache_count(l, cross); k++) {
+        at_object *cache = NULL;
+        if (*first) {
+            cache = at_cache_new(g->error);
+        } else {
+            char *name = cache_name(g, cross, k);
+            at_value v = name ? at_table_get(state.table, name) : (at_value){.type = AT_NIL};
+            if (name && (v.type != AT_OBJECT || v.object->class != &at_cache_class))
+                return at_refuse(g, "state.%s is %s, expected a cache (state is nil or what step returned)", name,
+                                 at_describe_value(v).text);
+            cache = name ? at_cache_fork(v.object, g->error) : NULL;
+        }
+        if (!(caches[k] = at_own_object(g, cache)))
+            return false;
+    }
+    return true;
+}
+
+at_value at_blocks_close_state(at_build *g, at_layer *l, bool cross, at_object *const *caches)
+{
+    at_table *t = at_table_new(&g->arena);
+    bool ok = t && at_table_add(&g->arena, t, "decoder", 0, at_object_value(&l->base));
+    for (int k = 0; ok && k < cache_count(l, cross); k++) {
+        char *name = cache_name(g, cross, k);
+        ok = name && at_table_add(&g->arena, t, name, 0, at_object_value(caches[k]));
+    }
+    if (!ok)
+        at_error_memory(g->error, g->where, sizeof *t);
+    return at_table_value(t);
+}
+
+bool at_blocks_reorder(at_build *g, at_layer *l, at_pass *p)
+{
+    at_table *state = p->arg[0].table, *out = at_table_new(&g->arena);
+    at_tensor *rows = at_arg_tensor(p, 1);
+    (void)l;
+    if (!out)
+        return at_error_memory(g->error, g->where, sizeof *out);
+    for (size_t i = 0; i < state->n; i++) {
+        at_entry entry = state->entry[i];
+        if (entry.value.type == AT_OBJECT && entry.value.object->class == &at_cache_class) {
+            at_object *cache = at_own_object(g, at_cache_reorder(g, entry.value.object, rows));
+            if (!cache)
+                return false;
+            entry.value = at_object_value(cache);
+        } else if (entry.value.type == AT_TENSOR) {
+            at_tensor *picked = at_apply(g, AT_ID_index_select, 2, (at_tensor *[]){entry.value.tensor, rows}, 0, 1,
+                                         (at_scalar_value[]){at_int(1)}, 1, NULL);
+            if (!picked)
+                return false;
+            entry.value = at_tensor_value(picked);
+        }
+        if (!at_table_add(&g->arena, out, entry.key, entry.index, entry.value))
+            return at_error_memory(g->error, g->where, sizeof *out);
+    }
+    return at_return(p, at_table_value(out));
+}

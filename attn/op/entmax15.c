@@ -1,0 +1,124 @@
+/*
+ * entmax15: argmax over the simplex of <y, x> + H(y), H Tsallis' entropy with alpha 1.5     (Peters et al. 2019, algorithm 2)
+ *
+ *   y_j    max(x_j / 2 - tau, 0)^2, tau such that the row sums to 1
+ *   tau    mean - sqrt((1 - ss) / k) of the k greatest x / 2, ss the sum of their squared deviations from the mean, for the
+ *          largest k whose tau does not exceed the k-th
+ *   dx     s (dy - <s, dy> / sum s),  s = sqrt(y)
+ *
+ * tau is at least max x / 2 - 1, so only elements above that are sorted. -inf has weight 0; a row of -inf only gives zeros.
+ */
+#include <tgmath.h>
+
+#include "attn/core/rows.h"
+#include "attn/kernel/kernel.h"
+
+static size_t room(size_t n) { return n * sizeof(real); }
+
+static bool shape(at_call *c)
+{
+    const at_tensor *x = c->in[0];
+    at_axis a = at_along(x, c->arg[0].integer);
+    at_want_scratch(c, at_rows_scratch(a, room(a.n)));
+    return at_out(c, x->ndim, x->size);
+}
+
+static void sink(real *z, size_t i, size_t n)
+{
+    real value = z[i];
+    for (size_t child; (child = 2 * i + 1) < n; i = child) {
+        if (child + 1 < n && z[child + 1] < z[child])
+            child++;
+        if (!(z[child] < value))
+            break;
+        z[i] = z[child];
+    }
+    z[i] = value;
+}
+
+/* Greatest first: a heap with the least on top, taken off from the end. */
+static void sort(real *z, size_t n)
+{
+    for (size_t i = n / 2; i-- > 0;)
+        sink(z, i, n);
+    while (n > 1) {
+        real least = z[0];
+        z[0] = z[--n];
+        sink(z, 0, n);
+        z[n] = least;
+    }
+}
+
+static void row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
+{
+    size_t n = job->axis.n, count = 0;
+    const real *x = in[0];
+    real *z = (real *)(void *)own, max = K->max(n, x);
+    double sum = 0, squares = 0, tau = 0;
+
+    (void)r;
+    if (max == -INFINITY) {
+        K->fill(n, 0, y);
+        return;
+    }
+    if (!isfinite(max)) {
+        K->fill(n, NAN, y);
+        return;
+    }
+    for (size_t j = 0; j < n; j++)
+        if ((x[j] - max) / 2 > -1)
+            z[count++] = (x[j] - max) / 2;
+    sort(z, count);
+    for (size_t k = 0; k < count; k++) {
+        double m = (double)(k + 1), mean, spare;
+        sum += z[k];
+        squares += (double)z[k] * z[k];
+        mean = sum / m;
+        spare = 1 - (squares - sum * mean);
+        double t = mean - sqrt(spare > 0 ? spare / m : 0);
+        if (t > z[k])
+            break;
+        tau = t;
+    }
+    for (size_t j = 0; j < n; j++) {
+        double over = (double)(x[j] - max) / 2 - tau;
+        y[j] = over > 0 ? (real)(over * over) : 0;
+    }
+}
+
+static void forward(const at_call *c)
+{
+    at_axis a = at_along(c->in[0], c->arg[0].integer);
+    at_run_rows(&(at_rows){.axis = a, .in = {at_in(c, 0)}, .out = at_outp(c, 0), .mode = AT_ROW_WRITE, .fn = row,
+                           .own_bytes = room(a.n), .work = c->work});
+}
+
+static void row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
+{
+    const real *y = in[0], *dy = in[1];
+    double sum = 0, total = 0;
+
+    (void)r, (void)own;
+    for (size_t j = 0; j < job->axis.n; j++) {
+        double root = sqrt((double)y[j]);
+        sum += root * dy[j];
+        total += root;
+    }
+    for (size_t j = 0; j < job->axis.n; j++)
+        if (y[j] > 0)
+            dx[j] += (real)(sqrt((double)y[j]) * (dy[j] - sum / total));
+}
+
+static void backward(const at_call *c)
+{
+    at_run_rows(&(at_rows){.axis = at_along(c->out[0], c->arg[0].integer), .in = {at_outp(c, 0), at_dout(c, 0)},
+                           .out = at_din(c, 0), .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD, .fn = row_back,
+                           .work = c->work});
+}
+
+AT_OP(entmax15,
+    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},
+    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP_OUT(0), .fresh = true,
+    .help = "entmax15(x, d = -1) -> y like x\n"
+            "1.5-entmax along dimension d (Peters et al. 2019): between softmax and sparsemax, with exact zeros. -inf has "
+            "weight 0, and a row of -inf only gives zeros.");

@@ -1,0 +1,297 @@
+-- Every combination of score, distribution, window, heads or features, and mask: those that have a meaning are checked, the others
+-- must be refused with a reason. For each cell: the float64 gradient against a central difference along one random direction of all
+-- inputs and parameters, and what must hold whatever the combination: weights of an empty row, a masked key that is NaN, rows of a
+-- batch on their own, the composed path against the chosen one, and steps through a cache against the whole.
+
+local attn, t = require "attn", require "attn.test"
+
+local f64 = {dtype = "float64"}
+local B, Tq, Tk, D = 2, 3, 5, 4
+
+local scores = {
+    {"dot"}, {"scaled_dot"}, {"cosine", beta = 2}, {"general"}, {"biased_general"},
+    {"activated_general"}, {"activated_general", activation = "relu"}, {"activated_general", activation = "sigmoid"},
+    {"concat", dim = D}, {"additive", dim = D}, {"location", max_keys = 6},
+    {"kernel"}, {"kernel", kernel = "rbf"}, {"kernel", kernel = "polynomial"}, {"linear"},
+    {"synthesizer_dense", dim = D, max_keys = 6}, {"synthesizer_random", max_keys = 6, max_queries = 6},
+    {"synthesizer_random", max_keys = 6, max_queries = 6, trainable = false},
+}
+local distributions = {"softmax", "sparsemax", "entmax15", "sigmoid", "hard_sample", "hard_max"}
+local windows = {
+    {name = "global"}, {name = "monotonic", type = "monotonic", radius = 1}, {name = "predictive", type = "predictive", radius = 2},
+    {name = "band", type = "band", left = 1, right = 2},
+}
+local outputs = {"one head", "heads", "grouped heads", "multi_dimensional"}
+local masks = {"none", "lengths", "key_mask", "mask", "causal", "bias"}
+
+local checked, refused, cells = 0, {}, {}
+
+-- ---- the rules, said once more and independently ----
+
+local function forbidden(score, distribution, window, output, mask)
+    if output == "multi_dimensional" and score ~= "additive" then return true end
+    if output == "multi_dimensional" and distribution == "hard_sample" then return true end
+    if score ~= "linear" then return false end
+    return distribution ~= "softmax" or window ~= "global" or mask == "mask" or mask == "bias"
+end
+
+local function configuration(score, distribution, window, output)
+    local cfg = {query = D, key = D, value = 2, score = score[1], distribution = distribution}
+    for k, v in pairs(score) do if k ~= 1 then cfg[k] = v end end
+    if window.type then
+        cfg.window = {type = window.type, radius = window.radius, left = window.left, right = window.right}
+        cfg.dim = D
+    end
+    if output == "heads" then cfg.heads, cfg.dim, cfg.score_dim = 2, D, 3 end
+    if output == "grouped heads" then cfg.heads, cfg.kv_heads, cfg.dim, cfg.bias = 2, 1, D, false end
+    if output == "multi_dimensional" then cfg.output, cfg.dim = output, D end
+    return cfg
+end
+
+-- The kind of a refusal: its words without the names of this cell.
+local function reason(message)
+    return (message:gsub("^.-attention: ", ""):gsub('"[%w_]+"', "..."):gsub("%d+", "n"))
+end
+
+-- ---- one call ----
+
+local function inputs()
+    return {attn.randn(B, Tq, D, f64), attn.randn(B, Tk, D, f64), attn.randn(B, Tk, 2, f64)}
+end
+
+-- Options of a mask, and the keys that no query may see: a list of {row, key}.
+local function options(mask)
+    if mask == "lengths" then
+        return {lengths = attn.tensor({0, 3}, {dtype = "int64"})}, {{1, 1}, {1, 5}, {2, 4}, {2, 5}}
+    elseif mask == "key_mask" then
+        return {key_mask = attn.tensor{{true, true, false, true, false}, {true, true, true, true, false}}}, {{1, 3}, {1, 5}, {2, 5}}
+    elseif mask == "mask" then
+        return {mask = attn.tensor{{false, false, false, false, false}, {true, true, false, true, false},
+                                   {false, true, false, true, true}}}, {{1, 3}, {2, 3}}
+    elseif mask == "causal" then
+        return {causal = true}, {{1, 4}, {1, 5}, {2, 4}, {2, 5}}
+    elseif mask == "bias" then
+        local bias = attn.randn(Tq, Tk, f64)
+        bias[{{}, 2}] = -math.huge
+        bias[{3, 5}] = -math.huge
+        return {bias = bias}, {{1, 2}, {2, 2}}
+    end
+    return {}, {}
+end
+
+local function call(attend, x, o)
+    o.weights = true
+    return attend(x[1], x[2], x[3], o)
+end
+
+-- ---- gradient ----
+
+-- One number that depends on every result: their products with fixed tensors.
+local function loss(attend, x, o, fixed)
+    local out = table.pack(call(attend, x, o))
+    local total
+    for k = 1, out.n do
+        fixed[k] = fixed[k] or attn.randn(out[k].shape, f64)
+        local term = (out[k] * fixed[k]):sum()
+        total = total and total + term or term
+    end
+    return total
+end
+
+local function check_gradient(attend, x, o)
+    local leaves, fixed = {}, {}
+    for k = 1, 3 do leaves[k] = x[k] end
+    if o.bias then leaves[4] = o.bias end
+    for _, p in attend:named_parameters() do leaves[#leaves + 1] = p end
+    for _, leaf in ipairs(leaves) do leaf:requires_grad_(true) end
+    local state = attn.random_state()
+    attn.no_grad(loss, attend, x, o, fixed)
+    attn.random_state(state)
+    attend:zero_grad()
+    loss(attend, x, o, fixed):backward()
+    local slope, directions, before = 0, {}, {}
+    for k, leaf in ipairs(leaves) do
+        directions[k] = attn.randn(leaf.shape, f64)
+        before[k] = leaf:detach():clone()
+        if leaf.grad then slope = slope + (leaf.grad * directions[k]):sum():item() end
+        leaf:zero_grad()
+    end
+    local function at(h)
+        return attn.no_grad(function()
+            for k, leaf in ipairs(leaves) do leaf:copy_(before[k] + directions[k] * h) end
+            attn.random_state(state)
+            return loss(attend, x, o, fixed):item()
+        end)
+    end
+    local h = 1e-6
+    local numeric = (at(h) - at(-h)) / (2 * h)
+    at(0)
+    for _, leaf in ipairs(leaves) do leaf:requires_grad_(false) end
+    if not (math.abs(numeric - slope) <= 1e-6 + 2e-6 * math.max(math.abs(numeric), math.abs(slope))) then
+        error(("gradient %.10g, by differences %.10g"):format(slope, numeric), 0)
+    end
+end
+
+-- ---- what must hold ----
+
+local function largest(a, b)
+    local d = (a - b):abs():max():item()
+    return d
+end
+
+local function same(a, b, what)
+    for k = 1, a.n do
+        local d = largest(a[k], b[k])
+        if not (d <= 1e-12) then error(("%s: result %d differs by %g"):format(what, k, d), 0) end
+    end
+end
+
+local function run(attend, x, o)
+    local state = attn.random_state()
+    local out = table.pack(attn.no_grad(call, attend, x, o))
+    attn.random_state(state)
+    return out
+end
+
+local function check_nan(attend, x, o, unseen, out)
+    local key, value = x[2]:clone(), x[3]:clone()
+    for _, place in ipairs(unseen) do
+        key[place] = 0 / 0
+        value[place] = 0 / 0
+    end
+    same(out, run(attend, {x[1], key, value}, o), "a masked key that is NaN")
+    if #unseen == 0 then return end
+    -- and no gradient knows of it
+    local grads = {}
+    for turn, pair in ipairs{{x[2], x[3]}, {key, value}} do
+        local state, leaves = attn.random_state(), {x[1]:clone(), pair[1]:clone(), pair[2]:clone()}
+        for _, leaf in ipairs(leaves) do leaf:requires_grad_(true) end
+        attend:zero_grad()
+        loss(attend, leaves, o, {}):backward()
+        attn.random_state(state)
+        grads[turn] = {}
+        for _, leaf in ipairs(leaves) do grads[turn][#grads[turn] + 1] = leaf.grad end
+        for _, p in attend:named_parameters() do
+            if p.grad then grads[turn][#grads[turn] + 1] = p.grad:clone() end
+        end
+        grads[turn].n = #grads[turn]
+    end
+    attend:zero_grad()
+    same(grads[1], grads[2], "a gradient, with a masked key that is NaN")
+end
+
+local function check_empty_row(attend, out)
+    local weights = out[2][1]
+    if weights:abs():max():item() ~= 0 then error("an empty row has weights", 0) end
+    local bias = attend["out.bias"]
+    local expected = bias or attn.zeros(out[1].shape[3], f64)
+    if largest(out[1][1], expected:expand(Tq, out[1].shape[3])) > 1e-12 then error("an empty row has a context", 0) end
+end
+
+local function check_sums(out, distribution, output)
+    local d = output == "multi_dimensional" and 3 or out[2]:dim()
+    local sums = out[2]:sum(d)
+    local bad = (sums * (sums - 1)):abs():max():item()
+    if distribution ~= "sigmoid" and not (bad <= 1e-12) then error("weights sum to neither 1 nor 0", 0) end
+end
+
+local function check_row(attend, x, o, out)
+    local part = {}
+    for k, v in pairs(o) do
+        if k == "lengths" then part[k] = v[{{2, 2}}] elseif k == "key_mask" then part[k] = v[{{2, 2}, {}}] else part[k] = v end
+    end
+    local alone = run(attend, {x[1][{{2, 2}}], x[2][{{2, 2}}], x[3][{{2, 2}}]}, part)
+    local row = {n = out.n}
+    for k = 1, out.n do row[k] = out[k][{{2, 2}}] end
+    same(alone, row, "a row of the batch on its own")
+end
+
+local function check_composed(attend, x, o, out)
+    local part = {path = "composed"}
+    for k, v in pairs(o) do part[k] = v end
+    same(out, run(attend, x, part), "the composed path")
+end
+
+-- Queries, keys and values one at a time through a cache.
+local function check_cache(attend, x)
+    local key, value = x[2][{{}, {1, Tq}}], x[3][{{}, {1, Tq}}]
+    local whole = attn.no_grad(attend, x[1], key, value, {causal = true})
+    local cache = attend:cache()
+    for i = 1, Tq do
+        local step = attn.no_grad(attend, x[1][{{}, i}], key[{{}, {i, i}}], value[{{}, {i, i}}], {cache = cache, causal = true})
+        local d = largest(step, whole[{{}, i}])
+        if not (d <= 1e-12) then error(("step %d through a cache differs by %g"):format(i, d), 0) end
+    end
+    if #cache ~= Tq then error("the cache has the wrong length", 0) end
+end
+
+-- ---- the walk ----
+
+local function check_cell(attend, cell)
+    local x = inputs()
+    local o, unseen = options(cell.mask)
+    check_gradient(attend, x, o)
+    local out = run(attend, x, o)
+    check_composed(attend, x, o, out)
+    if cell.distribution ~= "hard_sample" then
+        check_row(attend, x, o, out)
+        if cell.window.name ~= "predictive" then check_sums(out, cell.distribution, cell.output) end
+    end
+    check_nan(attend, x, o, unseen, out)
+    if cell.mask == "lengths" then check_empty_row(attend, out) end
+    if cell.mask == "causal" and cell.distribution ~= "hard_sample" and cell.window.name ~= "predictive" then
+        check_cache(attend, x)
+    end
+end
+
+local function name_of(cell)
+    local score = cell.score[1]
+    for _, k in ipairs{"activation", "kernel"} do if cell.score[k] then score = score .. " " .. cell.score[k] end end
+    return table.concat({score, cell.distribution, cell.window.name, cell.output, cell.mask or "any mask"}, ", ")
+end
+
+local function visit(cell)
+    local ok, attend = pcall(attn.attention, configuration(cell.score, cell.distribution, cell.window, cell.output))
+    if ok then attend:to("float64") end
+    for _, mask in ipairs(masks) do
+        cell.mask = mask
+        local good, message = ok, attend
+        if ok then good, message = pcall(check_cell, attend, cell) end
+        local no = forbidden(cell.score[1], cell.distribution, cell.window.name, cell.output, mask)
+        if no and not good and tostring(message):find("attention: ", 1, true) then
+            local why = reason(message)
+            refused[why] = (refused[why] or 0) + 1
+        elseif no then
+            error(name_of(cell) .. ": expected to be refused, " .. tostring(message), 0)
+        elseif not good then
+            error(name_of(cell) .. ": " .. tostring(message), 0)
+        else
+            checked = checked + 1
+        end
+    end
+end
+
+for _, score in ipairs(scores) do
+    local name = score[1] .. (score.kernel and " " .. score.kernel or "") .. (score.activation and " " .. score.activation or "")
+    if score.trainable == false then name = name .. " fixed" end
+    t.case(name .. ": every distribution, window, output and mask", function()
+        for _, distribution in ipairs(distributions) do
+            for _, window in ipairs(windows) do
+                for _, output in ipairs(outputs) do
+                    visit{score = score, distribution = distribution, window = window, output = output}
+                end
+            end
+        end
+    end)
+end
+
+t.case("the walk is whole: cells checked and refused", function()
+    local total, lines = 0, {}
+    for why, n in pairs(refused) do
+        total = total + n
+        lines[#lines + 1] = ("%6d  %s"):format(n, why)
+    end
+    table.sort(lines, function(a, b) return a > b end)
+    print(("attention: %d combinations checked, %d refused:\n%s"):format(checked, total, table.concat(lines, "\n")))
+    t.equal(checked + total, #scores * #distributions * #windows * #outputs * #masks)
+end)

@@ -1,0 +1,257 @@
+-- The cases of the benchmark, this side. Each has
+--   make(p) -> inputs    tensors (parameters and data) that both sides start from, by name
+--   build(inputs) -> run, outputs    run() does the work once; outputs() gives what is compared, a list of tensors
+--   flops, bytes    of one run, for the fraction of the limit; target: ratio aimed at
+-- theirs.py has the same cases, by the same names.
+
+local attn = require "attn"
+
+local cases, order = {}, {}
+
+local function case(name, c)
+    c.name = name
+    cases[name] = c
+    order[#order + 1] = name
+end
+
+local function uniform(bound, ...) return (attn.rand(...) * 2 - 1) * bound end
+
+-- Copies the inputs that are named like the parameters of a module into it.
+local function fill(module, inputs, prefix)
+    local state = {}
+    for name in module:named_parameters() do state[name] = inputs[(prefix or "") .. name] end
+    module:load(state)
+    return module
+end
+
+local function parameters_of(module, inputs, prefix)
+    for name, p in module:named_parameters() do inputs[(prefix or "") .. name] = p:detach():clone() end
+    return inputs
+end
+
+-- ---- recurrent layers: forward and backward ----
+
+for _, cell in ipairs {"gru", "lstm"} do
+    for _, T in ipairs {20, 50} do
+        local gates, B, I, H = cell == "gru" and 3 or 4, 64, 256, 512
+        case(("%s_train_b64_t%d"):format(cell, T), {
+            target = cell == "gru" and 1.2 or 1.25,
+            flops = 3 * 2 * B * T * gates * H * (I + H),
+            make = function()
+                local layer = attn.encoder.rnn{inputs = I, hidden = H, cell = cell}
+                return parameters_of(layer, {x = attn.randn(B, T, I), g = attn.randn(B, T, H)})
+            end,
+            build = function(inputs)
+                local layer = fill(attn.encoder.rnn{inputs = I, hidden = H, cell = cell}, inputs)
+                local x = inputs.x:requires_grad_(true)
+                local y
+                local function run()
+                    layer:zero_grad()
+                    x:zero_grad()
+                    y = layer(x)
+                    y:backward(inputs.g)
+                end
+                return run, function() return {y:detach(), x.grad, layer.weight_hh_l1.grad} end
+            end,
+        })
+    end
+end
+
+-- ---- RNNsearch: a whole training step ----
+
+local V, E, H, B, S, T = 8000, 256, 256, 64, 20, 20
+
+local function translator(feed)
+    local Net = attn.module "Net"
+    function Net:init()
+        self.source = attn.layer.embedding{count = V, dim = E}
+        self.target = attn.layer.embedding{count = V, dim = E}
+        self.encoder = attn.encoder.rnn{inputs = E, hidden = H, cell = "gru", bidirectional = true}
+        self.bridge = attn.layer.linear{inputs = H, outputs = H}
+        self.decoder = attn.decoder.rnn{inputs = E, hidden = H, memory = 2 * H, cell = "gru", outputs = V,
+            style = feed and "luong" or "bahdanau", input_feeding = feed or nil, attention = {score = "additive", dim = H}}
+    end
+    function Net:forward(source, lengths, target)
+        local memory, last = self.encoder(self.source(source), {lengths = lengths})
+        local state = {h = self.bridge(last.h[2]):tanh():unsqueeze(1)}
+        return (self.decoder(self.target(target), memory, {memory_lengths = lengths, state = state}))
+    end
+    return Net()
+end
+
+for _, feed in ipairs {false, true} do
+    local enc = 2 * B * S * 2 * 3 * H * (E + H)
+    local step = 2 * B * (H * H + S * H + S * 2 * H + 3 * H * (feed and 2 * H or 3 * H))
+    local read = 2 * B * T * V * (feed and H or H + 2 * H + E) + (feed and 2 * B * T * H * 3 * H or 0)
+    case(feed and "rnnsearch_feed_train" or "rnnsearch_train", {
+        target = 1.35, tokens = B * T,
+        flops = 3 * (enc + 2 * B * S * 2 * H * H + T * step + 2 * B * T * E * 3 * H + read),
+        make = function()
+            local net = translator(feed)
+            local lengths = attn.full({B}, S, {dtype = "int64"})
+            lengths[{{1, B // 2}}] = S - 3
+            return parameters_of(net, {ids = attn.randint(1, V, B, S), lengths = lengths, target_in = attn.randint(1, V, B, T),
+                                       target_out = attn.randint(1, V, B, T)}, nil)
+        end,
+        build = function(inputs)
+            local net = fill(translator(feed), inputs)
+            local optimizer = attn.optim.adam{params = net:parameters(), lr = 1e-3}
+            local parameters, first = net:parameters(), nil
+            local function run()
+                optimizer:zero_grad()
+                local loss = attn.loss.cross_entropy(net(inputs.ids, inputs.lengths, inputs.target_in), inputs.target_out)
+                loss:backward()
+                attn.clip_grad_norm(parameters, 1)
+                optimizer:step()
+                first = first or attn.tensor(loss:item())
+            end
+            return run, function() return {first} end
+        end,
+    })
+end
+
+-- ---- softmax attention ----
+
+local function attention_inputs(T)
+    local inputs = {}
+    for _, name in ipairs {"q", "k", "v", "g"} do inputs[name] = attn.randn(8, T, 512) end
+    return inputs
+end
+
+-- Heads are views of [B, T, H * D]; the layer has no projections of its own here, so only the product, the distribution and the sum count.
+local function heads_attention(inputs, T, causal, backward)
+    local q, k, v = inputs.q, inputs.k, inputs.v
+    local function split(x) return x:view(8, T, 8, 64):transpose(2, 3):contiguous():view(64, T, 64) end
+    q, k, v = split(q), split(k), split(v)
+    local g = split(inputs.g)
+    local attend = attn.attention{query = 64, score = "scaled_dot"}
+    local c
+    if not backward then
+        return function() c = attn.no_grad(attend, q, k, v, {causal = causal}) end, function() return {c} end
+    end
+    for _, t in ipairs {q, k, v} do t:requires_grad_(true) end
+    return function()
+        for _, t in ipairs {q, k, v} do t:zero_grad() end
+        c = attend(q, k, v, {causal = causal})
+        c:backward(g)
+    end, function() return {c:detach(), q.grad, k.grad, v.grad} end
+end
+
+for _, T in ipairs {512, 2048} do
+    for _, causal in ipairs {false, true} do
+        for _, backward in ipairs {false, true} do
+            local targets = {[512] = {{1.5, 3.0}, {1.3, 2.2}}, [2048] = {{3.5, 3.2}, {1.4, 2.4}}}
+            case(("attention_%s%s_t%d"):format(causal and "causal_" or "", backward and "train" or "forward", T), {
+                target = targets[T][backward and 2 or 1][causal and 2 or 1], slow = T > 1000,
+                flops = (backward and 3.5 or 1) * 4 * 64 * T * T * 64 * (causal and 0.5 or 1),
+                make = function() return attention_inputs(T) end,
+                build = function(inputs) return heads_attention(inputs, T, causal, backward) end,
+            })
+        end
+    end
+end
+
+case("additive_attention_train", {
+    target = 2, flops = 3 * 2 * 64 * 20 * 20 * 256,
+    make = function()
+        local layer = attn.attention{query = 256, key = 512, score = "additive", dim = 256}
+        return parameters_of(layer, {q = attn.randn(64, 20, 256), k = attn.randn(64, 20, 512), g = attn.randn(64, 20, 512)})
+    end,
+    build = function(inputs)
+        local layer = fill(attn.attention{query = 256, key = 512, score = "additive", dim = 256}, inputs)
+        local q, k, c = inputs.q:requires_grad_(true), inputs.k:requires_grad_(true), nil
+        return function()
+            layer:zero_grad() q:zero_grad() k:zero_grad()
+            c = layer(q, k)
+            c:backward(inputs.g)
+        end, function() return {c:detach(), q.grad, k.grad, layer["score.v"].grad} end
+    end,
+})
+
+for _, T in ipairs {1024, 8192, 65536} do
+    case("linear_attention_t" .. T, {
+        only_here = true, tokens = T, flops = 4 * T * 64 * 64 * 8,
+        make = function()
+            local inputs = {}
+            for _, name in ipairs {"q", "k", "v"} do inputs[name] = attn.randn(8, T, 64) end
+            return inputs
+        end,
+        build = function(inputs)
+            local attend, c = attn.attention{query = 64, score = "linear"}, nil
+            return function() c = attn.no_grad(attend, inputs.q, inputs.k, inputs.v, {causal = true}) end,
+                function() return {c} end
+        end,
+    })
+end
+
+-- ---- dense layers, the optimizer, small things ----
+
+for _, shape in ipairs {{1280, 1024, 256}, {1280, 8000, 256}, {256, 3072, 768}, {64, 1536, 512}} do
+    local M, N, K = table.unpack(shape)
+    case(("linear_train_%dx%dx%d"):format(M, N, K), {
+        target = 1, flops = 3 * 2 * M * N * K,
+        make = function() return {x = attn.randn(M, K), weight = uniform(0.1, N, K), bias = uniform(0.1, N), g = attn.randn(M, N)} end,
+        build = function(inputs)
+            local layer = fill(attn.layer.linear{inputs = K, outputs = N}, inputs)
+            local x, y = inputs.x:requires_grad_(true), nil
+            return function()
+                layer:zero_grad() x:zero_grad()
+                y = layer(x)
+                y:backward(inputs.g)
+            end, function() return {y:detach(), x.grad, layer.weight.grad, layer.bias.grad} end
+        end,
+    })
+end
+
+case("adam_10m", {
+    target = 2, bytes = 28 * 10e6,
+    make = function() return {p = attn.randn(10, 1000, 1000), g = attn.randn(10, 1000, 1000)} end,
+    build = function(inputs)
+        local list = {}
+        for i = 1, 10 do
+            list[i] = inputs.p[i]:clone():requires_grad_(true)
+            list[i].grad = inputs.g[i]:clone()
+        end
+        local optimizer = attn.optim.adam{params = list, lr = 1e-3}
+        local first
+        return function()
+            optimizer:step()
+            first = first or list[1]:detach():clone()
+        end, function() return {first} end
+    end,
+})
+
+-- Times below are for 1,000 operations, or 100 chains: what is measured is the cost of an operation, not of its 16 numbers.
+local function small(name, one)
+    case(name, {
+        target = 4, operations = 1000, threads = 1,
+        make = function() return {x = attn.randn(16), y = attn.randn(16), w = attn.randn(16, 16)} end,
+        build = function(inputs)
+            local x, y, w, z = inputs.x:requires_grad_(true), inputs.y, inputs.w, nil
+            return function()
+                for _ = 1, 1000 do z = one(x, y, w) end
+            end, function() return {z:detach()} end
+        end,
+    })
+end
+small("small_add", function(x, y) return x + y end)
+small("small_tanh", function(x) return x:tanh() end)
+small("small_matmul", function(x, _, w) return w:matmul(x) end)
+case("small_chain", {
+    target = 4, operations = 1000, threads = 1,
+    make = function() return {x = attn.randn(16), y = attn.randn(16)} end,
+    build = function(inputs)
+        local x, y = inputs.x:requires_grad_(true), inputs.y
+        return function()
+            x:zero_grad()
+            for _ = 1, 10 do
+                local z = x
+                for _ = 1, 100 do z = z + y end
+                z:sum():backward()
+            end
+        end, function() return {x.grad} end
+    end,
+})
+case("start_up", {target = 90, start_up = true})
+
+return {cases = cases, order = order}

@@ -1,0 +1,121 @@
+-- Ctrl-C is a Lua error wherever code runs; twice within a second it ends the process.
+local t = require "attn.test"
+local shell = require "shell"
+
+-- Runs a script that prints when it is ready, then sends it SIGINT `count` times, `pause` seconds apart.
+local function interrupt(text, count, pause)
+    shell.write("script.lua", "io.stdout:setvbuf('no')\n" .. text)
+    shell.write("go.sh", ([[
+        rm -f seen complaint pipe
+        mkfifo pipe
+        sleep 60 >pipe &
+        s=$!
+        %s script.lua <pipe >seen 2>complaint &
+        p=$!
+        i=0
+        while [ ! -s seen ] && [ $i -lt 200 ]; do sleep 0.02; i=$((i + 1)); done
+        i=0
+        while [ $i -lt %d ]; do sleep %g; kill -INT $p 2>/dev/null; i=$((i + 1)); done
+        wait $p
+        echo $?
+        kill $s]]):format(shell.quote(shell.exe), count or 1, pause or 0.05))
+    local code = tonumber((shell.run("sh go.sh")))
+    return shell.read(shell.folder() .. "/seen"), shell.read(shell.folder() .. "/complaint"), code
+end
+
+t.case("a loop in the main chunk stops with a traceback and status 1", function()
+    local _, err, code = interrupt("print(1)\nwhile true do end")
+    t.equal(code, 1)
+    local expected = "attn: script.lua:3: interrupted!\nstack traceback:\n\tscript.lua:3: in main chunk"
+    t.is_true(err:find(expected, 1, true), err)
+end)
+
+t.case("a loop in a coroutine stops, by wrap, by resume, and nested", function()
+    for _, text in ipairs{
+        "coroutine.wrap(function() print(1) while true do end end)()",
+        "assert(coroutine.resume(coroutine.create(function() print(1) while true do end end)))",
+        "local wrap = coroutine.wrap "
+            .. "for _ in wrap(function() for _ in wrap(function() print(1) while true do end end) do end end) do end",
+    } do
+        local _, err, code = interrupt(text)
+        t.equal(code, 1)
+        t.is_true(err:find("script.lua:2: interrupted!\n", 1, true), err)
+    end
+end)
+
+t.case("a loop that switches threads all the time stops", function()
+    for i = 1, 5 do
+        local _, err, code = interrupt([[
+            local function gen(n)
+                return coroutine.wrap(function()
+                    if n == 0 then while true do coroutine.yield(1) end end
+                    for v in gen(n - 1) do coroutine.yield(v) end
+                end)
+            end
+            print(1)
+            for _ in gen(5) do end]], 1, 0.03 + i / 100)
+        t.equal(code, 1)
+        t.is_true(err:find("interrupted!\n", 1, true), err)
+    end
+end)
+
+t.case("pcall catches it and the script goes on", function()
+    local out, err, code = interrupt([[
+        local co = coroutine.wrap(function()
+            print(1)
+            local ok, e = pcall(function() while true do end end)
+            coroutine.yield(ok, e)
+            return "goes on"
+        end)
+        print(co())
+        print(co())
+        print(debug.gethook())]])
+    t.equal({out, err, code}, {"1\nfalse\tscript.lua:4: interrupted!\ngoes on\nnil\n", "", 0})
+end)
+
+t.case("__close and finalizers run", function()
+    local out, _, code = interrupt([[
+        setmetatable({}, {__gc = function() print("collected") end})
+        local _ <close> = setmetatable({}, {__close = function(_, e) print("closed", e:match("[^\n]*")) end})
+        print(1)
+        while true do end]])
+    t.equal({out, code}, {"1\nclosed\tscript.lua:5: interrupted!\ncollected\n", 1})
+end)
+
+t.case("a hook of the script is put back", function()
+    local out, _, code = interrupt([[
+        local n = 0
+        local function count() n = n + 1 end
+        debug.sethook(count, "", 1000)
+        print(1)
+        pcall(function() while true do end end)
+        print(debug.gethook() == count)]])
+    t.equal({out, code}, {"1\ntrue\n", 0})
+end)
+
+t.case("a blocked read returns", function()
+    local _, err, code = interrupt("print(1) io.read()", 1, 0.3)
+    t.equal(code, 1)
+    t.is_true(err:find("interrupted!", 1, true), err)
+end)
+
+t.case("a second one within a second ends the process with 130", function()
+    local start = os.time()
+    local _, _, code = interrupt("print(1) string.find(('a'):rep(300000), ('.-'):rep(20) .. 'b')", 2, 0.2)
+    t.equal(code, 130)
+    t.is_true(os.time() - start < 10)
+    _, _, code = interrupt("print(1) while true do pcall(function() while true do end end) end", 2, 0.2)
+    t.equal(code, 130)
+end)
+
+t.case("a kernel stops", function()
+    local attn = require "attn"
+    if not attn.matmul then t.skip("no matmul") end
+    local _, err, code = interrupt([[
+        local attn = require "attn"
+        local a = attn.randn(1500, 1500)
+        local co = coroutine.wrap(function() print(1) while true do local _ = a:matmul(a) end end)
+        co()]])
+    t.equal(code, 1)
+    t.is_true(err:find("interrupted!\n", 1, true), err)
+end)

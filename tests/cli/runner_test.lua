@@ -1,0 +1,132 @@
+-- attn test: files in processes of their own, counted; whatever a file does, the others run and the last line is right.
+local t = require "attn.test"
+local shell = require "shell"
+
+local head = 'local t = require "attn.test"\n'
+
+-- Runs `attn test` on a fresh folder of files {name = text}.
+local function attn_test(files, arguments)
+    os.execute("rm -rf " .. shell.folder() .. "/tests && mkdir -p " .. shell.folder() .. "/tests/deep")
+    for name, text in pairs(files) do shell.write("tests/" .. name, text) end
+    return shell.run("attn test " .. (arguments or ""))
+end
+
+local function contains(text, expected)
+    if not text:find(expected, 1, true) then error(("%q is not in %q"):format(expected, text), 2) end
+end
+
+t.case("passes, failures and skips are counted, with place and message", function()
+    local out, err, code = attn_test{
+        ["a_test.lua"] = head .. 't.case("one", function() end)\nt.case("two", function() t.equal(1, 2) end)\n',
+        ["deep/b_test.lua"] = head .. 't.case("three", function() t.skip("not here") end)',
+        ["not_a_test_file.lua"] = "error()",
+    }
+    t.equal({err, code}, {"", 1})
+    contains(out, "FAIL tests/a_test.lua  1 passed, 1 failed  ")
+    contains(out, "\n  two\n    tests/a_test.lua:3: got 1, expected 2\n")
+    contains(out, "ok   tests/deep/b_test.lua  0 passed, 1 skipped  ")
+    t.is_true(out:find("\n1 passed, 1 failed, 1 skipped\n$"), out)
+end)
+
+t.case("all well is status 0; a path may be a file or a folder", function()
+    local files = {["a_test.lua"] = head .. 't.case("one", function() end)', ["deep/b_test.lua"] = "error()"}
+    local out, _, code = attn_test(files, "tests/a_test.lua")
+    t.equal(code, 0)
+    t.is_true(out:find("\n1 passed, 0 failed\n$"), out)
+    out, _, code = attn_test(files, "tests/deep -j 1")
+    t.is_true(out:find("\n0 passed, 1 failed\n$"), out)
+    t.equal(code, 1)
+end)
+
+t.case("crashes, exits, endless loops and errors outside a case fail the file and no other", function()
+    local out, _, code = attn_test({
+        ["crash_test.lua"] = head .. 't.case("fine", function() end) '
+            .. 't.case("kills", function() os.execute("kill -KILL $PPID") end)',
+        ["exit_test.lua"] = head .. 't.case("leaves", function() os.exit(0) end)',
+        ["loop_test.lua"] = head .. 't.case("hangs", function() while true do end end)',
+        ["deaf_test.lua"] = head .. 't.case("deaf", function() '
+            .. 'while true do pcall(function() while true do end end) end end)',
+        ["error_test.lua"] = head .. 't.case("fine", function() end) error("outside")',
+        ["empty_test.lua"] = head,
+        ["plain_test.lua"] = "print('what it said') os.exit(3)",
+        ["good_test.lua"] = head .. 't.case("good", function() end)',
+    }, "--timeout 2")
+    t.equal(code, 1)
+    contains(out, "kills\n    crashed: signal 9 (Killed)")
+    contains(out, "leaves\n    the process ended inside this case")
+    contains(out, "loop_test.lua:2: interrupted!")
+    contains(out, "deaf\n    took longer than 2 s")
+    contains(out, "error_test.lua:2: outside")
+    contains(out, "no test ran: there is no case in it")
+    contains(out, "ended with exit status 3\n  output:\n    | what it said")
+    contains(out, "ok   tests/good_test.lua  1 passed")
+    t.is_true(out:find("\n3 passed, 7 failed\n$"), out)
+end)
+
+t.case("what a test starts ends with it", function()
+    local out = attn_test{["a_test.lua"] = head .. 't.case("x", function() os.execute("sleep 30 & echo $! > pid") end)'}
+    t.is_true(out:find("\n1 passed, 0 failed\n$"), out)
+    local state = shell.run("sleep 0.1; grep State /proc/$(cat pid)/status")
+    t.is_true(state == "" or state:find("State:%s*[ZX]"), state)
+end)
+
+t.case("--filter chooses cases, by pattern or as plain text", function()
+    local files = {["a_test.lua"] = head .. 't.case("op(x): one", function() end) '
+        .. 't.case("two", function() error() end)'}
+    t.is_true(attn_test(files, "--filter 'op(x)'"):find("\n1 passed, 0 failed\n$"))
+    t.is_true(attn_test(files, "--filter '^op.*e$'"):find("\n1 passed, 0 failed\n$"))
+    local _, err, code = attn_test(files, "--filter nothing")
+    contains(err, "no case matches 'nothing'")
+    t.equal(code, 1)
+end)
+
+t.case("--junit writes the cases as XML", function()
+    attn_test({["a_test.lua"] = head .. 't.case("a < b & \\1", function() end) '
+        .. 't.case("f", function() error("<&>\\"", 0) end) '
+        .. 't.case("s", function() t.skip("why") end)'}, "--junit result.xml")
+    local xml = shell.read(shell.folder() .. "/result.xml")
+    contains(xml, '<testsuites tests="3" failures="1" skipped="1">')
+    contains(xml, '<testcase classname="tests/a_test.lua" name="a &lt; b &amp; ?" time="')
+    contains(xml, '<failure message="&lt;&amp;&gt;&quot;')
+    contains(xml, '<skipped message="why"/></testcase>')
+end)
+
+t.case("wrong usage", function()
+    for arguments, message in pairs{
+        ["-j x"] = "-j needs a number", ["-j 0"] = "-j needs a number", ["--filter"] = "missing",
+        ["--bad"] = "unknown option --bad", ["--timeout -1"] = "--timeout needs", ["nowhere"] = "nowhere: No such file",
+        ["tests/deep"] = "no files named *_test.lua",
+    } do
+        local _, err, code = attn_test({}, arguments)
+        contains(err, message)
+        t.equal(code, 1)
+    end
+end)
+
+t.case("the process gets its share of threads, no input, and the executable's path", function()
+    local text = head .. 't.case("x", function() t.equal(io.read(), nil) print(os.getenv("ATTN_EXE") == arg[-1], '
+        .. 'os.getenv("ATTN_THREADS"), arg[0], #arg) error("show") end)'
+    local out = attn_test({["a_test.lua"] = text, ["b_test.lua"] = text}, "-j 2")
+    t.is_true(out:find("| true\t%d+\ttests/a_test.lua\t0\n"), out)
+end)
+
+t.case("undeclared globals are errors in test files", function()
+    local out = attn_test{["a_test.lua"] = head .. 't.case("x", function() misspelt = 1 end)\n'
+        .. 't.case("y", function() return misspelt end)'}
+    contains(out, "tests/a_test.lua:2: assignment to undeclared global 'misspelt'")
+    contains(out, "tests/a_test.lua:3: undeclared global 'misspelt'")
+end)
+
+t.case("run plainly, a test file prints a line per case and the closing line", function()
+    shell.write("x_test.lua", head .. 't.case("one", function() end)\n'
+        .. 't.case("two", function() t.is_true(false, "no") end)')
+    local out, _, code = shell.run("attn x_test.lua")
+    t.equal(out, "ok 1 - one\nnot ok 2 - two\n    x_test.lua:3: no\n1 passed, 1 failed\n")
+    t.equal(code, 1)
+    shell.write("y_test.lua", head .. 't.case("s", function() t.skip("why") end)')
+    out, _, code = shell.run("attn y_test.lua")
+    t.equal({out, code}, {"ok 1 - s # skip why\n0 passed, 0 failed, 1 skipped\n", 0})
+    shell.write("z_test.lua", head .. 't.case("s", function() end) error("out")')
+    out, _, code = shell.run("attn z_test.lua")
+    t.equal({out, code}, {"ok 1 - s\n1 passed, 1 failed\n", 1})
+end)

@@ -1,0 +1,413 @@
+-- Differentiation: backward passes, in-place detection, no_grad, attn.grad, attn.custom, anomaly, long chains.
+local attn, t = require "attn", require "attn.test"
+
+local function leaf(values) return attn.tensor(values, {dtype = "float64"}):requires_grad_(true) end
+
+local function live()
+    collectgarbage()
+    collectgarbage()
+    return attn.memory().live
+end
+
+-- ---- sums of paths ----
+
+t.case("an input used twice gets both gradients", function()
+    local a = leaf{3, -2}
+    ;(a * a):sum():backward()
+    t.equal(a.grad:totable(), {6, -4})
+    local b = leaf{2}
+    ;(b * b * b + b):sum():backward()
+    t.equal(b.grad:totable(), {13})
+end)
+
+t.case("a diamond sums over its sides", function()
+    local x = leaf{1, 2}
+    local y = x * 3
+    local left, right = y * y, y * 2
+    ;(left + right):sum():backward()
+    t.equal(x.grad:totable(), {(2 * 3 + 2) * 3, (2 * 6 + 2) * 3})
+end)
+
+t.case("many diamonds in a row are one pass, not two to the n", function()
+    local x = leaf{1}
+    local y = x
+    for _ = 1, 60 do y = (y + y) / 2 end
+    y:sum():backward()
+    t.equal(x.grad:item(), 1)
+end)
+
+t.case("gradients accumulate over passes until they are dropped", function()
+    local x = leaf{1, 2}
+    for n = 1, 3 do
+        (x * 5):sum():backward()
+        t.equal(x.grad:totable(), {5 * n, 5 * n})
+    end
+    x:zero_grad()
+    t.equal(x.grad, nil)
+    ;(x * 5):sum():backward()
+    t.equal(x.grad:totable(), {5, 5})
+    x.grad = nil
+    t.equal(x.grad, nil)
+    x.grad = attn.tensor({1, 1}, {dtype = "float64"})
+    ;(x * 5):sum():backward()
+    t.equal(x.grad:totable(), {6, 6})
+end)
+
+t.case("broadcasting, views and strided inputs give gradients of the input's shape", function()
+    local a, b = leaf{{1, 2, 3}, {4, 5, 6}}, leaf{10, 20, 30}
+    ;(a:transpose(1, 2) * b:unsqueeze(2)):sum():backward()
+    t.equal(a.grad:totable(), {{10, 20, 30}, {10, 20, 30}})
+    t.equal(b.grad:totable(), {5, 7, 9})
+    local c = leaf{1, 2, 3, 4}
+    ;(c[{{2, 3}}] * c[{{3, 4}}]):sum():backward()
+    t.equal(c.grad:totable(), {0, 3, 2 + 4, 3})
+    local d = leaf{1, 2}
+    d:unsqueeze(1):expand(3, 2):sum():backward()
+    t.equal(d.grad:totable(), {3, 3})
+    local e = leaf{{1, 2}, {3, 4}}
+    e:split(1)[2]:sum():backward()
+    t.equal(e.grad:totable(), {{0, 0}, {1, 1}})
+end)
+
+-- ---- the gradient argument ----
+
+t.case("a gradient is given for what has more than one element", function()
+    local x = leaf{1, 2}
+    t.raises("backward: the tensor has 2 elements, expected 1 or a gradient (float64 [2])", function() (x * 2):backward() end)
+    ;(x * 2):backward(attn.tensor({1, 10}, {dtype = "float64"}))
+    t.equal(x.grad:totable(), {2, 20})
+    local y = x * 2
+    t.raises("backward: gradient is float64 [3], expected float64 [2]", y.backward, y, attn.zeros(3, {dtype = "float64"}))
+    t.raises("backward: gradient is float32 [2], expected float64 [2]", y.backward, y, attn.zeros(2))
+    t.raises("backward: gradient is 1, expected a tensor", y.backward, y, 1)
+    local strided = attn.ones({2, 2}, {dtype = "float64"})[{{}, 1}]
+    y:backward(strided)
+    t.equal(x.grad:totable(), {4, 22})
+end)
+
+t.case("backward of a leaf, and of what has no gradient", function()
+    local x = leaf{2}
+    x:backward()
+    x:backward()
+    t.equal(x.grad:totable(), {2})
+    t.raises("backward: the tensor neither requires nor carries a gradient (float32 [])", function() attn.ones():backward() end)
+    t.raises("backward: the tensor is int64", function() attn.arange(1, 1):backward() end)
+end)
+
+-- ---- one pass per graph ----
+
+t.case("a second backward through a graph is an error", function()
+    local x = leaf{1}
+    local y = x * 2
+    local z = y * 3
+    z:backward()
+    t.raises("backward: a part of the graph was freed by an earlier backward pass", z.backward, z)
+    t.raises("backward: a part of the graph was freed by an earlier backward pass", function() (y * 1):backward() end)
+    t.equal(x.grad:totable(), {6})
+    t.equal({y:item(), z:item()}, {2, 6})
+end)
+
+t.case("a failed backward changes no gradient", function()
+    local x, w = leaf{1}, leaf{1}
+    ;(x * 1):backward()
+    local y = w * w
+    attn.no_grad(function() w:fill_(2) end)
+    t.raises("changed in place", function() (y + x):backward() end)
+    t.equal({x.grad:item(), w.grad}, {1, nil})
+end)
+
+t.case("parts of a graph that share no node are independent", function()
+    local x = leaf{3}
+    local a, b = (x * x):sum(), (x * 2):sum()
+    a:backward()
+    b:backward()
+    t.equal(x.grad:item(), 8)
+end)
+
+-- ---- the version counter ----
+
+t.case("an in-place write to what a node needs is found", function()
+    local w, x = leaf{2, 3}, attn.tensor({4, 5}, {dtype = "float64"})
+    local y = (w * x):sum()
+    x[1] = 0
+    t.raises("backward: a tensor that mul needs for its gradient was changed in place", y.backward, y)
+    local x2 = attn.ones(4, {dtype = "float64"})
+    local z = (w * x2[{{1, 2}}]):sum()
+    x2[{{3, 4}}] = 7                                    -- the view's storage, though not its elements
+    t.raises("was changed in place", z.backward, z)
+    local s = w:exp()
+    s:detach():fill_(1)                                 -- exp keeps its result
+    t.raises("backward: a tensor that exp needs", function() s:sum():backward() end)
+end)
+
+t.case("a write to what no node needs is no error", function()
+    local w, x = leaf{2, 3}, attn.tensor({4, 5}, {dtype = "float64"})
+    local y = (w + x):sum()
+    x:fill_(0)
+    y:backward()
+    t.equal(w.grad:totable(), {1, 1})
+end)
+
+-- ---- no_grad, detach ----
+
+t.case("nothing is recorded in no_grad, and an error inside does not leave it on", function()
+    local x = leaf{1}
+    local y = attn.no_grad(function(a, b) return a * b, 7 end, x, 3)
+    t.equal({y.requires_grad, y:item()}, {false, 3})
+    t.equal(select("#", attn.no_grad(function() return nil, nil end)), 2)
+    t.raises("no", attn.no_grad, function() error("no") end)
+    t.is_true((x * 1).requires_grad)
+    attn.no_grad(function() attn.no_grad(function() end) t.is_true(not (x * 1).requires_grad) end)
+    t.is_true(not x:detach().requires_grad)
+    t.raises("no_grad: fn is nil, expected a function", attn.no_grad)
+end)
+
+t.case("requires_grad_ is for float leaves", function()
+    local x = leaf{1}
+    t.raises("only a leaf can be told", function() (x * 2):requires_grad_(true) end)
+    t.raises("requires_grad_: the tensor is int64", function() attn.arange(1, 2):requires_grad_(true) end)
+    t.raises("requires_grad_: argument is 1, expected true or false", x.requires_grad_, x, 1)
+    t.is_true(not x:requires_grad_(false).requires_grad)
+end)
+
+t.case("an assigned gradient has the shape and type of its tensor", function()
+    local x = leaf{1, 2}
+    t.raises("grad: value is float64 [3]", function() x.grad = attn.zeros(3, {dtype = "float64"}) end)
+    t.raises("grad: value is float32 [2]", function() x.grad = attn.zeros(2) end)
+    t.raises("grad: value is 3, expected a tensor", function() x.grad = 3 end)
+    x.grad = x:detach()
+    ;(x * 1):sum():backward()
+    t.equal(x:totable(), {2, 3})                        -- it shares storage with x: so it was asked for
+end)
+
+t.case("a tensor as its own gradient is no leak", function()
+    local before = live()
+    for _ = 1, 10 do
+        local a, b = attn.zeros(1000), attn.zeros(1000)
+        a.grad, b.grad = b, a
+        a.grad = a
+    end
+    t.equal(live(), before)
+end)
+
+-- ---- attn.grad ----
+
+t.case("attn.grad gives gradients of leaves and results and leaves .grad alone", function()
+    local x, other = leaf{2, 3}, leaf{1}
+    local y = x * x
+    local z = (y * 4):sum()
+    x.grad = attn.tensor({9, 9}, {dtype = "float64"})
+    local dx, dy, none = table.unpack(attn.grad(z, {x, y, other}))
+    t.equal({dx:totable(), dy:totable(), none}, {{16, 24}, {4, 4}, false})
+    t.equal({x.grad:totable(), other.grad}, {{9, 9}, nil})
+    local again = attn.grad((x * 5):sum(), {x, x})
+    t.equal({again[1]:totable(), again[2]:totable()}, {{5, 5}, {5, 5}})
+    local seeded = attn.grad(x * 2, {x}, attn.tensor({1, 10}, {dtype = "float64"}))
+    t.equal(seeded[1]:totable(), {2, 20})
+    t.equal(attn.grad(x:sum(), {x})[1]:totable(), {1, 1})
+    t.raises("grad: 0 inputs, expected 1 to 10000", attn.grad, x:sum(), {})
+    t.raises("grad: inputs are nil, expected a list of tensors", attn.grad, x:sum())
+    t.raises("grad: input 1 neither requires nor carries a gradient (float32 [1])", attn.grad, x:sum(), {attn.ones(1)})
+    t.raises("grad: input is 3, expected a tensor", attn.grad, x:sum(), {3})
+end)
+
+-- ---- custom ----
+
+local square = attn.custom{
+    forward = function(ctx, x) ctx.x = x return x * x end,
+    backward = function(ctx, dy) return dy * ctx.x * 2 end}
+
+t.case("custom: forward and backward are the script's", function()
+    local x = leaf{3, 4}
+    local y = square(x)
+    t.equal(y:totable(), {9, 16})
+    y:sum():backward()
+    t.equal(x.grad:totable(), {6, 8})
+    t.gradient(function(a) return square(a) + a end, {attn.randn(3, {dtype = "float64"})})
+    t.is_true(not square(attn.ones(1)).requires_grad)
+    t.is_true(not attn.no_grad(square, x).requires_grad)
+end)
+
+t.case("custom: several results and inputs, nil for no gradient", function()
+    local both = attn.custom{
+        forward = function(_, a, factor, b) return a * factor, b + 1 end,
+        backward = function(_, da, db) return da and da * 3, db end}
+    local a, b = leaf{1}, leaf{2}
+    local x, y = both(a, 3, b)
+    ;(x + y):sum():backward()
+    t.equal({a.grad:item(), b.grad:item()}, {3, 1})
+    a:zero_grad()
+    b:zero_grad()
+    local x2 = both(a, 3, b)
+    x2:sum():backward()
+    t.equal({a.grad:item(), b.grad and b.grad:item() or 0}, {3, 0})
+end)
+
+t.case("custom: wrong things are errors that name it", function()
+    local x = leaf{1, 2}
+    local function made(forward, backward) return attn.custom{forward = forward, backward = backward} end
+    local id = function(_, a) return a * 1 end
+    t.raises("custom: argument is nil, expected a table {forward =, backward =}", attn.custom)
+    t.raises("custom: unknown field 'fowrard' (known: forward, backward)", attn.custom, {fowrard = id})
+    t.raises("custom: backward is nil, expected a function", attn.custom, {forward = id})
+    t.raises("custom: forward returned 0 values, expected 1 to 4 tensors", made(function() end, id), x)
+    t.raises("custom: a result of forward is 3, expected a tensor", made(function() return 3 end, id), x)
+    t.raises("custom: no tensor among the arguments", made(id, id), 3)
+    t.raises("my own", made(function() error("my own") end, id), x)
+    t.raises("my own", function() made(id, function() error("my own") end)(x):sum():backward() end)
+    t.raises("custom: gradient 1 is float64 [1], expected float64 [2]",
+        function() made(id, function() return attn.ones(1, {dtype = "float64"}) end)(x):sum():backward() end)
+    t.raises("custom: a gradient is 3, expected a tensor", function() made(id, function() return 3 end)(x):sum():backward() end)
+    t.raises("outside a coroutine", function() made(id, function() coroutine.yield() end)(x):sum():backward() end)
+    t.raises("raised a value that is no string", function() made(id, function() error({}) end)(x):sum():backward() end)
+    t.equal(x.grad, nil)
+end)
+
+t.case("custom: a ctx that keeps input, result and more leaves nothing behind", function()
+    local keeper = attn.custom{
+        forward = function(ctx, x)
+            local y = x:exp()
+            ctx.x, ctx.y, ctx.nested = x, y, {x, y, attn.zeros(1000)}
+            return y
+        end,
+        backward = function(ctx, dy) return dy * ctx.y end}
+    local x = leaf{1, 2}
+    local function run(backward)
+        local y = keeper(x)
+        if backward then y:sum():backward() end
+    end
+    for _ = 1, 3 do run(true) run(false) end
+    local before = live()
+    for _ = 1, 50 do run(true) run(false) end
+    t.equal(live(), before)
+end)
+
+t.case("custom: backward that frees, drops and collects what is in use", function()
+    local x, loss = leaf{1, 2}, nil
+    local hostile = attn.custom{
+        forward = function(ctx, a) ctx.a = a:clone() return a * 2 end,
+        backward = function(ctx, dy)
+            ctx.a:free()
+            x:free()
+            loss:free()
+            collectgarbage()
+            local g = dy * 2
+            dy:free()
+            return g
+        end}
+    local w = leaf{5, 5}
+    loss = hostile(x * w * w):sum()
+    loss:backward()
+    t.equal(w.grad:totable(), {2 * 1 * 2 * 5, 2 * 2 * 2 * 5})
+    local y = leaf{1}
+    local eats = attn.custom{forward = function(_, a) a:free() return attn.ones(1, {dtype = "float64"}) end,
+                             backward = function(_, dy) return dy end}
+    t.raises("tensor was freed", eats, y * 1)
+    local zero = leaf{1}
+    local z = attn.custom{forward = function(_, a) return a * 1 end,
+        backward = function(_, dy) zero:zero_grad() zero.grad = nil return dy end}(zero * 1)
+    pcall(z.backward, z)
+end)
+
+t.case("custom: a backward pass inside one through the same graph is an error", function()
+    local x, middle, loss = leaf{1}, nil, nil
+    local f = attn.custom{forward = function(_, a) return a * 2 end,
+        backward = function(_, dy) t.raises("freed by an earlier backward pass", loss.backward, loss) middle:backward() return dy end}
+    middle = f(x * 3)
+    loss = middle * 1
+    t.raises("backward: the graph is in use by a backward pass", loss.backward, loss)
+    t.equal(x.grad, nil)
+    local inner = leaf{4}
+    local ready = inner * inner
+    local g = attn.custom{forward = function(_, a) return a * 2 end,
+        backward = function(_, dy) ready:backward() return dy * 2 end}
+    g(x):backward()
+    t.equal({x.grad:item(), inner.grad:item()}, {2, 8})
+end)
+
+t.case("custom: a layer converted while its gradient is computed is an error", function()
+    local l = attn.layer.linear{inputs = 2, outputs = 2}:to("float64")
+    local x = leaf{1, 2}
+    local f = attn.custom{forward = function(_, a) return a * 1 end,
+        backward = function(_, dy) l:to("float32") return dy end}
+    local y = f(l(x)):sum()
+    t.raises("was changed in place", function() y:backward() end)
+end)
+
+-- ---- anomaly ----
+
+local function anomalous(fn)
+    attn.anomaly(true)
+    local ok, e = pcall(fn)
+    attn.anomaly(false)
+    t.is_true(not ok, "no error")
+    return e
+end
+
+t.case("anomaly names operation and line, forward and backward", function()
+    local x = leaf{-1, 4}
+    local line = debug.getinfo(1, "l").currentline + 1
+    local e = anomalous(function() return x:log() end)
+    t.is_true(e:find("anomaly: the forward pass of log", 1, true), e)
+    t.is_true(e:find("graph_test.lua:" .. line, 1, true), e)
+    t.is_true(e:find("made NaN (float64 [2])", 1, true), e)
+    local z = leaf{0, 1}
+    attn.anomaly(true)
+    line = debug.getinfo(1, "l").currentline + 1
+    local y = z:sqrt():sum()
+    local _, err = pcall(y.backward, y)
+    attn.anomaly(false)
+    t.is_true(err:find("anomaly: the backward pass of sqrt", 1, true), err)
+    t.is_true(err:find("graph_test.lua:" .. line, 1, true), err)
+    t.is_true(err:find("made infinity", 1, true), err)
+end)
+
+t.case("anomaly lets infinities pass that were given", function()
+    attn.anomaly(true)
+    local ok, e = pcall(function()
+        local x = leaf{{1, 2}, {3, 4}}
+        local bias = attn.tensor({{0, -math.huge}, {0, 0}}, {dtype = "float64"})
+        ;(x + bias):softmax(2):sum():backward()
+    end)
+    attn.anomaly(false)
+    t.is_true(ok, e)
+    t.raises("anomaly: argument is nil, expected true or false", attn.anomaly)
+    t.is_true((leaf{-1}:log()):item() ~= 0)             -- off: NaN is no error
+end)
+
+-- ---- depth ----
+
+t.case("a chain of 100,000 operations runs forward, backward and is released without recursion", function()
+    local before = live()
+    do
+        local x = leaf{1}
+        local y = x
+        for _ = 1, 100000 do y = y + 1 end
+        y:backward()
+        t.equal({x.grad:item(), y:item()}, {1, 100001})
+    end
+    do                                                  -- dropped without a backward pass
+        local y = leaf{1}
+        for _ = 1, 100000 do y = y * 1 end
+    end
+    do                                                  -- dropped from the middle
+        local x = leaf{1}
+        local y, middle = x, nil
+        for i = 1, 100000 do
+            y = -y
+            if i == 50000 then middle = y end
+        end
+        y:free()
+        middle:backward()
+        t.equal(x.grad:item(), 1)
+    end
+    t.equal(live(), before)
+end)
+
+t.case("a wide graph: one input of 5,000 operations", function()
+    local x = leaf{2}
+    local parts = {}
+    for i = 1, 5000 do parts[i] = x * i end
+    attn.cat(parts, 1):sum():backward()
+    t.equal(x.grad:item(), 5000 * 5001 / 2)
+end)

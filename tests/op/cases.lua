@@ -1,0 +1,199 @@
+-- Gradient cases of every operation: name -> list of functions, each giving a function and its float64 inputs for
+-- attn.checkgrad. tests/registry_test.lua runs them all, and fails for an operation that has none. Operations that scripts cannot
+-- call stand behind the layer that uses them.
+local attn = require "attn"
+
+local F64 = {dtype = "float64"}
+local function R(...) return attn.randn({...}, F64) end
+local function positive(...) return (attn.rand({...}, F64) + 0.3):detach() end
+local function ids(list) return attn.tensor(list, {dtype = "int64"}) end
+
+local cases = {}
+
+local function case(name, fn, inputs)
+    cases[name] = cases[name] or {}
+    table.insert(cases[name], function() return fn, inputs() end)
+end
+
+-- ---- element-wise ----
+
+for _, name in ipairs{"exp", "tanh", "sigmoid", "relu", "abs", "sign", "sin", "cos", "gelu", "silu", "elu", "softplus", "neg"} do
+    case(name, attn[name], function() return {R(2, 5)} end)
+    case(name, function(x) return attn[name](x:transpose(1, 2)) end, function() return {R(3, 2)} end)
+end
+for _, name in ipairs{"log", "sqrt"} do case(name, attn[name], function() return {positive(2, 3)} end) end
+case("clamp", function(x) return x:clamp(-0.5, 0.7) end, function() return {R(3, 4)} end)
+case("dropout", function(x) return x:dropout(0.4) end, function() return {R(5, 20)} end)
+
+for _, name in ipairs{"add", "sub", "mul", "div", "pow", "minimum", "maximum"} do
+    local left = name == "pow" and positive or R
+    local right = name == "div" and positive or R
+    local f = attn[name]
+    case(name, f, function() return {left(2, 3), right(2, 3)} end)
+    case(name, f, function() return {left(2, 1, 3), right(4, 1)} end)
+    case(name, f, function() return {left(3), right(2, 3)} end)
+    case(name, f, function() return {left(1, 1), right(2, 3)} end)
+    case(name, function(a, b) return f(a, b:transpose(1, 2)) end, function() return {left(2, 3), right(3, 2)} end)
+    case(name, function(a) return f(a, 2) end, function() return {left(2, 3)} end)
+    case(name, function(b) return f(2, b) end, function() return {right(2, 3)} end)
+    case(name, function(a) return f(a, a) end, function() return {positive(2, 3)} end)
+end
+
+-- ---- reductions, rows ----
+
+for _, name in ipairs{"sum", "mean", "max", "min", "prod", "var", "std", "norm", "logsumexp"} do
+    local f = attn[name]
+    case(name, function(x) return (f(x)) end, function() return {R(3, 4)} end)
+    for d = 1, 3 do
+        case(name, function(x) return (f(x, d)) end, function() return {R(3, 4, 2)} end)
+        case(name, function(x) return (f(x, d, true)) end, function() return {R(3, 4, 2)} end)
+    end
+end
+case("prod", function(x) return x:prod(2) end, function() return {attn.tensor({{1, 0, 2}, {0, 0, 3}}, F64)} end)
+for _, name in ipairs{"softmax", "log_softmax", "sparsemax", "entmax15", "cumsum"} do
+    for d = 1, 3 do case(name, function(x) return attn[name](x, d) end, function() return {R(3, 4, 2)} end) end
+    case(name, attn[name], function() return {R(2, 37)} end)
+end
+for d = 1, 3 do
+    case("sort", function(x) return (x:sort(d)) end, function() return {R(3, 4, 2)} end)
+    case("sort", function(x) return (x:sort(d, true)) end, function() return {R(3, 4, 2)} end)
+    case("topk", function(x) return (x:topk(2, d)) end, function() return {R(3, 4, 2)} end)
+end
+
+-- ---- products, layers ----
+
+for _, sizes in ipairs{{{3, 4}, {4, 2}}, {{2, 3, 4}, {2, 4, 5}}, {{2, 1, 3, 4}, {5, 4, 2}}, {{3, 4}, {2, 4, 2}}, {{2, 3, 4}, {4, 5}},
+                       {{4}, {4}}, {{4}, {4, 3}}, {{3, 4}, {4}}, {{2, 3, 4}, {4}}, {{4}, {2, 4, 3}}, {{2, 3, 4}, {1, 4, 2}}} do
+    case("matmul", attn.matmul, function() return {attn.randn(sizes[1], F64), attn.randn(sizes[2], F64)} end)
+end
+case("matmul", function(a, b) return attn.matmul(a:transpose(1, 2), b:transpose(1, 2)) end, function() return {R(4, 3), R(2, 4)} end)
+case("matmul", function(a, b) return attn.matmul(a:permute(2, 3, 1), b:permute(2, 1, 3)) end,
+     function() return {R(3, 2, 4), R(3, 2, 5)} end)
+case("matmul", function(a) return attn.matmul(a, a) end, function() return {R(3, 3)} end)
+case("matmul", function(a, b) return attn.matmul(a:expand(5, 3, 4), b) end, function() return {R(1, 3, 4), R(5, 4, 2)} end)
+for _, equation in ipairs{"ab,bc->ac", "hab,hcb->hac", "ab,abc,ac->a", "ab,bc,cd,de->ae", "aa->a", "aab->b", "ab->", "ab->ba",
+                          "ab,ab->ab", "ab,cd->dbca", "ab,c->b", "...a,ab->...b", "ab,bc"} do
+    local size = {a = 2, b = 3, c = 4, d = 2, e = 3, h = 2}
+    case("einsum", function(...) return attn.einsum(equation, ...) end, function()
+        local operands = {}
+        for term in (equation:match("^(.-)%->") or equation):gmatch("[^,]+") do
+            local shape = {}
+            for c in term:gsub("%.%.%.", "cd"):gmatch(".") do shape[#shape + 1] = size[c] end
+            operands[#operands + 1] = attn.randn(shape, F64)
+        end
+        return operands
+    end)
+end
+case("einsum", function(a) return attn.einsum("ab,bc->ac", a, a) end, function() return {R(3, 3)} end)
+case("einsum", function(a, b) return attn.einsum("...ij,...jk->...ik", a, b) end, function() return {R(2, 1, 2, 3), R(4, 3, 2)} end)
+case("linear", attn.linear, function() return {R(2, 3, 4), R(5, 4), R(5)} end)
+case("linear", attn.linear, function() return {R(4), R(5, 4)} end)
+case("embedding", function(w) return attn.embedding(ids{{1, 3, 0}, {3, 3, 2}}, w) end, function() return {R(4, 3)} end)
+case("layernorm", attn.layernorm, function() return {R(3, 5), R(5), R(5)} end)
+case("layernorm", function(x, b) return attn.layernorm(x, nil, b) end, function() return {R(2, 2, 5), R(5)} end)
+case("rmsnorm", attn.rmsnorm, function() return {R(3, 5), R(5)} end)
+case("rmsnorm", attn.rmsnorm, function() return {R(2, 2, 5)} end)
+case("conv1d", function(x, w, b) return attn.conv1d(x, w, b, 2, 1) end, function() return {R(2, 7, 3), R(4, 3, 3), R(4)} end)
+case("conv1d", attn.conv1d, function() return {R(2, 4, 3), R(2, 3, 1)} end)
+case("conv2d", function(x, w, b) return attn.conv2d(x, w, b, 2, 1) end, function() return {R(2, 3, 5, 6), R(4, 3, 3, 2), R(4)} end)
+case("conv2d", attn.conv2d, function() return {R(1, 2, 3, 3), R(2, 2, 2, 2)} end)
+
+-- ---- losses ----
+
+for _, reduction in ipairs{"mean", "sum", "none"} do
+    local loss, targets = attn.loss, ids{2, 0, 4}
+    local options = {reduction = reduction}
+    case("loss.cross_entropy", function(x) return loss.cross_entropy(x, targets, options) end, function() return {R(3, 4)} end)
+    case("loss.cross_entropy", function(x)
+        return loss.cross_entropy(x, targets, {reduction = reduction, smoothing = 0.2})
+    end, function() return {R(3, 4)} end)
+    case("loss.nll", function(x) return loss.nll(x, targets, options) end, function() return {R(3, 4)} end)
+    case("loss.mse", function(x, t) return loss.mse(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
+    case("loss.bce_logits", function(x, t) return loss.bce_logits(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
+    case("loss.bce", function(p, t) return loss.bce(p, t, options) end,
+         function() return {(positive(3, 4) * 0.5 + 0.1):detach(), R(3, 4)} end)
+    case("loss.kl", function(x, t) return loss.kl(x, t, options) end, function() return {R(3, 4), positive(3, 4)} end)
+end
+
+-- ---- movement ----
+
+case("contiguous", function(x) return x:transpose(1, 2):contiguous() end, function() return {R(3, 4)} end)
+case("clone", function(x) return x:clone() end, function() return {R(3, 4)} end)
+case("cast", function(x) return x:to("float64") * 2 end, function() return {R(3, 4)} end)
+case("narrow", function(x) return x:narrow(2, 2, 2) end, function() return {R(3, 4)} end)
+case("select", function(x) return x:select(2, -1) end, function() return {R(3, 4)} end)
+case("transpose", function(x) return x:transpose(1, 3) end, function() return {R(3, 4, 2)} end)
+case("permute", function(x) return x:permute(3, 1, 2) end, function() return {R(3, 4, 2)} end)
+case("reshape", function(x) return x:transpose(1, 2):reshape(2, -1) end, function() return {R(3, 4)} end)
+case("view", function(x) return x:view(2, -1) end, function() return {R(3, 4)} end)
+case("view", function(x) return x:transpose(1, 2):view(4, 3, 2) end, function() return {R(6, 4)} end)
+case("expand", function(x) return x:expand(5, 3, -1) end, function() return {R(3, 4)} end)
+case("expand", function(x) return x:expand(3, 4) end, function() return {R(3, 1)} end)
+case("unsqueeze", function(x) return x:unsqueeze(2) end, function() return {R(3, 4)} end)
+case("squeeze", function(x) return x:squeeze() end, function() return {R(3, 1, 4)} end)
+case("squeeze", function(x) return x:squeeze(2) end, function() return {R(1, 1, 4)} end)
+for d = 1, 2 do
+    case("cat", function(a, b) return attn.cat({a, b, a}, d) end, function() return {R(2, 3), R(2, 3)} end)
+    case("cat", function(a, b) return attn.cat({a:transpose(1, 2), b}, d) end, function() return {R(3, 3), R(3, 3)} end)
+end
+for d = 1, 3 do
+    case("stack", function(a, b) return attn.stack({a, b, a:transpose(1, 2)}, d) end, function() return {R(3, 3), R(3, 3)} end)
+end
+local mask = attn.tensor{{true, false, true}, {false, false, true}}
+case("where", function(a, b) return attn.where(mask, a, b) end, function() return {R(2, 3), R(2, 3)} end)
+case("where", function(a, b) return attn.where(mask, a, b) end, function() return {R(1), R(2, 1)} end)
+case("where", function(a) return attn.where(mask, 3, a) end, function() return {R(2, 3)} end)
+case("masked_fill", function(x) return x:masked_fill(mask, 7) end, function() return {R(4, 2, 3)} end)
+case("gather", function(x) return x:gather(1, ids{{1, 1}, {3, 2}}) end, function() return {R(3, 4)} end)
+case("gather", function(x) return x:gather(2, ids{{{1, 1}, {4, 2}}}) end, function() return {R(3, 4, 2)} end)
+case("index_select", function(x) return x:index_select(2, ids{1, 4, 4}) end, function() return {R(3, 4, 2)} end)
+case("tril", function(x) return x:tril(-1) end, function() return {R(2, 3, 4)} end)
+case("triu", function(x) return x:triu(1) end, function() return {R(2, 3, 4)} end)
+
+-- ---- behind layers ----
+
+local function layer(name, constructor, config, call, inputs)
+    cases[name] = cases[name] or {}
+    table.insert(cases[name], function()
+        local l = constructor(config):to("float64"):eval()
+        return function(...) return call(l, ...) end, inputs()
+    end)
+end
+
+for _, cell in ipairs{"gru", "lstm", "rnn"} do
+    layer("rnn", attn.encoder.rnn, {inputs = 3, hidden = 2, cell = cell, bidirectional = true},
+          function(l, x) return (l(x, {lengths = ids{4, 2}})) end, function() return {R(2, 4, 3)} end)
+    for _, style in ipairs{"bahdanau", "luong"} do
+        layer("decode", attn.decoder.rnn, {inputs = 3, hidden = 2, memory = 4, cell = cell, style = style, outputs = 5,
+                                           attention = {score = "additive", dim = 3}},
+              function(l, y, memory) return (l(y, memory, {memory_lengths = ids{3, 2}})) end,
+              function() return {R(2, 2, 3), R(2, 3, 4)} end)
+    end
+end
+
+-- q, k, v with the weights asked for, so that nothing but the operations themselves does the work
+local function attention(name, config)
+    config.query, config.dim = 4, 4
+    layer(name, attn.attention, config, function(l, q, k, v)
+        local context, weights = l(q, k, v, {lengths = ids{3, 2}, weights = true})
+        return context, weights
+    end, function() return {R(2, 2, 4), R(2, 3, 4), R(2, 3, 4)} end)
+end
+
+attention("pair_scores", {score = "dot"})
+attention("pair_scores", {score = "additive"})
+attention("pair_scores", {score = "scaled_dot", heads = 2})
+attention("pair_table", {score = "location", max_keys = 5})
+attention("pair_tanh", {score = "additive", output = "multi_dimensional"})
+attention("score_act", {score = "activated_general"})
+attention("unit_rows", {score = "cosine"})
+attention("rope", {score = "scaled_dot", project = true, position = "rope"})
+attention("attend_linear", {score = "linear"})
+for _, distribution in ipairs{"softmax", "sparsemax", "entmax15", "sigmoid"} do
+    attention("attend_rows", {score = "general", distribution = distribution})
+    attention("attend_context", {score = "biased_general", distribution = distribution})
+end
+attention("attend_gauss", {score = "general", window = {type = "predictive", radius = 2}})
+attention("attend_expand", {score = "general", window = {type = "band", left = 1, right = 1}})
+
+return cases

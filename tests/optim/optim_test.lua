@@ -1,0 +1,252 @@
+-- Optimizers: update rules against their definitions in plain Lua, state, and what goes wrong. Conformance files hold PyTorch's numbers.
+local attn, t = require "attn", require "attn.test"
+
+local optim, f64 = attn.optim, {dtype = "float64"}
+
+-- A parameter with the gradient given.
+local function give(p, gradient)
+    p.grad = nil
+    (p * gradient):sum():backward()
+end
+
+local function parameter(values, dtype)
+    return attn.tensor(values, {dtype = dtype or "float64"}):requires_grad_(true)
+end
+
+local rules = {
+    sgd = function(c, s, p, g)
+        g = g + (c.weight_decay or 0) * p
+        if (c.momentum or 0) == 0 then return p - c.lr * g end
+        s.m = s.m and c.momentum * s.m + g or g
+        return p - c.lr * (c.nesterov and g + c.momentum * s.m or s.m)
+    end,
+    adam = function(c, s, p, g)
+        local b1, b2 = table.unpack(c.betas or {0.9, 0.999})
+        g = g + (c.weight_decay or 0) * p
+        s.t, s.m, s.v = (s.t or 0) + 1, b1 * (s.m or 0) + (1 - b1) * g, b2 * (s.v or 0) + (1 - b2) * g * g
+        return p - c.lr * (s.m / (1 - b1 ^ s.t)) / ((s.v / (1 - b2 ^ s.t)) ^ 0.5 + 1e-8)
+    end,
+    adamw = function(c, s, p, g)
+        p = p - c.lr * (c.weight_decay or 0.01) * p
+        s.t, s.m, s.v = (s.t or 0) + 1, 0.9 * (s.m or 0) + 0.1 * g, 0.999 * (s.v or 0) + 0.001 * g * g
+        return p - c.lr * (s.m / (1 - 0.9 ^ s.t)) / ((s.v / (1 - 0.999 ^ s.t)) ^ 0.5 + 1e-8)
+    end,
+    adagrad = function(c, s, p, g)
+        s.s = (s.s or 0) + g * g
+        return p - c.lr * g / (s.s ^ 0.5 + 1e-10)
+    end,
+    adadelta = function(c, s, p, g)
+        s.s = 0.9 * (s.s or 0) + 0.1 * g * g
+        local x = ((s.u or 0) + 1e-6) ^ 0.5 / (s.s + 1e-6) ^ 0.5 * g
+        s.u = 0.9 * (s.u or 0) + 0.1 * x * x
+        return p - c.lr * x
+    end,
+    rmsprop = function(c, s, p, g)
+        s.s = 0.99 * (s.s or 0) + 0.01 * g * g
+        s.c = c.centered and 0.99 * (s.c or 0) + 0.01 * g or 0
+        s.m = (c.momentum or 0) * (s.m or 0) + g / ((s.s - s.c * s.c) ^ 0.5 + 1e-8)
+        return p - c.lr * s.m
+    end,
+}
+
+local function follow(name, config)
+    local p, value, state = parameter{2, -1}, {2, -1}, {{}, {}}
+    local c = {params = {p}}
+    for k, v in pairs(config) do c[k] = v end
+    local opt = optim[name](c)
+    for step = 1, 5 do
+        local g = {math.sin(step), 0.5 * step - 1}
+        give(p, attn.tensor(g, f64))
+        opt:step()
+        for i = 1, 2 do value[i] = rules[name](config, state[i], value[i], g[i]) end
+        t.near(p:detach():totable(), value, 1e-12)
+    end
+end
+
+t.case("each rule follows its definition", function()
+    follow("sgd", {lr = 0.1})
+    follow("sgd", {lr = 0.1, momentum = 0.9, weight_decay = 0.1})
+    follow("sgd", {lr = 0.1, momentum = 0.9, nesterov = true})
+    follow("adam", {lr = 0.1})
+    follow("adam", {lr = 0.1, betas = {0.5, 0.6}, weight_decay = 0.2})
+    follow("adamw", {lr = 0.1, weight_decay = 0.3})
+    follow("adagrad", {lr = 0.1})
+    follow("adadelta", {lr = 1})
+    follow("rmsprop", {lr = 0.1})
+    follow("rmsprop", {lr = 0.1, momentum = 0.5, centered = true})
+end)
+
+t.case("large parameters take the same steps in blocks, on any number of threads", function()
+    local function run(threads)
+        local old = attn.threads()
+        attn.threads(threads)
+        attn.seed(1)
+        local p = attn.randn(100003):requires_grad_(true)
+        local opt = optim.adam{params = {p}, lr = 0.1}
+        for _ = 1, 3 do
+            opt:zero_grad();
+            (p * p * p):sum():backward()
+            attn.clip_grad_norm({p}, 1)
+            opt:step()
+        end
+        attn.threads(old)
+        return p:detach():totable()
+    end
+    t.equal(run(1), run(2))
+end)
+
+t.case("a parameter without a gradient is passed over, and its steps do not count", function()
+    local a, b = parameter{1}, parameter{1}
+    local opt = optim.adam{params = {a, b}, lr = 0.1}
+    give(a, attn.tensor({1}, f64))
+    opt:step()
+    t.equal(b:totable(), {1})
+    t.equal(opt:state().params[2], {step = 0})
+    give(b, attn.tensor({1}, f64))
+    opt:step()
+    t.near(b:totable(), {0.9}, 1e-6)
+    t.equal(opt:state().params[1].step, 2)
+    t.equal(opt:state().params[2].step, 1)
+    opt:zero_grad()
+    t.equal(a.grad, nil)
+end)
+
+t.case("lr can be read and written", function()
+    local p = parameter{1}
+    local opt = optim.sgd{params = {p}, lr = 0.5}
+    t.equal(opt.lr, 0.5)
+    opt.lr = 0.25
+    give(p, attn.tensor({1}, f64))
+    opt:step()
+    t.equal(p:totable(), {0.75})
+    t.raises("sgd: lr is -1, expected a number from 0 on", function() opt.lr = -1 end)
+    t.raises("sgd: lr is", function() opt.lr = 0 / 0 end)
+    t.raises("sgd: lr is the string '1', expected a number", function() opt.lr = "1" end)
+    t.raises("sgd: only lr can be assigned", function() opt.momentum = 1 end)
+    t.equal(opt.lr, 0.25)
+    t.equal(opt.nothing, nil)
+    t.equal(#opt.params, 1)
+    t.is_true(tostring(opt):find("sgd  lr 0.25, momentum 0", 1, true))
+    t.is_true(tostring(opt):find("1 tensors, 1 parameters", 1, true))
+end)
+
+t.case("a tied parameter is moved once", function()
+    local p = parameter{1}
+    local opt = optim.sgd{params = {p, p, p}, lr = 0.5}
+    give(p, attn.tensor({1}, f64))
+    opt:step()
+    t.equal(p:totable(), {0.5})
+    t.equal(#opt.params, 1)
+end)
+
+t.case("both float types, and parameters that are views", function()
+    local a = parameter({1, 2}, "float32")
+    local whole = attn.tensor({{1, 2}, {3, 4}, {5, 6}}, f64)
+    local b = whole:transpose(1, 2):detach():requires_grad_(true)
+    local opt = optim.sgd{params = {a, b}, lr = 1, momentum = 0.5}
+    local loss = (a * 2):sum():to("float64") + (b * attn.tensor({{1, 2, 3}, {4, 5, 6}}, f64)):sum()
+    loss:backward()
+    opt:step()
+    t.equal(a:totable(), {-1, 0})
+    t.equal(whole:totable(), {{0, -2}, {1, -1}, {2, 0}})
+end)
+
+t.case("a resumed run takes the same steps, bit for bit", function()
+    for name, config in pairs{adam = {}, adamw = {}, sgd = {lr = 0.1, momentum = 0.9}, adagrad = {}, adadelta = {},
+                              rmsprop = {momentum = 0.5, centered = true}} do
+        local function make(p)
+            config.params = {p}
+            return optim[name](config)
+        end
+        local function step(p, opt, k)
+            give(p, attn.tensor({math.sin(k), math.cos(k)}))
+            opt:step()
+        end
+        local p = parameter({1, 2}, "float32")
+        local opt = make(p)
+        for k = 1, 3 do step(p, opt, k) end
+        opt.lr = opt.lr / 2
+        local q = p:detach():clone():requires_grad_(true)
+        local other = make(q)
+        other:load(opt:state())
+        t.equal(other.lr, opt.lr)
+        for k = 4, 6 do
+            step(p, opt, k)
+            step(q, other, k)
+        end
+        t.equal(q:totable(), p:totable())
+    end
+end)
+
+t.case("a state that does not fit: every difference in one error, nothing changed", function()
+    local a, b = parameter{1, 2}, parameter{3}
+    local opt = optim.adam{params = {a, b}}
+    give(a, attn.tensor({1, 1}, f64))
+    give(b, attn.tensor({1}, f64))
+    opt:step()
+    local function state() return opt:state() end
+    local before = tostring(state().params[1].m)
+    t.raises("adam: the state does not fit: kind is 'sgd', expected 'adam'; lr is nil, expected a number from 0 on; "
+             .. "params has 1 entries, expected 2", opt.load, opt, {kind = "sgd", params = {{step = 0}}})
+    local s = state()
+    s.params[1].m = attn.ones(3, f64)
+    s.params[1].v = nil
+    s.params[2].step = -1
+    s.params[2].more = 1
+    local message = t.raises("params[1].m is float64 [3], expected float64 [2]; params[1].v is missing", opt.load, opt, s)
+    t.is_true(message:find("params[2].step is -1, expected a count", 1, true))
+    t.is_true(message:find("params[2].more is not known", 1, true))
+    for _, bad in ipairs{{}, {1}, {kind = 1, lr = "x", params = 3}, {kind = "adam", lr = 1, params = {1, 2}},
+                         {kind = "adam", lr = 1, params = {a = {}, b = {}}}, {kind = "adam", lr = 1 / 0, params = {{}, {}}},
+                         {kind = "adam", lr = 1, params = {[2] = {}, [3] = {}}}} do
+        t.raises("the state does not fit", opt.load, opt, bad)
+    end
+    t.raises("adam: state is nil, expected a table", opt.load, opt)
+    t.equal(tostring(state().params[1].m), before)
+    local many = {}
+    for k = 1, 100 do many["field" .. k] = k end
+    t.raises("more", opt.load, opt, many)
+end)
+
+t.case("what a constructor refuses", function()
+    local p = parameter{1}
+    t.raises("adam: field 'params' is missing", optim.adam, {})
+    t.raises("adam: argument is nil, expected a table of fields", optim.adam)
+    t.raises("adam: params is empty", optim.adam, {params = {}})
+    t.raises("adam: params[2] is 'x', expected a tensor", optim.adam, {params = {p, "x"}})
+    t.raises("adam: params[1] is int64 [1], expected float32 or float64", optim.adam, {params = {attn.arange(1, 1)}})
+    t.raises("adam: params[1] is the result of an operation", optim.adam, {params = {p * 2}})
+    t.raises("adam: params has a field 'a', expected a list", optim.adam, {params = {a = p}})
+    t.raises("adam: params has an entry 3, expected a list", optim.adam, {params = {[1] = p, [3] = p}})
+    t.raises("sgd: field 'lr' is missing", optim.sgd, {params = {p}})
+    t.raises("adam: lr is -1, expected at least 0", optim.adam, {params = {p}, lr = -1})
+    t.raises("adam: betas[2] is 1, expected 0 or more and below 1", optim.adam, {params = {p}, betas = {0.9, 1}})
+    t.raises("adam: betas is not a list of two numbers", optim.adam, {params = {p}, betas = {0.9}})
+    t.raises("adam: betas is not a list of two numbers", optim.adam, {params = {p}, betas = {0.9, 0.9, 0.9}})
+    t.raises("sgd: nesterov needs a momentum above 0 and no dampening", optim.sgd, {params = {p}, lr = 1, nesterov = true})
+    t.raises("adam: unknown field 'beta'", optim.adam, {params = {p}, beta = 1})
+    local freed = parameter{1}
+    freed:free()
+    t.raises("freed", optim.adam, {params = {freed}})
+    local opt = optim.adam{params = {p}}
+    t.raises("step: self is nil, expected an optimizer", opt.step)
+    t.raises("step: self is float64 [1], expected an optimizer", opt.step, p)
+end)
+
+t.case("a step makes graphs that need the old numbers invalid", function()
+    local p = parameter{2}
+    local loss = (p * p):sum()
+    give(p, attn.tensor({1}, f64))
+    optim.sgd{params = {p}, lr = 1}:step()
+    t.raises("changed in place", loss.backward, loss)
+end)
+
+t.case("an optimizer keeps its parameters alive", function()
+    local opt = optim.sgd{params = {parameter{1}}, lr = 1}
+    collectgarbage()
+    t.equal(opt.params[1]:totable(), {1})
+    local p = opt.params[1]
+    p:free()
+    opt:step()
+    t.equal(opt.params[1]:totable(), {1})
+end)

@@ -1,0 +1,97 @@
+/*
+ * Key and value caches of attention as scripts see them: made by attend:cache(), passed as the option `cache`. #cache is the number of
+ * keys so far; fork and reorder give new caches and leave the old one as it is.
+ */
+#include "vm/bind.h"
+
+#include <string.h>
+
+static at_object *cache_at(lua_State *L, const char *where)
+{
+    return vm_check_object(L, 1, &at_cache_class, where);
+}
+
+static int length(lua_State *L)
+{
+    lua_pushinteger(L, at_cache_length(cache_at(L, "cache")));
+    return 1;
+}
+
+static int fork_cache(lua_State *L)
+{
+    at_object *from = cache_at(L, "fork");
+    vm_object_box *box = vm_push_object_box(L, &at_cache_class);
+    at_error e;
+    at_error_clear(&e);
+    box->o = at_cache_fork(from, &e);
+    if (!box->o)
+        vm_raise(L, &e);
+    return 1;
+}
+
+/* cache:reorder(rows) -> a cache of the rows rows[m], int64 [M] */
+static int reorder(lua_State *L)
+{
+    at_object *from = cache_at(L, "reorder");
+    at_error e;
+    for (int attempt = 0;; attempt++) {
+        vm_object_box *box = vm_push_object_box(L, &at_cache_class);
+        at_error_clear(&e);
+        at_build *g = vm_push_build(L, "reorder", &e);
+        vm_running = L;
+        box->o = at_cache_reorder(g, from, vm_check_tensor(L, 2, "reorder", "rows"));
+        vm_end_build(L, g);
+        if (box->o) {
+            vm_account(L);
+            lua_pop(L, 1);
+            return 1;
+        }
+        if (!e.memory || attempt > 0)
+            vm_raise(L, &e);
+        vm_collect(L);
+    }
+}
+
+static int to_string(lua_State *L)
+{
+    at_object *o = vm_object_at(L, 1, &at_cache_class);
+    if (o)
+        lua_pushfstring(L, "cache  %I keys", (LUAI_UACINT)at_cache_length(o));
+    else
+        lua_pushliteral(L, "cache (freed)");
+    return 1;
+}
+
+static int free_cache(lua_State *L)         /* __gc and __close */
+{
+    if (vm_object_at(L, 1, &at_cache_class)) {
+        vm_object_box *box = lua_touserdata(L, 1);
+        at_object *o = box->o;
+        box->o = NULL;
+        at_object_release(o);
+    }
+    return 0;
+}
+
+void vm_open_cache(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"fork", fork_cache}, {"reorder", reorder}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {
+        {"__len", length}, {"__tostring", to_string}, {"__gc", free_cache}, {"__close", free_cache}, {NULL, NULL}
+    };
+    static const vm_doc docs[] = {
+        {"cache:fork", "cache:fork() -> cache\nAnother cache with the same past; both may go on, each for itself."},
+        {"cache:reorder", "cache:reorder(rows (int64 [M])) -> cache\n"
+                          "A cache whose row m is row rows[m] of this one: rows may be picked, repeated or dropped."},
+        {NULL, NULL}
+    };
+    luaL_newmetatable(L, at_cache_class.name);
+    vm_set_functions(L, -1, meta);
+    lua_newtable(L);
+    vm_set_functions(L, -1, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, "cache");
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+    vm_describe_functions(L, docs);
+}
