@@ -84,6 +84,7 @@ end
 ---@param draw fun(n: integer): integer as made by `random`
 ---@return any[] list
 function m.shuffle(list, draw)
+    if type(list) ~= "table" then error("data.shuffle: list is a " .. type(list) .. ", expected a table", 2) end
     for i = #list, 2, -1 do
         local j = draw(i)
         list[i], list[j] = list[j], list[i]

@@ -1,8 +1,8 @@
 -- session: what the interactive prompt (vm/repl.c) shows: values as text, completion, help, memory.
 --
 -- Completion never runs a script's code: it reads tables raw and follows an __index only where it is a table. The
--- names behind an __index function come from registry["attn.methods"][metatable name] (tensors) or, where the function is
--- one of C that keeps a table of methods as its first upvalue, from there (layers, optimizers).
+-- names behind an __index function come from registry["attn.methods"][metatable name] (tensors) or, where it is a
+-- function of C that keeps a table of methods as its first upvalue, from there (layers, optimizers).
 local session = {modules = {}}
 
 local getmetatable, rawget, rawlen, next, type, tostring = debug.getmetatable, rawget, rawlen, next, type, tostring
@@ -47,7 +47,8 @@ local function short(value)
     local text = by_tostring(value)
     local line = text:match("^[^\n]*")
     if #line > 60 then line = line:sub(1, 57) .. "..." end
-    return (type(value) == "userdata" or line == text) and line or line .. " ..."    -- a tensor's first line says it all
+    if type(value) == "userdata" or line == text then return line end       -- a tensor's first line says it all
+    return line .. " ..."
 end
 
 local rank = {string = 1, number = 2, boolean = 3}

@@ -251,7 +251,7 @@ static bool is_taken(lua_State *L, int names, const char *name)
     return taken;
 }
 
-/* The name of the tensor on top: its path, or if that is taken, too long or no text, "tensor N". `names` holds those taken. */
+/* The tensor is called by its path, or if that is taken, too long or no text, "tensor N". `names` holds those taken. */
 static void write_tensor(lua_State *L, work *w, int names, at_tensor *t)
 {
     char name[PATH + 32];
@@ -579,8 +579,8 @@ void vm_open_io(lua_State *L, int lib)
     static const luaL_Reg npy[] = {{"save", npy_save}, {"load", npy_load}, {NULL, NULL}};
     static const vm_doc docs[] = {
         {"save", "save(path, table)\n"
-                 "Writes a checkpoint: tensors, modules, layers and optimizers (as their state()), numbers, strings, booleans and tables\n"
-                 "of these, keys strings or 1 to n. The old file stays whole until the new one is on the disk."},
+                 "Writes a checkpoint: tensors, modules, layers and optimizers (as their state()), numbers, strings,\n"
+                 "booleans and tables of these, keys strings or 1 to n. The old file stays until the new one is on the disk."},
         {"load", "load(path) -> table\nWhat attn.save wrote. Runs no code."},
         {"lines", "lines(path) -> list of strings\nThe lines of a text file, plain or gzip, without their ends."},
         {"safetensors.save", "safetensors.save(path, tensors [, metadata])\n"
@@ -588,7 +588,8 @@ void vm_open_io(lua_State *L, int lib)
         {"safetensors.load", "safetensors.load(path) -> tensors, metadata\n"
                              "Two tables. F16 and BF16 become float32, all integers int64."},
         {"npy.save", "npy.save(path, t)\nOne tensor in NumPy's format."},
-        {"npy.load", "npy.load(path) -> tensor\nAn array of numbers in NumPy's format; half floats become float32, integers int64."},
+        {"npy.load", "npy.load(path) -> tensor\n"
+                     "An array of numbers in NumPy's format; half floats become float32, integers int64."},
         {NULL, NULL}
     };
     vm_set_functions(L, lib, functions);

@@ -187,7 +187,8 @@ void vm_open_optim(lua_State *L, int lib)
         {"step", step}, {"zero_grad", zero_grad}, {"state", state}, {"load", load}, {NULL, NULL}
     };
     static const luaL_Reg meta[] = {
-        {"__newindex", newindex_optim}, {"__tostring", optim_tostring}, {"__gc", optim_free}, {"__close", optim_free}, {NULL, NULL}
+        {"__newindex", newindex_optim}, {"__tostring", optim_tostring}, {"__gc", optim_free}, {"__close", optim_free},
+        {NULL, NULL}
     };
     static const vm_doc docs[] = {
         {"clip_grad_norm", "clip_grad_norm(params, max) -> norm\n"
@@ -195,7 +196,7 @@ void vm_open_optim(lua_State *L, int lib)
         {"optimizer:step", "opt:step()\nMoves every parameter that has a gradient."},
         {"optimizer:zero_grad", "opt:zero_grad()\nDrops the gradients of the parameters."},
         {"optimizer:state", "opt:state() -> table\n"
-                            "{kind =, lr =, params = {{step =, ...}, ...}}: for attn.save and load. Tensors are the optimizer's own."},
+                            "{kind =, lr =, params = {{step =, ...}, ...}}, for attn.save and load."},
         {"optimizer:load", "opt:load(state)\nCopies a state; an error lists every difference to this optimizer's."},
         {NULL, NULL}
     };

@@ -608,12 +608,13 @@ static bool seen(const call *c, size_t b, size_t j)
     return false;
 }
 
-/* Keys and values that are not finite and that nobody sees become zeros, where a gradient of parameters would meet them. */
+/* Keys and values that are not finite and that nobody sees become zeros, where a zero gradient would be multiplied by them. */
 static bool clear_unseen(call *c)
 {
     at_build *g = c->g;
     bool own = c->value != c->key;
-    if (!at_grad_enabled || !(c->a->project || c->a->score->key) || !(c->span || c->mask || c->o.key_mask))
+    bool met = c->a->project || c->a->score->key || (c->a->score->direct && c->o.want_weights);
+    if (!at_grad_enabled || !met || !(c->span || c->mask || c->o.key_mask))
         return true;
     at_tensor *gone = NULL;
     for (size_t b = 0; b < c->B; b++)

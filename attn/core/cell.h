@@ -1,10 +1,10 @@
 /*
- * What recurrent operations share: cells with their gates, batches of rows of unequal length, scratch. Typed: for op/ only,
- * everything static.
+ * What recurrent operations share: cells with their gates, batches of rows of unequal length, scratch. Typed: for op/
+ * only, everything static.
  *
- * A step of a row has one record of `save` numbers per unit. The forward pass finds the input's pre-activations in it and leaves what the
- * backward pass reads; the backward pass leaves the gradients of the pre-activations, so that a record passes through the cache twice
- * in a training step and the weights' gradients are products over the records:
+ * A step of a row has one record of `save` numbers per unit. The forward pass finds the input's pre-activations in it
+ * and leaves what the backward pass reads; the backward pass leaves the gradients of the pre-activations, so that a
+ * record passes through the cache twice in a training step, and the weights' gradients are products over the records:
  *
  *           record               forward, before -> after        after backward
  *     gru   4 H                  xi (r, z, n) -> r, z, m, hi_n   dxi (r, z, n), dhi_n
@@ -24,18 +24,28 @@
 typedef enum at_cell { AT_GRU, AT_LSTM, AT_RNN } at_cell;      /* in the order of "gru|lstm|rnn" */
 
 enum {
-    AT_CELL_ROWS = 16,      /* rows of a batch that run through all their steps together: 95 % of peak with packed weights */
     AT_CELL_SLOTS = 64      /* most blocks of work, each with scratch of its own */
 };
+
+/*
+ * Rows of a batch that run through all their steps together, of `rows` in all. With packed weights 16 rows reach 94 % of peak, 8 rows
+ * 92 %, 4 rows 80 %, so that a small batch is better cut for several threads. Depends on the size only, though no result
+ * depends on it but sums over blocks.
+ */
+static inline size_t at_cell_rows(size_t rows)
+{
+    return rows >= 64 ? 16 : rows <= 16 ? 4 : (rows + 3) / 4;
+}
 
 static inline size_t at_cell_gates(at_cell cell) { return cell == AT_GRU ? 3 : cell == AT_LSTM ? 4 : 1; }
 static inline size_t at_cell_save(at_cell cell) { return cell == AT_GRU ? 4 : cell == AT_LSTM ? 6 : 1; }
 
 /*
- * One step of one row. xi: pre-activations of the input without any bias; with `record` they stand in the record itself. bias: as
- * at_cell_bias left it. h (in and out), c (lstm: in and out).
+ * One step of one row. xi: pre-activations of the input without any bias; with `record` they stand in the record
+ * itself. bias: as at_cell_bias left it. h (in and out), c (lstm: in and out).
  */
-static inline void at_cell_forward(at_cell cell, size_t H, real *xi, const real *hi, const real *bias, real *h, real *c, bool record)
+static inline void at_cell_forward(at_cell cell, size_t H, real *xi, const real *hi, const real *bias, real *h, real *c,
+                                   bool record)
 {
     switch (cell) {
     case AT_GRU:
@@ -54,11 +64,12 @@ static inline void at_cell_forward(at_cell cell, size_t H, real *xi, const real 
 }
 
 /*
- * Back through it. h, h_prev, c_prev: after and before the step (c_prev of lstm only). dh, dc: gradients of h and c, replaced by those
- * of h_prev and c_prev but for W_hh' dhi, which the caller adds to dh. dhi: [gates H], written. record as in the table above.
+ * Back through it. h, h_prev, c_prev: after and before the step (c_prev of lstm only). dh, dc: gradients of h and c,
+ * replaced by those of h_prev and c_prev but for W_hh' dhi, which the caller adds to dh. dhi: [gates H], written. record
+ * as in the table above.
  */
-static inline void at_cell_backward(at_cell cell, size_t H, real *record, const real *h, const real *h_prev, const real *c_prev,
-                                    real *dh, real *dc, real *dhi)
+static inline void at_cell_backward(at_cell cell, size_t H, real *record, const real *h, const real *h_prev,
+                                    const real *c_prev, real *dh, real *dc, real *dhi)
 {
     switch (cell) {
     case AT_GRU:
@@ -78,7 +89,7 @@ static inline void at_cell_backward(at_cell cell, size_t H, real *record, const 
     }
 }
 
-/* Numbers of a bias for at_cell_forward: both biases in one where the cell allows it, for gru the input's n apart at the end. */
+/* Numbers of a bias for at_cell_forward: both biases in one, but for gru's n, where the input's is at the end. */
 static inline size_t at_cell_bias_size(at_cell cell, size_t H) { return at_cell_save(cell) * H; }
 
 static inline void at_cell_bias(at_cell cell, size_t H, const real *input, const real *hidden, real *bias)
@@ -138,8 +149,8 @@ static inline void at_give(bool fresh, size_t n, const real *x, real *y)
 }
 
 /*
- * Gradients of a cell's parameters from `rows` records ld apart: x [rows, inputs] (ldx apart), h_prev [rows, H] (ldh). The weight's
- * gradient has rows of ldw numbers, of which these inputs are the first. sums: room for at_cell_save H numbers.
+ * Gradients of a cell's hidden side and biases from `rows` records ld apart, with h_prev [rows, H], rows ldh apart.
+ * sums: room for at_cell_save H numbers.
  */
 typedef struct at_cell_gradients {
     at_cell cell;
@@ -148,7 +159,7 @@ typedef struct at_cell_gradients {
     size_t ld;
     const real *h_prev;
     size_t ldh;
-    real *weight, *bias_input, *bias_hidden;        /* of the hidden side's weight, and both biases; NULL: not wanted */
+    real *weight, *bias_input, *bias_hidden;        /* NULL: not wanted */
     bool fresh_weight, fresh_input, fresh_hidden;
     real *sums;
 } at_cell_gradients;
@@ -174,7 +185,7 @@ static inline void at_cell_parameters(const at_cell_gradients *p)
 
 /* ---- rows of unequal length ---- */
 
-/* Steps of a batch: row b has `length[b]` of them, which are numbers start[b] ... of all `steps`; `row` lists the longest first. */
+/* Steps of a batch: row b has length[b] of them, numbers start[b] ... of all `steps`; `row` lists the longest first. */
 typedef struct at_ragged {
     size_t B, T, steps;
     const int64_t *row, *length, *start;

@@ -34,8 +34,7 @@ enum {
     KC = DEPTH / sizeof(real), NC = 2048, MB = 48,
     PART = 1 << 18,         /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
     PACK_PART = 1 << 14,    /* numbers copied in a block of work */
-    FEW = 48,               /* rows up to which packing B costs more than it gains; twice that if B is not turned, and
-                             * fewer for short dot products, whose lanes have to be added up at the end */
+    FEW = 48,               /* rows up to which packing B costs more than it gains; twice that if B is not turned */
     FEW_PART = 1 << 17,     /* multiplications in a block of work there; it waits for memory */
     SMALL = 4096            /* numbers on the stack when there is no memory */
 };
@@ -281,7 +280,12 @@ static void run(const product *p)
         q = (product){false, !p->ta, 1, p->m, p->k, p->alpha, p->b, p->k, p->a, p->lda, p->beta, p->c, p->m};
     if (q.m == 1 && q.ta && q.lda == 1)
         q.ta = false;
-    bool small = q.m <= (q.tb ? least(FEW, 4 + q.k / 16) : 2 * FEW) || (!q.tb && q.n * q.k <= PACK_PART && q.m * q.n * q.k <= 2 * PART);
+    /* in place: where B is to be turned not for short dot products, whose lanes have to be added up at the end; else, for
+     * many rows, only with tiles of four cache lines, as single ones keep missing */
+    size_t rows = q.tb ? 4 + q.k / 16 : K->tile * sizeof(real) >= 256 ? 2 * FEW : 12;
+    bool small = q.m <= rows && q.m <= (q.tb ? FEW : 2 * FEW);
+    if (!q.tb && q.n * q.k <= PACK_PART && q.m * q.n * q.k <= 2 * PART)
+        small = true;
     if (small && !q.ta && (q.alpha == 1 || q.beta == 0)) {
         few(&q);
     } else if (at_cpu_simd() == AT_SIMD_BASE && p->alpha != 0 && fits_int(p)) {

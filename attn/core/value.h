@@ -70,8 +70,8 @@ at_value at_table_get(const at_table *t, const char *key);
 #define at_whole_value(x) ((at_value){.type = AT_WHOLE, .whole = (x)})
 #define at_truth_value(x) ((at_value){.type = AT_TRUTH, .truth = (x)})
 #define at_number_value(x) ((at_value){.type = AT_REAL_NUMBER, .number = (x)})
-#define at_tensor_value(x) ((at_value){.type = (x) ? AT_TENSOR : AT_NIL, .tensor = (x)})
-#define at_object_value(x) ((at_value){.type = (x) ? AT_OBJECT : AT_NIL, .object = (x)})
+static inline at_value at_tensor_value(at_tensor *t) { return (at_value){.type = t ? AT_TENSOR : AT_NIL, .tensor = t}; }
+static inline at_value at_object_value(at_object *o) { return (at_value){.type = o ? AT_OBJECT : AT_NIL, .object = o}; }
 #define at_table_value(x) ((at_value){.type = AT_TABLE, .table = (x)})
 
 /* "a string", "the number 2.5", "float32 [2, 3]": for messages. */

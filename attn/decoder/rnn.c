@@ -1,19 +1,20 @@
 /*
  * decoder.rnn: a recurrent decoder with attention.
  *
- *   bahdanau   c_t from s_{t-1};  s_t = cell([y_{t-1}; c_t], s_{t-1});  logits from [s_t; y_{t-1}; c_t]     (Bahdanau et al. 2015)
+ *   bahdanau   c_t from s_{t-1};  s_t = cell([y_{t-1}; c_t], s_{t-1});  logits from [s_t; y_{t-1}; c_t]
+ *                                                                                   (Bahdanau et al. 2015)
  *   luong      s_t = cell([y_{t-1}; h~_{t-1}], s_{t-1});  c_t from s_t;  h~_t = tanh(W_c [c_t; s_t]);  logits from h~_t
- *                                                                                                        (Luong et al. 2015)
+ *                                                                                   (Luong et al. 2015)
  *   none       s_t = cell(y_{t-1}, s_{t-1});  logits from [s_t; y_{t-1}], or from s_t in luong style
  *
  *   y [B, T, inputs]    memory [B, S, memory]    logits [B, T, outputs]    weights [B, T, S]
  *
- * Without attention, and in luong style without feeding, the recurrence does not see the memory: it is a recurrent layer, and the
- * attention runs once for all queries. Otherwise an attention that is plain (attention.h) runs fused with the recurrence (op/decode.c)
- * and any other one step by step, composed of operations. A step is the same with T = 1.
+ * Without attention, and in luong style without feeding, the recurrence does not see the memory: it is a recurrent
+ * layer, and the attention runs once for all queries. Otherwise an attention that is plain (attention.h) runs fused with
+ * the recurrence (op/decode.c) and any other one step by step, composed of operations. A step is the same with T = 1.
  *
- * A state, besides h and c, carries: decoder, this layer; step, the number of steps so far; fed, h~ of the last; keys, what a plain attention
- * prepared of the memory.
+ * A state, besides h and c, carries: decoder, this layer; step, the number of steps so far; fed, h~ of the last; keys,
+ * what a plain attention prepared of the memory.
  */
 #include "attn/attention/attention.h"
 #include "attn/layer/recurrent.h"
@@ -33,10 +34,12 @@ static const at_field fields[] = {
     [MEMORY] = {"memory", AT_FIELD_INTEGER, AT_POSITIVE, .help = "width of the memory; needed with an attention"},
     [CELL] = {"cell", AT_FIELD_CHOICE, .value = AT_CELL_GRU, .choices = AT_CELLS, .help = "the recurrent cell"},
     [ATTENTION] = {"attention", AT_FIELD_VALUE, .help = "fields of an attention, an attention layer, or nil for none"},
-    [STYLE] = {"style", AT_FIELD_CHOICE, .value = BAHDANAU, .choices = "bahdanau|luong", .help = "attends before or after the cell"},
+    [STYLE] = {"style", AT_FIELD_CHOICE, .value = BAHDANAU, .choices = "bahdanau|luong",
+               .help = "attends before or after the cell"},
     [FEEDING] = {"input_feeding", AT_FIELD_FLAG, .value = true, .help = "luong: h~ of a step goes into the next"},
     [OUTPUTS] = {"outputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "size of the vocabulary"},
-    [READOUT] = {"readout", AT_FIELD_CHOICE, .value = LINEAR, .choices = "linear|maxout", .help = "what gives the logits"},
+    [READOUT] = {"readout", AT_FIELD_CHOICE, .value = LINEAR, .choices = "linear|maxout",
+                 .help = "what gives the logits"},
     [DROPOUT] = {"dropout", AT_FIELD_NUMBER, .value = 0, AT_PROBABILITY, .help = "on the readout's input, in training"},
     {0}
 };
@@ -94,7 +97,8 @@ static at_layer *make_attention(const at_layer *l, at_error *e)
         return (at_layer *)(void *)at_object_retain(v.object);
     }
     if (v.type != AT_TABLE) {
-        at_error_set(e, "decoder.rnn: attention is %s, expected a table of its fields or an attention layer", at_describe_value(v).text);
+        at_error_set(e, "decoder.rnn: attention is %s, expected a table of its fields or an attention layer",
+                     at_describe_value(v).text);
         return NULL;
     }
     at_arena arena = {0};
@@ -117,17 +121,20 @@ static bool check_attention(const at_layer *l, const at_layer *attend, at_error 
     at_attention_shape s = at_attention_shape_of(attend);
     int64_t hidden = l->set[HIDDEN].integer, memory = l->set[MEMORY].integer;
     if (s.query != hidden)
-        return at_error_set(e, "decoder.rnn: attention.query is %lld, expected %lld (hidden)", (long long)s.query, (long long)hidden);
+        return at_error_set(e, "decoder.rnn: attention.query is %lld, expected %lld (hidden)", (long long)s.query,
+                            (long long)hidden);
     if (s.key != memory || s.value != memory)
-        return at_error_set(e, "decoder.rnn: attention.%s is %lld, expected %lld (memory)", s.key != memory ? "key" : "value",
-                            (long long)(s.key != memory ? s.key : s.value), (long long)memory);
+        return at_error_set(e, "decoder.rnn: attention.%s is %lld, expected %lld (memory)",
+                            s.key != memory ? "key" : "value", (long long)(s.key != memory ? s.key : s.value),
+                            (long long)memory);
     return true;
 }
 
 static bool setup(at_layer *l, at_error *e)
 {
     own *o = l->own;
-    size_t inputs = (size_t)l->set[N_INPUTS].integer, H = (size_t)l->set[HIDDEN].integer, outputs = (size_t)l->set[OUTPUTS].integer;
+    size_t inputs = (size_t)l->set[N_INPUTS].integer, H = (size_t)l->set[HIDDEN].integer;
+    size_t outputs = (size_t)l->set[OUTPUTS].integer;
     bool luong = l->set[STYLE].integer == LUONG;
     at_layer *attend = NULL;
 
@@ -185,7 +192,8 @@ static at_tensor *recur(at_build *g, at_layer *l, run *r, at_tensor *x)
 {
     int64_t cell = l->set[CELL].integer;
     at_tensor *out[3] = {NULL};
-    at_tensor *in[8] = {x, NULL, r->h, r->c, at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH)};
+    at_tensor *in[8] = {x, NULL, r->h, r->c,
+                        at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH)};
     at_apply(g, AT_ID_rnn, 8, in, 2 | 4 | 8, 1, (at_scalar_value[]){at_int(cell)}, cell == AT_CELL_LSTM ? 3 : 2, out);
     r->h = out[1];
     r->c = out[2];
@@ -205,10 +213,16 @@ static at_tensor *attend(at_build *g, at_layer *l, const run *r, at_tensor *quer
     return at_ok(g) && query ? at_attend(g, attention_of(l), query, r->memory, NULL, &o, weights, NULL) : NULL;
 }
 
-/* The features of T steps side by side in time, each [B, 1, n]. */
-static at_tensor *join(at_build *g, int64_t T, at_tensor **steps)
+/* T steps side by side in time, which is dimension d. */
+static at_tensor *join(at_build *g, int64_t T, at_tensor **steps, int d)
 {
-    return T == 1 ? steps[0] : at_apply(g, AT_ID_cat, (int)T, steps, 0, 1, (at_scalar_value[]){at_int(2)}, 1, NULL);
+    return T == 1 ? steps[0] : at_apply(g, AT_ID_cat, (int)T, steps, 0, 1, (at_scalar_value[]){at_int(d)}, 1, NULL);
+}
+
+/* Dimension of the weights that is time: [B, T, S] or, with heads, [B, heads, T, S]. */
+static int time_of_weights(const at_layer *l)
+{
+    return at_attention_shape_of(attention_of(l)).heads > 1 ? 3 : 2;
 }
 
 static bool composed(at_build *g, at_layer *l, run *r)
@@ -243,8 +257,8 @@ static bool composed(at_build *g, at_layer *l, run *r)
         return false;
     if (o->feeding)
         r->fed = at_select(g, fed, 2, 1);
-    r->features = join(g, T, features);
-    r->weights = join(g, T, weights);
+    r->features = join(g, T, features, 2);
+    r->weights = join(g, T, weights, time_of_weights(l));
     return at_ok(g);
 }
 
@@ -255,15 +269,17 @@ static bool fused(at_build *g, at_layer *l, run *r, const at_plain_attention *p)
     at_tensor *out[4] = {NULL};
     at_tensor *in[15] = {
         r->y, r->memory, r->keys ? r->keys : p->keys, r->memory_lengths,
-        at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH), r->h, r->c, luong ? r->fed : NULL,
+        at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH),
+        r->h, r->c, luong ? r->fed : NULL,
         p->weight_query, p->bias_query, p->v, luong ? at_weight(l, o->combine) : NULL
     };
     uint32_t optional = 1u << 3 | 0x7fu << 8;
     if (r->keys && r->keys->size[2] != p->keys->size[2])
-        return at_refuse(g, "state.keys has width %zu, expected %zu (state.keys: %s)", r->keys->size[2], p->keys->size[2],
-                         at_describe(r->keys).text) != NULL;
+        return at_refuse(g, "state.keys has width %zu, expected %zu (state.keys: %s)", r->keys->size[2],
+                         p->keys->size[2], at_describe(r->keys).text) != NULL;
     at_apply(g, AT_ID_decode, 15, in, optional, 3,
-             (at_scalar_value[]){at_int(l->set[CELL].integer), at_int(l->set[STYLE].integer), at_num(p->scale)}, lstm ? 4 : 3, out);
+             (at_scalar_value[]){at_int(l->set[CELL].integer), at_int(l->set[STYLE].integer), at_num(p->scale)},
+             lstm ? 4 : 3, out);
     if (!at_ok(g))
         return false;
     r->features = out[0];
@@ -318,9 +334,9 @@ static at_tensor *readout(at_build *g, at_layer *l, at_tensor *x)
 
 /* ---- methods ---- */
 
-/* A tensor field of a state that step made: its rows must be those of the batch; the rest is checked where it is used. */
-static bool read_own(at_build *g, const at_layer *l, const at_table *state, const char *field, const char *name, size_t ndim,
-                     size_t B, size_t width, at_tensor **t)
+/* A tensor field of a state that step made: its rows must be those of the batch; the rest is checked later. */
+static bool read_own(at_build *g, const at_layer *l, const at_table *state, const char *field, const char *name,
+                     size_t ndim, size_t B, size_t width, at_tensor **t)
 {
     at_value v = at_table_get(state, field);
     if (v.type == AT_NIL)
@@ -348,7 +364,7 @@ static bool begin(at_build *g, at_layer *l, run *r, at_value memory, at_value st
     const at_table *table = state.type == AT_TABLE ? state.table : NULL;
     at_value step = at_table_get(table, "step");
     if (step.type != AT_NIL && (step.type != AT_WHOLE || step.whole < 0 || step.whole > INT32_MAX))
-        return at_refuse(g, "state.step is %s, expected the number of steps so far", at_describe_value(step).text) != NULL;
+        return at_refuse(g, "state.step is %s, expected a number of steps", at_describe_value(step).text) != NULL;
     r->step = step.type == AT_WHOLE ? step.whole : 0;
     if (!attention_of(l))
         return true;
@@ -358,7 +374,8 @@ static bool begin(at_build *g, at_layer *l, run *r, at_value memory, at_value st
     if (!at_expect(g, l, "memory", r->memory, 3, 3, l->set[MEMORY].integer))
         return false;
     if (r->memory->size[0] != B)
-        return at_refuse(g, "memory has %zu rows, but y has %zu (memory: %s)", r->memory->size[0], B, at_describe(r->memory).text) != NULL;
+        return at_refuse(g, "memory has %zu rows, but y has %zu (memory: %s)", r->memory->size[0], B,
+                         at_describe(r->memory).text) != NULL;
     r->memory_lengths = memory_lengths;
     if (!at_check_lengths(g, "memory_lengths", memory_lengths, B, r->memory->size[1]))
         return false;
@@ -367,16 +384,18 @@ static bool begin(at_build *g, at_layer *l, run *r, at_value memory, at_value st
     if (!read_own(g, l, table, "keys", "state.keys", 3, B, 0, &r->keys))
         return false;
     return !r->keys || r->keys->size[1] == r->memory->size[1] ||
-           at_refuse(g, "state.keys are of %zu places, but memory has %zu (memory: %s)", r->keys->size[1], r->memory->size[1],
-                     at_describe(r->memory).text) != NULL;
+           at_refuse(g, "state.keys are of %zu places, but memory has %zu (memory: %s)", r->keys->size[1],
+                     r->memory->size[1], at_describe(r->memory).text) != NULL;
 }
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
     run r = {.y = at_arg_tensor(p, 0)};
     at_tensor *lengths = at_option_tensor(p, LENGTHS);
-    if (!at_expect(g, l, "y", r.y, 3, 3, l->set[N_INPUTS].integer) || !at_check_lengths(g, "lengths", lengths, r.y->size[0], r.y->size[1]) ||
-        !begin(g, l, &r, p->arg[1], p->given >> STATE & 1 ? p->option[STATE].value : (at_value){0}, at_option_tensor(p, MEMORY_LENGTHS)))
+    if (!at_expect(g, l, "y", r.y, 3, 3, l->set[N_INPUTS].integer) ||
+        !at_check_lengths(g, "lengths", lengths, r.y->size[0], r.y->size[1]) ||
+        !begin(g, l, &r, p->arg[1], p->given >> STATE & 1 ? p->option[STATE].value : (at_value){0},
+               at_option_tensor(p, MEMORY_LENGTHS)))
         return false;
     if (r.y->size[1] == 0)
         return at_refuse(g, "y has no steps, expected at least 1 (y: %s)", at_describe(r.y).text) != NULL;
@@ -400,7 +419,8 @@ static bool step(at_build *g, at_layer *l, at_pass *p)
     r.y = at_unsqueeze(g, r.y, 2);
     if (!r.y || !recurrence(g, l, &r))
         return false;
-    at_tensor *logits = at_select(g, readout(g, l, r.features), 2, 1), *weights = r.weights ? at_select(g, r.weights, 2, 1) : NULL;
+    at_tensor *logits = at_select(g, readout(g, l, r.features), 2, 1);
+    at_tensor *weights = r.weights ? at_select(g, r.weights, time_of_weights(l), 1) : NULL;
     at_table *state = at_table_new(&g->arena);
     if (!state)
         return at_error_memory(g->error, g->where, sizeof *state);
@@ -437,7 +457,7 @@ static bool reorder(at_build *g, at_layer *l, at_pass *p)
     for (size_t i = 0; i < state->n; i++) {
         const at_entry *entry = &state->entry[i];
         at_value v = entry->value;
-        bool wide = entry->key && (strcmp(entry->key, "h") == 0 || strcmp(entry->key, "c") == 0);      /* [1, B, hidden] */
+        bool wide = entry->key && (strcmp(entry->key, "h") == 0 || strcmp(entry->key, "c") == 0);   /* [1, B, hidden] */
         if (v.type == AT_TENSOR && !v.tensor->storage)
             return at_refuse(g, "state.%s: tensor was freed", entry->key ? entry->key : "?") != NULL;
         if (v.type == AT_TENSOR && v.tensor->ndim > wide && !is_identity(rows, v.tensor->size[wide])) {
@@ -454,7 +474,8 @@ static bool reorder(at_build *g, at_layer *l, at_pass *p)
 
 static const at_method methods[] = {
     {"forward", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}}, options, forward,
-     "decoder(y [B, T, inputs], memory [B, S, memory], {lengths =, memory_lengths =, state =}) -> logits [B, T, outputs], weights [B, T, S]"},
+     "decoder(y [B, T, inputs], memory [B, S, memory], {lengths =, memory_lengths =, state =})\n"
+     "    -> logits [B, T, outputs], weights [B, T, S]"},
     {"step", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}, {"state", AT_TABLE, true}}, step_options, step,
      "decoder:step(y [B, inputs], memory, state, {memory_lengths =}) -> logits [B, outputs], state, weights [B, S]"},
     {"reorder", {{"state", AT_TABLE, false}, {"rows", AT_TENSOR, false}}, NULL, reorder,
@@ -464,11 +485,14 @@ static const at_method methods[] = {
 
 AT_LAYER(decoder_rnn, "decoder.rnn",
     .fields = fields, .setup = setup, .own_bytes = sizeof(own), .methods = methods,
-    .help = "decoder.rnn{inputs =, hidden =, memory =, cell = \"gru\", attention = {...} | layer | nil, style = \"bahdanau\" | \"luong\",\n"
-            "    input_feeding = true, outputs =, readout = \"linear\" | \"maxout\", dropout = 0} -> layer\n"
+    .help = "decoder.rnn{inputs =, hidden =, memory =, cell = \"gru\", attention = {...} | layer | nil,\n"
+            "    style = \"bahdanau\" | \"luong\", input_feeding = true, outputs =, readout = \"linear\" | \"maxout\",\n"
+            "    dropout = 0} -> layer\n"
             "logits, weights = decoder(y [B, T, inputs], memory [B, S, memory], {memory_lengths =, state =}) with the true y;\n"
-            "logits, state, weights = decoder:step(y [B, inputs], memory, state, {memory_lengths =}) one step; decoder:reorder(state, rows).\n"
-            "bahdanau: c from s_{t-1}, s_t = cell([y; c], s_{t-1}), logits from [s_t; y; c]. luong: s_t = cell([y; h~_{t-1}], s_{t-1}), c from\n"
-            "s_t, h~_t = tanh(W_c [c; s_t]), logits from h~_t; without input_feeding s_t = cell(y, s_{t-1}). Without attention the memory is\n"
-            "ignored. The attention's query is hidden wide, key and value are the memory. state is nil (zeros), {h = [1, B, hidden], c =}\n"
-            "or what step returned. Parameters: cell.weight_ih ..., attention.*, combine.weight [hidden, memory + hidden], readout.*.");
+            "logits, state, weights = decoder:step(y [B, inputs], memory, state, {memory_lengths =}) one step;\n"
+            "decoder:reorder(state, rows) picks rows of a state.\n"
+            "bahdanau: c from s_{t-1}, s_t = cell([y; c], s_{t-1}), logits from [s_t; y; c]. luong: s_t = cell([y; h~_{t-1}],\n"
+            "s_{t-1}), c from s_t, h~_t = tanh(W_c [c; s_t]), logits from h~_t; without input_feeding s_t = cell(y, s_{t-1}).\n"
+            "Without attention the memory is ignored. The attention's query is hidden wide, key and value are the memory.\n"
+            "state is nil (zeros), {h = [1, B, hidden], c =} or what step returned. Parameters: cell.weight_ih ...,\n"
+            "attention.*, combine.weight [hidden, memory + hidden], readout.*.");

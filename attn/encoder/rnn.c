@@ -3,8 +3,8 @@
  *
  *   x [B, T, inputs]    outputs [B, T, hidden * directions]    state.h, state.c [layers * directions, B, hidden]
  *
- * Each layer is one operation (op/rnn.c). States are in PyTorch's order: layer by layer, forward before backward. Dropout stands
- * between layers, not behind the last.
+ * Each layer is one operation (op/rnn.c). States are in PyTorch's order: layer by layer, forward before backward.
+ * Dropout stands between layers, not behind the last.
  */
 #include "attn/layer/recurrent.h"
 
@@ -18,15 +18,18 @@ static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
     [HIDDEN] = {"hidden", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "units of a layer, per direction"},
     [CELL] = {"cell", AT_FIELD_CHOICE, .value = AT_CELL_GRU, .choices = AT_CELLS, .help = "rnn is tanh(W x + U h + b)"},
-    [LAYERS] = {"layers", AT_FIELD_INTEGER, .value = 1, .low = 1, .high = MAX_LAYERS, .help = "layers, one on the other"},
-    [BIDIRECTIONAL] = {"bidirectional", AT_FIELD_FLAG, .value = false, .help = "a second pass from the last token to the first"},
+    [LAYERS] = {"layers", AT_FIELD_INTEGER, .value = 1, .low = 1, .high = MAX_LAYERS,
+                .help = "layers, one on the other"},
+    [BIDIRECTIONAL] = {"bidirectional", AT_FIELD_FLAG, .value = false,
+                       .help = "a second pass from the last token to the first"},
     [DROPOUT] = {"dropout", AT_FIELD_NUMBER, .value = 0, AT_PROBABILITY, .help = "between layers, in training"},
     {0}
 };
 
 static const at_field options[] = {
     [LENGTHS] = {"lengths", AT_FIELD_IDS, .help = "valid steps of each row [B]"},
-    [STATE] = {"state", AT_FIELD_TABLE, .help = "{h =, c =} to start from, [layers * directions, B, hidden]; zeros if absent"},
+    [STATE] = {"state", AT_FIELD_TABLE,
+               .help = "{h =, c =} to start from, [layers * directions, B, hidden]; zeros if absent"},
     {0}
 };
 
@@ -42,10 +45,17 @@ static bool setup(at_layer *l, at_error *e)
         for (size_t d = 0; d < D; d++) {
             char suffix[32];
             snprintf(suffix, sizeof suffix, "_l%d%s", (int)k, d ? "_reverse" : "");
-            if (!at_cell_params(l, "", suffix, l->set[CELL].integer, k == 1 ? (size_t)l->set[INPUTS].integer : D * hidden, hidden, e))
+            if (!at_cell_params(l, "", suffix, l->set[CELL].integer,
+                                k == 1 ? (size_t)l->set[INPUTS].integer : D * hidden, hidden, e))
                 return false;
         }
     return true;
+}
+
+/* The states of all layers, one behind the other. */
+static at_tensor *stack(at_build *g, int layers, at_tensor *const *list)
+{
+    return layers == 1 ? list[0] : at_apply(g, AT_ID_cat, layers, list, 0, 1, (at_scalar_value[]){at_int(1)}, 1, NULL);
 }
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
@@ -55,9 +65,10 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
     int64_t layers = l->set[LAYERS].integer, cell = l->set[CELL].integer;
     size_t D = directions(l), hidden = (size_t)l->set[HIDDEN].integer;
 
-    if (!at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer) || !at_check_lengths(g, "lengths", lengths, x->size[0], x->size[1]) ||
-        !at_read_state(g, l, p->given >> STATE & 1 ? p->option[STATE].value : (at_value){0}, cell, (size_t)layers * D, x->size[0],
-                       hidden, &h, &c))
+    if (!at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer) ||
+        !at_check_lengths(g, "lengths", lengths, x->size[0], x->size[1]) ||
+        !at_read_state(g, l, p->given >> STATE & 1 ? p->option[STATE].value : (at_value){0}, cell, (size_t)layers * D,
+                       x->size[0], hidden, &h, &c))
         return false;
     for (int64_t k = 0; k < layers; k++) {
         int64_t first = k * (int64_t)D + 1;
@@ -66,8 +77,8 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
         in[3] = c && layers > 1 ? at_narrow(g, c, 1, first, (int64_t)D) : c;
         for (size_t i = 0; i < 4 * D; i++)
             in[4 + i] = at_weight(l, 4 * D * (size_t)k + i);
-        x = at_apply(g, AT_ID_rnn, 4 + 4 * (int)D, in, 2 | 4 | 8, 1, (at_scalar_value[]){at_int(cell)}, cell == AT_CELL_LSTM ? 3 : 2,
-                     out);
+        x = at_apply(g, AT_ID_rnn, 4 + 4 * (int)D, in, 2 | 4 | 8, 1, (at_scalar_value[]){at_int(cell)},
+                     cell == AT_CELL_LSTM ? 3 : 2, out);
         last_h[k] = out[1];
         last_c[k] = cell == AT_CELL_LSTM ? out[2] : NULL;
         if (k + 1 < layers)
@@ -76,9 +87,8 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
             return false;
     }
     at_table *state = at_table_new(&g->arena);
-    h = layers == 1 ? last_h[0] : at_apply(g, AT_ID_cat, (int)layers, last_h, 0, 1, (at_scalar_value[]){at_int(1)}, 1, NULL);
-    c = layers == 1 || cell != AT_CELL_LSTM ? last_c[0] :
-        at_apply(g, AT_ID_cat, (int)layers, last_c, 0, 1, (at_scalar_value[]){at_int(1)}, 1, NULL);
+    h = stack(g, (int)layers, last_h);
+    c = cell == AT_CELL_LSTM ? stack(g, (int)layers, last_c) : NULL;
     if (!state || !at_table_add(&g->arena, state, "h", 0, at_tensor_value(h)) ||
         (c && !at_table_add(&g->arena, state, "c", 0, at_tensor_value(c))))
         return at_ok(g) && at_error_memory(g->error, g->where, sizeof *state);
@@ -95,7 +105,8 @@ static const at_method methods[] = {
 AT_LAYER(encoder_rnn, "encoder.rnn",
     .fields = fields, .setup = setup, .methods = methods,
     .help = "encoder.rnn{inputs =, hidden =, cell = \"gru\", layers = 1, bidirectional = false, dropout = 0} -> layer\n"
-            "Recurrent layers; cell gru, lstm or rnn. outputs, state = encoder(x [B, T, inputs], {lengths =, state =}): outputs are zero\n"
-            "beyond a row's length, the backward direction starts at the row's own last token, state is {h = [layers * directions, B,\n"
-            "hidden], c = ...}. Parameters per layer l and direction, as in PyTorch: weight_ih_l1 [G * hidden, inputs], weight_hh_l1,\n"
-            "bias_ih_l1, bias_hh_l1, and the same with _reverse; gate order gru r, z, n; lstm i, f, g, o.");
+            "Recurrent layers; cell gru, lstm or rnn. outputs, state = encoder(x [B, T, inputs], {lengths =, state =}):\n"
+            "outputs are zero beyond a row's length, the backward direction starts at the row's own last token, state is\n"
+            "{h = [layers * directions, B, hidden], c = ...}. Parameters per layer and direction, as in PyTorch:\n"
+            "weight_ih_l1 [G * hidden, inputs], weight_hh_l1, bias_ih_l1, bias_hh_l1, and the same with _reverse; gate\n"
+            "order gru r, z, n; lstm i, f, g, o.");

@@ -78,7 +78,7 @@ typedef struct at_string_map {
  */
 bool at_safetensors_load(const char *path, at_named **list, size_t *n, at_string_map *metadata, at_error *e);
 
-/* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first, then names. */
+/* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first. */
 bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata, at_error *e);
 
 void at_named_free(at_named *list, size_t n);
@@ -114,7 +114,7 @@ void at_json_text(at_json *j, const char *text);                    /* as it is:
 void at_json_quote(at_json *j, const char *text, size_t n);         /* a string; valid UTF-8 without NUL */
 void at_json_free(at_json *j);
 
-/* Values of a tree, each kind kept: truth, integer, float (also infinity, NaN), string of any bytes, name of a tensor. */
+/* Values of a tree, each kind kept: truth, integer, any float, string of any bytes, name of a tensor. */
 void at_tree_truth(at_json *j, bool x);
 void at_tree_whole(at_json *j, int64_t x);
 void at_tree_number(at_json *j, double x);

@@ -145,8 +145,9 @@ static bool read_dictionary(const char *path, const char *text, size_t n, array 
     for (const char *p = descr; *p; p++)
         c.bad = c.bad || (unsigned char)*p < 32 || (unsigned char)*p > 126;
     if (c.bad || c.at != c.end || seen[0] != 1 || seen[1] != 1 || seen[2] != 1)
-        return at_error_set(e, "%.200s: the header is not a dictionary of descr, fortran_order and a shape of at most %d sizes", path,
-                            AT_MAX_DIM);
+        return at_error_set(e,
+                            "%.200s: the header is no dictionary of descr, fortran_order and a shape of up to %d sizes",
+                            path, AT_MAX_DIM);
     return read_type(path, descr, a, e);
 }
 
@@ -221,12 +222,16 @@ at_tensor *at_npy_load(const char *path, at_error *e)
 
 bool at_npy_save(const char *path, const at_tensor *t, at_error *e)
 {
-    static const char *const codes[AT_DTYPES] = {[AT_F32] = "<f4", [AT_F64] = "<f8", [AT_I64] = "<i8", [AT_BOOL] = "|b1"};
+    static const char *const codes[AT_DTYPES] = {
+        [AT_F32] = "<f4", [AT_F64] = "<f8", [AT_I64] = "<i8", [AT_BOOL] = "|b1",
+    };
     char header[512] = "\x93NUMPY\1";
     size_t at = 10;
-    at += (size_t)snprintf(header + at, sizeof header - at, "{'descr': '%s', 'fortran_order': False, 'shape': (", codes[t->dtype]);
+    at += (size_t)snprintf(header + at, sizeof header - at, "{'descr': '%s', 'fortran_order': False, 'shape': (",
+                           codes[t->dtype]);
     for (size_t d = 0; d < t->ndim; d++)
-        at += (size_t)snprintf(header + at, sizeof header - at, t->ndim == 1 ? "%zu," : d ? ", %zu" : "%zu", t->size[d]);
+        at += (size_t)snprintf(header + at, sizeof header - at, t->ndim == 1 ? "%zu," : d ? ", %zu" : "%zu",
+                               t->size[d]);
     at += (size_t)snprintf(header + at, sizeof header - at, "), }");
     while (at % 64 != 63)
         header[at++] = ' ';

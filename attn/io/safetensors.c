@@ -115,7 +115,8 @@ static bool survey(const char *path, const char *text, size_t n, at_error *e)
 static bool read_size(const char *path, const char *name, const char *what, const json_t *v, uint64_t *to, at_error *e)
 {
     if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > MAX_NUMBER)
-        return at_error_set(e, "%.200s: tensor '%.80s': %s has an entry that is no integer from 0 to 2^53", path, name, what);
+        return at_error_set(e, "%.200s: tensor '%.80s': %s has an entry that is no integer from 0 to 2^53",
+                            path, name, what);
     *to = (uint64_t)json_integer_value(v);
     return true;
 }
@@ -127,7 +128,8 @@ static bool read_item(const char *path, const char *name, json_t *v, item *it, a
     uint64_t n = 1, bytes;
     bool empty = false, large = false;
     if (!good_name(name))
-        return at_error_set(e, "%.200s: the name of a tensor is empty, longer than %d bytes or has control characters", path, MAX_NAME);
+        return at_error_set(e, "%.200s: the name of a tensor is empty, longer than %d bytes or has control characters",
+                            path, MAX_NAME);
     if (!json_is_object(v) || json_object_size(v) != 3 || !json_is_string(dtype) || !json_is_array(shape) ||
         !json_is_array(offsets))
         return at_error_set(e, "%.200s: tensor '%.80s' is not described by dtype, shape and data_offsets", path, name);
@@ -160,7 +162,8 @@ static bool read_item(const char *path, const char *name, json_t *v, item *it, a
         return false;
     bytes = empty ? 0 : n * at_file_type_bytes(it->type);      /* at most 2^56 */
     if ((large && !empty) || it->end < it->begin || it->end - it->begin != bytes)
-        return at_error_set(e, "%.200s: tensor '%.80s' does not take the bytes that its shape and dtype need", path, name);
+        return at_error_set(e, "%.200s: tensor '%.80s' does not take the bytes that its shape and dtype need",
+                            path, name);
     return true;
 }
 
@@ -215,8 +218,8 @@ static bool read_items(const char *path, json_t *root, uint64_t data_bytes, item
     uint64_t at = 0;
     for (i = 0; i < n; i++) {
         if (list[i].begin != at)
-            return at_error_set(e, "%.200s: tensor '%.80s' begins at byte %llu of the data, expected %llu", path, list[i].name,
-                                (unsigned long long)list[i].begin, (unsigned long long)at);
+            return at_error_set(e, "%.200s: tensor '%.80s' begins at byte %llu of the data, expected %llu",
+                                path, list[i].name, (unsigned long long)list[i].begin, (unsigned long long)at);
         at = list[i].end;
     }
     if (at != data_bytes)
@@ -267,7 +270,7 @@ static bool load_header(const at_source *s, at_named **list, size_t *n, at_strin
     if (!at_source_read(s, 0, &length, 8, e))
         return false;
     if (length > MAX_HEADER || length > s->size - 8 || length < 2)
-        return at_error_set(e, "%.200s: the header would be %llu bytes long, in a file of %llu: not a safetensors file, or cut off",
+        return at_error_set(e, "%.200s: a header of %llu bytes in a file of %llu: not a safetensors file, or cut off",
                             s->path, (unsigned long long)length, (unsigned long long)s->size);
     char *text = at_alloc((size_t)length);
     if (!text)
@@ -277,7 +280,7 @@ static bool load_header(const at_source *s, at_named **list, size_t *n, at_strin
     bool ok = at_source_read(s, 8, text, (size_t)length, e) && survey(s->path, text, (size_t)length, e);
     if (ok && !(root = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error)))
         ok = at_error_set(e, "%.200s: the header is not valid JSON at byte %d (%s)", s->path, 8 + error.position,
-                          json_error_code(&error) == json_error_duplicate_key ? "a name appears twice" : "see RFC 8259");
+                          json_error_code(&error) == json_error_duplicate_key ? "a name appears twice" : "RFC 8259");
     at_free(text, (size_t)length);
     ok = ok && load_root(s, 8 + length, root, list, n, metadata, e);
     json_decref(root);
@@ -410,8 +413,8 @@ static bool write_header(at_json *j, const char *path, const at_named **order, s
         at_json_text(j, " ");
     if (j->failed)
         return at_error_memory(e, "a header", j->n);
-    return j->n <= MAX_HEADER || at_error_set(e, "%.200s: the header would be %zu bytes long, at most %d are allowed", path, j->n,
-                                              MAX_HEADER);
+    return j->n <= MAX_HEADER || at_error_set(e, "%.200s: the header would be %zu bytes long, at most %d are allowed",
+                                              path, j->n, MAX_HEADER);
 }
 
 static bool write_file(const char *path, const at_json *header, const at_named **order, size_t n, at_error *e)

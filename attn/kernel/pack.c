@@ -17,10 +17,7 @@ enum { MR = 6, NV = 4, DOTS = 4 };
 #else
 enum { MR = 6, NV = 2, DOTS = 3 };
 #endif
-enum {
-    TILE = NV * W,
-    AHEAD = 16      /* rows of B fetched ahead when it is read in place */
-};
+enum { TILE = NV * W };
 
 static inline size_t width_of(size_t columns)
 {
@@ -227,11 +224,8 @@ INLINE void strip_product(const int rows, const int nv, size_t k, const real *x,
             sum[r][v] = (vec){0};
     for (size_t j = 0; j < k; j++) {
         vec w[NV];
-        for (int v = 0; v < nv; v++) {
+        for (int v = 0; v < nv; v++)
             w[v] = get(b + j * ldb + (size_t)v * W, overlap ? W : last);
-            /* a few lines of every row: no stream that the processor would see by itself */
-            __builtin_prefetch(b + (j + AHEAD) * ldb + (size_t)v * W);
-        }
         for (int r = 0; r < rows; r++) {
             real a = x[(size_t)r * ldx + j];
             for (int v = 0; v < nv; v++)
@@ -279,6 +273,53 @@ INLINE void dot_product(const int rows, const int cols, size_t k, const real *x,
         }
 }
 
+/* The same for one to three rows, along the rows of b, four at a time: the lines of a strip are too few to keep memory
+ * busy. Each element is still one chain over k, held in y. */
+INLINE void sweep(const int rows, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,
+                  size_t ldy, bool accumulate)
+{
+    enum { PART = 512 };    /* columns whose y stays in the first cache */
+
+    for (size_t c = 0; c < n; c += PART) {
+        size_t columns = n - c < PART ? n - c : PART, j = 0;
+        for (int r = 0; r < rows && !accumulate; r++)
+            memset(y + (size_t)r * ldy + c, 0, columns * sizeof *y);
+        for (; j + 4 <= k; j += 4)
+            EACH(columns, {
+                const real *from = b + j * ldb + c + i;
+                vec b0 = get(from, len);
+                vec b1 = get(from + ldb, len);
+                vec b2 = get(from + 2 * ldb, len);
+                vec b3 = get(from + 3 * ldb, len);
+                for (int r = 0; r < rows; r++) {
+                    const real *a = x + (size_t)r * ldx + j;
+                    real *to = y + (size_t)r * ldy + c + i;
+                    vec v = get(to, len);
+                    v += a[0] * b0;
+                    v += a[1] * b1;
+                    v += a[2] * b2;
+                    v += a[3] * b3;
+                    put(to, len, v);
+                }
+            });
+        for (; j < k; j++)
+            for (int r = 0; r < rows; r++) {
+                real a = x[(size_t)r * ldx + j];
+                EACH(columns, {
+                    real *to = y + (size_t)r * ldy + c + i;
+                    put(to, len, get(to, len) + a * get(b + j * ldb + c + i, len));
+                });
+            }
+    }
+}
+
+#define SWEEP(r)                                                                                                \
+    static void sweep_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,    \
+                          size_t ldy, bool accumulate)                                                          \
+    {                                                                                                           \
+        sweep(r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                                     \
+    }
+
 #ifdef __AVX512F__
 #define MIDDLE(r)                                                                                               \
     if (n - c >= 3 * W) {                                                                                       \
@@ -319,9 +360,9 @@ INLINE void dot_product(const int rows, const int cols, size_t k, const real *x,
             dot_product(r, 1, k, x, ldx, w + c * ldw, ldw, y + c, ldy, accumulate);                             \
     }
 
-STRIPS(1)
-STRIPS(2)
-STRIPS(3)
+SWEEP(1)
+SWEEP(2)
+SWEEP(3)
 STRIPS(4)
 STRIPS(5)
 STRIPS(6)
@@ -338,7 +379,7 @@ typedef void few_rows(size_t n, size_t k, const real *x, size_t ldx, const real 
 static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
                      const real *w, size_t ldw, real *y, size_t ldy, bool accumulate)
 {
-    static few_rows *const strips[] = {strips_1, strips_2, strips_3, strips_4, strips_5, strips_6};
+    static few_rows *const strips[] = {sweep_1, sweep_2, sweep_3, strips_4, strips_5, strips_6};
     static few_rows *const dots[] = {
         dots_1, dots_2, dots_3,
 #ifdef __AVX512F__

@@ -27,5 +27,5 @@ static const at_method methods[] = {
 AT_LAYER(dropout, "layer.dropout",
     .fields = fields, .methods = methods,
     .help = "layer.dropout{p =} -> layer\n"
-            "In training each element is dropped with probability p and the rest scaled by 1 / (1 - p); x itself after\n"
-            "eval().");
+            "In training each element is dropped with probability p and the rest scaled by 1 / (1 - p); x itself\n"
+            "after eval().");

@@ -330,8 +330,8 @@ bool at_layer_set(at_layer *l, const char *name, at_tensor *t, at_error *e)
         return at_error_set(e, "%s: %.80s is %s, expected %s", where, name, is.text, expected.text);
     }
     if (t->node)
-        return at_error_set(e, "%s: %.80s is the result of an operation, expected a tensor of its own (t:detach())", where,
-                            name);
+        return at_error_set(e, "%s: %.80s is the result of an operation, expected a tensor of its own (t:detach())",
+                            where, name);
     at_retain(t);
     at_release(m->tensor);
     m->tensor = t;

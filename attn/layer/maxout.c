@@ -51,5 +51,5 @@ static const at_method methods[] = {
 AT_LAYER(maxout, "layer.maxout",
     .fields = fields, .setup = setup, .methods = methods,
     .help = "layer.maxout{inputs =, outputs =, pieces = 2, bias = true} -> layer\n"
-            "The largest of `pieces` linear functions for each output; weight [outputs * pieces, inputs], bias; piece p of\n"
-            "output o is row (o - 1) * pieces + p.");
+            "The largest of `pieces` linear functions for each output; weight [outputs * pieces, inputs], bias;\n"
+            "piece p of output o is row (o - 1) * pieces + p.");

@@ -110,5 +110,5 @@ static const at_method methods[] = {
 AT_LAYER(positional, "layer.positional",
     .fields = fields, .setup = setup, .dispose = dispose, .own_bytes = sizeof(own), .methods = methods,
     .help = "layer.positional{dim =, type = 'sinusoidal' | 'learned', max_length =} -> layer\n"
-            "Adds an encoding of the place of each step; learned has weight [max_length, dim]. The option position is the\n"
-            "place of the first step, 1 unless given.");
+            "Adds an encoding of the place of each step; learned has weight [max_length, dim]. The option position is\n"
+            "the place of the first step, 1 unless given.");

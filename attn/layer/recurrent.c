@@ -9,7 +9,8 @@ size_t at_gates_of(int64_t cell)
     return cell == AT_CELL_GRU ? 3 : cell == AT_CELL_LSTM ? 4 : 1;
 }
 
-bool at_cell_params(at_layer *l, const char *prefix, const char *suffix, int64_t cell, size_t inputs, size_t hidden, at_error *e)
+bool at_cell_params(at_layer *l, const char *prefix, const char *suffix, int64_t cell, size_t inputs, size_t hidden,
+                    at_error *e)
 {
     static const char *const names[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
     size_t rows = at_gates_of(cell) * hidden;       /* at most 2^33 */
@@ -28,7 +29,8 @@ bool at_check_lengths(at_build *g, const char *name, const at_tensor *lengths, s
     if (!lengths)
         return true;
     if (lengths->ndim != 1 || lengths->size[0] != B)
-        return at_refuse(g, "%s has shape %s, expected [%zu]", name, at_describe_shape(lengths->ndim, lengths->size).text, B) != NULL;
+        return at_refuse(g, "%s has shape %s, expected [%zu]", name,
+                         at_describe_shape(lengths->ndim, lengths->size).text, B) != NULL;
     for (size_t b = 0; b < B; b++) {
         int64_t n = at_ids(lengths)[(ptrdiff_t)b * lengths->step[0]];
         if (n < 0 || n > (int64_t)T)
@@ -37,8 +39,8 @@ bool at_check_lengths(at_build *g, const char *name, const at_tensor *lengths, s
     return true;
 }
 
-static bool read_field(at_build *g, const at_layer *l, const at_table *state, const char *field, size_t layers, size_t B,
-                       size_t hidden, at_tensor **t)
+static bool read_field(at_build *g, const at_layer *l, const at_table *state, const char *field, size_t layers,
+                       size_t B, size_t hidden, at_tensor **t)
 {
     char name[16];
     at_value v = at_table_get(state, field);
@@ -52,8 +54,8 @@ static bool read_field(at_build *g, const at_layer *l, const at_table *state, co
     if (!at_expect(g, l, name, v.tensor, 3, 3, (int64_t)hidden))
         return false;
     if (v.tensor->size[0] != layers || v.tensor->size[1] != B)
-        return at_refuse(g, "%s has shape %s, expected [%zu, %zu, %zu]", name, at_describe_shape(3, v.tensor->size).text, layers,
-                         B, hidden) != NULL;
+        return at_refuse(g, "%s has shape %s, expected [%zu, %zu, %zu]", name,
+                         at_describe_shape(3, v.tensor->size).text, layers, B, hidden) != NULL;
     *t = v.tensor;
     return true;
 }
@@ -72,5 +74,6 @@ bool at_read_state(at_build *g, const at_layer *l, at_value state, int64_t cell,
                          cell == AT_CELL_LSTM ? ", c = ..." : "") != NULL;
     if (cell != AT_CELL_LSTM && at_table_get(state.table, "c").type != AT_NIL)
         return at_refuse(g, "state has a field c, which only cell lstm has") != NULL;
-    return read_field(g, l, state.table, "h", layers, B, hidden, h) && read_field(g, l, state.table, "c", layers, B, hidden, c);
+    return read_field(g, l, state.table, "h", layers, B, hidden, h) &&
+           read_field(g, l, state.table, "c", layers, B, hidden, c);
 }

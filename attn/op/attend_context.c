@@ -18,7 +18,7 @@
 #include "attn/kernel/kernel.h"
 
 enum { A, V, SPAN };
-enum { FEW = 4 };       /* fewer heads in the whole batch than this: the product is spread over the pool, not the heads */
+enum { FEW = 4 };       /* fewer heads in the whole batch than this: the product is spread over the pool, not the heads; or few queries */
 
 typedef struct job {
     size_t B, Tq, Tk, H, Hk, D, W, group;
@@ -59,7 +59,7 @@ static size_t weight_at(const job *s, size_t b, size_t h, size_t i) { return ((b
 
 static bool whole(const job *s)
 {
-    bool finite = at_span_aligned(s->span);
+    bool finite = s->Tq >= FEW && at_span_aligned(s->span);       /* a few rows: looking costs as much as the product */
     for (size_t b = 0; finite && b < s->B; b++)
         finite = isfinite(K->sum(s->Tk * s->Hk * s->D, s->v + value_at(s, b, 0, 0)));
     return finite;

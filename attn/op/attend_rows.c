@@ -14,9 +14,9 @@
  *   hard_sample   1 at a draw from softmax            dx = dlogp (y - softmax)                        (Williams 1992)
  *   proportional  e / sum e                           dx = (dy - <dy, y>) / sum e
  *
- * A key that is left out is not read: it may be NaN. With no key left the row is 0 and has no gradient, logp is 0. Thresholds
- * are found by Newton's iteration on a convex function, from the left, in double: exact for sparsemax after finitely many
- * steps, and no sorting. bias gets its gradient summed over what it was broadcast over, in order.
+ * A key that is left out is not read: it may be NaN. With no key left the row is 0 and has no gradient, logp is 0. Thresholds need
+ * no sorting: for sparsemax those below the threshold of all leave until nobody does (Michelot 1986), for entmax15 Newton's iteration.
+ * bias gets its gradient summed over what it was broadcast over, in order.
  */
 #include <math.h>
 #include <string.h>
@@ -33,60 +33,68 @@ enum { KIND, KEYS, OFFSET, ALIBI };
 
 static bool left(const uint8_t *m, size_t j) { return !m || m[j]; }
 
-static real greatest(size_t n, const real *x, const uint8_t *m)
+/* The scores within `reach` of the greatest, less it, times scale, side by side in z; *n of them, 0 if no key is left. */
+static real candidates(size_t *n, const real *x, const uint8_t *m, double reach, double scale, double *z)
 {
+    size_t count = 0, all = *n;
     real max = -INFINITY;
-    for (size_t j = 0; j < n; j++)
+    for (size_t j = 0; j < all; j++)
         if (left(m, j) && (x[j] > max || isnan(x[j])))
             max = x[j];
+    for (size_t j = 0; max != -INFINITY && j < all; j++) {
+        z[count] = ((double)x[j] - (double)max) * scale;
+        count += left(m, j) && z[count] > -reach;
+    }
+    *n = count;
     return max;
 }
 
-static void sparsemax(size_t n, const real *x, const uint8_t *m, real *y)
+static void sparsemax(size_t n, const real *x, const uint8_t *m, real *y, double *z)
 {
-    double max = (double)greatest(n, x, m), tau = -1, before;
-    memset(y, 0, n * sizeof(real));
-    if (max == -INFINITY)
-        return;
-    do {
-        double sum = 0, count = 0;
-        for (size_t j = 0; j < n; j++)
-            if (left(m, j) && (double)x[j] - max > tau) {
-                sum += (double)x[j] - max;
-                count++;
-            }
-        before = tau;
-        tau = (sum - 1) / count;
-    } while (tau > before);
+    size_t count = n, before = 0;
+    double max = (double)candidates(&count, x, m, 1, 1, z), tau = -1;
+    while (count != before) {       /* those below the threshold of all leave, which raises it */
+        double sum = 0;
+        for (size_t j = 0; j < count; j++)
+            sum += z[j];
+        tau = (sum - 1) / (double)count;
+        before = count;
+        count = 0;
+        for (size_t j = 0; j < before; j++) {
+            z[count] = z[j];
+            count += z[j] > tau;
+        }
+    }
     for (size_t j = 0; j < n; j++)
-        if (left(m, j) && !((double)x[j] - max <= tau))
-            y[j] = (real)((double)x[j] - max - tau);
+        y[j] = !left(m, j) || (double)x[j] - max <= tau ? 0 : (real)((double)x[j] - max - tau);
 }
 
-static void entmax15(size_t n, const real *x, const uint8_t *m, real *y)
+/* Newton's iteration on |max(z - tau, 0)| = 1: convex, and almost straight, so three to five turns; from the left, so those below
+ * tau are out for good. */
+static void entmax15(size_t n, const real *x, const uint8_t *m, real *y, double *z)
 {
-    double max = (double)greatest(n, x, m), tau = -1;
-    memset(y, 0, n * sizeof(real));
-    if (max == -INFINITY)
-        return;
-    for (int turn = 0; turn < 64; turn++) {
+    size_t count = n;
+    double max = (double)candidates(&count, x, m, 1, 0.5, z), tau = -1;
+    for (int turn = 0; count > 0 && turn < 64; turn++) {
         double sum = 0, squares = 0;
-        for (size_t j = 0; j < n; j++) {
-            double d = left(m, j) ? ((double)x[j] - max) / 2 - tau : 0;
-            if (d > 0) {
-                sum += d;
-                squares += d * d;
-            }
+        size_t stay = 0;
+        for (size_t j = 0; j < count; j++) {
+            double d = z[j] - tau;
+            z[stay] = z[j];
+            stay += d > 0;
+            d = d > 0 ? d : 0;
+            sum += d;
+            squares += d * d;
         }
-        double next = tau + (squares - 1) / (2 * sum);
-        if (!(next > tau))
+        count = stay;
+        double norm = sqrt(squares), next = tau + (norm - 1) * norm / sum;
+        if (!(next > tau + 1e-15))
             break;
         tau = next;
     }
     for (size_t j = 0; j < n; j++) {
         double d = left(m, j) ? ((double)x[j] - max) / 2 - tau : 0;
-        if (!(d <= 0))
-            y[j] = (real)(d * d);
+        y[j] = d <= 0 ? 0 : (real)(d * d);
     }
 }
 
@@ -166,7 +174,8 @@ static size_t blocks_of(size_t rows, size_t W)
     return blocks < rows || rows == 0 ? blocks : rows;
 }
 
-static size_t slot_bytes(size_t W) { return at_round64(W * sizeof(real)) + at_round64(W); }
+/* Of a block: a row of scores, its mask, and candidates for a threshold. */
+static size_t slot_bytes(size_t W) { return at_round64(W * sizeof(real)) + at_round64(W) + at_round64(W * sizeof(double)); }
 
 static job job_of(const at_call *c)
 {
@@ -268,7 +277,7 @@ static const real *prepare(const job *s, size_t b, size_t h, size_t i, at_span k
     return x;
 }
 
-static void row(const job *s, size_t r, real *own, uint8_t *bytes)
+static void row(const job *s, size_t r, real *own, uint8_t *bytes, double *z)
 {
     const at_call *c = s->c;
     size_t i = r % s->Tq, h = r / s->Tq % s->H, b = r / s->Tq / s->H;
@@ -281,8 +290,8 @@ static void row(const job *s, size_t r, real *own, uint8_t *bytes)
     memset(y + keys.n, 0, (s->W - keys.n) * sizeof(real));
     switch (s->kind) {
     case AT_ROW_SOFTMAX: K->softmax(keys.n, x, m, y); break;
-    case AT_ROW_SPARSEMAX: sparsemax(keys.n, x, m, y); break;
-    case AT_ROW_ENTMAX15: entmax15(keys.n, x, m, y); break;
+    case AT_ROW_SPARSEMAX: sparsemax(keys.n, x, m, y, z); break;
+    case AT_ROW_ENTMAX15: entmax15(keys.n, x, m, y, z); break;
     case AT_ROW_SIGMOID: sigmoid(keys.n, x, m, y); break;
     case AT_ROW_HARD_MAX: hard_max(keys.n, x, m, y); break;
     case AT_ROW_HARD_SAMPLE:
@@ -307,9 +316,9 @@ static void forward_block(size_t begin, size_t end, void *context)
     const job *s = context;
     size_t rows = s->B * s->H * s->Tq;
     for (size_t block = begin; block < end; block++) {
-        char *slot = s->c->work + block * s->slot;
+        char *slot = s->c->work + block * s->slot, *mask = slot + at_round64(s->W * sizeof(real));
         for (size_t r = rows * block / s->blocks; r < rows * (block + 1) / s->blocks; r++)
-            row(s, r, (real *)(void *)slot, (uint8_t *)slot + at_round64(s->W * sizeof(real)));
+            row(s, r, (real *)(void *)slot, (uint8_t *)mask, (double *)(void *)(mask + at_round64(s->W)));
     }
 }
 

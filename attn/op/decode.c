@@ -1,19 +1,22 @@
 /*
  * decode: a recurrent decoder with attention over a whole target sequence, each step fed with the truth.
  *
- *   e_tj = <v, tanh(keys_j + W_a q_t)>  or  scale <keys_j, W_a q_t>     a_t = softmax over the memory's length     c_t = sum_j a_tj m_j
+ *   e_tj = <v, tanh(keys_j + W_a q_t)>  or  scale <keys_j, W_a q_t>
+ *   a_t = softmax over the memory's length      c_t = sum_j a_tj m_j
  *
- *   bahdanau   q_t = s_{t-1};  s_t = cell([y_t; c_t], s_{t-1})                                          (Bahdanau et al. 2015, A.2)
- *   luong      s_t = cell([y_t; h~_{t-1}], s_{t-1});  q_t = s_t;  h~_t = tanh(W_c [c_t; s_t])           (Luong et al. 2015, 3.3)
+ *   bahdanau   q_t = s_{t-1};  s_t = cell([y_t; c_t], s_{t-1})                      (Bahdanau et al. 2015, A.2)
+ *   luong      s_t = cell([y_t; h~_{t-1}], s_{t-1});  q_t = s_t;  h~_t = tanh(W_c [c_t; s_t])
+ *                                                                                   (Luong et al. 2015, 3.3)
  *
- *   y          [B, T, E]                 features   bahdanau [B, T, H + E + M]: s, y, c side by side; luong [B, T, H]: h~
+ *   y          [B, T, E]                 features   bahdanau [B, T, H + E + M]: s, y, c; luong [B, T, H]: h~
  *   memory     [B, S, M]                 weights    [B, T, S], zero beyond the memory's length
  *   keys       [B, S, D], prepared       h_n, c_n   [1, B, H]: s_T and the lstm's cell
  *   h0, c0     [1, B, H]    fed [B, H]: h~_0
  *
- * What depends on the state runs in blocks of 16 rows, each block through all its steps alone: the pool is entered once. y's
- * half of the cell's product is one product before, the parameters' gradients are products over all steps after. The tanh of the pairs
- * is taken again on the way back; a row's keys and memory belong to one block, so their gradients add up in place.
+ * What depends on the state runs in blocks of some rows, each block through all its steps alone: the pool is entered
+ * once. y's half of the cell's product is one product before, the parameters' gradients are products over all steps
+ * after. The tanh of the pairs is taken again on the way back; a row's keys and memory belong to one block, so their
+ * gradients add up in place.
  */
 #include "attn/core/cell.h"
 
@@ -40,20 +43,22 @@ typedef struct decoder {
     real *h_prev, *fed_prev, *d_combined;           /* backward: [N, H] each */
     real *dv;                                       /* [slots, D] */
     real *slots;
-    size_t blocks, slot;
+    size_t rows, blocks, slot;                      /* of a block; of them; numbers of scratch for one */
 } decoder;
 
 static decoder describe(const at_call *c, bool record)
 {
-    decoder m = {.call = c, .cell = (at_cell)c->arg[0].integer, .luong = c->arg[1].integer == 1, .scale = (real)c->arg[2].number,
-                 .record = record, .B = c->in[Y]->size[0], .T = c->in[Y]->size[1], .E = c->in[Y]->size[2],
-                 .S = c->in[MEMORY]->size[1], .M = c->in[MEMORY]->size[2], .D = c->in[KEYS]->size[2], .H = c->in[W_HH]->size[1]};
+    decoder m = {.call = c, .cell = (at_cell)c->arg[0].integer, .luong = c->arg[1].integer == 1,
+                 .scale = (real)c->arg[2].number, .record = record, .B = c->in[Y]->size[0], .T = c->in[Y]->size[1],
+                 .E = c->in[Y]->size[2], .S = c->in[MEMORY]->size[1], .M = c->in[MEMORY]->size[2],
+                 .D = c->in[KEYS]->size[2], .H = c->in[W_HH]->size[1]};
     m.G = at_cell_gates(m.cell);
     m.N = m.B * m.T;
     m.extra = m.luong ? m.H : m.M;
     m.wide = m.luong ? m.H : m.H + m.E + m.M;
     m.width = (record ? at_cell_save(m.cell) : m.G) * m.H;
-    m.blocks = (m.B + AT_CELL_ROWS - 1) / AT_CELL_ROWS;
+    m.rows = at_cell_rows(m.B);
+    m.blocks = (m.B + m.rows - 1) / m.rows;
     return m;
 }
 
@@ -78,7 +83,7 @@ static size_t carve(decoder *m, char *work, bool backward)
         m->d_combined = m->luong ? at_carve_take(&c, m->N * H) : NULL;
         m->dv = at_carve_take(&c, slots * m->D);
         m->zeros = at_carve_take(&c, H);
-        m->slot = AT_CELL_ROWS * (2 * GH + 5 * H + m->M + m->D) + 3 * m->S;
+        m->slot = m->rows * (2 * GH + 5 * H + m->M + m->D) + 3 * m->S;
     } else {
         if (!m->record)
             m->records = at_carve_take(&c, m->N * m->width);
@@ -86,7 +91,7 @@ static size_t carve(decoder *m, char *work, bool backward)
         m->input = at_carve_take(&c, K->packed_size(GH, m->extra));
         m->query = query ? at_carve_take(&c, K->packed_size(m->D, H)) : NULL;
         m->combine = m->luong ? at_carve_take(&c, K->packed_size(H, mixed)) : NULL;
-        m->slot = AT_CELL_ROWS * (GH + mixed + 2 * H + m->D) + m->S;
+        m->slot = m->rows * (GH + mixed + 2 * H + m->D) + m->S;
     }
     m->bias = at_carve_take(&c, at_cell_bias_size(m->cell, H));
     m->sums = at_carve_take(&c, at_cell_bias_size(m->cell, H) + m->D);
@@ -117,12 +122,14 @@ static bool check_inputs(at_call *c)
             return at_fail(c, "tensor %d has not %d dimensions", needed[i] + 1, dims[needed[i]]);
     decoder m = describe(c, false);
     size_t GH = m.G * m.H;
-    if (!check(c, MEMORY, true, 3, (size_t[]){m.B, m.S, m.M}, "memory") || !check(c, KEYS, true, 3, (size_t[]){m.B, m.S, m.D}, "keys") ||
+    if (!check(c, MEMORY, true, 3, (size_t[]){m.B, m.S, m.M}, "memory") ||
+        !check(c, KEYS, true, 3, (size_t[]){m.B, m.S, m.D}, "keys") ||
         !check(c, MEMORY_LENGTHS, false, 1, &m.B, "memory_lengths") ||
         !check(c, W_IH, true, 2, (size_t[]){GH, m.E + m.extra}, "weight_ih") ||
         !check(c, W_HH, true, 2, (size_t[]){GH, m.H}, "weight_hh") || !check(c, B_IH, true, 1, &GH, "bias_ih") ||
         !check(c, B_HH, true, 1, &GH, "bias_hh") || !check(c, H0, false, 3, (size_t[]){1, m.B, m.H}, "h") ||
-        !check(c, C0, false, 3, (size_t[]){1, m.B, m.H}, "c") || !check(c, FED, false, 2, (size_t[]){m.B, m.H}, "fed") ||
+        !check(c, C0, false, 3, (size_t[]){1, m.B, m.H}, "c") ||
+        !check(c, FED, false, 2, (size_t[]){m.B, m.H}, "fed") ||
         !check(c, W_QUERY, m.D != m.H, 2, (size_t[]){m.D, m.H}, "weight_query") ||
         !check(c, B_QUERY, false, 1, &m.D, "bias_query") || !check(c, V, false, 1, &m.D, "v") ||
         !check(c, COMBINE, m.luong, 2, (size_t[]){m.H, m.M + m.H}, "combine"))
@@ -130,7 +137,8 @@ static bool check_inputs(at_call *c)
     const at_tensor *lengths = c->in[MEMORY_LENGTHS];
     for (size_t b = 0; lengths && b < m.B; b++)
         if (at_ids(lengths)[b] < 0 || at_ids(lengths)[b] > (int64_t)m.S)
-            return at_fail(c, "memory_lengths[%zu] is %lld, expected 0 to %zu", b + 1, (long long)at_ids(lengths)[b], m.S);
+            return at_fail(c, "memory_lengths[%zu] is %lld, expected 0 to %zu", b + 1, (long long)at_ids(lengths)[b],
+                           m.S);
     return !c->in[B_QUERY] || c->in[W_QUERY] || at_fail(c, "a bias of the query without its weight");
 }
 
@@ -225,7 +233,7 @@ static const real *make_queries(const decoder *m, size_t n, const real *s, size_
 /* Rows first .. first + n - 1 on their way through the steps. */
 typedef struct block {
     size_t first, n, mixed_width;
-    real *hi, *mixed, *s, *cells, *fed, *room, *ones;       /* mixed: c and s of each row side by side; s points into it */
+    real *hi, *mixed, *s, *cells, *fed, *room, *ones;   /* mixed: c and s of each row side by side; s points into it */
 } block;
 
 static void run_cell(const decoder *m, const block *k, size_t t)
@@ -239,8 +247,8 @@ static void run_cell(const decoder *m, const block *k, size_t t)
         K->packed_gemm(k->n, GH, m->M, k->mixed, k->mixed_width, m->input, records, next, true);
     K->packed_gemm(k->n, GH, m->H, k->s, k->mixed_width, m->hidden, k->hi, GH, false);
     for (size_t i = 0; i < k->n; i++)
-        at_cell_forward(m->cell, m->H, records + i * next, k->hi + i * GH, m->bias, k->s + i * k->mixed_width, k->cells + i * m->H,
-                        m->record);
+        at_cell_forward(m->cell, m->H, records + i * next, k->hi + i * GH, m->bias, k->s + i * k->mixed_width,
+                        k->cells + i * m->H, m->record);
 }
 
 static void run_attention(const decoder *m, const block *k, size_t t)
@@ -281,15 +289,15 @@ static void run_features(const decoder *m, const block *k, size_t t)
 static void run_block(const decoder *m, size_t index, real *slot)
 {
     const at_call *c = m->call;
-    size_t H = m->H, first = index * AT_CELL_ROWS, left = m->B - first;
-    block k = {.first = first, .n = left < AT_CELL_ROWS ? left : AT_CELL_ROWS, .mixed_width = m->M + H, .hi = slot};
+    size_t H = m->H, first = index * m->rows, left = m->B - first;
+    block k = {.first = first, .n = left < m->rows ? left : m->rows, .mixed_width = m->M + H, .hi = slot};
 
-    k.mixed = k.hi + AT_CELL_ROWS * m->G * H;
+    k.mixed = k.hi + m->rows * m->G * H;
     k.s = k.mixed + m->M;
-    k.cells = k.mixed + AT_CELL_ROWS * k.mixed_width;
-    k.fed = k.cells + AT_CELL_ROWS * H;
-    k.room = k.fed + AT_CELL_ROWS * H;
-    k.ones = k.room + AT_CELL_ROWS * m->D;
+    k.cells = k.mixed + m->rows * k.mixed_width;
+    k.fed = k.cells + m->rows * H;
+    k.room = k.fed + m->rows * H;
+    k.ones = k.room + m->rows * m->D;
     K->fill(m->S, 1, k.ones);
     for (size_t i = 0; i < k.n; i++) {
         load_state(c, H0, H, (first + i) * H, k.s + i * k.mixed_width);
@@ -339,8 +347,9 @@ static void forward(const at_call *c)
 
 /* ---- backward ---- */
 
-/* Of one row at one step: adds to the gradients of memory, keys and v, and writes that of the query. room: 3 S numbers. */
-static void attend_back(const decoder *m, size_t b, size_t t, const real *query, const real *dc, real *dq, real *dv, real *room)
+/* Of one row at one step: adds to the gradients of memory, keys, v, and writes that of the query. room: 3 S numbers. */
+static void attend_back(const decoder *m, size_t b, size_t t, const real *query, const real *dc, real *dq, real *dv,
+                        real *room)
 {
     const at_call *c = m->call;
     size_t S = memory_length(m, b), step = b * m->T + t, D = m->D, M = m->M;
@@ -374,7 +383,7 @@ static void give_states(const decoder *m, size_t first, size_t n, const real *fr
         zero(n * m->H, to);
 }
 
-/* A block on its way back. Gradients: ds, dcells, dfed of the states between steps, dmixed of c and s, dq of the queries. */
+/* A block on its way back. ds, dcells, dfed: gradients of the states between steps, dmixed of c and s, dq of queries. */
 typedef struct way_back {
     size_t first, n, mixed_width;
     real *dhi, *dxi, *ds, *dcells, *dfed, *dout, *dmixed, *dq, *room, *dv;
@@ -430,8 +439,8 @@ static void return_cell(const decoder *m, const way_back *k, size_t t)
         copy(H, state_after(m, b, (ptrdiff_t)t - 1), h_prev);
         if (m->cell == AT_LSTM)
             c_prev = t > 0 ? record - m->width + 5 * H : c->in[C0] ? at_in(c, C0) + b * H : m->zeros;
-        at_cell_backward(m->cell, H, record, state_after(m, b, (ptrdiff_t)t), h_prev, c_prev, k->ds + i * H, k->dcells + i * H,
-                         k->dhi + i * GH);
+        at_cell_backward(m->cell, H, record, state_after(m, b, (ptrdiff_t)t), h_prev, c_prev, k->ds + i * H,
+                         k->dcells + i * H, k->dhi + i * GH);
         if (gru)
             copy(GH, record, k->dxi + i * GH);
         if (m->luong && t > 0)
@@ -467,17 +476,18 @@ static void return_attention(const decoder *m, const way_back *k, size_t t)
 static void return_block(const decoder *m, size_t index, real *slot, real *dv)
 {
     const at_call *c = m->call;
-    size_t H = m->H, first = index * AT_CELL_ROWS, left = m->B - first;
-    way_back k = {.first = first, .n = left < AT_CELL_ROWS ? left : AT_CELL_ROWS, .mixed_width = m->M + H, .dhi = slot, .dv = dv};
+    size_t H = m->H, first = index * m->rows, left = m->B - first;
+    way_back k = {.first = first, .n = left < m->rows ? left : m->rows, .mixed_width = m->M + H, .dhi = slot,
+                  .dv = dv};
 
-    k.dxi = k.dhi + AT_CELL_ROWS * m->G * H;
-    k.ds = k.dxi + AT_CELL_ROWS * m->G * H;
-    k.dcells = k.ds + AT_CELL_ROWS * H;
-    k.dfed = k.dcells + AT_CELL_ROWS * H;
-    k.dout = k.dfed + AT_CELL_ROWS * H;
-    k.dmixed = k.dout + AT_CELL_ROWS * H;
-    k.dq = k.dmixed + AT_CELL_ROWS * k.mixed_width;
-    k.room = k.dq + AT_CELL_ROWS * m->D;
+    k.dxi = k.dhi + m->rows * m->G * H;
+    k.ds = k.dxi + m->rows * m->G * H;
+    k.dcells = k.ds + m->rows * H;
+    k.dfed = k.dcells + m->rows * H;
+    k.dout = k.dfed + m->rows * H;
+    k.dmixed = k.dout + m->rows * H;
+    k.dq = k.dmixed + m->rows * k.mixed_width;
+    k.room = k.dq + m->rows * m->D;
     give_states(m, first, k.n, at_dout(c, H_N), k.ds);
     give_states(m, first, k.n, m->cell == AT_LSTM ? at_dout(c, C_N) : NULL, k.dcells);
     zero(k.n * H, k.dfed);
@@ -514,12 +524,13 @@ static void return_blocks(size_t from, size_t to, void *context)
 }
 
 /* d weight (+)= left' right over all steps; left [N, rows], right [N, columns]. */
-static void weight_gradient(const decoder *m, int k, size_t at, size_t ldw, size_t rows, size_t columns, const real *left, size_t ldl,
-                            const real *right, size_t ldr)
+static void weight_gradient(const decoder *m, int k, size_t at, size_t ldw, size_t rows, size_t columns,
+                            const real *left, size_t ldl, const real *right, size_t ldr)
 {
     const at_call *c = m->call;
     if (at_din(c, k))
-        AT_REAL(at_gemm)(true, false, rows, columns, m->N, 1, left, ldl, right, ldr, at_is_fresh(c, k) ? 0 : 1, at_din(c, k) + at, ldw);
+        AT_REAL(at_gemm)(true, false, rows, columns, m->N, 1, left, ldl, right, ldr, at_is_fresh(c, k) ? 0 : 1,
+                         at_din(c, k) + at, ldw);
 }
 
 typedef struct middle {
@@ -561,7 +572,8 @@ static void backward(const at_call *c)
     at_cell_parameters(&(at_cell_gradients){
         .cell = m.cell, .H = H, .rows = m.N, .record = m.records, .ld = m.width, .h_prev = m.h_prev, .ldh = H,
         .weight = at_din(c, W_HH), .fresh_weight = at_is_fresh(c, W_HH), .bias_input = at_din(c, B_IH),
-        .fresh_input = at_is_fresh(c, B_IH), .bias_hidden = at_din(c, B_HH), .fresh_hidden = at_is_fresh(c, B_HH), .sums = m.sums});
+        .fresh_input = at_is_fresh(c, B_IH), .bias_hidden = at_din(c, B_HH), .fresh_hidden = at_is_fresh(c, B_HH),
+        .sums = m.sums});
     if (m.queries)
         weight_gradient(&m, W_QUERY, 0, H, D, H, m.queries, D, states, lds);
     if (at_din(c, B_QUERY)) {
@@ -587,8 +599,10 @@ static void backward(const at_call *c)
 
 AT_OP(decode,
     .args = {{"y", AT_FLOAT}, {"memory", AT_FLOAT}, {"keys", AT_FLOAT}, {"memory_lengths", AT_IDS, .optional = true},
-             {"weights", AT_LIST}, {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"}, {"style", AT_CHOICE, .choices = "bahdanau|luong"},
+             {"weights", AT_LIST}, {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"},
+             {"style", AT_CHOICE, .choices = "bahdanau|luong"},
              {"scale", AT_NUMBER}},
     .shape = shape, .forward = forward, .backward = backward, .outs = 4, .fresh = true, .internal = true,
-    .help = "decode(y [B, T, inputs], memory [B, S, M], keys [B, S, D], memory_lengths, weights, cell, style, scale) -> features, weights, h, c\n"
-            "A recurrent decoder with attention over whole sequences: decoder.rnn runs on it where its attention allows.");
+    .help = "decode(y [B, T, inputs], memory [B, S, M], keys [B, S, D], memory_lengths, weights, cell, style, scale)\n"
+            "    -> features, weights, h, c\n"
+            "A recurrent decoder with attention over whole sequences: what decoder.rnn runs on where it can.");

@@ -1,5 +1,5 @@
 /*
- * maxout: y_o = max over p of x_{o, p}, the pieces of an output side by side                        (Goodfellow et al. 2013)
+ * maxout: y_o = max over p of x_{o, p}, the pieces of an output side by side              (Goodfellow et al. 2013)
  *
  *   x    [..., n * pieces]      y    [..., n]
  *   dx   dy at the first of the largest pieces

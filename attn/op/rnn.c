@@ -1,18 +1,20 @@
 /*
  * rnn: one recurrent layer over a batch of sequences, in one direction or both.
  *
- *   gru    r = s(W_r x + U_r h + b), z likewise, m = tanh(W_n x + b + r (U_n h + b')), h' = (1 - z) m + z h        (Cho et al. 2014)
- *   lstm   i, f, o = s(...), g = tanh(...), c' = f c + i g, h' = o tanh(c')                  (Hochreiter and Schmidhuber 1997)
+ *   gru    r = s(W_r x + U_r h + b), z likewise, m = tanh(W_n x + b + r (U_n h + b')), h' = (1 - z) m + z h
+ *                                                                                    (Cho et al. 2014)
+ *   lstm   i, f, o = s(...), g = tanh(...), c' = f c + i g, h' = o tanh(c')          (Hochreiter and Schmidhuber 1997)
  *   rnn    h' = tanh(W x + U h + b)
  *
  *   x        [B, T, inputs]          h0, c0, h_n, c_n   [directions, B, H]
  *   y        [B, T, directions H], zero beyond a row's length
  *   weights  per direction W_ih [G H, inputs], W_hh [G H, H], b_ih [G H], b_hh [G H]
  *
- * The input side of all steps is one product. The recurrent side runs in blocks of 16 rows, longest rows together; a block goes through
- * all its steps without meeting another, so the pool is entered once for the layer. A row stops at its length; the backward
- * direction starts at the row's own last token. Backward retraces the blocks, then the weights' gradients are products over all steps.
- * Arithmetic of a row depends on that row only, and sums over rows on the sizes only.
+ * The input side of all steps is one product. The recurrent side runs in blocks of some rows, the longest together; a
+ * block goes through all its steps without meeting another, so the pool is entered once for the layer. A row stops at
+ * its length; the backward direction starts at the row's own last token. The backward pass retraces the blocks, then the
+ * weights' gradients are products over all steps. Arithmetic of a row depends on that row only, and sums over rows on
+ * the sizes only.
  */
 #include "attn/core/cell.h"
 
@@ -34,14 +36,9 @@ typedef struct layer {
     real *gathered, *dx;        /* the same in scratch when rows have unequal lengths, and its gradient */
     real *packed[2], *bias[2], *sums;
     real *h_prev;               /* [steps, directions, H]: for the gradient of W_hh */
-    size_t blocks, slot;
+    size_t rows, blocks, slot;  /* of a block; of them; numbers of scratch for one */
     real *slots;
 } layer;
-
-static size_t count_blocks(size_t B)
-{
-    return (B + AT_CELL_ROWS - 1) / AT_CELL_ROWS;
-}
 
 static layer describe(const at_call *c, size_t steps, bool record)
 {
@@ -52,7 +49,8 @@ static layer describe(const at_call *c, size_t steps, bool record)
     l.ragged = at_ragged_of(x->size[0], x->size[1], steps, NULL);
     l.width = (record ? at_cell_save(l.cell) : l.G) * l.H;
     l.ld = l.directions * l.width;
-    l.blocks = count_blocks(l.ragged.B) * l.directions;
+    l.rows = at_cell_rows(l.ragged.B * l.directions);
+    l.blocks = (l.ragged.B + l.rows - 1) / l.rows * l.directions;
     return l;
 }
 
@@ -75,7 +73,7 @@ static size_t carve(layer *l, char *work, bool backward)
         l->bias[d] = at_carve_take(&c, at_cell_bias_size(l->cell, H));
     }
     l->sums = at_carve_take(&c, at_cell_bias_size(l->cell, H));
-    l->slot = AT_CELL_ROWS * (l->G + 2) * H;
+    l->slot = l->rows * (l->G + 2) * H;
     l->slots = at_carve_take(&c, slots * l->slot);
     return c.bytes;
 }
@@ -102,8 +100,8 @@ static bool shape(at_call *c)
     size_t B = x->size[0], T = x->size[1], D = weights / PER_DIRECTION, H = c->in[WEIGHTS + W_HH]->size[1];
     at_cell cell = (at_cell)c->arg[0].integer;
     size_t G = at_cell_gates(cell);
-    if ((c->in[H0] && !check(c, H0, 3, (size_t[]){D, B, H}, "h")) || (c->in[C0] && !check(c, C0, 3, (size_t[]){D, B, H}, "c")) ||
-        (lengths && !check(c, LENGTHS, 1, &B, "lengths")))
+    if ((c->in[H0] && !check(c, H0, 3, (size_t[]){D, B, H}, "h")) ||
+        (c->in[C0] && !check(c, C0, 3, (size_t[]){D, B, H}, "c")) || (lengths && !check(c, LENGTHS, 1, &B, "lengths")))
         return false;
     for (size_t d = 0; d < D; d++) {
         size_t w = WEIGHTS + d * PER_DIRECTION, rows = G * H;
@@ -181,11 +179,13 @@ static void load_state(size_t n, const real *from, size_t at, real *to)
 static void run_block(const layer *l, size_t block, real *slot)
 {
     const at_call *call = l->call;
-    size_t d = block % l->directions, first = block / l->directions * AT_CELL_ROWS, H = l->H, GH = l->G * H, T = l->ragged.T;
-    size_t n = l->ragged.B - first < AT_CELL_ROWS ? l->ragged.B - first : AT_CELL_ROWS, rows = n, wide = l->directions * H;
+    size_t d = block % l->directions, first = block / l->directions * l->rows;
+    size_t H = l->H, GH = l->G * H, T = l->ragged.T;
+    size_t n = l->ragged.B - first < l->rows ? l->ragged.B - first : l->rows, rows = n;
+    size_t wide = l->directions * H;
     const int64_t *row = l->ragged.row + first;
     const real *h0 = call->in[H0] ? at_in(call, H0) : NULL, *c0 = call->in[C0] ? at_in(call, C0) : NULL;
-    real *hi = slot, *h = slot + AT_CELL_ROWS * GH, *c = h + AT_CELL_ROWS * H, *y = at_outp(call, Y) + d * H;
+    real *hi = slot, *h = slot + l->rows * GH, *c = h + l->rows * H, *y = at_outp(call, Y) + d * H;
 
     for (size_t i = 0; i < rows; i++) {
         load_state(H, h0, state_at(l, d, (size_t)row[i]), h + i * H);
@@ -241,12 +241,13 @@ static void forward(const at_call *c)
 static void return_block(const layer *l, size_t block, real *slot)
 {
     const at_call *call = l->call;
-    size_t d = block % l->directions, first = block / l->directions * AT_CELL_ROWS, H = l->H, GH = l->G * H, T = l->ragged.T;
-    size_t rows = l->ragged.B - first < AT_CELL_ROWS ? l->ragged.B - first : AT_CELL_ROWS, wide = l->directions * H;
+    size_t d = block % l->directions, first = block / l->directions * l->rows;
+    size_t H = l->H, GH = l->G * H, T = l->ragged.T;
+    size_t rows = l->ragged.B - first < l->rows ? l->ragged.B - first : l->rows, wide = l->directions * H;
     const int64_t *row = l->ragged.row + first;
     const real *h0 = call->in[H0] ? at_in(call, H0) : NULL, *c0 = call->in[C0] ? at_in(call, C0) : NULL;
     const real *y = at_outp(call, Y) + d * H, *dy = at_dout(call, Y);
-    real *dhi = slot, *dh = slot + AT_CELL_ROWS * GH, *dc = dh + AT_CELL_ROWS * H;
+    real *dhi = slot, *dh = slot + l->rows * GH, *dc = dh + l->rows * H;
     real *dh0 = at_din(call, H0), *dc0 = at_din(call, C0);
 
     for (size_t i = 0; i < rows; i++) {
@@ -310,11 +311,11 @@ static void backward(const at_call *c)
         int w = WEIGHTS + (int)d * PER_DIRECTION;
         const real *record = l.records + d * l.width;
         if (at_din(c, w + W_IH))
-            AT_REAL(at_gemm)(true, false, GH, l.inputs, N, 1, record, l.ld, l.x, l.inputs, at_is_fresh(c, w + W_IH) ? 0 : 1,
-                             at_din(c, w + W_IH), l.inputs);
+            AT_REAL(at_gemm)(true, false, GH, l.inputs, N, 1, record, l.ld, l.x, l.inputs,
+                             at_is_fresh(c, w + W_IH) ? 0 : 1, at_din(c, w + W_IH), l.inputs);
         at_cell_parameters(&(at_cell_gradients){
-            .cell = l.cell, .H = H, .rows = N, .record = record, .ld = l.ld, .h_prev = l.h_prev + d * H, .ldh = l.directions * H,
-            .weight = at_din(c, w + W_HH), .fresh_weight = at_is_fresh(c, w + W_HH),
+            .cell = l.cell, .H = H, .rows = N, .record = record, .ld = l.ld, .h_prev = l.h_prev + d * H,
+            .ldh = l.directions * H, .weight = at_din(c, w + W_HH), .fresh_weight = at_is_fresh(c, w + W_HH),
             .bias_input = at_din(c, w + B_IH), .fresh_input = at_is_fresh(c, w + B_IH),
             .bias_hidden = at_din(c, w + B_HH), .fresh_hidden = at_is_fresh(c, w + B_HH), .sums = l.sums});
         if (dx)

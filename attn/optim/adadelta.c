@@ -11,7 +11,7 @@ enum { RHO = AT_OPTIM_FIRST, EPS, DECAY };
 
 static const at_field fields[] = {
     AT_OPTIM_FIELDS(.value = 1),
-    [RHO] = {"rho", AT_FIELD_NUMBER, .value = 0.9, AT_PROBABILITY, .help = "how much of the running means is kept each step"},
+    [RHO] = {"rho", AT_FIELD_NUMBER, .value = 0.9, AT_PROBABILITY, .help = "how much of the running means is kept"},
     [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-6, AT_AT_LEAST_0, .help = "added under both roots"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "times the parameter, added to its gradient"},
     {0}

@@ -36,7 +36,8 @@ typedef struct at_optim_kind {
     bool (*check)(at_optim *o, at_error *e);
     const char *state[AT_OPTIM_STATE];                  /* names of the buffers */
     bool (*uses)(const at_optim *o, int k);             /* whether this configuration has buffer k; NULL: all */
-    void (*update)(const at_update *u, size_t begin, size_t end);       /* elements begin .. end - 1; runs on several threads */
+    /* Elements begin .. end - 1; runs on several threads. */
+    void (*update)(const at_update *u, size_t begin, size_t end);
     const char *help;
 } at_optim_kind;
 
@@ -51,11 +52,11 @@ extern const at_optim_entry at_optims[];
 #define AT_OPTIM(id, ...) \
     const at_optim_kind AT_REAL(at_optim_##id) = {.name = #id, .dtype = AT_REAL_DTYPE, __VA_ARGS__}
 
-/* The first fields of every rule; the rule's own follow. The argument is the rest of lr's record: a default, or .required. */
+/* The first fields of every rule; its own follow. The argument is the rest of lr's record: a default, or .required. */
 enum { AT_OPTIM_PARAMS, AT_OPTIM_LR, AT_OPTIM_FIRST };
 #define AT_AT_LEAST_0 .low = 0, .high = 1e300
-#define AT_OPTIM_FIELDS(...)                                                                                                \
-    [AT_OPTIM_PARAMS] = {"params", AT_FIELD_TABLE, .required = true, .help = "list of tensors to move"},                    \
+#define AT_OPTIM_FIELDS(...)                                                                                    \
+    [AT_OPTIM_PARAMS] = {"params", AT_FIELD_TABLE, .required = true, .help = "list of tensors to move"},        \
     [AT_OPTIM_LR] = {"lr", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "learning rate", __VA_ARGS__}
 
 typedef struct at_slot {
@@ -93,7 +94,8 @@ bool at_optim_step(at_optim *o, at_error *e);
 
 void at_optim_zero_grad(at_optim *o);
 
-/* {kind = "adam", lr = 0.001, params = {{step = 3, m = tensor, v = tensor}, ...}}; tensors are the optimizer's own. NULL: no memory. */
+/* {kind = "adam", lr = 0.001, params = {{step = 3, m = tensor, v = tensor}, ...}}; the tensors are the optimizer's own.
+ * NULL: out of memory. */
 at_table *at_optim_state(const at_optim *o, at_arena *a);
 
 /* Copies such a state; everything is checked first, and the error lists all differences (as many as fit). */
@@ -102,7 +104,7 @@ bool at_optim_load(at_optim *o, const at_table *state, at_error *e);
 /* "lr 0.001, betas 0.9 0.999, eps 1e-08": for tostring. */
 void at_optim_summary(const at_optim *o, char *text, size_t room);
 
-/* A number pair of a table field, such as betas, into pair[], each in [0, 1); the standard values if the field is absent. */
+/* The two numbers of a table field, such as betas, each in [0, 1); first and second if the field is absent. */
 bool at_optim_pair(at_optim *o, int field, double *pair, double first, double second, at_error *e);
 
 /*
@@ -111,7 +113,7 @@ bool at_optim_pair(at_optim *o, int field, double *pair, double first, double se
  */
 bool at_clip_grad_norm(size_t n, at_tensor *const *params, double max, double *norm, at_error *e);
 
-/* The parts of it that depend on the float type, over contiguous elements; partial: one number per AT_CLIP_BLOCK elements. */
+/* Its typed parts, over contiguous elements; partial: one number per AT_CLIP_BLOCK elements. */
 enum { AT_CLIP_BLOCK = 65536 };
 double at_clip_sumsq_f32(size_t n, const void *g, double *partial);
 double at_clip_sumsq_f64(size_t n, const void *g, double *partial);

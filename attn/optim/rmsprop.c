@@ -2,7 +2,8 @@
  * rmsprop: steps divided by the root of a running mean of squared gradients (Tieleman and Hinton 2012); centered: by
  * their running deviation (Graves 2013).
  *
- *   d = g + weight_decay p    s = alpha s + (1 - alpha) d^2    centered: c = alpha c + (1 - alpha) d, s' = s - c^2; else s' = s
+ *   d = g + weight_decay p    s = alpha s + (1 - alpha) d^2
+ *   s' = s; centered: c = alpha c + (1 - alpha) d, s' = s - c^2
  *   x = d / (sqrt(s') + eps)    m = momentum m + x    p -= lr m (x without momentum)
  */
 #include "attn/kernel/kernel.h"
@@ -13,7 +14,7 @@ enum { SQUARE, MEAN, STEP };
 
 static const at_field fields[] = {
     AT_OPTIM_FIELDS(.value = 0.01),
-    [ALPHA] = {"alpha", AT_FIELD_NUMBER, .value = 0.99, AT_PROBABILITY, .help = "how much of the running means is kept each step"},
+    [ALPHA] = {"alpha", AT_FIELD_NUMBER, .value = 0.99, AT_PROBABILITY, .help = "how much of the means is kept"},
     [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-8, AT_AT_LEAST_0, .help = "added to the divisor"},
     [MOMENTUM] = {"momentum", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "how much of the last step is kept"},
     [CENTERED] = {"centered", AT_FIELD_FLAG, .help = "divide by the deviation of the gradient"},
@@ -37,6 +38,6 @@ static void update(const at_update *u, size_t begin, size_t end)
 
 AT_OPTIM(rmsprop,
     .fields = fields, .state = {"square", "mean", "momentum"}, .uses = uses, .update = update,
-    .help = "optim.rmsprop{params =, lr = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, centered = false, weight_decay = 0}\n"
-            "    -> optimizer\n"
+    .help = "optim.rmsprop{params =, lr = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, centered = false,\n"
+            "    weight_decay = 0} -> optimizer\n"
             "Steps divided by the root of a running mean of squared gradients.");

@@ -13,7 +13,7 @@ enum { MOMENTUM = AT_OPTIM_FIRST, DAMPENING, NESTEROV, DECAY };
 static const at_field fields[] = {
     AT_OPTIM_FIELDS(.required = true),
     [MOMENTUM] = {"momentum", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "how much of the last step is kept"},
-    [DAMPENING] = {"dampening", AT_FIELD_NUMBER, AT_PROBABILITY, .help = "how much of the gradient is left out of the momentum"},
+    [DAMPENING] = {"dampening", AT_FIELD_NUMBER, AT_PROBABILITY, .help = "of the gradient in the momentum"},
     [NESTEROV] = {"nesterov", AT_FIELD_FLAG, .help = "look ahead along the momentum"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "times the parameter, added to its gradient"},
     {0}

@@ -1,7 +1,8 @@
 local attn, t = require "attn", require "attn.test"
 local cells, styles = {"gru", "lstm", "rnn"}, {"bahdanau", "luong"}
 local scores = {{score = "additive", dim = 3}, {score = "general"}, {score = "dot"}}
-local EVERYWHERE = {type = "band", left = 100, right = 100}     -- the same sum, but no longer an attention that is fused
+-- the same sum, but no longer an attention that is fused
+local EVERYWHERE = {type = "band", left = 100, right = 100}
 
 local function ids(list) return attn.tensor(list, {dtype = "int64"}) end
 local function doubles(...) return attn.randn({...}, {dtype = "float64"}) end
@@ -34,7 +35,8 @@ local function each(fn)
             for _, attention in ipairs(scores) do
                 for _, feeding in ipairs(style == "luong" and {true, false} or {true}) do
                     for _, lengths in ipairs{false, {4, 0, 2}} do
-                        fn({cell = cell, style = style, attention = attention, input_feeding = feeding}, lengths and ids(lengths) or nil)
+                        local fields = {cell = cell, style = style, attention = attention, input_feeding = feeding}
+                        fn(fields, lengths and ids(lengths) or nil)
                     end
                 end
             end
@@ -110,10 +112,12 @@ t.case("gradients against finite differences", function()
         local decoder = make(fields)
         local names, values = names_of(decoder)
         table.move(values, 1, #values, 5)
-        values[1], values[2], values[3], values[4] = doubles(2, 3, 3), doubles(2, 4, 4), doubles(1, 2, 4), doubles(1, 2, 4)
+        values[1], values[2] = doubles(2, 3, 3), doubles(2, 4, 4)
+        values[3], values[4] = doubles(1, 2, 4), doubles(1, 2, 4)
         t.gradient(function(y, memory, h, c, ...)
             for k, name in ipairs(names) do decoder[name] = select(k, ...) end
-            return decoder(y, memory, {memory_lengths = ids{3, 4}, state = {h = h, c = fields.cell == "lstm" and c or nil}})
+            local state = {h = h, c = fields.cell == "lstm" and c or nil}
+            return decoder(y, memory, {memory_lengths = ids{3, 4}, state = state})
         end, values)
     end
 end)
@@ -167,7 +171,8 @@ t.case("an empty memory gives zero weights and zero context, no NaN", function()
 end)
 
 t.case("what stands beyond a memory's length does not matter", function()
-    local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 4, outputs = 5, attention = {score = "additive", dim = 3}}
+    local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 4, outputs = 5,
+        attention = {score = "additive", dim = 3}}
     local y, memory = attn.randn(2, 4, 3), attn.randn(2, 5, 4)
     local logits = decoder(y, memory, {memory_lengths = ids{2, 5}})
     memory[{1, {3, 5}}] = 7
@@ -176,8 +181,8 @@ end)
 
 t.case("a row of a batch is a batch of one", function()
     for _, style in ipairs(styles) do
-        local decoder = attn.decoder.rnn{inputs = 5, hidden = 33, memory = 20, outputs = 11, style = style, readout = "maxout",
-            attention = {score = "additive", dim = 17}}
+        local decoder = attn.decoder.rnn{inputs = 5, hidden = 33, memory = 20, outputs = 11, style = style,
+            readout = "maxout", attention = {score = "additive", dim = 17}}
         local y, memory, lengths = attn.randn(64, 6, 5), attn.randn(64, 9, 20), {}
         for b = 1, 64 do lengths[b] = b % 10 end
         local logits, weights = decoder(y, memory, {memory_lengths = ids(lengths)})
@@ -194,8 +199,8 @@ t.case("the number of threads changes no bit", function()
     local function results(threads, style)
         attn.threads(threads)
         attn.seed(3)
-        local decoder = attn.decoder.rnn{inputs = 6, hidden = 24, memory = 30, outputs = 40, style = style, readout = "maxout",
-            dropout = 0.3, attention = {score = "additive", dim = 17}}
+        local decoder = attn.decoder.rnn{inputs = 6, hidden = 24, memory = 30, outputs = 40, style = style,
+            readout = "maxout", dropout = 0.3, attention = {score = "additive", dim = 17}}
         local y, memory = attn.randn(50, 7, 6):requires_grad_(true), attn.randn(50, 8, 30):requires_grad_(true)
         local logits = decoder(y, memory, {memory_lengths = attn.randint(0, 8, 50)})
         logits:sum():backward()
@@ -218,6 +223,27 @@ t.case("a decoder takes an attention layer and shares its parameters", function(
     t.equal((decoder(attn.randn(2, 3, 3), attn.randn(2, 4, 6))).shape, {2, 3, 5})
 end)
 
+t.case("attentions that are not fused: heads, windows, other distributions, step by step too", function()
+    for _, style in ipairs(styles) do
+        for _, attention in ipairs{
+            {score = "scaled_dot", heads = 2, dim = 4}, {score = "additive", dim = 3, distribution = "sparsemax"},
+            {score = "general", window = {type = "monotonic", radius = 1}}, {score = "concat", dim = 3}, {score = "cosine"},
+        } do
+            local decoder = make{style = style, attention = attention}
+            local y, memory = doubles(2, 4, 3), doubles(2, 5, 4)
+            local logits, weights = decoder(y, memory, {memory_lengths = ids{3, 5}})
+            local heads = attention.heads
+            t.equal(weights.shape, heads and {2, heads, 4, 5} or {2, 4, 5})
+            local state, one, a
+            for k = 1, 4 do
+                one, state, a = decoder:step(y:select(2, k), memory, state, {memory_lengths = ids{3, 5}})
+                t.near(one, logits:select(2, k), 1e-12)
+                t.near(a, weights:select(heads and 3 or 2, k), 1e-12)
+            end
+        end
+    end
+end)
+
 t.case("reorder picks, repeats and drops rows", function()
     for _, style in ipairs(styles) do
         local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 4, outputs = 5, cell = "lstm", style = style,
@@ -238,7 +264,8 @@ t.case("reorder picks, repeats and drops rows", function()
 end)
 
 t.case("keys are prepared once", function()
-    local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 6, outputs = 5, attention = {score = "additive", dim = 3}}
+    local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 6, outputs = 5,
+        attention = {score = "additive", dim = 3}}
     local y, memory = attn.randn(2, 3), attn.randn(2, 4, 6)
     local _, state = decoder:step(y, memory, nil)
     t.equal(state.keys.shape, {2, 4, 3})
@@ -247,7 +274,8 @@ t.case("keys are prepared once", function()
 end)
 
 t.case("dropout is one mask over the readout's input, in training, from the seed", function()
-    local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 4, outputs = 5, dropout = 0.5, attention = {score = "dot"}}
+    local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 4, outputs = 5, dropout = 0.5,
+        attention = {score = "dot"}}
     local y, memory = attn.randn(2, 3, 3), attn.randn(2, 4, 4)
     local function run()
         attn.seed(9)
@@ -266,17 +294,19 @@ t.case("dropout is one mask over the readout's input, in training, from the seed
 end)
 
 t.case("parameters have the names and shapes of the contract", function()
-    local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 6, outputs = 5, cell = "lstm", style = "luong", readout = "maxout",
-        attention = {score = "additive", dim = 2}}
+    local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 6, outputs = 5, cell = "lstm", style = "luong",
+        readout = "maxout", attention = {score = "additive", dim = 2}}
     local names, values = names_of(decoder)
     local shapes = {}
     for k, name in ipairs(names) do shapes[name] = values[k].shape end
     t.equal(shapes, {
         ["cell.weight_ih"] = {16, 7}, ["cell.weight_hh"] = {16, 4}, ["cell.bias_ih"] = {16}, ["cell.bias_hh"] = {16},
-        ["attention.score.weight_query"] = {2, 4}, ["attention.score.weight_key"] = {2, 6}, ["attention.score.bias"] = {2},
-        ["attention.score.v"] = {2}, ["combine.weight"] = {4, 10}, ["readout.maxout.weight"] = {8, 4},
+        ["attention.score.weight_query"] = {2, 4}, ["attention.score.weight_key"] = {2, 6},
+        ["attention.score.bias"] = {2}, ["attention.score.v"] = {2}, ["combine.weight"] = {4, 10},
+        ["readout.maxout.weight"] = {8, 4},
         ["readout.maxout.bias"] = {8}, ["readout.out.weight"] = {5, 4}, ["readout.out.bias"] = {5}})
-    local other = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 6, outputs = 5, attention = {score = "additive", dim = 2}}
+    local other = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 6, outputs = 5,
+        attention = {score = "additive", dim = 2}}
     t.equal(other["cell.weight_ih"].shape, {12, 9})
     t.equal(other["readout.out.weight"].shape, {5, 13})
 end)
@@ -286,28 +316,35 @@ t.case("errors name the argument, what came and what was expected", function()
         attention = {score = "additive", dim = 2}}
     local y, memory = attn.randn(2, 3, 3), attn.randn(2, 4, 6)
     t.raises("decoder.rnn: y has width 2, expected 3 (y: float32 [2, 3, 2])", decoder, attn.randn(2, 3, 2), memory)
-    t.raises("decoder.rnn: y has no steps, expected at least 1 (y: float32 [2, 0, 3])", decoder, attn.zeros(2, 0, 3), memory)
+    t.raises("decoder.rnn: y has no steps, expected at least 1 (y: float32 [2, 0, 3])", decoder,
+        attn.zeros(2, 0, 3), memory)
     t.raises("decoder.rnn: memory is missing, expected a tensor", decoder, y)
     t.raises("decoder.rnn: memory has width 5, expected 6", decoder, y, attn.randn(2, 4, 5))
     t.raises("decoder.rnn: memory has 3 rows, but y has 2", decoder, y, attn.randn(3, 4, 6))
     t.raises("decoder.rnn: memory_lengths[2] is 5, expected 0 to 4", decoder, y, memory, {memory_lengths = ids{1, 5}})
     t.raises("decoder.rnn: lengths[1] is 4, expected 0 to 3", decoder, y, memory, {lengths = ids{4, 1}})
-    t.raises("decoder.rnn: state.h has shape [1, 3, 4], expected [1, 2, 4]", decoder, y, memory, {state = {h = attn.randn(1, 3, 4)}})
+    t.raises("decoder.rnn: state.h has shape [1, 3, 4], expected [1, 2, 4]", decoder, y, memory,
+        {state = {h = attn.randn(1, 3, 4)}})
     t.raises("decoder.rnn: state has no field h", decoder, y, memory, {state = {}})
     local h = attn.randn(1, 2, 4)
-    t.raises("decoder.rnn: state.fed has width 3, expected 4", decoder, y, memory, {state = {h = h, fed = attn.randn(2, 3)}})
-    t.raises("decoder.rnn: state.keys has 1 rows, expected 2", decoder, y, memory, {state = {h = h, keys = attn.randn(1, 4, 2)}})
+    t.raises("decoder.rnn: state.fed has width 3, expected 4", decoder, y, memory,
+        {state = {h = h, fed = attn.randn(2, 3)}})
+    t.raises("decoder.rnn: state.keys has 1 rows, expected 2", decoder, y, memory,
+        {state = {h = h, keys = attn.randn(1, 4, 2)}})
     t.raises("decoder.rnn: state.keys are of 3 places, but memory has 4", decoder, y, memory,
         {state = {h = h, keys = attn.randn(2, 3, 2)}})
-    t.raises("decoder.rnn: state.keys has width 3, expected 2", decoder, y, memory, {state = {h = h, keys = attn.randn(2, 4, 3)}})
+    t.raises("decoder.rnn: state.keys has width 3, expected 2", decoder, y, memory,
+        {state = {h = h, keys = attn.randn(2, 4, 3)}})
     t.raises("decoder.rnn: state.step is 'two'", decoder, y, memory, {state = {h = h, step = "two"}})
     t.raises("decoder.rnn: rows is float32 [2], expected int64 [M]", decoder.reorder, decoder, {h = h}, attn.randn(2))
     t.raises("decoder.rnn: memory is missing, expected its width", attn.decoder.rnn,
         {inputs = 3, hidden = 4, outputs = 5, attention = {score = "dot"}})
-    t.raises("decoder.rnn: attention is 'dot', expected a table of its fields or an attention layer", attn.decoder.rnn,
+    t.raises("decoder.rnn: attention is 'dot', expected a table of its fields or an attention layer",
+        attn.decoder.rnn,
         {inputs = 3, hidden = 4, memory = 4, outputs = 5, attention = "dot"})
     t.raises("decoder.rnn: attention.query is 5, expected 4 (hidden)", attn.decoder.rnn,
         {inputs = 3, hidden = 4, memory = 5, outputs = 5, attention = attn.attention{query = 5, score = "dot"}})
-    t.raises("decoder.rnn: attention is layer.linear, expected a table of its fields or an attention layer", attn.decoder.rnn,
+    t.raises("decoder.rnn: attention is layer.linear, expected a table of its fields or an attention layer",
+        attn.decoder.rnn,
         {inputs = 3, hidden = 4, memory = 5, outputs = 5, attention = attn.layer.linear{inputs = 4, outputs = 4}})
 end)

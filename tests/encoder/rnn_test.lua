@@ -64,7 +64,8 @@ t.case("gradients of inputs, states and parameters, with lengths or without", fu
             values[1], values[2], values[3] = doubles(3, 4, 2), doubles(4, 3, 3), doubles(4, 3, 3)
             t.gradient(function(x, h, c, ...)
                 for k, name in ipairs(names) do encoder[name] = select(k, ...) end
-                local y, last = encoder(x, {lengths = lengths and ids(lengths) or nil, state = {h = h, c = cell == "lstm" and c or nil}})
+                local state = {h = h, c = cell == "lstm" and c or nil}
+                local y, last = encoder(x, {lengths = lengths and ids(lengths) or nil, state = state})
                 return y, last.h, last.c
             end, values)
         end
@@ -154,7 +155,7 @@ t.case("the number of threads changes no bit", function()
     local function results(threads)
         attn.threads(threads)
         attn.seed(3)
-        local encoder = attn.encoder.rnn{inputs = 6, hidden = 24, cell = "gru", layers = 2, bidirectional = true, dropout = 0.2}
+        local encoder = attn.encoder.rnn{inputs = 6, hidden = 24, layers = 2, bidirectional = true, dropout = 0.2}
         local x = attn.randn(50, 9, 6):requires_grad_(true)
         local lengths = attn.randint(0, 9, 50)
         local y = encoder(x, {lengths = lengths})
@@ -219,7 +220,8 @@ t.case("errors name the argument, what came and what was expected", function()
     t.raises("encoder.rnn: lengths[2] is 5, expected 0 to 4", encoder, x, {lengths = ids{1, 5}})
     t.raises("encoder.rnn: lengths[1] is -1, expected 0 to 4", encoder, x, {lengths = ids{-1, 5}})
     t.raises("encoder.rnn: lengths has shape [3], expected [2]", encoder, x, {lengths = ids{1, 2, 3}})
-    t.raises("encoder.rnn: state.h has shape [1, 2, 3], expected [2, 2, 3]", encoder, x, {state = {h = attn.randn(1, 2, 3)}})
+    t.raises("encoder.rnn: state.h has shape [1, 2, 3], expected [2, 2, 3]", encoder, x,
+        {state = {h = attn.randn(1, 2, 3)}})
     t.raises("encoder.rnn: state.h has width 4, expected 3", encoder, x, {state = {h = attn.randn(2, 2, 4)}})
     t.raises("encoder.rnn: state.h is 'zero', expected a tensor", encoder, x, {state = {h = "zero"}})
     t.raises("encoder.rnn: state has no field h", encoder, x, {state = {c = attn.randn(2, 2, 3)}})

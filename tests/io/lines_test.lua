@@ -21,7 +21,8 @@ end
 
 t.case("lines come without their ends", function()
     for text, lines in pairs{
-        [""] = {}, ["\n"] = {""}, ["a"] = {"a"}, ["a\n"] = {"a"}, ["a\nb"] = {"a", "b"}, ["\n\nx\n\n"] = {"", "", "x", ""},
+        [""] = {}, ["\n"] = {""}, ["a"] = {"a"}, ["a\n"] = {"a"}, ["a\nb"] = {"a", "b"},
+        ["\n\nx\n\n"] = {"", "", "x", ""},
         ["a\r\nb\r\n\r\n"] = {"a", "b", ""}, ["a\rb\n"] = {"a\rb"}, ["\0\n\xff\0"] = {"\0", "\xff\0"}, ["a\r"] = {"a"},
     } do
         write(text)

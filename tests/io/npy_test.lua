@@ -18,7 +18,8 @@ end
 
 local function put(dictionary, numbers, version)
     version = version or 1
-    write("\x93NUMPY" .. string.char(version, 0) .. string.pack(version == 1 and "<I2" or "<I4", #dictionary) .. dictionary .. (numbers or ""))
+    write("\x93NUMPY" .. string.char(version, 0) .. string.pack(version == 1 and "<I2" or "<I4", #dictionary)
+          .. dictionary .. (numbers or ""))
 end
 
 local function dictionary(descr, fortran, shape)
@@ -26,8 +27,11 @@ local function dictionary(descr, fortran, shape)
 end
 
 t.case("tensors of every dtype and shape come back as they were", function()
-    for _, x in ipairs{attn.tensor{{1.5, -2}, {0, 1 / 0}}, attn.tensor({1e-300}, {dtype = "float64"}), attn.tensor({2 ^ 40 | 0}, {dtype = "int64"}),
-                       attn.tensor{true, false}, attn.tensor(3), attn.zeros(2, 0), attn.randn(2, 3, 4):transpose(1, 3)} do
+    for _, x in ipairs{
+        attn.tensor{{1.5, -2}, {0, 1 / 0}}, attn.tensor({1e-300}, {dtype = "float64"}), attn.tensor(3),
+        attn.zeros(2, 0), attn.tensor({2 ^ 40 | 0}, {dtype = "int64"}), attn.tensor{true, false},
+        attn.randn(2, 3, 4):transpose(1, 3),
+    } do
         attn.npy.save(path, x)
         local y = attn.npy.load(path)
         t.equal(y.dtype, x.dtype)
@@ -101,7 +105,7 @@ t.case("each rule of the header", function()
     end
     refused("npy version 4.0 is not known", dictionary("<f4", false, "(2,)"), nil, 4)
     refused("npy version 0.0 is not known", dictionary("<f4", false, "(2,)"), nil, 0)
-    local message = "the header is not a dictionary of descr, fortran_order and a shape"
+    local message = "the header is no dictionary of descr, fortran_order and a shape"
     refused(message, "{}")
     refused(message, "{'descr': '<f4', 'shape': (2,), }")
     refused(message, "{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (2,), }")
@@ -109,10 +113,14 @@ t.case("each rule of the header", function()
     refused(message, "{'descr': '<f4', 'fortran_order': 0, 'shape': (2,), }")
     refused(message, "{'descr': '<f4', 'fortran_order': False, 'shape': (2,), } x")
     refused(message, "{'descr': '<f\n', 'fortran_order': False, 'shape': (2,), }")
-    for _, shape in ipairs{"2", "(-2,)", "(2.0,)", "(2", "(,)", "(1, 1, 1, 1, 1, 1, 1, 1, 2)", "(99999999999999999999,)", "(2 2)"} do
+    for _, shape in ipairs{
+        "2", "(-2,)", "(2.0,)", "(2", "(,)", "(1, 1, 1, 1, 1, 1, 1, 1, 2)", "(99999999999999999999,)", "(2 2)",
+    } do
         refused(message, dictionary("<f4", false, shape))
     end
-    for _, shape in ipairs{"(3,)", "(4294967296, 4294967296)", "(9007199254740992,)", "(0, 4294967296, 4294967296)", "()", "(1,)"} do
+    for _, shape in ipairs{
+        "(3,)", "(4294967296, 4294967296)", "(9007199254740992,)", "(0, 4294967296, 4294967296)", "()", "(1,)",
+    } do
         refused("which is not what shape", dictionary("<f4", false, shape))
     end
     write("\x93NUMPY\2\0" .. string.pack("<I4", 2 ^ 31 | 0) .. "{}")

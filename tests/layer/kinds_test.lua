@@ -1,7 +1,9 @@
--- The layers one by one, against their definitions, and their gradients. Conformance files cover the numbers in more shapes.
+-- The layers one by one: their definitions and their gradients. Conformance files hold the numbers in more shapes.
 local attn, t = require "attn", require "attn.test"
 
 local layer, f64 = attn.layer, {dtype = "float64"}
+
+local function ids(...) return attn.tensor({...}, {dtype = "int64"}) end
 
 -- The gradient of a layer in float64 with respect to its input and its parameters.
 local function gradients(l, x, options)
@@ -112,7 +114,7 @@ end)
 
 t.case("attention_pool: weights, hops, lengths", function()
     local l = layer.attention_pool{inputs = 3, dim = 2, hops = 2}
-    local x, lengths = attn.randn(3, 4, 3), attn.tensor({4, 0, 2}, {dtype = "int64"})
+    local x, lengths = attn.randn(3, 4, 3), ids(4, 0, 2)
     local y, weights = l(x, {lengths = lengths})
     t.equal({y.shape, weights.shape}, {{3, 2, 3}, {3, 2, 4}})
     t.near(weights:sum(3):totable(), {{1, 1}, {0, 0}, {1, 1}})
@@ -122,9 +124,9 @@ t.case("attention_pool: weights, hops, lengths", function()
     t.near(y[3]:totable(), short[1]:totable())
     local one, w = layer.attention_pool{inputs = 3, dim = 2, bias = false}(x)
     t.equal({one.shape, w.shape}, {{3, 3}, {3, 4}})
-    t.raises("attention_pool: lengths has shape [2], expected [3]", l, x, {lengths = attn.tensor({4, 0}, {dtype = "int64"})})
-    t.raises("attention_pool: lengths[2] is 5, expected 0 to 4", l, x, {lengths = attn.tensor({4, 5, 2}, {dtype = "int64"})})
-    t.raises("attention_pool: lengths[1] is -1, expected 0 to 4", l, x, {lengths = attn.tensor({-1, 5, 2}, {dtype = "int64"})})
+    t.raises("attention_pool: lengths has shape [2], expected [3]", l, x, {lengths = ids(4, 0)})
+    t.raises("attention_pool: lengths[2] is 5, expected 0 to 4", l, x, {lengths = ids(4, 5, 2)})
+    t.raises("attention_pool: lengths[1] is -1, expected 0 to 4", l, x, {lengths = ids(-1, 5, 2)})
     t.raises("expected an int64 tensor", l, x, {lengths = attn.ones(3)})
     gradients(l, attn.randn(3, 4, 3, f64), {lengths = lengths})
 end)

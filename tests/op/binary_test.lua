@@ -66,7 +66,7 @@ end)
 
 t.case("the gradient of pow at 0 is finite", function()
     local a = attn.tensor{0, 0, 2}:requires_grad_(true)
-    local b = attn.tensor{0, 2, 0}:requires_grad_(true)
+    local b = attn.tensor{0, 2, 0}:requires_grad_(true);
     (a ^ b):sum():backward()
     t.equal(a.grad, {0, 0, 0})
     t.near(b.grad, {0, 0, math.log(2)})

@@ -27,7 +27,7 @@ end)
 t.case("it has exact zeros, and the gradient stays on the support", function()
     local x = attn.tensor{3, 0, 2.5}:requires_grad_(true)
     local y = x:sparsemax()
-    t.equal(y, {0.75, 0, 0.25})
+    t.equal(y, {0.75, 0, 0.25});
     (y * attn.tensor{1, 5, 2}):sum():backward()
     t.equal(x.grad, {-0.5, 0, 0.5})
 end)

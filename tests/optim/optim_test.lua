@@ -1,4 +1,4 @@
--- Optimizers: update rules against their definitions in plain Lua, state, and what goes wrong. Conformance files hold PyTorch's numbers.
+-- Optimizers: their rules against definitions in plain Lua, state, and what goes wrong. Conformance files hold more.
 local attn, t = require "attn", require "attn.test"
 
 local optim, f64 = attn.optim, {dtype = "float64"}
@@ -193,12 +193,15 @@ t.case("a state that does not fit: every difference in one error, nothing change
     s.params[1].v = nil
     s.params[2].step = -1
     s.params[2].more = 1
-    local message = t.raises("params[1].m is float64 [3], expected float64 [2]; params[1].v is missing", opt.load, opt, s)
+    local message = t.raises("params[1].m is float64 [3], expected float64 [2]; params[1].v is missing",
+                             opt.load, opt, s)
     t.is_true(message:find("params[2].step is -1, expected a count", 1, true))
     t.is_true(message:find("params[2].more is not known", 1, true))
-    for _, bad in ipairs{{}, {1}, {kind = 1, lr = "x", params = 3}, {kind = "adam", lr = 1, params = {1, 2}},
-                         {kind = "adam", lr = 1, params = {a = {}, b = {}}}, {kind = "adam", lr = 1 / 0, params = {{}, {}}},
-                         {kind = "adam", lr = 1, params = {[2] = {}, [3] = {}}}} do
+    for _, bad in ipairs{
+        {}, {1}, {kind = 1, lr = "x", params = 3}, {kind = "adam", lr = 1, params = {1, 2}},
+        {kind = "adam", lr = 1, params = {a = {}, b = {}}}, {kind = "adam", lr = 1 / 0, params = {{}, {}}},
+        {kind = "adam", lr = 1, params = {[2] = {}, [3] = {}}},
+    } do
         t.raises("the state does not fit", opt.load, opt, bad)
     end
     t.raises("adam: state is nil, expected a table", opt.load, opt)
@@ -223,7 +226,8 @@ t.case("what a constructor refuses", function()
     t.raises("adam: betas[2] is 1, expected 0 or more and below 1", optim.adam, {params = {p}, betas = {0.9, 1}})
     t.raises("adam: betas is not a list of two numbers", optim.adam, {params = {p}, betas = {0.9}})
     t.raises("adam: betas is not a list of two numbers", optim.adam, {params = {p}, betas = {0.9, 0.9, 0.9}})
-    t.raises("sgd: nesterov needs a momentum above 0 and no dampening", optim.sgd, {params = {p}, lr = 1, nesterov = true})
+    t.raises("sgd: nesterov needs a momentum above 0 and no dampening",
+             optim.sgd, {params = {p}, lr = 1, nesterov = true})
     t.raises("adam: unknown field 'beta'", optim.adam, {params = {p}, beta = 1})
     local freed = parameter{1}
     freed:free()

@@ -269,6 +269,52 @@ t.case("corpus gives results in the order of the sources", function()
     for i = 1, 5 do t.equal(found[i][1].ids, alone[i]) end
 end)
 
+t.case("a recurrent decoder: a sentence of a batch is found as alone, and forced decoding agrees", function()
+    attn.seed(11)
+    local embed = attn.layer.embedding{count = 9, dim = 6}
+    local encoder = attn.encoder.rnn{inputs = 6, hidden = 5, cell = "gru", bidirectional = true}
+    local decoder = attn.decoder.rnn{inputs = 6, hidden = 5, memory = 10, cell = "gru", style = "bahdanau",
+        attention = {score = "additive", dim = 7}, outputs = 9}
+    attn.no_grad(function()             -- larger weights: an untrained model is too sure of nothing
+        for _, layer in ipairs{embed, encoder, decoder} do
+            for _, p in ipairs(layer:parameters()) do p:copy_(p * 3) end
+        end
+    end)
+    local function encode(ids, lengths)
+        local memory, last = encoder(embed(ids), {lengths = lengths})
+        return {memory = memory, lengths = lengths, hidden = {h = last.h[2]:unsqueeze(1)}}
+    end
+    local function step(ids, s)
+        local logits, hidden, weights = decoder:step(embed(ids), s.memory, s.hidden, {memory_lengths = s.lengths})
+        return logits, {memory = s.memory, lengths = s.lengths, hidden = hidden}, weights
+    end
+    local draw, lists = data.random(4), {}
+    for i = 1, 20 do
+        lists[i] = {}
+        for k = 1, draw(8) do lists[i][k] = draw(9) end
+    end
+    for _, kind in ipairs{"greedy", "beam"} do
+        local options = {max_length = 10, nbest = kind == "beam" and 2 or nil}
+        local cfg = {encode = encode, search = search[kind], options = options, size = 20}
+        local together = search.corpus(step, lists, cfg)
+        for i, list in ipairs(lists) do
+            local alone = search.corpus(step, {list}, cfg)[1]
+            t.equal(#alone, #together[i])
+            for k, one in ipairs(alone) do
+                t.equal(together[i][k].ids, one.ids)
+                t.near(together[i][k].logp, one.logp, 1e-5)
+                t.near(rows(together[i][k]), rows(one), 1e-5)
+                local ids, lengths = data.pad{list}
+                if one.ended then
+                    local forced = search.forced(step, {state = encode(ids, lengths), targets = {one.ids}})[1][1]
+                    t.near(forced.logp, one.logp, 1e-5)
+                    t.near(rows(forced), rows(one), 1e-5)
+                end
+            end
+        end
+    end
+end)
+
 t.case("reorder picks rows of tensors in nested tables and keeps the rest", function()
     local rows = attn.tensor({3, 1, 1}, {dtype = "int64"})
     local new = search.reorder(

@@ -1,0 +1,153 @@
+-- What an error says: function, argument, what was expected, what came, with its shape, at the script's own line.
+local attn, t = require "attn", require "attn.test"
+
+local here = debug.getinfo(1, "S").short_src
+
+local function line() return debug.getinfo(2, "l").currentline end
+
+-- fn raises exactly "<this file>:<line>: <message>".
+local function fails(number, message, fn, ...)
+    local ok, e = pcall(fn, ...)
+    t.is_true(not ok, "no error")
+    t.equal(e, ("%s:%d: %s"):format(here, number, message))
+end
+
+t.case("an operation names itself, the argument and the shape", function()
+    local x, n = attn.zeros(2, 3), nil
+    n = line() + 1
+    fails(n, "softmax: d is 3, expected 1..2 or -2..-1 (x: float32 [2, 3])", function() return (x:softmax(3)) end)
+    n = line() + 1
+    fails(n, "softmax: d is 1.5, expected an integer", function() return (attn.softmax(x, 1.5)) end)
+    n = line() + 1
+    fails(n, "softmax: d is the string '1', expected an integer", function() return (attn.softmax(x, "1")) end)
+    n = line() + 1
+    fails(n, "softmax: x is missing, expected a tensor", function() return (attn.softmax()) end)
+    n = line() + 1
+    fails(n, "softmax: x is int64, expected float32 or float64 (x: int64 [2])", function() return (attn.arange(1, 2):softmax()) end)
+    n = line() + 1
+    fails(n, "softmax: argument 3 is 1, expected nothing more", function() return (x:softmax(1, 1)) end)
+    n = line() + 1
+    fails(n, "gather: ids is float32, expected int64 (ids: float32 [2, 3])", function() return (x:gather(1, x)) end)
+    n = line() + 1
+    fails(n, "masked_fill: mask is float32, expected bool (mask: float32 [2, 3])", function() return (x:masked_fill(x, 0)) end)
+    n = line() + 1
+    fails(n, "add: b is a table, expected a tensor or a number", function() return x + {} end)
+    n = line() + 1
+    fails(n, "add: a is the string '1', expected a tensor or a number", function() return "1" + x end)
+end)
+
+t.case("a list names its member, options name the known ones", function()
+    local x = attn.zeros(2, 3)
+    local n = line() + 1
+    fails(n, "cat: list is empty, expected at least one tensor", function() return (attn.cat({}, 1)) end)
+    local ok, e = pcall(attn.cat, {x, attn.zeros(2, 3, {dtype = "float64"})}, 1)
+    t.is_true(not ok and e:find("tensor 2 is float64, but tensor 1 is float32", 1, true), e)
+    local targets = attn.arange(1, 2)
+    n = line() + 2
+    fails(n, "cross_entropy: unknown option 'smooth' (known: smoothing, reduction)",
+        function() return (attn.loss.cross_entropy(x, targets, {smooth = 1})) end)
+    t.raises("cross_entropy: reduction is the string 'men', expected one of mean, sum, none", attn.loss.cross_entropy, x,
+        attn.arange(1, 2), {reduction = "men"})
+    t.raises("cross_entropy: options are 3, expected a table", attn.loss.cross_entropy, x, attn.arange(1, 2), 3)
+end)
+
+t.case("a constructor names the field and lists the known ones", function()
+    local n = line() + 1
+    fails(n, "linear: unknown field 'input' (known: inputs, outputs, bias)", function() attn.layer.linear{input = 8, outputs = 4} end)
+    t.raises("linear: unknown field 1 (known: inputs, outputs, bias)", attn.layer.linear, {8, 4})
+    t.raises("linear: field 'inputs' is missing (known: inputs, outputs, bias)", attn.layer.linear, {outputs = 4})
+    t.raises("linear: inputs is 2.5, expected an integer", attn.layer.linear, {inputs = 2.5, outputs = 4})
+    t.raises("linear: inputs is '8', expected an integer", attn.layer.linear, {inputs = "8", outputs = 4})
+    t.raises("linear: inputs is 0, expected at least 1", attn.layer.linear, {inputs = 0, outputs = 4})
+    t.raises("linear: bias is 1, expected true or false", attn.layer.linear, {inputs = 8, outputs = 4, bias = 1})
+    t.raises("encoder.rnn: cell is 'gur', expected one of gru, lstm, rnn (did you mean 'gru'?)", attn.encoder.rnn,
+        {inputs = 1, hidden = 1, cell = "gur"})
+    t.raises("linear: argument is 3, expected a table of fields", attn.layer.linear, 3)
+    t.raises("linear: a function cannot stand here", attn.layer.linear, {inputs = print})
+    local deep = {}
+    for _ = 1, 40 do deep = {deep} end
+    t.raises("nested more than 16 deep", attn.layer.linear, {inputs = deep})
+    t.equal(attn.layer.linear{inputs = 8.0, outputs = 4}.inputs, 8)
+end)
+
+t.case("a layer names its argument with shapes", function()
+    local l = attn.layer.linear{inputs = 8, outputs = 4}
+    local n = line() + 1
+    fails(n, "linear: x has width 7, expected 8 (x: float32 [2, 7])", function() l(attn.zeros(2, 7)) end)
+    n = line() + 1
+    fails(n, "linear: x is missing, expected a tensor", function() l() end)
+    n = line() + 1
+    fails(n, "linear: x is float64, but the layer is float32 (x: float64 [2, 8])", function() l(attn.zeros(2, 8, {dtype = "float64"})) end)
+    n = line() + 1
+    fails(n, "linear: unknown field 'length' (there are none)", function() l(attn.zeros(2, 8), {length = 1}) end)
+    local embed, ids = attn.layer.embedding{count = 5, dim = 2}, attn.full({1}, 6, {dtype = "int64"})
+    n = line() + 2
+    fails(n, "embedding: id 6 is out of range, ids are 1..5, 0 is padding (ids: int64 [1])",
+        function() embed(ids) end)
+end)
+
+t.case("the line is the script's own inside a coroutine", function()
+    local x = attn.zeros(2)
+    local n = line() + 1
+    local co = coroutine.create(function() return (x:softmax(5)) end)
+    local ok, e = coroutine.resume(co)
+    t.is_true(not ok)
+    t.equal(e, ("%s:%d: softmax: d is 5, expected 1..1 or -1..-1 (x: float32 [2])"):format(here, n))
+    n = line() + 2
+    local inner = coroutine.wrap(function()
+        return (x:softmax(5))
+    end)
+    ok, e = pcall(inner)
+    t.is_true(not ok and e:find(("%s:%d: softmax: "):format(here, n), 1, true), e)
+    t.raises("softmax: d is 5", coroutine.wrap(attn.softmax), x, 5)     -- no Lua frame at all: no position
+end)
+
+t.case("the line is the script's own when the library's Lua code stands between", function()
+    local l, Net = attn.layer.linear{inputs = 1, outputs = 1}, attn.module "Net"
+    local net = Net()
+    local n = line() + 1
+    fails(n, "load: state is a number, expected a table of tensors", function() l:load(3) end)
+    n = line() + 1
+    fails(n, "to: dtype is half, expected float32 or float64", function() net:to("half") end)
+    n = line() + 1
+    fails(n, "parameters: self is number, expected a layer or module", function() l.parameters(3) end)
+    for _, call in ipairs{
+        function() attn.schedule.noam{dim = "x"} end, function() attn.penalty.frobenius(3) end, function() attn.data.pad(3) end,
+        function() attn.search.greedy(3) end, function() attn.metric.bleu(3) end, function() attn.text.words(3) end,
+        function() attn.train.loop(3) end, function() attn.show.attention(3) end, function() attn.run.options(3) end,
+    } do
+        local ok, e = pcall(call)
+        t.is_true(not ok)
+        t.is_true(e:find(here .. ":%d+: %w"), e)
+    end
+end)
+
+t.case("a failed call through a tail call or a stdlib callback still has a position of the script", function()
+    local x = attn.zeros(2)
+    local ok, e = pcall(function() return x:softmax(5) end)
+    t.is_true(not ok and e:find("softmax: d is 5", 1, true), e)
+    ok, e = pcall(table.sort, {3, 2, 1}, function() return x:softmax(5) end)
+    t.is_true(not ok and e:find("softmax: d is 5", 1, true), e)
+    ok, e = pcall(attn.checkgrad, function() return x + attn.zeros(3) end, {attn.zeros(2, {dtype = "float64"})})
+    t.is_true(not ok and e:find(here .. ":%d+: add: "), e)
+end)
+
+t.case("names of any length and content are safe in messages", function()
+    local long = ("x"):rep(1 << 20)
+    for _, bad in ipairs{long, "%s%n%d", "\0\1\255", ""} do
+        local ok, e = pcall(attn.layer.linear, {[bad] = 1})
+        t.is_true(not ok and #e < 1000)
+        ok, e = pcall(attn.zeros, bad)
+        t.is_true(not ok and #e < 1000)
+        ok, e = pcall(function() return attn.zeros(1) + bad end)
+        t.is_true(not ok and #e < 1000)
+        ok, e = pcall(function() attn.zeros(1)[bad] = 1 end)
+        t.is_true(not ok and #e < 1000)
+        ok, e = pcall(attn.encoder.rnn, {inputs = 1, hidden = 1, cell = bad})
+        t.is_true(not ok and #e < 1000)
+        ok, e = pcall(attn.loss.mse, attn.zeros(1), attn.zeros(1), {[bad] = 1})
+        t.is_true(not ok and #e < 1000)
+        ok, e = pcall(attn.load, bad)
+        t.is_true(not ok and #e < 3000)
+    end
+end)

@@ -1,0 +1,55 @@
+-- Results do not depend on the number of threads, bit for bit: every operation whose work is split, at sizes that are split.
+local attn, t = require "attn", require "attn.test"
+
+local function same(name, fn, ...)
+    local inputs = {...}
+    t.case(name .. " is the same on 1 and on 4 threads", function()
+        local before = attn.threads()
+        local results = {}
+        for k, n in ipairs{1, 4} do
+            attn.threads(n)
+            attn.seed(5)
+            for _, x in ipairs(inputs) do x:requires_grad_(true); x.grad = nil end
+            local y = fn(table.unpack(inputs))
+            local list = {y:detach()}
+            y:backward(attn.randn(y.shape))
+            for _, x in ipairs(inputs) do list[#list + 1] = x.grad end
+            results[k] = list
+        end
+        attn.threads(before)
+        for k, x in ipairs(results[1]) do
+            local y = results[2][k]
+            t.equal(x.shape, y.shape)
+            t.is_true(x:ne(y):sum():item() == 0, "result " .. k .. " differs")
+        end
+    end)
+end
+
+local function R(...) return attn.randn(...) end
+
+for _, name in ipairs{"add", "sub", "mul", "div", "maximum"} do
+    same(name, attn[name], R(300, 400), R(300, 400))
+    same(name .. " with a row", attn[name], R(300, 400), R(400))
+    same(name .. " with a column", attn[name], R(300, 400), R(300, 1))
+    same(name .. " with a scalar", attn[name], R(300, 400), R(1))
+    same(name .. " of transposed", function(a, b) return attn[name](a, b:transpose(1, 2)) end, R(300, 400), R(400, 300))
+end
+for _, name in ipairs{"tanh", "gelu", "exp", "dropout"} do same(name, attn[name], R(300, 400)) end
+for _, name in ipairs{"sum", "mean", "var", "logsumexp", "norm", "softmax", "log_softmax", "sparsemax", "entmax15", "cumsum"} do
+    for d = 1, 3 do same(name .. " along " .. d, function(x) return (attn[name](x, d)) end, R(50, 60, 40)) end
+end
+for _, name in ipairs{"sum", "mean", "norm"} do same(name .. " of all", attn[name], R(500, 400)) end
+same("matmul", attn.matmul, R(300, 200), R(200, 400))
+same("matmul of batches", attn.matmul, R(8, 1, 70, 50), R(6, 50, 60))
+same("einsum", function(a, b) return attn.einsum("bihd,bjhd->bhij", a, b) end, R(4, 50, 4, 32), R(4, 60, 4, 32))
+same("linear", attn.linear, R(40, 30, 64), R(100, 64), R(100))
+same("layernorm", attn.layernorm, R(2000, 64), R(64), R(64))
+same("rmsnorm", attn.rmsnorm, R(2000, 64), R(64))
+same("conv1d", function(x, w, b) return attn.conv1d(x, w, b, 1, 2) end, R(16, 100, 32), R(48, 32, 5), R(48))
+same("conv2d", function(x, w, b) return attn.conv2d(x, w, b, 1, 1) end, R(8, 8, 24, 24), R(16, 8, 3, 3), R(16))
+local ids, targets = attn.randint(0, 500, 3000), attn.randint(0, 300, 1000)
+same("embedding", function(w) return attn.embedding(ids, w) end, R(500, 40))
+same("cross_entropy", function(x) return attn.loss.cross_entropy(x, targets) end, R(1000, 300))
+same("mse", attn.loss.mse, R(300, 400), R(300, 400))
+same("sort", function(x) return (x:sort(2)) end, R(60, 700))
+same("topk", function(x) return (x:topk(7, 1)) end, R(700, 60))
