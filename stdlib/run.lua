@@ -1,8 +1,28 @@
--- run: the options of a script. One table of names and defaults; the command line overrides it.
+-- run: the options of a script, and the folder of a run.
+--
+-- Options are one table of names and defaults, tables in it groups; a file (--config) and the command line override
+-- them, typed by the defaults. What came from where is kept for --print-config.
+--
+-- A run is a folder, runs/NAME-DATE-ID:
+--     config.json      options as they were, program, machine
+--     metrics.jsonl    one object a line, only ever added to; a torn last line is passed over by readers
+--     log.txt          what was printed
+--     checkpoints/     step-NNNNNN-CRC.safetensors: the name holds the checksum of the file, so that the newest valid
+--                      one can be told without an index that could disagree with the files
+--     script.lua       a copy
+--     lock             held by the process that writes here, given back by the system however that process ends
 local attn = require "attn"
 local fields = require "attn.fields"
 
 local m = {}
+
+-- Options -----------------------------------------------------------------------------------------------------------
+
+local function is_group(value)
+    if type(value) ~= "table" then return false end
+    local name = next(value)
+    return type(name) == "string"
+end
 
 local function text(value)
     if type(value) == "table" then
@@ -10,7 +30,7 @@ local function text(value)
         for i, entry in ipairs(value) do parts[i] = tostring(entry) end
         return table.concat(parts, ",")
     end
-    return tostring(value)
+    return value == "" and '""' or tostring(value)
 end
 
 -- A word of the command line as a value of the kind of the default; nil and what was expected when it is none.
@@ -19,12 +39,14 @@ local function convert(word, default)
         local n = tonumber(word)
         return n and math.tointeger(n), "an integer"
     elseif type(default) == "number" then
-        return tonumber(word), "a number"
+        local n = tonumber(word)
+        return n and n + 0.0, "a number"
     elseif type(default) == "boolean" then
         local value = ({["true"] = true, ["false"] = false})[word]
         return value, "true or false"
     elseif type(default) == "table" then
         local list = {}
+        if word == "" then return list end
         for part in (word .. ","):gmatch("([^,]*),") do
             local value, expected = convert(part, default[1] == nil and "" or default[1])
             if value == nil then return nil, expected .. " (a list, separated by commas)" end
@@ -35,27 +57,164 @@ local function convert(word, default)
     return word
 end
 
----Reads `--name value`, `--name=value`, `--flag` and `--no-flag` from the command line. The default gives the type:
----integer, number, boolean, string, or a list separated by commas. `-` and `_` in names are the same. `--help` lists
----the options; `--data DIR` is always taken (see `data.path`).
----@param defaults table<string, any>
----@param args? string[] (default: the global `arg`)
----@return table<string, any>
-function m.options(defaults, args)
-    if type(defaults) ~= "table" then
-        error(("run.options: defaults is a %s, expected a table"):format(type(defaults)), 2)
-    end
-    args = args or rawget(_G, "arg") or {}
-    local cfg, names = {}, {}
-    for name, value in pairs(defaults) do
-        if type(name) ~= "string" or type(value) == "function" or type(value) == "userdata" then
-            error(("run.options: '%s' has no default that a command line can override"):format(tostring(name)), 2)
+-- A value of a JSON file, likewise.
+local function accept(value, default)
+    if math.type(default) == "integer" then
+        return type(value) == "number" and math.tointeger(value) or nil, "an integer"
+    elseif type(default) == "number" then
+        return type(value) == "number" and value + 0.0 or nil, "a number"
+    elseif type(default) == "table" then
+        if type(value) ~= "table" or is_group(value) then return nil, "a list" end
+        local list = {}
+        for i, entry in ipairs(value) do
+            local good, expected = accept(entry, default[1] == nil and "" or default[1])
+            if good == nil then return nil, "a list of which each entry is " .. expected end
+            list[i] = good
         end
-        cfg[name] = value
-        names[#names + 1] = name
+        return list
+    elseif type(value) == type(default) then
+        return value
     end
+    return nil, "a " .. type(default)
+end
+
+local function kind_of(value)
+    if type(value) == "string" then return ("the string '%s'"):format(#value > 40 and value:sub(1, 40) .. "…" or value) end
+    if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
+    if type(value) == "table" then return is_group(value) and "an object" or "a list" end
+    return "null"
+end
+
+-- The leaves of the defaults: path -> default, and their names in order.
+local function flatten(defaults, prefix, leaves, names, where)
+    for name, value in pairs(defaults) do
+        if type(name) ~= "string" or type(value) == "function" or type(value) == "userdata" or name:find("[.=%s]") then
+            error(("%s: '%s' has no default that a command line can override"):format(where, prefix .. tostring(name)),
+                4)
+        elseif is_group(value) then
+            flatten(value, prefix .. name .. ".", leaves, names, where)
+        else
+            leaves[prefix .. name] = value
+            names[#names + 1] = prefix .. name
+        end
+    end
+end
+
+-- Options while they are read: leaves (defaults), names, value and source of each.
+local Reader = {}
+Reader.__index = Reader
+
+local function new_reader(defaults, where)
+    local reader = setmetatable({leaves = {}, names = {}, value = {}, source = {}}, Reader)
+    flatten(defaults, "", reader.leaves, reader.names, where)
+    table.sort(reader.names)
+    for name, value in pairs(reader.leaves) do
+        reader.value[name] = type(value) == "table" and table.move(value, 1, #value, 1, {}) or value
+        reader.source[name] = "default"
+    end
+    return reader
+end
+
+function Reader:unknown(what, shown)
+    local near = fields.nearest(what, self.names)
+    if not near then                    -- `heads` for `model.heads`
+        for _, name in ipairs(self.names) do
+            if name:match("([^.]+)$") == what then near = near or name end
+        end
+    end
+    return near and (" (did you mean %s?)"):format(shown(near)) or "; --help lists them"
+end
+
+local function dashed(name) return "--" .. name:gsub("_", "-") end
+
+-- Takes the fields of a JSON object.
+function Reader:take(object, prefix, source)
+    if type(object) ~= "table" or next(object) ~= nil and not is_group(object) then
+        error(("%s: %s is %s, expected an object of options"):format(source, prefix == "" and "the text"
+            or prefix:sub(1, -2), kind_of(object)), 0)
+    end
+    local names = {}
+    for name in pairs(object) do names[#names + 1] = name end
     table.sort(names)
-    local i = 1
+    for _, name in ipairs(names) do
+        local path, value = prefix .. name, object[name]
+        if self.leaves[path] ~= nil then
+            local good, expected = accept(value, self.leaves[path])
+            if good == nil then
+                error(("%s: %s is %s, expected %s"):format(source, path, kind_of(value), expected), 0)
+            end
+            self.value[path], self.source[path] = good, source
+        else
+            local inside = false
+            for _, known in ipairs(self.names) do inside = inside or known:sub(1, #path + 1) == path .. "." end
+            if not inside then
+                error(("%s: unknown option '%s'%s"):format(source, path,
+                    self:unknown(path, function(near) return "'" .. near .. "'" end)), 0)
+            end
+            self:take(value, path .. ".", source)
+        end
+    end
+end
+
+local function read_json(path, what)
+    local file, why = io.open(path, "rb")
+    if not file then error(("%s: %s"):format(what, why), 0) end
+    local content = file:read("a")
+    file:close()
+    if not content then error(("%s: %s cannot be read"):format(what, path), 0) end
+    local ok, value = pcall(attn.json.decode, content)
+    if not ok then error(("%s: %s: %s"):format(what, path, (tostring(value):gsub("^.*json%.decode: ", ""))), 0) end
+    return value
+end
+
+-- A file of options, or the config.json of a run.
+function Reader:file(path)
+    local object = read_json(path, "--config")
+    if type(object) == "table" and type(object.options) == "table" and type(object.attn) == "string" then
+        object = object.options
+    end
+    self:take(object, "", "--config " .. path)
+end
+
+function Reader:set(name, word, source, shown)
+    local good, expected = convert(word, self.leaves[name])
+    if good == nil then error(("%s is '%s', expected %s"):format(shown, word, expected), 0) end
+    self.value[name], self.source[name] = good, source
+end
+
+function Reader:print()
+    local width = 0
+    for _, name in ipairs(self.names) do width = math.max(width, #name) end
+    for _, name in ipairs(self.names) do
+        print(("%-" .. width .. "s = %-16s %s"):format(name, text(self.value[name]), self.source[name]))
+    end
+end
+
+-- Nested as the defaults are.
+function Reader:result()
+    local cfg = {}
+    for _, path in ipairs(self.names) do
+        local at, rest = cfg, path
+        while true do
+            local group, inner = rest:match("^([^.]+)%.(.+)$")
+            if not group then break end
+            at[group] = at[group] or {}
+            at, rest = at[group], inner
+        end
+        at[rest] = self.value[path]
+    end
+    return cfg
+end
+
+-- The words of the command line as a list of actions; what stands on its own (help, config, resume ...) comes first,
+-- because a file must not override what is given by hand.
+function Reader:arguments(args, extra)
+    local actions, special, i = {}, {config = {}}, 1
+    local function following(name)
+        i = i + 1
+        if not args[i] then error(("%s needs a value"):format(dashed(name)), 0) end
+        return args[i]
+    end
     while i <= #args do
         local word = args[i]
         local name, value = word:match("^%-%-([^=]+)=(.*)$")
@@ -64,52 +223,483 @@ function m.options(defaults, args)
             error(("unexpected argument '%s' (options begin with --; see --help)"):format(word), 0)
         end
         name = name:gsub("-", "_")
-        if name == "help" and defaults.help == nil then
-            print("options, and their defaults:")
-            for _, known in ipairs(names) do
-                local default = defaults[known]
-                print(("  --%-18s %s"):format(known:gsub("_", "-"), default == "" and '""' or text(default)))
-            end
-            if defaults.data == nil then print("  --data               the folder of the data sets ($ATTN_DATA)") end
-            os.exit(0, true)
-        end
-        local default, negated = defaults[name], false
-        if default == nil and name:match("^no_") and type(defaults[name:sub(4)]) == "boolean" then
+        local default, negated = self.leaves[name], false
+        if default == nil and name:match("^no_") and type(self.leaves[name:sub(4)]) == "boolean" then
             name, negated = name:sub(4), true
-            default = defaults[name]
+            default = self.leaves[name]
             if value then error(("--%s takes no value"):format(word:match("^%-%-([^=]+)")), 0) end
         end
-        if default == nil and name == "data" then default = "" end
-        if default == nil then
-            local near = fields.nearest(name, names)
-            error(("unknown option --%s%s"):format(name:gsub("_", "-"),
-                near and (" (did you mean --%s?)"):format(near:gsub("_", "-")) or "; --help lists them"), 0)
-        end
-        if negated then
-            cfg[name] = false
-        elseif type(default) == "boolean" and not value then
-            cfg[name] = true
+        if default ~= nil then
+            if negated then
+                value = "false"
+            elseif type(default) == "boolean" and not value then
+                value = "true"
+            end
+            actions[#actions + 1] = {name, value or following(name), "command line", dashed(name)}
+        elseif name == "help" or name == "print_config" then
+            if value then error(("--%s takes no value"):format(word:match("^%-%-([^=]+)")), 0) end
+            special[name] = true
+        elseif name == "config" then
+            table.insert(special.config, value or following(name))
+        elseif name == "set" then
+            value = value or following(name)
+            local path, inner = value:match("^([^=]+)=(.*)$")
+            if not path then error(("--set is '%s', expected name=value"):format(value), 0) end
+            path = path:gsub("-", "_")
+            if self.leaves[path] == nil then
+                error(("--set: unknown option '%s'%s"):format(path,
+                    self:unknown(path, function(near) return "'" .. near .. "'" end)), 0)
+            end
+            actions[#actions + 1] = {path, inner, "--set", "--set " .. path}
+        elseif name == "data" then
+            special.data = value or following(name)
+        elseif extra and extra[name] == "word" then
+            special[name] = value or following(name)
+        elseif extra and extra[name] == "optional" then         -- --resume, --resume ID, --resume=ID
+            if not value and args[i + 1] and not args[i + 1]:match("^%-%-") then value = following(name) end
+            special[name] = value or ""
         else
-            if not value then
-                i = i + 1
-                value = args[i]
-                if not value then error(("--%s needs a value"):format(name:gsub("_", "-")), 0) end
-            end
-            local good, expected = convert(value, default)
-            if good == nil then
-                error(("--%s is '%s', expected %s"):format(name:gsub("_", "-"), value, expected), 0)
-            end
-            cfg[name] = good
+            local known = table.move(self.names, 1, #self.names, 1, {})
+            for more in pairs(extra or {}) do known[#known + 1] = more end
+            error(("unknown option %s%s"):format(dashed(name),
+                Reader.unknown({names = known}, name, dashed)), 0)
         end
         i = i + 1
     end
+    return actions, special
+end
+
+function Reader:help(extra)
+    print("options, and their defaults:")
+    for _, known in ipairs(self.names) do
+        print(("  --%-18s %s"):format(known:gsub("_", "-"), text(self.leaves[known])))
+    end
+    if self.leaves.data == nil then print("  --data               the folder of the data sets ($ATTN_DATA)") end
+    print("  --set NAME=VALUE     the same as --NAME VALUE")
+    print("  --config FILE        options as a JSON object, or the config.json of a run; the command line comes after it")
+    print("  --print-config       the options as they are, and where each comes from")
+    if extra then
+        print("  --runs DIR           where the folder of the run is made (runs)")
+        print("  --resume [ID]        goes on with a run: the newest, or that one")
+    end
+end
+
+-- Files first, then the command line. Returns true if the script has been told to do no more.
+function Reader:apply(actions, special)
+    for _, path in ipairs(special.config) do self:file(path) end
+    for _, action in ipairs(actions) do self:set(table.unpack(action)) end
+    if special.data then self.value.data = special.data end
+    if special.print_config then
+        self:print()
+        os.exit(0, true)
+    end
+end
+
+local function check(where, defaults, args)
+    if type(defaults) ~= "table" then
+        error(("%s: defaults is a %s, expected a table"):format(where, type(defaults)), 3)
+    elseif args ~= nil and type(args) ~= "table" then
+        error(("%s: args is a %s, expected a list of words"):format(where, type(args)), 3)
+    end
+    return args or rawget(_G, "arg") or {}
+end
+
+---Reads the options of a script from the command line: `--name value`, `--name=value`, `--flag`, `--no-flag`,
+---`--set group.name=value`, `--config FILE`. The default gives the type: integer, number, boolean, string, a list
+---separated by commas, or a table of options (a group). `-` and `_` in names are the same. `--help` and
+---`--print-config` print and leave; `--data DIR` is always taken (see `data.path`).
+---@param defaults table<string, any>
+---@param args? string[] (default: the global `arg`)
+---@return table<string, any>
+function m.options(defaults, args)
+    args = check("run.options", defaults, args)
+    local reader = new_reader(defaults, "run.options")
+    local actions, special = reader:arguments(args)
+    if special.help then
+        reader:help()
+        os.exit(0, true)
+    end
+    reader:apply(actions, special)
+    local cfg = reader:result()
+    if special.data and defaults.data == nil then cfg.data = special.data end
     return cfg
+end
+
+-- Folders of runs -----------------------------------------------------------------------------------------------------
+
+local function exists(path)
+    local file = io.open(path, "rb")
+    if file then file:close() end
+    return file ~= nil
+end
+
+-- A whole file or none: a process that dies while writing leaves the old one.
+local function write_whole(path, content)
+    local temporary = path .. ".tmp"
+    local file, why = io.open(temporary, "wb")
+    local ok = file ~= nil
+    if file then
+        ok, why = file:write(content)
+        if ok then
+            ok, why = file:close()
+        else
+            file:close()
+        end
+    end
+    if ok then ok, why = os.rename(temporary, path) end
+    if not ok then
+        os.remove(temporary)
+        error(("run: %s cannot be written: %s"):format(path, why), 0)
+    end
+end
+
+---The runs in a folder, the oldest first: what their config.json says, with `folder` and `path`.
+---@param root string
+---@return table[]
+function m.list(root)
+    local list = {}
+    local ok, names = pcall(attn.list_folder, root)
+    if not ok then return list end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        local path = root .. "/" .. name
+        if exists(path .. "/config.json") then
+            local good, config = pcall(read_json, path .. "/config.json", "run")
+            if good and type(config) == "table" and type(config.id) == "string" and type(config.options) == "table" then
+                config.folder, config.path = name, path
+                list[#list + 1] = config
+            end
+        end
+    end
+    table.sort(list, function(a, b)
+        local x, y = tostring(a.started), tostring(b.started)
+        if x ~= y then return x < y end
+        return a.folder < b.folder
+    end)
+    return list
+end
+
+---The run that a word means: its folder's path or name, its id, or the beginning or end of its name.
+---@param root string
+---@param word string
+---@return table config as `list` gives it
+function m.find(root, word)
+    word = word:gsub("/+$", "")
+    local found, list = {}, m.list(root)
+    for _, config in ipairs(list) do
+        if config.folder == word or config.path == word or config.id == word then return config end
+        if config.folder:sub(1, #word) == word or config.folder:sub(-#word) == word then found[#found + 1] = config end
+    end
+    if #found == 1 then return found[1] end
+    if exists(word .. "/config.json") then
+        local parent, folder = word:match("^(.*)/([^/]+)$")
+        for _, config in ipairs(m.list(parent or ".")) do
+            if config.folder == (folder or word) then return config end
+        end
+        error(("run: %s/config.json is not that of a run"):format(word), 0)
+    end
+    if #found > 1 then
+        local names = {}
+        for i, config in ipairs(found) do names[i] = config.folder end
+        error(("run: '%s' can be %s"):format(word, table.concat(names, " or ")), 0)
+    end
+    local names = {}
+    for _, config in ipairs(list) do
+        names[#names + 1] = config.folder
+        names[#names + 1] = config.id
+    end
+    error(("run: no run '%s' in %s%s"):format(word, root, fields.suggest(word, names)), 0)
+end
+
+---The records of a metrics.jsonl. Lines that are torn are passed over; what a run wrote after the checkpoint from
+---which it was resumed later was written again, and counts once.
+---@param path string
+---@return table[]
+function m.metrics(path)
+    local records = {}
+    local file = io.open(path, "rb")
+    if not file then return records end
+    for line in file:lines() do
+        local ok, record = pcall(attn.json.decode, line)
+        if ok and type(record) == "table" then
+            if record.event == "resume" and math.type(record.step) == "integer" then
+                local kept = {}
+                for _, one in ipairs(records) do
+                    if one.event or math.type(one.step) ~= "integer" or one.step <= record.step then
+                        kept[#kept + 1] = one
+                    end
+                end
+                records = kept
+            end
+            records[#records + 1] = record
+        end
+    end
+    file:close()
+    return records
+end
+
+---@class Run
+---@field name string
+---@field id string
+---@field path string the folder
+---@field options table<string, any>
+---@field resumed boolean
+local Run = {}
+Run.__index = Run
+Run.__name = "run"
+
+function Run:__tostring() return ("run  %s%s"):format(self.path, self.resumed and "  resumed" or "") end
+
+-- Numbers that JSON has not become words.
+local function plain(value)
+    if type(value) == "number" and (value ~= value or math.abs(value) == math.huge) then return tostring(value) end
+    if type(value) == "table" then
+        local copy = {}
+        for name, entry in pairs(value) do copy[name] = plain(entry) end
+        return copy
+    elseif type(value) == "string" and not utf8.len(value) then
+        return (value:gsub("[\x80-\xFF]", "?"))
+    end
+    return value
+end
+
+---Adds a record to metrics.jsonl.
+---@param record table of numbers, strings, booleans; fields `step` and `split` by custom
+function Run:record(record)
+    local path = self.path .. "/metrics.jsonl"
+    if not self.file then
+        local torn = false
+        local old = io.open(path, "rb")
+        if old then
+            torn = old:seek("end") > 0 and old:seek("end", -1) and old:read(1) ~= "\n"
+            old:close()
+        end
+        local file, why = io.open(path, "ab")
+        if not file then error(("run: %s"):format(why), 0) end
+        self.file = file
+        if torn then file:write("\n") end
+    end
+    local ok, why = self.file:write(attn.json.encode(plain(record)), "\n")
+    if ok then ok, why = self.file:flush() end
+    if not ok then error(("run: %s cannot be written: %s"):format(path, why), 0) end
+end
+
+---The checkpoints, the newest first. Only names are looked at.
+---@return {step: integer, path: string, sum: string}[]
+function Run:checkpoints()
+    local list, folder = {}, self.path .. "/checkpoints"
+    for _, name in ipairs(attn.list_folder(folder)) do
+        local step, sum = name:match("^step%-(%d+)%-(%x+)%.safetensors$")
+        if step then list[#list + 1] = {step = math.tointeger(step), path = folder .. "/" .. name, sum = sum} end
+    end
+    table.sort(list, function(a, b)
+        if a.step ~= b.step then return a.step > b.step end
+        return a.path < b.path
+    end)
+    return list
+end
+
+---Saves a checkpoint of a step. The file gets its name when it is whole on the disk.
+---@param step integer
+---@param state table see `attn.save`
+---@return string path
+function Run:save(step, state)
+    local saved = {run = self.id, step = step}
+    for name, value in pairs(state) do saved[name] = value end
+    local folder = self.path .. "/checkpoints/"
+    local partial = folder .. ("step-%06d.partial"):format(step)
+    attn.save(partial, saved)
+    local sum = attn.crc32(partial)
+    local path = folder .. ("step-%06d-%s.safetensors"):format(step, sum)
+    local ok, why = os.rename(partial, path)
+    if not ok then error(("run: %s cannot be written: %s"):format(path, why), 0) end
+    for _, other in ipairs(self:checkpoints()) do
+        if other.step == step and other.path ~= path then os.remove(other.path) end
+    end
+    return path
+end
+
+---Removes all checkpoints but the newest `count` and those of the steps in `steps`.
+---@param count integer
+---@param steps? table<integer, any>
+function Run:prune(count, steps)
+    for i, one in ipairs(self:checkpoints()) do
+        if i > count and not (steps and steps[one.step]) then os.remove(one.path) end
+    end
+end
+
+-- What a checkpoint holds, or nil and what is wrong with it.
+local function read_checkpoint(self, one)
+    local sum = attn.crc32(one.path)
+    if sum ~= one.sum then return nil, ("its checksum is %s, not %s"):format(sum, one.sum) end
+    local ok, saved = pcall(attn.load, one.path)
+    if not ok then return nil, tostring(saved) end
+    if saved.run == nil or saved.step == nil then return nil, "it is not a checkpoint of a run" end
+    if saved.run ~= self.id then
+        error(("run: %s belongs to the run %s, this one is %s"):format(one.path, tostring(saved.run), self.id), 0)
+    end
+    return saved
+end
+
+---What the newest valid checkpoint holds; damaged ones are named and passed over. nil if there is none.
+---@return table?
+---@return string? path
+function Run:newest()
+    for _, one in ipairs(self:checkpoints()) do
+        local saved, why = read_checkpoint(self, one)
+        if saved then return saved, one.path end
+        print(("run: %s is not used: %s"):format(one.path, why))
+    end
+end
+
+---Tells `attn runs` that the run came to its end, and gives the folder back.
+function Run:finish()
+    if self.ended then return end
+    self.ended = true
+    self:record{event = "end", time = os.date("!%Y-%m-%dT%H:%M:%SZ")}
+end
+
+local function random_id()
+    local file = io.open("/dev/urandom", "rb")
+    local bytes = file and file:read(2)
+    if file then file:close() end
+    if not bytes then bytes = string.pack("<I2", math.floor(attn.clock() * 1e6) & 0xFFFF) end
+    return ("%02x%02x"):format(bytes:byte(1, 2))
+end
+
+local function copy_script(folder)
+    local args = rawget(_G, "arg")
+    local source = type(args) == "table" and args[0]
+    local file = type(source) == "string" and source ~= "-" and args[-1] ~= nil and io.open(source, "rb")
+    local content = file and file:read("a")
+    if file then file:close() end
+    if content then write_whole(folder .. "/script.lua", content) end
+    return type(source) == "string" and source:match("[^/]+$") or nil
+end
+
+local function take_lock(path)
+    local lock, holder = attn.lock(path .. "/lock")
+    if not lock then
+        error(("run: %s is in use%s"):format(path, holder and holder > 0 and " by process " .. holder or ""), 0)
+    end
+    return lock
+end
+
+local function changed(a, b)
+    if type(a) == "table" and type(b) == "table" then
+        return attn.json.encode(a) ~= attn.json.encode(b)
+    end
+    return a ~= b
+end
+
+local function go_on(self, reader, special, actions)
+    local config
+    if special.resume == "" then
+        for _, one in ipairs(m.list(special.runs)) do
+            if one.name == self.name then config = one end
+        end
+        if not config then error(("run: no run of %s in %s to resume"):format(self.name, special.runs), 0) end
+    else
+        config = m.find(special.runs, special.resume)
+        if config.name ~= self.name then
+            error(("run: %s is a run of %s, not of %s"):format(config.path, tostring(config.name), self.name), 0)
+        end
+    end
+    self.path, self.id, self.resumed = config.path, config.id, true
+    reader:take(config.options, "", config.path .. "/config.json")
+    local before = {}
+    for name, value in pairs(reader.value) do before[name] = value end
+    reader:apply(actions, special)
+    self.lock = take_lock(self.path)
+    attn.mkdir(self.path .. "/checkpoints")
+    for _, name in ipairs(attn.list_folder(self.path .. "/checkpoints")) do
+        if name:match("%.partial$") then os.remove(self.path .. "/checkpoints/" .. name) end
+    end
+    attn.tee(self.path .. "/log.txt")
+    print(("run %s, resumed"):format(self.path))
+    for _, name in ipairs(reader.names) do
+        if changed(before[name], reader.value[name]) then
+            print(("  %s = %s, was %s"):format(name, text(reader.value[name]), text(before[name])))
+        end
+    end
+end
+
+local function begin(self, reader, special, actions)
+    reader:apply(actions, special)
+    attn.mkdir(special.runs)
+    repeat
+        self.id = random_id()
+        self.path = ("%s/%s-%s-%s"):format(special.runs, self.name, os.date("%Y%m%d-%H%M%S"), self.id)
+    until attn.mkdir(self.path)
+    self.lock = take_lock(self.path)
+    attn.mkdir(self.path .. "/checkpoints")
+    local script = copy_script(self.path)
+    local arguments = rawget(_G, "arg")
+    write_whole(self.path .. "/config.json", attn.json.encode(plain{
+        name = self.name, id = self.id, started = os.date("!%Y-%m-%dT%H:%M:%SZ"), attn = attn._VERSION, script = script,
+        arguments = type(arguments) == "table" and table.move(arguments, 1, #arguments, 1, {}) or nil,
+        threads = attn.threads(), simd = attn.simd(), blas = attn.blas(), options = reader:result(),
+        from = reader.source}, 2) .. "\n")
+    attn.tee(self.path .. "/log.txt")
+    print(("run %s"):format(self.path))
+end
+
+---Reads the options of a script (as `options` does) and makes the folder of this run, or with `--resume [ID]` goes on
+---with an earlier one, whose options hold where the command line gives none. `train.loop{run = ...}` keeps metrics and
+---checkpoints there. `--runs DIR` says where folders are made.
+---@param name string
+---@param defaults table<string, any>
+---@param args? string[]
+---@return Run
+function m.start(name, defaults, args)
+    if type(name) ~= "string" or not name:match("^[%w_.]+$") then
+        error("run.start: name must be one word of letters, digits, '_' and '.'", 2)
+    end
+    args = check("run.start", defaults, args)
+    local extra = {runs = "word", resume = "optional"}
+    for taken in pairs(extra) do
+        if defaults[taken] ~= nil then error(("run.start: the option '%s' is run.start's own"):format(taken), 2) end
+    end
+    local reader = new_reader(defaults, "run.start")
+    local actions, special = reader:arguments(args, extra)
+    if special.help then
+        reader:help(extra)
+        os.exit(0, true)
+    end
+    special.runs = (special.runs or "runs"):gsub("(.)/+$", "%1")
+    local self = setmetatable({name = name, resumed = false}, Run)
+    local make = special.resume and go_on or begin
+    make(self, reader, special, actions)
+    self.options = reader:result()
+    if special.data and defaults.data == nil then self.options.data = special.data end
+    self:record{event = self.resumed and "process" or "start", time = os.date("!%Y-%m-%dT%H:%M:%SZ")}
+    return self
 end
 
 attn.describe{name = "run.options", signature = "options{name = default, ...} -> table",
     help = "The options of a script: --name value, --name=value, --flag, --no-flag override the defaults, which\n"
-        .. "give the types. An unknown name or a value of the wrong type is an error; --help lists them; --data\n"
-        .. "DIR is always taken.",
-    example = 'local cfg = require "attn.run".options{dim = 256, lr = 1e-3, resume = false, translate = ""}'}
+        .. "give the types; a table of names in the defaults is a group: --group.name value. --set NAME=VALUE is\n"
+        .. "the same, --config FILE reads a JSON object first, --print-config says what holds and where it comes\n"
+        .. "from. An unknown name or a value of the wrong type is an error; --help lists them; --data DIR is\n"
+        .. "always taken.",
+    example = 'local cfg = require "attn.run".options{model = {heads = 4, dim = 256}, lr = 1e-3, words = {"a", "b"}}'}
+attn.describe{name = "run.start", signature = "start(name, {option = default, ...}) -> run",
+    help = "The options of a script, and a folder for this run: runs/NAME-DATE-ID with config.json, metrics.jsonl,\n"
+        .. "log.txt, checkpoints, script.lua. --resume [ID] goes on with the newest run of that name, or the one\n"
+        .. "named. run.options are the options, run.path the folder; give run to train.loop. run:record{step =, ...}\n"
+        .. "adds to metrics.jsonl, run:save(step, table) makes a checkpoint, run:newest() reads the newest valid\n"
+        .. "one, run:finish() says that all is done. `attn runs` lists them.",
+    example = 'local job = attn.run.start("tagger", {dim = 64, steps = 1000, seed = 1})\n'
+        .. 'attn.train.loop{run = job, steps = job.options.steps, ...}'}
+attn.describe{name = "run.list", signature = "list(folder) -> list of runs",
+    help = "The runs in a folder, the oldest first: the table of each config.json, with folder and path.",
+    example = 'for _, one in ipairs(attn.run.list "runs") do print(one.folder, one.options.lr) end'}
+attn.describe{name = "run.find", signature = "find(folder, word) -> run",
+    help = "The run that a word means: its folder, its id, or the beginning or end of its folder's name.",
+    example = 'local one = attn.run.find("runs", "3f2a")'}
+attn.describe{name = "run.metrics", signature = "metrics(path) -> list of records",
+    help = "The records of a metrics.jsonl; torn lines are passed over, steps that were repeated after a resume\n"
+        .. "count once.",
+    example = 'for _, r in ipairs(attn.run.metrics "runs/x/metrics.jsonl") do print(r.step, r.loss) end'}
 
 return m

@@ -1,6 +1,7 @@
--- train: the plain loop. For each step: a batch, the loss, its gradient, clipped, one step of the optimizer; now and
--- then an evaluation and a checkpoint. A run resumed from a checkpoint gives the same numbers, bit for bit, as one that
--- was not interrupted: model, optimizer, schedule, generator, order of the data and place in it are all in the file.
+-- train: the plain loop. For each step: a batch (or several, accumulated), the loss, its gradient, clipped, one step of
+-- the optimizer; now and then an evaluation and a checkpoint. A run resumed from a checkpoint gives the same numbers,
+-- bit for bit, as one that was not interrupted: model, optimizer, schedule, generator, order of the data and place in
+-- it, averages and the best value so far are all in the file.
 -- Progress goes to stderr and only to a terminal; one line for each evaluation to stdout.
 local attn = require "attn"
 local fields = require "attn.fields"
@@ -109,110 +110,356 @@ local function loss_of(cfg, batch, step)
     return loss, value, count
 end
 
+-- The gradient of one step. Several batches are one large batch: each adds the gradient of its sum over tokens, and the
+-- whole is divided by the number of all tokens, so that a batch of few tokens does not count as much as one of many.
+local function gradient(cfg, draw, step, parameters)
+    if cfg.accumulate == 1 then
+        local loss, value, count = loss_of(cfg, draw(step, 1), step)
+        loss:backward()
+        return value, type(count) == "number" and count or nil
+    end
+    local sum, tokens = 0, 0
+    for k = 1, cfg.accumulate do
+        local loss, value, count = loss_of(cfg, draw(step, k), step)
+        if type(count) ~= "number" or count < 0 then
+            error(("train.loop: with accumulate, loss must return the number of tokens too, got a %s"):format(
+                type(count)), 0)
+        end
+        (loss * count):backward()
+        sum, tokens = sum + value * count, tokens + count
+    end
+    if tokens == 0 then error(("train.loop: no tokens in step %d"):format(step), 0) end
+    attn.no_grad(function()
+        for _, p in ipairs(parameters) do
+            if p.grad then p.grad:copy_(p.grad / tokens) end
+        end
+    end)
+    return sum / tokens, tokens
+end
+
+-- Exponential moving average ------------------------------------------------------------------------------------------
+
+---@class Average
+---@field decay number
+local Average = {}
+Average.__index = Average
+Average.__name = "average"
+
+---Takes the parameters as they are now into the average.
+function Average:update()
+    attn.no_grad(function()
+        for i, p in ipairs(self.parameters) do
+            local mean = self.means[i]
+            mean:copy_(mean * self.decay + p * (1 - self.decay))
+        end
+    end)
+end
+
+---Exchanges the parameters of the model and their averages; a second call puts them back.
+function Average:swap()
+    attn.no_grad(function()
+        for i, p in ipairs(self.parameters) do
+            local kept = p:detach():clone()
+            p:copy_(self.means[i])
+            self.means[i]:copy_(kept)
+        end
+    end)
+end
+
+---The averages by the names of the parameters.
+function Average:state()
+    local state = {}
+    for i, name in ipairs(self.names) do state[name] = self.means[i] end
+    return state
+end
+
+function Average:load(state)
+    if type(state) ~= "table" then error("train.ema: state is not one that state() gave", 2) end
+    for i, name in ipairs(self.names) do
+        local ok = pcall(function() self.means[i]:copy_(state[name]) end)
+        if not ok then error(("train.ema: state has no '%s' of the parameter's shape"):format(name), 2) end
+    end
+end
+
+---An exponential moving average of a model's parameters: mean = decay mean + (1 - decay) parameter at each update.
+---@param cfg {model: any, decay: number?}
+---@return Average
+function m.ema(cfg)
+    cfg = fields.read("train.ema", cfg, {
+        {"model", "any", required = true}, {"decay", "number", 0.999, least = 0, most = 1}})
+    local average = setmetatable({decay = cfg.decay, parameters = {}, means = {}, names = {}}, Average)
+    for name, p in cfg.model:named_parameters() do
+        local i = #average.names + 1
+        average.names[i], average.parameters[i], average.means[i] = name, p, p:detach():clone()
+    end
+    return average
+end
+
+---The mean of the models of several checkpoints, for `model:load`. What is no float is taken from the last one.
+---@param paths string[]
+---@return table<string, any> state
+function m.average(paths)
+    if type(paths) ~= "table" or #paths == 0 then error("train.average: expected a list of paths", 2) end
+    local sum, last
+    for _, path in ipairs(paths) do
+        local state = attn.load(path).model
+        if type(state) ~= "table" then
+            error(("train.average: %s has no 'model': not a checkpoint of train.loop"):format(path), 2)
+        end
+        local new = {}
+        for name, tensor in pairs(state) do
+            if sum and (not sum[name] or table.concat(sum[name].shape, " ") ~= table.concat(tensor.shape, " ")) then
+                error(("train.average: %s and %s differ in '%s'"):format(paths[1], path, name), 2)
+            end
+            local float = tensor.dtype == "float32" or tensor.dtype == "float64"
+            new[name] = float and (sum and sum[name] + tensor:to "float64" or tensor:to "float64") or tensor
+        end
+        for name in pairs(sum or {}) do
+            if not new[name] then
+                error(("train.average: %s and %s differ in '%s'"):format(paths[1], path, name), 2)
+            end
+        end
+        sum, last = new, state
+    end
+    for name, tensor in pairs(last) do
+        if tensor.dtype == "float32" or tensor.dtype == "float64" then
+            sum[name] = (sum[name] / #paths):to(tensor.dtype)
+        end
+    end
+    return sum
+end
+
+-- The loop ------------------------------------------------------------------------------------------------------------
+
 local known = {
     {"model", "any", required = true}, {"optimizer", "any", required = true}, {"data", "any", required = true},
     {"loss", "function", required = true}, {"steps", "integer", required = true, least = 1}, {"schedule", "function"},
-    {"clip", "number", above = 0}, {"every", "integer", least = 1}, {"evaluate", "function"},
-    {"checkpoint", "string"}, {"resume", "boolean", false}, {"extra", "table"}, {"quiet", "boolean", false}}
+    {"clip", "number", above = 0}, {"accumulate", "integer", 1, least = 1}, {"ema", "number", least = 0, most = 1},
+    {"every", "integer", least = 1}, {"evaluate", "function"}, {"metric", "string"},
+    {"mode", "string", "min", choices = {"min", "max"}}, {"patience", "integer", least = 1},
+    {"run", "table"}, {"checkpoint", "string"}, {"resume", "boolean", false}, {"save_every", "integer", least = 1},
+    {"keep", "integer", 2, least = 1}, {"best", "integer", 0, least = 0}, {"extra", "table"}, {"quiet", "boolean", false}}
 
 ---@class LoopConfig
 ---@field model any
 ---@field optimizer any
----@field data any batches, or a function of the step that returns a batch
+---@field data any batches, or a function of the step (and of the number of the batch in it) that returns a batch
 ---@field loss fun(batch: table): any, integer? loss, and how many tokens it is the mean of
 ---@field steps integer
 ---@field schedule (fun(step: integer): number)?
 ---@field clip number? bound of the gradient's norm
----@field every integer? steps between evaluations, checkpoints and lines of output
+---@field accumulate integer? batches of a step
+---@field ema number? decay of an average of the parameters, which is evaluated and is the result
+---@field every integer? steps between evaluations and lines of output
 ---@field evaluate (fun(step: integer): any, boolean?)? value to print, true to stop
+---@field metric string? field of the value that says how good it is, if it is a table
+---@field mode string? "min" or "max"
+---@field patience integer? evaluations without a better value before the loop stops
+---@field run table? of run.start: metrics and checkpoints go there
 ---@field checkpoint string? path
 ---@field resume boolean?
+---@field save_every integer? steps between checkpoints
+---@field keep integer? newest checkpoints that stay in a run
+---@field best integer? best checkpoints that stay in a run
 ---@field extra table? saved in the checkpoint too
 ---@field quiet boolean?
+
+-- Everything that changes while the loop runs, besides model, optimizer and generator.
+local function new_progress()
+    return {step = 0, losses = {}, values = {}, seconds = 0, tokens = 0, window = 0, window_count = 0, bad = 0,
+        best = {}}
+end
+
+-- What a checkpoint of the loop holds.
+local function snapshot(cfg, progress, ema, place)
+    local history = {}
+    for name, value in pairs(progress) do history[name] = value end
+    history.losses = attn.tensor(progress.losses, {dtype = "float64"})      -- a list of numbers as text is ten times longer
+    return {model = cfg.model, optimizer = cfg.optimizer, random = attn.random_state(), history = history,
+        data = place and cfg.data:state() or nil, ema = ema and ema:state() or nil,
+        schedule = type(cfg.schedule) == "table" and cfg.schedule.state and cfg.schedule:state() or nil,
+        extra = cfg.extra}
+end
+
+local function restore(cfg, saved, ema, place, path)
+    for _, name in ipairs{"model", "optimizer", "random", "history"} do
+        if saved[name] == nil then
+            error(("train.loop: %s has no '%s': not a checkpoint of train.loop"):format(path, name), 3)
+        end
+    end
+    if ema and not saved.ema then error(("train.loop: %s was saved without ema"):format(path), 3) end
+    cfg.model:load(saved.model)
+    cfg.optimizer:load(saved.optimizer)
+    if ema then ema:load(saved.ema) end
+    if type(cfg.schedule) == "table" and cfg.schedule.load and saved.schedule then cfg.schedule:load(saved.schedule) end
+    if place and saved.data then cfg.data:load(saved.data) end
+    attn.random_state(saved.random)
+    local progress = new_progress()
+    for name, value in pairs(saved.history) do progress[name] = value end
+    progress.losses = progress.losses:totable()
+    return progress
+end
+
+-- The number of an evaluation that says how good it is.
+local function measure(cfg, result)
+    if type(result) == "table" then
+        local names = {}
+        for name, value in pairs(result) do
+            if type(value) == "number" then names[#names + 1] = tostring(name) end
+        end
+        table.sort(names)
+        if cfg.metric and type(result[cfg.metric]) == "number" then return result[cfg.metric] end
+        if not cfg.metric and #names == 1 then return result[names[1]] end
+        error(("train.loop: evaluate returned no number '%s' (it has %s)"):format(cfg.metric or "metric",
+            table.concat(names, ", ")), 0)
+    elseif type(result) ~= "number" then
+        error(("train.loop: evaluate returned a %s; patience and best need a number"):format(type(result)), 0)
+    end
+    return result
+end
+
+-- Takes a new value into the best ones; says if it is among them and whether it is the best of all so far.
+local function rank(cfg, progress, step, value)
+    local sign = cfg.mode == "min" and 1 or -1
+    local first = progress.top == nil or sign * value < sign * progress.top
+    if first then progress.top, progress.top_step = value, step end
+    if cfg.best > 0 and value == value then
+        table.insert(progress.best, {step = step, value = value})
+        table.sort(progress.best, function(a, b)
+            if a.value ~= b.value then return sign * a.value < sign * b.value end
+            return a.step < b.step
+        end)
+        progress.best[cfg.best + 1] = nil
+    end
+    for _, one in ipairs(progress.best) do
+        if one.step == step then return first, true end
+    end
+    return first, false
+end
 
 ---Trains a model.
 ---@param cfg LoopConfig
 ---@return {step: integer, losses: number[], values: table[], seconds: number, tokens: number, rate: number}
 function m.loop(cfg)
     cfg = fields.read("train.loop", cfg, known)
+    local run = cfg.run
     if cfg.resume and not cfg.checkpoint then error("train.loop: resume needs the field checkpoint", 2) end
+    if run and cfg.checkpoint then error("train.loop: run keeps the checkpoints, so checkpoint has no meaning", 2) end
+    if not run and cfg.best > 0 then error("train.loop: best needs the field run", 2) end
+    if cfg.patience and not cfg.evaluate then error("train.loop: patience needs the field evaluate", 2) end
+    if cfg.best > 0 and not cfg.evaluate then error("train.loop: best needs the field evaluate", 2) end
     local model, optimizer, schedule = cfg.model, cfg.optimizer, cfg.schedule
-    local stateful = type(schedule) == "table" and schedule.state and schedule.load
-    local keeps_place = type(cfg.data) ~= "function" and cfg.data.state
+    local plateau = type(schedule) == "table" and schedule.update
+    local place = type(cfg.data) ~= "function" and cfg.data.state ~= nil
     local every = cfg.every or cfg.steps
-    local history = {step = 0, losses = {}, values = {}, seconds = 0, tokens = 0}
+    local save_every = cfg.save_every or every
+    local ema = cfg.ema and m.ema{model = model, decay = cfg.ema}
+    local progress = new_progress()
 
-    if cfg.resume then
-        local saved = attn.load(cfg.checkpoint)
-        for _, name in ipairs{"model", "optimizer", "random", "history"} do
-            if saved[name] == nil then
-                error(("train.loop: %s has no '%s': not a checkpoint of train.loop"):format(cfg.checkpoint, name), 2)
-            end
-        end
-        model:load(saved.model)
-        optimizer:load(saved.optimizer)
-        if stateful and saved.schedule then schedule:load(saved.schedule) end
-        if keeps_place and saved.data then cfg.data:load(saved.data) end
-        history = saved.history
-        attn.random_state(saved.random)
+    if run and run.resumed then
+        local saved, path = run:newest()
+        if saved then progress = restore(cfg, saved, ema, place, path) end
+        run:record{event = "resume", step = progress.step}
+    elseif cfg.resume then
+        progress = restore(cfg, attn.load(cfg.checkpoint), ema, place, cfg.checkpoint)
     end
 
     local parameters = model:parameters()
     local draw = source(cfg.data)
     local bar <close> = new_bar(cfg.quiet)
-    local began, first = attn.clock(), history.step
-    local trained, tokens, smooth, window, window_count = 0, 0, nil, 0, 0
+    local began = attn.clock()
+    local trained, tokens, smooth = 0, 0, nil
+
+    local function evaluate(step)
+        if ema then ema:swap() end
+        model:eval()
+        local result, stop = cfg.evaluate(step)
+        model:train()
+        if ema then ema:swap() end
+        progress.values[#progress.values + 1] = {step = step, value = result}
+        if plateau and type(result) == "number" then schedule:update(result) end
+        local among = false
+        if cfg.patience or cfg.best > 0 or cfg.metric then
+            local first
+            first, among = rank(cfg, progress, step, measure(cfg, result))
+            progress.bad = first and 0 or progress.bad + 1
+        end
+        if run then
+            local record = {step = step, split = "valid", seconds = progress.seconds + trained}
+            for name, value in pairs(type(result) == "table" and result or {value = result}) do
+                if type(value) ~= "table" and type(value) ~= "userdata" then record[tostring(name)] = value end
+            end
+            run:record(record)
+        end
+        return result, stop, among
+    end
+
+    local function save(step)
+        local state = snapshot(cfg, progress, ema, place)
+        state.history.seconds, state.history.tokens = progress.seconds + trained, progress.tokens + tokens
+        if not run then
+            attn.save(cfg.checkpoint, state)
+            return
+        end
+        run:save(step, state)
+        local best = {}
+        for _, one in ipairs(progress.best) do best[one.step] = true end
+        run:prune(cfg.keep, best)
+    end
+
+    local function impatient() return cfg.patience and progress.bad >= cfg.patience end
+
     model:train()
-    for step = first + 1, cfg.steps do
+    for step = progress.step + 1, impatient() and 0 or cfg.steps do
         local start = attn.clock()
         if schedule then optimizer.lr = schedule(step) end
-        local batch = draw(step)
         optimizer:zero_grad()
-        local loss, value, count = loss_of(cfg, batch, step)
-        loss:backward()
-        if cfg.clip then attn.clip_grad_norm(parameters, cfg.clip) end
+        local value, count = gradient(cfg, draw, step, parameters)
+        local norm = cfg.clip and attn.clip_grad_norm(parameters, cfg.clip)
+        if type(norm) == "userdata" then norm = norm:item() end
         optimizer:step()
-        history.step, history.losses[step] = step, value
-        count = type(count) == "number" and count or nil
+        if ema then ema:update() end
+        progress.step, progress.losses[step] = step, value
         tokens = tokens + (count or 1)
-        window, window_count = window + value * (count or 1), window_count + (count or 1)
+        progress.window = progress.window + value * (count or 1)
+        progress.window_count = progress.window_count + (count or 1)
         local seconds = attn.clock() - start
         trained = trained + seconds
         smooth = smooth and 0.98 * smooth + 0.02 * seconds or seconds
+        if run then run:record{step = step, split = "train", loss = value, lr = optimizer.lr, norm = norm or nil} end
 
         local rate = ("%s %s/s"):format(thousands(tokens / trained), count and "tokens" or "steps")
-        bar:show(step / cfg.steps, ("%d/%d  loss %.4f  %s  %s < %s"):format(step, cfg.steps, window / window_count,
-            rate, clock_text(attn.clock() - began), clock_text((cfg.steps - step) * smooth)))
+        local mean = progress.window / progress.window_count
+        bar:show(step / cfg.steps, ("%d/%d  loss %.4f  %s  %s < %s"):format(step, cfg.steps, mean, rate,
+            clock_text(attn.clock() - began), clock_text((cfg.steps - step) * smooth)))
 
+        local stop, among = false, false
         if step % every == 0 or step == cfg.steps then
-            local result, stop
-            if cfg.evaluate then
-                model:eval()
-                result, stop = cfg.evaluate(step)
-                model:train()
-                history.values[#history.values + 1] = {step = step, value = result}
-                if stateful and schedule.update and type(result) == "number" then schedule:update(result) end
-            end
+            local result
+            if cfg.evaluate then result, stop, among = evaluate(step) end
+            stop = stop or impatient()
             bar:clear()
             if not cfg.quiet then
                 local shown = value_text(result)
-                print(("step %d/%d  loss %.4f  lr %s  %s  %s%s"):format(step, cfg.steps, window / window_count,
-                    number(optimizer.lr), rate, clock_text(attn.clock() - began), shown and "  " .. shown or ""))
+                print(("step %d/%d  loss %.4f  lr %s  %s  %s%s"):format(step, cfg.steps, mean, number(optimizer.lr),
+                    rate, clock_text(attn.clock() - began), shown and "  " .. shown or ""))
+                if impatient() then
+                    print(("stopped: no better value in %d evaluations; the best is %s, of step %d"):format(
+                        progress.bad, number(progress.top), progress.top_step))
+                end
                 io.stdout:flush()
             end
-            window, window_count = 0, 0
-            if cfg.checkpoint then
-                local shown = {step = step, losses = history.losses, values = history.values,
-                    seconds = history.seconds + trained, tokens = history.tokens + tokens}
-                attn.save(cfg.checkpoint, {model = model, optimizer = optimizer, random = attn.random_state(),
-                    history = shown, data = keeps_place and cfg.data:state() or nil,
-                    schedule = stateful and schedule:state() or nil, extra = cfg.extra})
-            end
-            if stop then break end
+            progress.window, progress.window_count = 0, 0
         end
+        local wanted = step % save_every == 0 or step == cfg.steps or stop or among
+        if wanted and (run or cfg.checkpoint) then save(step) end
+        if stop then break end
     end
+    if ema then ema:swap() end
     model:eval()
-    history.seconds, history.tokens = history.seconds + trained, history.tokens + tokens
+    local history = {step = progress.step, losses = progress.losses, values = progress.values,
+        seconds = progress.seconds + trained, tokens = progress.tokens + tokens, best = progress.best,
+        top = progress.top, top_step = progress.top_step}
     history.rate = history.seconds > 0 and history.tokens / history.seconds or 0
     return history
 end
@@ -245,17 +492,29 @@ function m.pace(cfg)
 end
 
 attn.describe{name = "train.loop",
-    signature = "loop{model =, optimizer =, data =, loss = function(batch), steps =, schedule =, clip =, every =, "
-        .. "evaluate =,"
-        .. " checkpoint =, resume = false, extra =, quiet = false} -> history",
+    signature = "loop{model =, optimizer =, data =, loss = function(batch), steps =, schedule =, clip =,"
+        .. " accumulate = 1, ema =, every =, evaluate =, metric =, mode = \"min\", patience =, run =, checkpoint =,"
+        .. " resume = false, save_every = every, keep = 2, best = 0, extra =, quiet = false} -> history",
     help = "Trains for `steps` steps. data is a data.batches or a function(step) -> batch; loss returns a tensor\n"
         .. "of one element and optionally how many tokens it is the mean of; schedule(step) sets the rate; clip\n"
-        .. "bounds the gradient's norm. Every `every` steps and at the end: evaluate(step) -> value [, stop] in\n"
-        .. "eval mode, a line of output, and the checkpoint, with the table `extra` in it. resume = true goes on\n"
-        .. "from the checkpoint, bit for bit. history has step, losses (one for each step), values ({step =,\n"
-        .. "value =}), seconds, tokens, rate.",
+        .. "bounds the gradient's norm; accumulate is the number of batches of a step, whose gradient is that of\n"
+        .. "one large batch; ema is the decay of an average of the parameters, which is evaluated and is what the\n"
+        .. "model holds at the end. Every `every` steps and at the end: evaluate(step) -> value [, stop] in eval\n"
+        .. "mode and a line of output. The number in value (or its field `metric`) is the better the smaller\n"
+        .. "(mode = \"max\": the larger) it is: after `patience` evaluations without a better one the loop stops.\n"
+        .. "With run = run.start(...) metrics go to its folder, and every `save_every` steps a checkpoint, of which\n"
+        .. "the newest `keep` and the `best` best ones stay; a run that is resumed goes on, bit for bit, from the\n"
+        .. "newest valid one. checkpoint = path with resume = true does that with one file. history has step,\n"
+        .. "losses (one for each step), values ({step =, value =}), best, seconds, tokens, rate.",
     example = 'attn.train.loop{model = model, optimizer = optimizer, data = batches, steps = 1000,\n'
         .. '  loss = function(batch) return attn.loss.cross_entropy(model(batch.source), batch.target) end}'}
+attn.describe{name = "train.ema", signature = "ema{model =, decay = 0.999} -> average",
+    help = "An exponential moving average of a model's parameters. a:update() after each step of the optimizer;\n"
+        .. "a:swap() exchanges parameters and averages, a second call puts them back; a:state(), a:load(state).",
+    example = 'local a = attn.train.ema{model = model, decay = 0.99}; a:update(); a:swap()'}
+attn.describe{name = "train.average", signature = "average(paths) -> state",
+    help = "The mean of the models in several checkpoints of train.loop, for model:load.",
+    example = 'model:load(attn.train.average{"a.safetensors", "b.safetensors"})'}
 attn.describe{name = "train.pace", signature = "pace{model =, data =, loss =, batches = 10} -> seconds",
     help = "Seconds of a training step (loss and gradient), measured on some batches; model, data and random\n"
         .. "numbers are as before.",

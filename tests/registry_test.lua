@@ -1,4 +1,5 @@
--- Walks the table of operations: what is there must be documented, and what is differentiable must have a gradient case.
+-- Walks the table of operations: what is there must be documented, and what is differentiable must have a gradient
+-- case.
 local attn, t = require "attn", require "attn.test"
 
 local here = debug.getinfo(1, "S").source:match("^@(.-)[^/]*$")
@@ -14,11 +15,13 @@ for _, op in ipairs(operations) do
             t.is_true(op.help:find(a.name, 1, true), "the help does not name the argument " .. a.name)
             if a.choices then
                 for word in a.choices:gmatch("[^|]+") do
-                    t.is_true(op.help:find(word, 1, true) or a.name == "dtype", "the help does not name the choice " .. word)
+                    t.is_true(op.help:find(word, 1, true) or a.name == "dtype",
+                              "the help does not name the choice " .. word)
                 end
             end
         end
-        for line in op.help:gmatch("[^\n]+") do t.is_true(not line:find("%s$"), "a line of the help ends with a space") end
+        for line in op.help:gmatch("[^\n]+") do t.is_true(not line:find("%s$"),
+                                                          "a line of the help ends with a space") end
     end)
     if op.gradient ~= "none" then
         t.case(op.name .. " has the gradient of its values", function()

@@ -124,6 +124,8 @@ void vm_open_io(lua_State *L, int lib);
 void vm_open_random(lua_State *L, int lib);
 void vm_open_sys(lua_State *L, int lib);
 void vm_open_gc(lua_State *L, int lib);
+void vm_open_json(lua_State *L, int lib);
+void vm_open_text(lua_State *L, int lib);
 
 /* Adds {name=, signature=, help=} to the registry of documentation (help.lua reads it): name under attn, "tensor:item" for a method. */
 typedef struct vm_doc {

@@ -1,6 +1,6 @@
 /*
- * Key and value caches of attention as scripts see them: made by attend:cache(), passed as the option `cache`. #cache is the number of
- * keys so far; fork and reorder give new caches and leave the old one as it is.
+ * Key and value caches of attention as scripts see them: made by attend:cache(), passed as the option `cache`.
+ * #cache is the number of keys so far; fork and reorder give new caches and leave the old one as it is.
  */
 #include "vm/bind.h"
 

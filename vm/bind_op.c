@@ -19,7 +19,7 @@ typedef struct args {
     at_dtype number_dtype;
     int list_at, list_from, list_to;        /* the place of a table of tensors, or a range of the stack */
     size_t list_n;
-    at_scalar_value scalar[AT_MAX_ARG];
+    at_scalar_value scalar[AT_MAX_SCALAR];
     uint32_t given;
     int n_sizes;
     int64_t sizes[AT_MAX_DIM];
@@ -296,7 +296,7 @@ static at_call *make_call(lua_State *L, const at_op_entry *entry, const args *r,
             c->in[r->n_in + i] = vm_tensor_at(L, r->list_from + (int)i)->t;
         }
     }
-    for (int k = 0; k < AT_MAX_ARG; k++)
+    for (int k = 0; k < AT_MAX_SCALAR; k++)
         if (r->given >> k & 1)
             c->arg[k] = r->scalar[k];
     c->given = r->given;

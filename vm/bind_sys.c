@@ -1,11 +1,22 @@
-/* The machine: threads, versions, clock, terminal. */
-#define _DEFAULT_SOURCE
+/*
+ * The machine: threads, versions, clock, terminal; and what a run folder needs of the file system: folders, a lock that
+ * ends with the process however it ends, a checksum, a copy of what is printed.
+ */
+#define _GNU_SOURCE
 #include "vm/bind.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include <zlib.h>
 
 void vm_version(char *out, size_t n)
 {
@@ -57,10 +68,226 @@ static int simd(lua_State *L)
     return 1;
 }
 
+static int blas(lua_State *L)
+{
+    lua_pushstring(L, at_blas_name());
+    return 1;
+}
+
+/* ---- files ---- */
+
+static const char *check_path(lua_State *L, const char *where)
+{
+    size_t n;
+    if (lua_type(L, 1) != LUA_TSTRING)
+        vm_error(L, "%s: path is %s, expected a string", where, vm_describe(L, 1).text);
+    const char *path = lua_tolstring(L, 1, &n);
+    if (n == 0 || strlen(path) != n)
+        vm_error(L, "%s: path is empty or has a byte 0", where);
+    return path;
+}
+
+static _Noreturn void system_error(lua_State *L, const char *where, const char *path)
+{
+    vm_error(L, "%s: %.300s: %s", where, path, strerror(errno));
+}
+
+static int make_folder(lua_State *L)
+{
+    const char *path = check_path(L, "mkdir");
+    struct stat st;
+    bool made = mkdir(path, 0777) == 0;
+    if (!made && (errno != EEXIST || stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
+        system_error(L, "mkdir", path);
+    lua_pushboolean(L, made);
+    return 1;
+}
+
+#define FOLDER "attn.folder"
+#define FILE_MAGIC 0x656c69662d73796du
+
+/* An open folder or descriptor, in a box: any lua_ call may raise. */
+typedef struct file_box {
+    uint64_t magic;
+    DIR *dir;
+    int fd;
+} file_box;
+
+static int file_end(lua_State *L)
+{
+    file_box *b = lua_touserdata(L, 1);
+    if (!b || lua_rawlen(L, 1) != sizeof *b || b->magic != FILE_MAGIC)
+        return 0;
+    if (b->dir)
+        closedir(b->dir);
+    if (b->fd >= 0)
+        close(b->fd);
+    b->dir = NULL;
+    b->fd = -1;
+    return 0;
+}
+
+static file_box *push_file(lua_State *L)
+{
+    file_box *b = lua_newuserdatauv(L, sizeof *b, 0);
+    *b = (file_box){.magic = FILE_MAGIC, .fd = -1};
+    if (luaL_newmetatable(L, FOLDER)) {
+        lua_pushcfunction(L, file_end);
+        lua_setfield(L, -2, "__gc");
+        lua_pushcfunction(L, file_end);
+        lua_setfield(L, -2, "__close");
+        lua_pushboolean(L, false);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_setmetatable(L, -2);
+    return b;
+}
+
+static int list_folder(lua_State *L)
+{
+    const char *path = check_path(L, "list_folder");
+    lua_settop(L, 1);
+    file_box *b = push_file(L);
+    b->dir = opendir(path);
+    if (!b->dir)
+        system_error(L, "list_folder", path);
+    lua_newtable(L);
+    lua_Integer n = 0;
+    for (struct dirent *entry; (entry = readdir(b->dir));) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        lua_pushstring(L, entry->d_name);
+        lua_rawseti(L, -2, ++n);
+    }
+    closedir(b->dir);
+    b->dir = NULL;
+    return 1;
+}
+
+/* The lock belongs to the open file, so that the system takes it back however the process ends. */
+static int lock(lua_State *L)
+{
+    const char *path = check_path(L, "lock");
+    char text[32];
+    lua_settop(L, 1);
+    file_box *b = push_file(L);
+    b->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (b->fd < 0)
+        system_error(L, "lock", path);
+    if (flock(b->fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            system_error(L, "lock", path);
+        ssize_t n = read(b->fd, text, sizeof text - 1);
+        text[n > 0 ? n : 0] = 0;
+        lua_pushnil(L);
+        lua_pushinteger(L, strtol(text, NULL, 10));
+        return 2;
+    }
+    /* who holds it, for the message of the next one: a lock without a name is as good */
+    int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
+    if (ftruncate(b->fd, 0) == 0)
+        (void)!write(b->fd, text, (size_t)n);
+    return 1;
+}
+
+static int checksum(lua_State *L)
+{
+    const char *path = check_path(L, "crc32");
+    unsigned char block[65536];
+    char text[16];
+    uLong sum = crc32(0, NULL, 0);
+    lua_settop(L, 1);
+    file_box *b = push_file(L);
+    b->fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (b->fd < 0)
+        system_error(L, "crc32", path);
+    for (ssize_t n; (n = read(b->fd, block, sizeof block)) != 0;) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            system_error(L, "crc32", path);
+        sum = crc32(sum, block, (uInt)n);
+    }
+    close(b->fd);
+    b->fd = -1;
+    snprintf(text, sizeof text, "%08lx", sum & 0xffffffffu);
+    lua_pushstring(L, text);
+    return 1;
+}
+
+/* ---- what is printed, into a file too ----
+ * A stream that writes to descriptor 1 (2) and to the file stands in for stdout (stderr) until the process ends, and
+ * io.stdout with it. io.stderr is left: progress bars, which are written over, go there. A copy that fails (the disk
+ * is full) is given up with one message: it must not stop what is being printed. */
+
+static int tee_fd = -1;
+
+static void put(int fd, const char *data, size_t n, bool *failed)
+{
+    while (n > 0 && !*failed) {
+        ssize_t wrote = write(fd, data, n);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0) {
+            *failed = true;
+            return;
+        }
+        data += wrote;
+        n -= (size_t)wrote;
+    }
+}
+
+static ssize_t tee_write(void *cookie, const char *data, size_t n)
+{
+    bool failed = false, lost = false;
+    put(cookie ? 2 : 1, data, n, &failed);
+    if (tee_fd >= 0)
+        put(tee_fd, data, n, &lost);
+    if (lost) {
+        dprintf(2, "attn: the copy of what is printed ends here: %s\n", strerror(errno));
+        close(tee_fd);
+        tee_fd = -1;
+    }
+    return failed ? 0 : (ssize_t)n;
+}
+
+static int copy_output(lua_State *L)
+{
+    static int is_error = 1;
+    static bool replaced;
+    const char *path = check_path(L, "tee");
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0)
+        system_error(L, "tee", path);
+    fflush(stdout);
+    if (tee_fd >= 0)
+        close(tee_fd);
+    tee_fd = fd;
+    if (replaced)
+        return 0;
+    cookie_io_functions_t io = {.write = tee_write};
+    FILE *out = fopencookie(NULL, "w", io), *error = fopencookie(&is_error, "w", io);
+    if (!out || !error)
+        system_error(L, "tee", path);
+    setvbuf(out, NULL, isatty(1) ? _IOLBF : _IOFBF, 0);
+    setvbuf(error, NULL, _IONBF, 0);
+    lua_getglobal(L, "io");
+    if (lua_istable(L, -1) && lua_getfield(L, -1, "stdout") == LUA_TUSERDATA) {
+        luaL_Stream *s = luaL_testudata(L, -1, LUA_FILEHANDLE);
+        if (s && s->closef && s->f == stdout)
+            s->f = out;
+    }
+    stdout = out;
+    stderr = error;
+    replaced = true;
+    return 0;
+}
+
 void vm_open_sys(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {
         {"threads", threads}, {"clock", clock_now}, {"isatty", is_terminal}, {"terminal_width", terminal_width}, {"simd", simd},
+        {"blas", blas}, {"mkdir", make_folder}, {"list_folder", list_folder}, {"lock", lock}, {"crc32", checksum}, {"tee", copy_output},
         {NULL, NULL}
     };
     static const vm_doc docs[] = {
@@ -69,6 +296,13 @@ void vm_open_sys(lua_State *L, int lib)
         {"isatty", "isatty(fd) -> whether file 0, 1 or 2 is a terminal"},
         {"terminal_width", "terminal_width() -> columns of the terminal, 80 if there is none"},
         {"simd", "simd() -> \"base\", \"AVX2\" or \"AVX-512\": what the kernels in use were compiled for"},
+        {"blas", "blas() -> name of the BLAS library and of the processor it is for"},
+        {"mkdir", "mkdir(path) -> true if it was made, false if it was there\nMakes a folder."},
+        {"list_folder", "list_folder(path) -> names, in no order"},
+        {"lock", "lock(path) -> lock, or nil and the number of the process that has it\n"
+                 "Makes the file and locks it until the lock is closed (<close>), collected, or the process ends."},
+        {"crc32", "crc32(path) -> the checksum of a file, eight hexadecimal digits"},
+        {"tee", "tee(path)\nFrom now on what is printed, and the message of an error that ends the program, is added to the file too."},
         {NULL, NULL}
     };
     vm_set_functions(L, lib, functions);

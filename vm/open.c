@@ -87,6 +87,8 @@ int luaopen_attn(lua_State *L)
     vm_open_random(L, lib);
     vm_open_sys(L, lib);
     vm_open_gc(L, lib);
+    vm_open_json(L, lib);
+    vm_open_text(L, lib);
     lua_pushcfunction(L, describe);
     lua_setfield(L, lib, "describe");
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");

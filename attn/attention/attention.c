@@ -3,13 +3,14 @@
  *
  *   query  [B, Tq, query]    key  [B, Tk, key]    value  [B, Tk, value]    context  [B, Tq, value]
  *
- * In order: projections, rotary positions, the score's own preparation, cache; scores by span (core/attend.h); activation; biases,
- * distances, masks and distribution; the window's factor; dropout; the weighted sum; the output projection. With heads, queries are
- * [B, Tq, H, D] and everything runs per head; features of multi-dimensional attention are heads of width 1.
+ * In order: projections, rotary positions, the score's own preparation, cache; scores by span (core/attend.h);
+ * activation; biases, distances, masks and distribution; the window's factor; dropout; the weighted sum; the output
+ * projection. With heads, queries are [B, Tq, H, D] and everything runs per head; features of multi-dimensional
+ * attention are heads of width 1.
  *
- * Lengths, causal order and windows become spans before anything is computed, so that work and memory go with the window. Weights
- * that are returned are those before dropout. A key that nobody may see is set to zero before a product with parameters only when it
- * is not finite: zero times NaN would reach the parameters' gradients.
+ * Lengths, causal order and windows become spans before anything is computed, so that work and memory go with the
+ * window. Weights that are returned are those before dropout. A key that nobody may see is set to zero before a product
+ * with parameters only when it is not finite: zero times NaN would reach the parameters' gradients.
  *
  * Which way the numbers are made is decided in one place, `attend_heads`.
  */
@@ -17,6 +18,7 @@
 
 #include "attn/attention/cache.h"
 #include "attn/attention/score/score.h"
+#include "attn/core/parallel.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -61,8 +63,8 @@ static const at_position *const positions[] = {
 /* ---- fields ---- */
 
 enum {
-    QUERY, KEY, VALUE, DIM, SCORE, DISTRIBUTION, WINDOW, HEADS, KV_HEADS, PROJECT, OUT, SCORE_DIM, BIAS, POSITION, OUTPUT,
-    DROPOUT, ACTIVATION, KERNEL, BETA, MAX_KEYS, MAX_QUERIES, TRAINABLE
+    QUERY, KEY, VALUE, DIM, SCORE, DISTRIBUTION, WINDOW, HEADS, KV_HEADS, PROJECT, OUT, SCORE_DIM, BIAS, POSITION,
+    OUTPUT, DROPOUT, ACTIVATION, KERNEL, BETA, MAX_KEYS, MAX_QUERIES, TRAINABLE
 };
 enum { LENGTHS, KEY_MASK, MASK, CALL_BIAS, CAUSAL, PLACE, WEIGHTS, CACHE, PATH };
 
@@ -88,23 +90,30 @@ static const at_field fields[] = {
     [QUERY] = {"query", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of the queries"},
     [KEY] = {"key", AT_FIELD_INTEGER, AT_POSITIVE, .help = "width of the keys; default: query"},
     [VALUE] = {"value", AT_FIELD_INTEGER, AT_POSITIVE, .help = "width of the values; default: key"},
-    [DIM] = {"dim", AT_FIELD_INTEGER, AT_POSITIVE, .help = "width of the projections, all heads together (default: query); without "
-             "projections of the score space (additive, concat, synthesizer_dense, predictive)"},
+    [DIM] = {"dim", AT_FIELD_INTEGER, AT_POSITIVE,
+             .help = "width of the projections, all heads together (default: query); without "
+                     "projections of the score space (additive, concat, synthesizer_dense, predictive)"},
     [SCORE] = {"score", AT_FIELD_CHOICE, .value = SCALED_DOT, .choices = score_names + 1, .help = "e(q, k)"},
-    [DISTRIBUTION] = {"distribution", AT_FIELD_CHOICE, .choices = distribution_names + 1, .help = "from scores to weights"},
-    [WINDOW] = {"window", AT_FIELD_TABLE, .help = "{type = \"monotonic\" | \"predictive\", radius =} or {type = \"band\", left =, "
-                "right =}; default: all keys"},
+    [DISTRIBUTION] = {"distribution", AT_FIELD_CHOICE, .choices = distribution_names + 1,
+                      .help = "from scores to weights"},
+    [WINDOW] = {"window", AT_FIELD_TABLE,
+                .help = "{type = \"monotonic\" | \"predictive\", radius =} or {type = \"band\", left =, "
+                        "right =}; default: all keys"},
     [HEADS] = {"heads", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "more than one implies project"},
-    [KV_HEADS] = {"kv_heads", AT_FIELD_INTEGER, AT_POSITIVE, .help = "heads of keys and values, shared by groups of queries; "
-                  "default: heads"},
+    [KV_HEADS] = {"kv_heads", AT_FIELD_INTEGER, AT_POSITIVE,
+                  .help = "heads of keys and values, shared by groups of queries; "
+                          "default: heads"},
     [PROJECT] = {"project", AT_FIELD_FLAG, .help = "learned projections of query, key, value and result"},
     [OUT] = {"out", AT_FIELD_INTEGER, AT_POSITIVE, .help = "width of the projected result; default: query"},
-    [SCORE_DIM] = {"score_dim", AT_FIELD_INTEGER, AT_POSITIVE, .help = "with projections: width of the score space of one head; "
-                   "default: dim / heads"},
-    [BIAS] = {"bias", AT_FIELD_FLAG, .value = true, .help = "false drops every bias, of the projections and of the score"},
+    [SCORE_DIM] = {"score_dim", AT_FIELD_INTEGER, AT_POSITIVE,
+                   .help = "with projections: width of the score space of one head; "
+                           "default: dim / heads"},
+    [BIAS] = {"bias", AT_FIELD_FLAG, .value = true,
+              .help = "false drops every bias, of the projections and of the score"},
     [POSITION] = {"position", AT_FIELD_CHOICE, .choices = position_names, .help = "positions of queries and keys"},
-    [OUTPUT] = {"output", AT_FIELD_CHOICE, .choices = "single|multi_dimensional", .help = "one weight per key, or one per feature "
-                "of the value"},
+    [OUTPUT] = {"output", AT_FIELD_CHOICE, .choices = "single|multi_dimensional",
+                .help = "one weight per key, or one per feature "
+                        "of the value"},
     [DROPOUT] = {"dropout", AT_FIELD_NUMBER, AT_PROBABILITY, .help = "on the weights, in training"},
     [ACTIVATION] = {"activation", AT_FIELD_CHOICE, .choices = "tanh|relu|sigmoid", .help = "of activated_general"},
     [KERNEL] = {"kernel", AT_FIELD_CHOICE, .choices = "exponential|rbf|polynomial", .help = "of the kernel score"},
@@ -121,10 +130,13 @@ static const at_field options[] = {
     [MASK] = {"mask", AT_FIELD_MASK, .help = "pairs that may attend [Tq, Tk], [B, Tq, Tk] or [B, H, Tq, Tk]"},
     [CALL_BIAS] = {"bias", AT_FIELD_TENSOR, .help = "added to the scores, the shapes of mask"},
     [CAUSAL] = {"causal", AT_FIELD_FLAG, .help = "query i sees keys 1 to i"},
-    [PLACE] = {"position", AT_FIELD_INTEGER, AT_POSITIVE, .help = "decoding step of the first query, for monotonic windows"},
-    [WEIGHTS] = {"weights", AT_FIELD_VALUE, .help = "true, or {rows = {first, last}, heads = {...}} for a part of them"},
+    [PLACE] = {"position", AT_FIELD_INTEGER, AT_POSITIVE,
+               .help = "decoding step of the first query, for monotonic windows"},
+    [WEIGHTS] = {"weights", AT_FIELD_VALUE,
+                 .help = "true, or {rows = {first, last}, heads = {...}} for a part of them"},
     [CACHE] = {"cache", AT_FIELD_VALUE, .help = "of attend:cache(): keys and values so far, to which these are added"},
-    [PATH] = {"path", AT_FIELD_CHOICE, .choices = "auto|composed", .help = "composed: without fused kernels, to compare with"},
+    [PATH] = {"path", AT_FIELD_CHOICE, .choices = "auto|composed",
+              .help = "composed: without fused kernels, to compare with"},
     {0}
 };
 
@@ -147,19 +159,21 @@ static bool check_fields(const at_layer *l, at_error *e)
     const at_attention *a = l->own;
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (was_given(l, own[i].field) && strcmp(a->score->name, own[i].score) != 0)
-            return at_error_set(e, "attention: %s belongs to score = \"%s\", but score is \"%s\"", fields[own[i].field].name,
-                                own[i].score, a->score->name);
+            return at_error_set(e, "attention: %s belongs to score = \"%s\", but score is \"%s\"",
+                                fields[own[i].field].name, own[i].score, a->score->name);
     for (int f = OUT; f <= SCORE_DIM; f++)
         if (was_given(l, f) && !a->project)
             return at_error_set(e, "attention: %s belongs to projections, but project is false", fields[f].name);
     if (a->score->needs_keys && !was_given(l, MAX_KEYS))
         return at_error_set(e, "attention: score \"%s\" needs max_keys, the most keys a call may have", a->score->name);
     if (a->score->needs_queries && !was_given(l, MAX_QUERIES))
-        return at_error_set(e, "attention: score \"%s\" needs max_queries, the most queries a call may have", a->score->name);
+        return at_error_set(e, "attention: score \"%s\" needs max_queries, the most queries a call may have",
+                            a->score->name);
     if (a->score->needs_dim && !was_given(l, DIM) && !a->project)
         return at_error_set(e, "attention: score \"%s\" needs dim, the width of its score space", a->score->name);
     if (a->window && a->window->learned && !was_given(l, DIM) && !a->project)
-        return at_error_set(e, "attention: window \"%s\" needs dim, the width of the space it predicts in", a->window->name);
+        return at_error_set(e, "attention: window \"%s\" needs dim, the width of the space it predicts in",
+                            a->window->name);
     return true;
 }
 
@@ -169,21 +183,30 @@ static bool check_axes(const at_layer *l, at_error *e)
     const char *score = a->score->name;
 
     if (a->score->same_width && a->q != a->k)
-        return at_error_set(e, "attention: score \"%s\" multiplies query and key, whose widths differ (%zu and %zu); general, additive "
-                            "and concat take any two, or project = true", score, a->q, a->k);
+        return at_error_set(
+            e, "attention: score \"%s\" multiplies query and key, whose widths differ (%zu and %zu); general, additive "
+            "and concat take any two, or project = true",
+            score, a->q, a->k);
     if (a->multi && !a->score->multi)
-        return at_error_set(e, "attention: output = \"multi_dimensional\" needs a score for each feature of the value, and \"%s\" is one "
-                            "number per key (additive has such a form)", score);
+        return at_error_set(
+            e, "attention: output = \"multi_dimensional\" needs a score for each feature of the value, and \"%s\" is "
+               "one number per key (additive has such a form)",
+            score);
     if (a->multi && a->heads > 1)
-        return refuse(e, "output = \"multi_dimensional\" weighs every feature for itself, which leaves nothing for heads to tell apart");
+        return refuse(e, "output = \"multi_dimensional\" weighs every feature for itself, which leaves nothing for "
+                         "heads to tell apart");
     if (a->multi && a->distribution->samples)
-        return refuse(e, "hard_sample draws one key for a query, but output = \"multi_dimensional\" has weights for each feature");
+        return refuse(
+            e, "hard_sample draws one key for a query, but output = \"multi_dimensional\" has weights for each "
+               "feature");
     if (a->score->direct && a->distribution->row != AT_ROW_SOFTMAX)
         return at_error_set(e, "attention: linear attention has no scores that \"%s\" could act on: its weights are "
                             "phi(q) . phi(k) over their sum", a->distribution->name);
     if (a->score->direct && a->window)
-        return at_error_set(e, "attention: linear attention sums over all keys at once, which leaves no row of weights for a \"%s\" "
-                            "window to cut", a->window->name);
+        return at_error_set(
+            e, "attention: linear attention sums over all keys at once, which leaves no row of weights for a \"%s\" "
+            "window to cut",
+            a->window->name);
     if (a->score->direct && a->position && a->position->distance)
         return refuse(e, "linear attention has no scores that alibi could add to");
     if (a->score->direct && a->dropout > 0)
@@ -191,12 +214,15 @@ static bool check_axes(const at_layer *l, at_error *e)
     if (a->dropout > 0 && (a->distribution->row == AT_ROW_HARD_SAMPLE || a->distribution->row == AT_ROW_HARD_MAX))
         return at_error_set(e, "attention: \"%s\" keeps one key; dropout would leave none", a->distribution->name);
     if (a->position && a->position->needs_project && !a->project)
-        return at_error_set(e, "attention: position \"%s\" turns projected queries and keys; it needs project = true", a->position->name);
+        return at_error_set(e, "attention: position \"%s\" turns projected queries and keys; it needs project = true",
+                            a->position->name);
     if (a->position && a->position->needs_keys && a->score->keyless)
-        return at_error_set(e, "attention: position \"%s\" turns queries and keys, but score \"%s\" does not read the keys",
-                            a->position->name, score);
+        return at_error_set(
+            e, "attention: position \"%s\" turns queries and keys, but score \"%s\" does not read the keys",
+            a->position->name, score);
     if (a->position && a->position->turn && a->head % 2 != 0)
-        return at_error_set(e, "attention: position \"%s\" turns pairs of features, but a head has %zu", a->position->name, a->head);
+        return at_error_set(e, "attention: position \"%s\" turns pairs of features, but a head has %zu",
+                            a->position->name, a->head);
     return true;
 }
 
@@ -208,7 +234,8 @@ static bool read_window(at_attention *a, const at_table *t, at_error *e)
         if (strcmp(windows[i]->name, type.text) == 0)
             a->window = windows[i];
     if (!a->window)
-        return at_error_set(e, "attention: window.type is %s, expected 'monotonic', 'predictive' or 'band'", at_describe_value(type).text);
+        return at_error_set(e, "attention: window.type is %s, expected 'monotonic', 'predictive' or 'band'",
+                            at_describe_value(type).text);
     double number[3] = {0};
     for (size_t i = 0; i < t->n; i++) {
         const char *name = t->entry[i].key;
@@ -216,9 +243,9 @@ static bool read_window(at_attention *a, const at_table *t, at_error *e)
         for (int k = 0; name && k < 3 && a->window->fields[k]; k++)
             known = known || strcmp(name, a->window->fields[k]) == 0;
         if (!known)
-            return at_error_set(e, "attention: window has an unknown field '%.40s' (known to \"%s\": type, %s%s%s)", name ? name : "1",
-                                a->window->name, a->window->fields[0], a->window->fields[1] ? ", " : "",
-                                a->window->fields[1] ? a->window->fields[1] : "");
+            return at_error_set(e, "attention: window has an unknown field '%.40s' (known to \"%s\": type, %s%s%s)",
+                                name ? name : "1", a->window->name, a->window->fields[0],
+                                a->window->fields[1] ? ", " : "", a->window->fields[1] ? a->window->fields[1] : "");
     }
     for (int k = 0; k < 3 && a->window->fields[k]; k++) {
         at_value v = at_table_get(t, a->window->fields[k]);
@@ -227,7 +254,8 @@ static bool read_window(at_attention *a, const at_table *t, at_error *e)
             return at_error_set(e, "attention: window.%s is %s, expected a number from 0", a->window->fields[k],
                                 at_describe_value(v).text);
         if (a->window->fields[1] && number[k] != floor(number[k]))
-            return at_error_set(e, "attention: window.%s is %.14g, expected an integer", a->window->fields[k], number[k]);
+            return at_error_set(e, "attention: window.%s is %.14g, expected an integer", a->window->fields[k],
+                                number[k]);
     }
     a->setting.radius = number[0];
     a->setting.left = (int64_t)number[0];
@@ -254,7 +282,8 @@ static size_t size_of(const at_layer *l, at_size size)
 }
 
 /* Declares a tensor uniform in +-1 / sqrt(fan) and notes its place among the members. */
-static bool declare(at_layer *l, uint8_t *place, const char *name, size_t ndim, const size_t *size, size_t fan, bool buffer, at_error *e)
+static bool declare(at_layer *l, uint8_t *place, const char *name, size_t ndim, const size_t *size, size_t fan,
+                    bool buffer, at_error *e)
 {
     double bound = 1 / sqrt((double)fan);
     if (!(buffer ? at_buffer : at_param)(l, name, ndim, size, AT_INIT_UNIFORM, bound, e))
@@ -263,7 +292,8 @@ static bool declare(at_layer *l, uint8_t *place, const char *name, size_t ndim, 
     return true;
 }
 
-static bool declare_spec(at_layer *l, uint8_t *place, const char *prefix, const at_param_spec *p, bool heads, at_error *e)
+static bool declare_spec(at_layer *l, uint8_t *place, const char *prefix, const at_param_spec *p, bool heads,
+                         at_error *e)
 {
     const at_attention *a = l->own;
     if (!p->name || (p->bias && !a->bias) || p->when == (a->multi ? AT_SINGLE : AT_MULTI))
@@ -335,6 +365,14 @@ static bool setup(at_layer *l, at_error *e)
         return false;
     if (!read_widths(l, e) || !check_fields(l, e) || !check_axes(l, e) || (a->project && !declare_projections(l, e)))
         return false;
+    /* what a script reads from the layer is what holds, not what was left out */
+    l->set[KEY].integer = (int64_t)a->key;
+    l->set[VALUE].integer = (int64_t)a->value;
+    l->set[DIM].integer = (int64_t)a->dim;
+    l->set[KV_HEADS].integer = (int64_t)a->kv_heads;
+    l->set[PROJECT].flag = a->project;
+    l->set[OUT].integer = (int64_t)a->out;
+    l->set[SCORE_DIM].integer = (int64_t)a->score_dim;
     for (int k = 0; k < AT_SCORE_PARAMS; k++)
         if (!declare_spec(l, &a->score_param[k], "score", &a->score->param[k], a->heads > 1, e))
             return false;
@@ -355,8 +393,8 @@ static bool setup(at_layer *l, at_error *e)
 static void summary(const at_layer *l, char *text, size_t room)
 {
     const at_attention *a = l->own;
-    int n = snprintf(text, room, "%s, %s, %s, %s", a->score->name, a->distribution->name, a->window ? a->window->name : "global",
-                     a->multi ? "multi_dimensional" : "single");
+    int n = snprintf(text, room, "%s, %s, %s, %s", a->score->name, a->distribution->name,
+                     a->window ? a->window->name : "global", a->multi ? "multi_dimensional" : "single");
     if (a->heads > 1 && n > 0 && (size_t)n < room)
         n += snprintf(text + n, room - (size_t)n, ", %zu heads", a->heads);
     if (a->kv_heads < a->heads && n > 0 && (size_t)n < room)
@@ -380,7 +418,8 @@ static at_tensor *repeat_heads(at_build *g, at_tensor *x, size_t H)
 {
     if (!x || x->size[2] == H)
         return x;
-    int64_t B = (int64_t)x->size[0], T = (int64_t)x->size[1], few = (int64_t)x->size[2], D = (int64_t)x->size[3], all = (int64_t)H;
+    int64_t B = (int64_t)x->size[0], T = (int64_t)x->size[1], few = (int64_t)x->size[2], D = (int64_t)x->size[3],
+            all = (int64_t)H;
     at_tensor *wide = at_apply_sizes(g, AT_ID_expand, at_unsqueeze(g, x, 4), 5, (int64_t[]){B, T, few, all / few, D});
     return at_reshape(g, wide, 4, (int64_t[]){B, T, all, D});
 }
@@ -399,7 +438,8 @@ at_tensor *at_per_head(at_build *g, at_tensor *x, at_tensor *weight, bool turned
     int64_t B = (int64_t)x->size[0], T = (int64_t)x->size[1], in = (int64_t)x->size[3];
     int64_t out = (int64_t)weight->size[turned ? 2 : 1];
     at_tensor *rows = at_reshape(g, repeat_heads(g, x, H), 3, (int64_t[]){B * T, (int64_t)H, in});
-    at_tensor *y = at_matmul(g, at_transpose(g, rows, 1, 2), turned ? weight : at_transpose(g, weight, 2, 3));      /* [H, BT, out] */
+    at_tensor *y =
+        at_matmul(g, at_transpose(g, rows, 1, 2), turned ? weight : at_transpose(g, weight, 2, 3)); /* [H, BT, out] */
     if (bias)
         y = at_add(g, y, at_unsqueeze(g, bias, 2));
     return at_reshape(g, at_transpose(g, y, 1, 2), 4, (int64_t[]){B, T, (int64_t)H, out});
@@ -437,10 +477,12 @@ static bool check_arguments(call *c)
 {
     const at_attention *a = c->a;
     at_build *g = c->g;
-    if (!at_expect(g, c->l, "query", c->query, 2, 3, (int64_t)a->query) || !at_expect(g, c->l, "key", c->key, 3, 3, (int64_t)a->key))
+    if (!at_expect(g, c->l, "query", c->query, 2, 3, (int64_t)a->query) ||
+        !at_expect(g, c->l, "key", c->key, 3, 3, (int64_t)a->key))
         return false;
     if (!c->value && a->value != a->key)
-        return REFUSE(c, "value is missing: it is %zu wide and the key %zu, so the key cannot stand for it", a->value, a->key);
+        return REFUSE(c, "value is missing: it is %zu wide and the key %zu, so the key cannot stand for it", a->value,
+                      a->key);
     c->value = c->value ? c->value : c->key;
     if (!at_expect(g, c->l, "value", c->value, 3, 3, (int64_t)a->value))
         return false;
@@ -460,8 +502,8 @@ static bool check_arguments(call *c)
     c->Tk = (size_t)c->offset + c->fresh;
     c->position = c->o.position ? c->o.position : c->offset + 1;
     if (a->score->needs_keys && (int64_t)c->Tk > c->l->set[MAX_KEYS].integer)
-        return REFUSE(c, "there are %zu keys, but max_keys is %lld (key: %s)", c->Tk, (long long)c->l->set[MAX_KEYS].integer,
-                      at_describe(c->key).text);
+        return REFUSE(c, "there are %zu keys, but max_keys is %lld (key: %s)", c->Tk,
+                      (long long)c->l->set[MAX_KEYS].integer, at_describe(c->key).text);
     return true;
 }
 
@@ -493,8 +535,8 @@ static bool spread(call *c, const char *name, at_tensor *t, at_tensor **out)
     }
     if (!fits)
         return REFUSE(c, "%s has shape %s, expected [%zu, %zu], [%zu, %zu, %zu] or [%zu, %zu, %zu, %zu] (%s: %s)", name,
-                      at_describe_shape(t->ndim, t->size).text, c->Tq, c->Tk, c->B, c->Tq, c->Tk, c->B, H, c->Tq, c->Tk, name,
-                      at_describe(t).text);
+                      at_describe_shape(t->ndim, t->size).text, c->Tq, c->Tk, c->B, c->Tq, c->Tk, c->B, H, c->Tq, c->Tk,
+                      name, at_describe(t).text);
     *out = x;
     return x != NULL;
 }
@@ -504,7 +546,8 @@ static bool check_options(call *c)
     const at_attend_options *o = &c->o;
     if (o->lengths) {
         if (o->lengths->ndim != 1 || o->lengths->size[0] != c->B)
-            return REFUSE(c, "lengths has shape %s, expected [%zu]", at_describe_shape(o->lengths->ndim, o->lengths->size).text, c->B);
+            return REFUSE(c, "lengths has shape %s, expected [%zu]",
+                          at_describe_shape(o->lengths->ndim, o->lengths->size).text, c->B);
         for (size_t b = 0; b < c->B; b++) {
             int64_t n = at_ids(o->lengths)[(ptrdiff_t)b * o->lengths->step[0]];
             if (n < 0 || n > (int64_t)c->Tk)
@@ -512,19 +555,21 @@ static bool check_options(call *c)
         }
     }
     if (o->key_mask && (o->key_mask->ndim != 2 || o->key_mask->size[0] != c->B || o->key_mask->size[1] != c->Tk))
-        return REFUSE(c, "key_mask has shape %s, expected [%zu, %zu]", at_describe_shape(o->key_mask->ndim, o->key_mask->size).text,
-                      c->B, c->Tk);
+        return REFUSE(c, "key_mask has shape %s, expected [%zu, %zu]",
+                      at_describe_shape(o->key_mask->ndim, o->key_mask->size).text, c->B, c->Tk);
     if (o->bias && o->bias->dtype != c->l->dtype)
         return REFUSE(c, "bias is %s, but the layer is %s (bias: %s)", at_dtype_name((at_dtype)o->bias->dtype),
                       at_dtype_name(c->l->dtype), at_describe(o->bias).text);
     if (c->a->score->direct && (o->mask || o->bias))
-        return REFUSE(c, "linear attention never forms the pair of a query and a key, so it takes no %s (lengths, key_mask and causal "
-                      "are fine)", o->mask ? "mask" : "bias");
+        return REFUSE(c,
+                      "linear attention never forms the pair of a query and a key, so it takes no %s (lengths, "
+                      "key_mask and causal are fine)",
+                      o->mask ? "mask" : "bias");
     if (c->a->score->direct && o->want_weights && c->offset > 0)
         return REFUSE(c, "weights of keys in the cache are gone: linear attention keeps their sum only");
     if (o->rows[0] && (o->rows[0] < 1 || o->rows[1] < o->rows[0] || o->rows[1] > (int64_t)c->Tq))
-        return REFUSE(c, "weights.rows is {%lld, %lld}, expected a range within 1 to %zu", (long long)o->rows[0], (long long)o->rows[1],
-                      c->Tq);
+        return REFUSE(c, "weights.rows is {%lld, %lld}, expected a range within 1 to %zu", (long long)o->rows[0],
+                      (long long)o->rows[1], c->Tq);
     return spread(c, "mask", o->mask, &c->mask) && spread(c, "bias", o->bias, &c->bias);
 }
 
@@ -588,27 +633,28 @@ static bool finite_row(const at_tensor *t, size_t b, size_t j)
     return finite;
 }
 
-/* Whether any query (of any head) may see key j, counted from 0 in the whole sequence. */
+static bool in_key_mask(const call *c, size_t b, size_t j)
+{
+    const at_tensor *m = c->o.key_mask;
+    return !m || m->data[(ptrdiff_t)b * m->step[0] + (ptrdiff_t)j * m->step[1]];
+}
+
+/* Whether the mask lets any query of any head see key j, counted from 0 in the whole sequence. */
 static bool seen(const call *c, size_t b, size_t j)
 {
-    const at_tensor *keys = c->o.key_mask, *m = c->mask;
-    if (keys && !keys->data[(ptrdiff_t)b * keys->step[0] + (ptrdiff_t)j * keys->step[1]])
-        return false;
+    const at_tensor *m = c->mask;
+    const char *row = m->data + (m->size[0] > 1 ? (ptrdiff_t)b * m->step[0] : 0) + (ptrdiff_t)j * m->step[3];
     for (size_t i = 0; i < c->Tq; i++) {
         at_span s = at_span_of(c->span, c->Tq, c->Tk, b, i);
-        if (j < s.lo || j >= s.lo + s.n)
-            continue;
-        if (!m)
-            return true;
-        for (size_t h = 0; h < m->size[1]; h++)
-            if (m->data[(m->size[0] > 1 ? (ptrdiff_t)b * m->step[0] : 0) + (ptrdiff_t)h * m->step[1] + (ptrdiff_t)i * m->step[2] +
-                        (ptrdiff_t)j * m->step[3]])
+        for (size_t h = 0; j >= s.lo && j < s.lo + s.n && h < m->size[1]; h++)
+            if (row[(ptrdiff_t)h * m->step[1] + (m->size[2] > 1 ? (ptrdiff_t)i * m->step[2] : 0)])
                 return true;
     }
     return false;
 }
 
-/* Keys and values that are not finite and that nobody sees become zeros, where a zero gradient would be multiplied by them. */
+/* Keys and values that are not finite and that nobody sees become zeros, where a zero gradient would be multiplied by
+ * them. */
 static bool clear_unseen(call *c)
 {
     at_build *g = c->g;
@@ -617,22 +663,29 @@ static bool clear_unseen(call *c)
     if (!at_grad_enabled || !met || !(c->span || c->mask || c->o.key_mask))
         return true;
     at_tensor *gone = NULL;
-    for (size_t b = 0; b < c->B; b++)
-        for (size_t j = 0; j < c->fresh; j++) {
-            /* a row that is finite is left alone; looking at those in everybody's reach would cost as much as using them */
-            if (!c->mask && seen(c, b, (size_t)c->offset + j))
-                continue;
-            if ((finite_row(c->key, b, j) && (!own || finite_row(c->value, b, j))) ||
-                (c->mask && seen(c, b, (size_t)c->offset + j)))
+    for (size_t b = 0; b < c->B; b++) {
+        size_t lo = c->Tk, hi = 0;              /* keys within a span of this row */
+        for (size_t i = 0; i < c->Tq; i++) {
+            at_span s = at_span_of(c->span, c->Tq, c->Tk, b, i);
+            lo = s.n && s.lo < lo ? s.lo : lo;
+            hi = s.n && s.lo + s.n > hi ? s.lo + s.n : hi;
+        }
+        for (size_t k = 0; k < c->fresh; k++) {
+            size_t j = (size_t)c->offset + k;
+            bool out = j < lo || j >= hi || !in_key_mask(c, b, j);
+            if ((!out && !c->mask) || (finite_row(c->key, b, k) && (!own || finite_row(c->value, b, k))) ||
+                (!out && seen(c, b, j)))
                 continue;
             if (!gone && !(gone = at_own(g, at_tensor_zeros(AT_BOOL, 3, (size_t[]){c->B, c->fresh, 1}, g->error))))
                 return false;
-            gone->data[b * c->fresh + j] = 1;
+            gone->data[b * c->fresh + k] = 1;
         }
+    }
     if (!gone)
         return true;
     at_tensor *key = c->key, *value = c->value;
-    c->key = at_apply(g, AT_ID_masked_fill, 2, (at_tensor *[]){key, gone}, 0, 1, (at_scalar_value[]){at_num(0)}, 1, NULL);
+    c->key =
+        at_apply(g, AT_ID_masked_fill, 2, (at_tensor *[]){key, gone}, 0, 1, (at_scalar_value[]){at_num(0)}, 1, NULL);
     c->value = !own ? c->key :
         at_apply(g, AT_ID_masked_fill, 2, (at_tensor *[]){value, gone}, 0, 1, (at_scalar_value[]){at_num(0)}, 1, NULL);
     return at_ok(g);
@@ -697,7 +750,8 @@ static at_tensor *score(call *c)
 
     if (c->a->multi) {
         at_tensor *h = at_apply(g, AT_ID_pair_tanh, 3, (at_tensor *[]){p->query, p->key, c->span}, 4, 0, NULL, 1, NULL);
-        e = at_linear(g, h, at_score_param(c->l, AT_SCORE_OUT), at_score_param(c->l, AT_SCORE_OUT_BIAS));              /* [B, Tq, W, value] */
+        e = at_linear(g, h, at_score_param(c->l, AT_SCORE_OUT),
+                      at_score_param(c->l, AT_SCORE_OUT_BIAS)); /* [B, Tq, W, value] */
         return at_unary(g, AT_ID_contiguous, at_transpose(g, at_transpose(g, e, 2, 4), 3, 4));
     }
     if (p->kind == AT_PAIR_TABLE)
@@ -708,15 +762,17 @@ static at_tensor *score(call *c)
                      (at_scalar_value[]){at_int(p->kind), at_num(p->scale)}, 1, NULL);
     if (p->act == AT_ACT_NONE)
         return e;
-    return at_apply(g, AT_ID_score_act, 2, (at_tensor *[]){e, p->act_bias}, 2, 1, (at_scalar_value[]){at_int(p->act)}, 1, NULL);
+    return at_apply(g, AT_ID_score_act, 2, (at_tensor *[]){e, p->act_bias}, 2, 1, (at_scalar_value[]){at_int(p->act)},
+                    1, NULL);
 }
 
 /* Weights from scores by rows of one kind. */
 static at_tensor *distribute(call *c, at_tensor *e, at_row_kind kind, at_tensor **out)
 {
     int64_t slopes = c->a->position && c->a->position->distance ? (int64_t)c->a->heads : 0;
-    return at_apply(c->g, AT_ID_attend_rows, 5, (at_tensor *[]){e, c->bias, c->mask, c->o.key_mask, c->span}, 2 | 4 | 8 | 16, 4,
-                    (at_scalar_value[]){at_int(kind), at_int((int64_t)c->Tk), at_int(c->offset), at_int(slopes)}, 2, out);
+    return at_apply(
+        c->g, AT_ID_attend_rows, 5, (at_tensor *[]){e, c->bias, c->mask, c->o.key_mask, c->span}, 2 | 4 | 8 | 16, 4,
+        (at_scalar_value[]){at_int(kind), at_int((int64_t)c->Tk), at_int(c->offset), at_int(slopes)}, 2, out);
 }
 
 /* Every combination: scores, weights and context one after the other, each by its own operation. */
@@ -733,7 +789,8 @@ static at_tensor *composed(call *c)
     at_tensor *v = c->v;
     if (c->a->multi && v)
         v = at_reshape(g, v, 4, (int64_t[]){(int64_t)c->B, (int64_t)c->Tk, (int64_t)c->a->v, 1});
-    return at_apply(g, AT_ID_attend_context, 3, (at_tensor *[]){at_dropout(g, w, c->a->dropout), v, c->span}, 4, 0, NULL, 1, NULL);
+    return at_apply(g, AT_ID_attend_context, 3, (at_tensor *[]){at_dropout(g, w, c->a->dropout), v, c->span}, 4, 0,
+                    NULL, 1, NULL);
 }
 
 /* Linear attention: O(Tq + Tk); weights beside it if they are asked for. */
@@ -745,8 +802,8 @@ static at_tensor *linear(call *c)
         mask = at_narrow(g, mask, 2, c->offset + 1, (int64_t)c->fresh);
     if (c->offset > 0 && !state)
         return at_refuse(g, "cache holds what another kind of attention put there");
-    at_tensor *y = at_apply(g, AT_ID_attend_linear, 6, (at_tensor *[]){c->q, c->k, c->v, state, c->o.lengths, mask}, 8 | 16 | 32, 2,
-                            (at_scalar_value[]){at_flag(c->o.causal), at_int(c->offset)}, 2, out);
+    at_tensor *y = at_apply(g, AT_ID_attend_linear, 6, (at_tensor *[]){c->q, c->k, c->v, state, c->o.lengths, mask},
+                            8 | 16 | 32, 2, (at_scalar_value[]){at_flag(c->o.causal), at_int(c->offset)}, 2, out);
     if (c->o.cache) {
         c->growth.whole[AT_CACHE_KEYS] = out[1];
         c->growth.length = c->offset + (int64_t)c->fresh;
@@ -761,16 +818,73 @@ static at_tensor *linear(call *c)
     return y;
 }
 
-/* The one place that chooses how the context is computed: [B, Tq, H, D], and c->weights, c->logp where they are asked for. A fused
- * path comes before `composed`, serves what it can, and is left out when c->o.path asks for the composed one. */
+enum { FEWEST_QUERIES = 16 };       /* below, a tile is mostly empty lanes */
+
+/* Whether the tiled kernel serves this call: products with softmax, whatever the masks. */
+static bool tileable(const call *c)
+{
+    const at_attention *a = c->a;
+    return c->o.path == AT_PATH_AUTO && !a->multi && c->pair.kind == AT_PAIR_DOT && c->pair.act == AT_ACT_NONE && c->pair.key &&
+           a->distribution->row == AT_ROW_SOFTMAX && !c->place && c->v && c->Tq >= FEWEST_QUERIES;
+}
+
+static void sum_zeros(size_t begin, size_t end, void *context)
+{
+    bool *finite = ((void **)context)[1];
+    const at_tensor *t = ((void **)context)[0];
+    double sum = 0;
+    if (t->dtype == AT_F32)
+        for (size_t i = begin; i < end; i++)
+            sum += 0 * ((const float *)(const void *)t->data)[i];
+    else
+        for (size_t i = begin; i < end; i++)
+            sum += 0 * ((const double *)(const void *)t->data)[i];
+    if (sum != 0 || isnan(sum))
+        *finite = false;        /* whichever thread says so, it is the same word */
+}
+
+/* A tile multiplies the weight 0 of a key left out by its value: with NaN or infinity there the composed path is taken, which
+ * does not read it. */
+static bool all_finite(const at_tensor *t)
+{
+    bool finite = true;
+    if (!at_contiguous(t))
+        return false;
+    at_for(at_numel(t), 1 << 16, sum_zeros, (void *[]){(void *)(uintptr_t)t, &finite});
+    return finite;
+}
+
+static at_tensor *tiled(call *c)
+{
+    at_build *g = c->g;
+    at_tensor *out[2];
+    int64_t slopes = c->a->position && c->a->position->distance ? (int64_t)c->a->heads : 0;
+    double p = g->training ? c->a->dropout : 0;
+    at_tensor *in[] = {c->pair.query, c->pair.key, c->v, c->bias, c->mask, c->o.key_mask, c->span};
+    at_scalar_value arg[] = {at_num(c->pair.scale), at_int(c->offset), at_int(slopes), at_num(p), at_flag(c->o.want_weights)};
+    at_tensor *y = at_apply(g, AT_ID_attend, 7, in, 8 | 16 | 32 | 64, 5, arg, c->o.want_weights ? 2 : 1, out);
+    c->weights = c->o.want_weights ? out[1] : NULL;
+    return y;
+}
+
+/* The one place that chooses how the context is computed: [B, Tq, H, D], and c->weights, c->logp where they are asked for. What the
+ * fused paths do not serve, or c->o.path forbids them, is composed. */
 static at_tensor *attend_heads(call *c)
 {
-    return c->a->score->direct ? linear(c) : composed(c);
+    if (c->a->score->direct)
+        return linear(c);
+    bool masked = c->span || c->mask || c->o.key_mask || c->bias;
+    if (tileable(c) && (!masked || (all_finite(c->pair.key) && all_finite(c->v))))
+        return tiled(c);
+    return composed(c);
 }
 
 /* ---- results ---- */
 
-static at_tensor *drop(at_build *g, at_tensor *x, int d, bool really) { return x && really ? at_select(g, x, d, 1) : x; }
+static at_tensor *drop(at_build *g, at_tensor *x, int d, bool really)
+{
+    return x && really ? at_select(g, x, d, 1) : x;
+}
 
 /* The context of all heads side by side, projected. */
 static at_tensor *finish_context(call *c, at_tensor *y)
@@ -794,7 +908,8 @@ static at_tensor *pick_heads(call *c, at_tensor *w)
         at_value v = list->entry[i].value;
         int64_t at = list->entry[i].key ? 0 : list->entry[i].index;
         if (v.type != AT_WHOLE || v.whole < 1 || v.whole > (int64_t)c->a->heads || at < 1 || at > (int64_t)list->n)
-            return at_refuse(g, "weights.heads holds %s, expected numbers from 1 to %zu", at_describe_value(v).text, c->a->heads);
+            return at_refuse(g, "weights.heads holds %s, expected numbers from 1 to %zu", at_describe_value(v).text,
+                             c->a->heads);
         ((int64_t *)(void *)ids->data)[at - 1] = v.whole;
     }
     return at_apply(g, AT_ID_index_select, 2, (at_tensor *[]){w, ids}, 0, 1, (at_scalar_value[]){at_int(2)}, 1, NULL);
@@ -805,7 +920,8 @@ static at_tensor *finish_weights(call *c, at_tensor *w)
 {
     at_build *g = c->g;
     if (w && c->span && (w->size[3] != c->Tk || !at_span_aligned(c->span)))
-        w = at_apply(g, AT_ID_attend_expand, 2, (at_tensor *[]){w, c->span}, 0, 1, (at_scalar_value[]){at_int((int64_t)c->Tk)}, 1, NULL);
+        w = at_apply(g, AT_ID_attend_expand, 2, (at_tensor *[]){w, c->span}, 0, 1,
+                     (at_scalar_value[]){at_int((int64_t)c->Tk)}, 1, NULL);
     if (w && c->o.heads)
         w = pick_heads(c, w);
     if (w && c->o.rows[0])
@@ -818,8 +934,8 @@ static at_tensor *finish_weights(call *c, at_tensor *w)
     return drop(g, w, 2, c->a->heads == 1);
 }
 
-at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor *key, at_tensor *value, const at_attend_options *o,
-                     at_tensor **weights, at_tensor **logp)
+at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor *key, at_tensor *value,
+                     const at_attend_options *o, at_tensor **weights, at_tensor **logp)
 {
     const char *where = g->where;
     bool training = g->training;
@@ -855,8 +971,8 @@ bool at_attention_plain(at_build *g, at_layer *attend, at_tensor *memory, at_pla
 {
     const at_attention *a = attend->own;
     *out = (at_plain_attention){.scale = 1};
-    if (!a->score->plain || a->distribution->row != AT_ROW_SOFTMAX || a->window || a->position || a->project || a->multi ||
-        (a->dropout > 0 && attend->training) || a->key != a->value)
+    if (!a->score->plain || a->distribution->row != AT_ROW_SOFTMAX || a->window || a->position || a->project ||
+        a->multi || (a->dropout > 0 && attend->training) || a->key != a->value)
         return false;
     if (!at_ok(g) || !memory || !at_expect(g, attend, "memory", memory, 3, 3, (int64_t)a->key))
         return false;
@@ -876,7 +992,8 @@ static bool read_weights(at_build *g, at_value v, at_attend_options *o)
         return true;
     }
     if (v.type != AT_TABLE)
-        return at_refuse(g, "weights is %s, expected true or {rows = {first, last}, heads = {...}}", at_describe_value(v).text) != NULL;
+        return at_refuse(g, "weights is %s, expected true or {rows = {first, last}, heads = {...}}",
+                         at_describe_value(v).text) != NULL;
     o->want_weights = true;
     for (size_t i = 0; i < v.table->n; i++) {
         const at_entry *entry = &v.table->entry[i];
@@ -906,8 +1023,11 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
     const at_attention *a = l->own;
     at_attend_options o = {
-        .lengths = at_option_tensor(p, LENGTHS), .key_mask = at_option_tensor(p, KEY_MASK), .mask = at_option_tensor(p, MASK),
-        .bias = at_option_tensor(p, CALL_BIAS), .causal = p->option[CAUSAL].flag,
+        .lengths = at_option_tensor(p, LENGTHS),
+        .key_mask = at_option_tensor(p, KEY_MASK),
+        .mask = at_option_tensor(p, MASK),
+        .bias = at_option_tensor(p, CALL_BIAS),
+        .causal = p->option[CAUSAL].flag,
         .position = p->given >> PLACE & 1 ? p->option[PLACE].integer : 0,
         .path = (at_attend_path)p->option[PATH].integer,
     };
@@ -919,7 +1039,8 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
             return at_refuse(g, "cache is %s, expected one made by attend:cache()", at_describe_value(v).text) != NULL;
         o.cache = v.object;
     }
-    at_tensor *weights, *logp, *y = at_attend(g, l, at_arg_tensor(p, 0), at_arg_tensor(p, 1), at_arg_tensor(p, 2), &o, &weights, &logp);
+    at_tensor *weights, *logp, *y;
+    y = at_attend(g, l, at_arg_tensor(p, 0), at_arg_tensor(p, 1), at_arg_tensor(p, 2), &o, &weights, &logp);
     if (!y)
         return false;
     at_return(p, at_tensor_value(y));
@@ -939,7 +1060,8 @@ static bool make_cache(at_build *g, at_layer *l, at_pass *p)
 
 static const at_method methods[] = {
     {"forward", {{"query", AT_TENSOR, false}, {"key", AT_TENSOR, false}, {"value", AT_TENSOR, true}}, options, forward,
-     "attend(query [B, Tq, query], key [B, Tk, key] [, value [B, Tk, value]], {options}) -> context [B, Tq, value] [, weights "
+     "attend(query [B, Tq, query], key [B, Tk, key] [, value [B, Tk, value]], {options}) -> context [B, Tq, value] [, "
+     "weights "
      "[B, Tq, Tk]] [, log-probability]; query [B, query] is one step"},
     {"cache", {{0}}, NULL, make_cache,
      "attend:cache() -> an empty cache; attend(q, k, v, {cache = c}) appends to it and attends to all so far"},
@@ -952,8 +1074,10 @@ static const at_method methods[] = {
 #define AT_POSITION_ENTRY(id, formula, source) "  " #id ": " formula "  (" source ")\n"
 
 static const char help[] =
-    "attention{query =, key = query, value = key, score = \"scaled_dot\", distribution = \"softmax\", window =, heads = 1, ...}\n"
-    "Scores e = f(query, key), weights a = g(e), context c = sum_j a_j value_j: each part is a field, and they combine freely.\n"
+    "attention{query =, key = query, value = key, score = \"scaled_dot\", distribution = \"softmax\", window =, heads "
+    "= 1, ...}\n"
+    "Scores e = f(query, key), weights a = g(e), context c = sum_j a_j value_j: each part is a field, and they combine "
+    "freely.\n"
     "\nscore:\n"
 #include "attn/attention/score/list.h"
     "\ndistribution:\n"
@@ -963,9 +1087,11 @@ static const char help[] =
     "\nposition:\n"
 #include "attn/attention/position/list.h"
     "\noutput: single, or multi_dimensional, a weight for each feature of the value (additive; Shen et al. 2018)\n"
-    "\nCall options: lengths [B], key_mask [B, Tk], mask and bias [Tq, Tk], [B, Tq, Tk] or [B, H, Tq, Tk], causal, position,\n"
-    "weights (true or {rows = {first, last}, heads = {...}}; those before dropout), cache. A query that may attend to nothing\n"
+    "\nCall options: lengths [B], key_mask [B, Tk], mask and bias [Tq, Tk], [B, Tq, Tk] or [B, H, Tq, Tk], causal, "
+    "position,\n"
+    "weights (true or {rows = {first, last}, heads = {...}}; those before dropout), cache. A query that may attend to "
+    "nothing\n"
     "gets a zero context. hard_sample always returns weights and log-probability.";
 
-AT_LAYER(attention, "attention",
-    .fields = fields, .setup = setup, .own_bytes = sizeof(at_attention), .methods = methods, .summary = summary, .help = help);
+AT_LAYER(attention, "attention", .fields = fields, .setup = setup, .own_bytes = sizeof(at_attention),
+         .methods = methods, .summary = summary, .help = help);

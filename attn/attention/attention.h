@@ -1,5 +1,6 @@
 /*
- * Attention for code that is composed of it: encoders, decoders. The layer itself, its axes and the choice of path: attention.c.
+ * Attention for code that is composed of it: encoders, decoders. The layer itself, its axes and the choice of path:
+ * attention.c.
  *
  * at_attend is one call of an attention layer without Lua around it; options are those of the script's call.
  */
@@ -29,16 +30,17 @@ typedef struct at_attend_options {
 } at_attend_options;
 
 /*
- * Runs an attention layer. query [B, Tq, query] or [B, query] (one step), key [B, Tk, key], value [B, Tk, value] or NULL (the key);
- * o may be NULL. Returns the context [B, Tq, value] ([B, value] for one step); NULL after a failure. weights (may be NULL) gets
- * [B, Tq, Tk], [B, H, Tq, Tk] with heads, without Tq for one step; NULL if not asked for. logp (may be NULL): hard_sample only.
+ * Runs an attention layer. query [B, Tq, query] or [B, query] (one step), key [B, Tk, key], value [B, Tk, value] or
+ * NULL (the key); o may be NULL. Returns the context [B, Tq, value] ([B, value] for one step); NULL after a failure.
+ * weights (may be NULL) gets [B, Tq, Tk], [B, H, Tq, Tk] with heads, without Tq for one step; NULL if not asked for.
+ * logp (may be NULL): hard_sample only.
  */
-at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor *key, at_tensor *value, const at_attend_options *o,
-                     at_tensor **weights, at_tensor **logp);
+at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor *key, at_tensor *value,
+                     const at_attend_options *o, at_tensor **weights, at_tensor **logp);
 
 /*
- * Attention that a fused sequence can run itself: one head, softmax over all keys (lengths are the caller's to apply), nothing
- * projected, nothing dropped at the moment. keys are prepared here, once per memory, on the tape:
+ * Attention that a fused sequence can run itself: one head, softmax over all keys (lengths are the caller's to apply),
+ * nothing projected, nothing dropped at the moment. keys are prepared here, once per memory, on the tape:
  *
  *   AT_PAIR_DOT        e_j = scale <keys_j, x>            x = W q (+ b), or q itself where weight_query is NULL
  *   AT_PAIR_ADDITIVE   e_j = <v, tanh(keys_j + x)>
@@ -54,8 +56,8 @@ typedef struct at_plain_attention {
     double scale;               /* dot only */
 } at_plain_attention;
 
-/* True and *out filled if the layer is such an attention with the memory as key and value. False without an error if it is not;
- * a failure is in g->error. */
+/* True and *out filled if the layer is such an attention with the memory as key and value. False without an error if it
+ * is not; a failure is in g->error. */
 bool at_attention_plain(at_build *g, at_layer *attend, at_tensor *memory, at_plain_attention *out);
 
 /* Widths a layer was made for, for those who hold one. */

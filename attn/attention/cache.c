@@ -1,9 +1,10 @@
 /*
  * Key and value caches for decoding step by step.
  *
- * Without gradients the past stands on shelves, buffers [B, room, H, D] that double when they are full. Forks share a shelf: `used`
- * says how far anybody has written, and only a cache that ends there may go on in place. With gradients the past is a recorded
- * tensor, joined anew each step, so that backward passes run through all steps. Linear attention keeps a state of fixed size.
+ * Without gradients the past stands on shelves, buffers [B, room, H, D] that double when they are full. Forks share a
+ * shelf: `used` says how far anybody has written, and only a cache that ends there may go on in place. With gradients
+ * the past is a recorded tensor, joined anew each step, so that backward passes run through all steps. Linear attention
+ * keeps a state of fixed size.
  */
 #include "attn/attention/cache.h"
 
@@ -160,7 +161,8 @@ at_tensor *at_cache_append(at_build *g, at_object *cache, int slot, at_tensor *x
         return at_refuse(g, "cache: its tensors were freed");
     if (c->length > 0 && (!held || held->ndim != 4))
         return at_refuse(g, "cache holds what another kind of attention put there");
-    if (held && (held->dtype != x->dtype || held->size[0] != x->size[0] || memcmp(&held->size[2], &x->size[2], 2 * sizeof(size_t)) != 0)) {
+    if (held && (held->dtype != x->dtype || held->size[0] != x->size[0] ||
+                 memcmp(&held->size[2], &x->size[2], 2 * sizeof(size_t)) != 0)) {
         at_text is = at_describe_shape(4, (size_t[]){held->size[0], (size_t)c->length, held->size[2], held->size[3]});
         return at_refuse(g, "cache holds %s %s, which %s does not go on", at_dtype_name((at_dtype)held->dtype), is.text,
                          at_describe(x).text);
@@ -221,7 +223,9 @@ static bool reorder_slot(at_build *g, const at_cache *from, at_cache *to, int sl
     for (size_t m = 0; s && m < rows->size[0]; m++) {
         ptrdiff_t r = (ptrdiff_t)at_ids(rows)[(ptrdiff_t)m * rows->step[0]] - 1;
         at_tensor *x = at_view_of(before, 3, &before->size[1], &before->step[1], r * before->step[0], e);
-        at_tensor *y = x ? at_view_of(s->buffer, 3, &before->size[1], &s->buffer->step[1], (ptrdiff_t)m * s->buffer->step[0], e) : NULL;
+        at_tensor *y =
+            x ? at_view_of(s->buffer, 3, &before->size[1], &s->buffer->step[1], (ptrdiff_t)m * s->buffer->step[0], e)
+              : NULL;
         if (y)
             at_copy_elements(y, x);
         at_release(x);

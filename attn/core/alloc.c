@@ -111,11 +111,11 @@ static void *count_live(void *block, size_t bytes)
 
 #ifdef AT_NO_POOL
 
-/* Sanitizer builds: every block is malloc's own, so that a stray access or a leak is seen. */
+/* Sanitizer builds: every block is malloc's own and not a byte larger than asked for, so that a stray access or a leak is seen. */
 static void *plain_alloc(size_t bytes)
 {
-    void *block = aligned_alloc(ALIGN, (bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1));
-    return block ? count_live(block, bytes) : NULL;
+    void *block;
+    return posix_memalign(&block, ALIGN, bytes) == 0 ? count_live(block, bytes) : NULL;
 }
 
 #endif

@@ -1,9 +1,10 @@
 /*
  * What the operations of attention share: kinds of pairs and distributions, and spans.
  *
- * A span says which keys a query may look at: lo .. lo + n - 1, counted from 0. Lengths, causal order and windows are spans, and
- * scores and weights are stored by span: column c of a query's row is key lo + c, a row is as wide as the widest span. So work
- * and memory go with the window, not with the number of keys. Masks leave out keys inside a span.
+ * A span says which keys a query may look at: lo .. lo + n - 1, counted from 0. Lengths, causal order and windows
+ * are spans, and scores and weights are stored by span: column c of a query's row is key lo + c, a row is as wide as
+ * the widest span. So work and memory go with the window, not with the number of keys. Masks leave out keys inside a
+ * span.
  *
  *   span      int64 [B, Tq, 2]: lo, n; NULL: all keys
  *   scores    [B, H, Tq, W]     zeros behind a row's n columns
@@ -11,6 +12,8 @@
  */
 #ifndef AT_CORE_ATTEND_H
 #define AT_CORE_ATTEND_H
+
+#include <math.h>
 
 #include "attn/core/graph.h"
 #include "attn/core/op.h"
@@ -76,7 +79,18 @@ static inline size_t at_span_row_width(const at_tensor *span, size_t Tq, size_t 
     return width;
 }
 
-/* Makes input k contiguous; with `apart` its first dimension may have any step, only what stands below it must be dense. */
+/* Slope of a head (from 0) for distances: a geometric sequence from 2^(-8/n); between powers of two every other slope of the next
+ * sequence (Press et al. 2022). */
+static inline double at_alibi_slope(size_t h, size_t heads)
+{
+    size_t power = 1;
+    while (2 * power <= heads)
+        power *= 2;
+    double e = h < power ? (double)(h + 1) / (double)power : (double)(2 * (h - power) + 1) / (double)(2 * power);
+    return exp2(-8.0 * e);
+}
+
+/* Makes input k contiguous; with `apart` its first dimension may have any step, only what is below it must be dense. */
 static inline bool at_rows_dense(at_call *c, int k, bool apart)
 {
     at_tensor *t = c->in[k];
@@ -104,11 +118,13 @@ static inline bool at_span_check(at_call *c, const at_tensor *span, size_t B, si
     if (!span)
         return true;
     if (span->ndim != 3 || span->size[0] != B || span->size[1] != Tq || span->size[2] != 2)
-        return at_fail(c, "span has shape %s, expected [%zu, %zu, 2]", at_describe_shape(span->ndim, span->size).text, B, Tq);
+        return at_fail(c, "span has shape %s, expected [%zu, %zu, 2]", at_describe_shape(span->ndim, span->size).text,
+                       B, Tq);
     for (size_t r = 0; r < B * Tq; r++) {
         int64_t lo = at_ids(span)[2 * r], n = at_ids(span)[2 * r + 1];
         if (lo < 0 || n < 0 || lo > (int64_t)Tk || n > (int64_t)Tk - lo)
-            return at_fail(c, "span %zu is %lld, %lld, expected to lie within %zu keys", r + 1, (long long)lo, (long long)n, Tk);
+            return at_fail(c, "span %zu is %lld, %lld, expected to lie within %zu keys", r + 1, (long long)lo,
+                           (long long)n, Tk);
     }
     return true;
 }

@@ -28,9 +28,9 @@ enum {
 };
 
 /*
- * Rows of a batch that run through all their steps together, of `rows` in all. With packed weights 16 rows reach 94 % of peak, 8 rows
- * 92 %, 4 rows 80 %, so that a small batch is better cut for several threads. Depends on the size only, though no result
- * depends on it but sums over blocks.
+ * Rows of a batch that run through all their steps together, of `rows` in all. 4 rows at a time take hardly more
+ * processor time than 16 (a training step of 16 rows, 20 steps, H = 512: 23.4 ms either way), so that a small batch is
+ * better cut for several threads. Depends on the size only.
  */
 static inline size_t at_cell_rows(size_t rows)
 {
@@ -65,8 +65,8 @@ static inline void at_cell_forward(at_cell cell, size_t H, real *xi, const real 
 
 /*
  * Back through it. h, h_prev, c_prev: after and before the step (c_prev of lstm only). dh, dc: gradients of h and c,
- * replaced by those of h_prev and c_prev but for W_hh' dhi, which the caller adds to dh. dhi: [gates H], written. record
- * as in the table above.
+ * replaced by those of h_prev and c_prev but for W_hh' dhi, which the caller adds to dh. dhi: [gates H], written.
+ * record: as in the table above.
  */
 static inline void at_cell_backward(at_cell cell, size_t H, real *record, const real *h, const real *h_prev,
                                     const real *c_prev, real *dh, real *dc, real *dhi)

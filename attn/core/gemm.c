@@ -99,16 +99,16 @@ void *at_gemm_area(int which)
 
 /* ---- OpenBLAS ---- */
 
+/* In every thread that calls it: in the OpenMP flavour the number is the calling thread's own, and a worker of ours would
+ * find that of the machine. */
 static void one_thread(void)
 {
-    openblas_set_num_threads(1);
-}
+    static _Thread_local bool done;
 
-static void use_blas(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-
-    pthread_once(&once, one_thread);
+    if (!done) {
+        openblas_set_num_threads(1);
+        done = true;
+    }
 }
 
 #if AT_TYPE == 32
@@ -260,6 +260,7 @@ static void blas_rows(size_t begin, size_t end, void *ctx)
 {
     const product *p = ctx;
 
+    one_thread();
     scale_block(p, begin, end - begin, 0, p->n);
     BLAS(gemm)(CblasRowMajor, p->ta ? CblasTrans : CblasNoTrans, p->tb ? CblasTrans : CblasNoTrans, (int)(end - begin),
                (int)p->n, (int)p->k, p->alpha, p->a + (p->ta ? begin : begin * p->lda), (int)p->lda, p->b, (int)p->ldb,
@@ -280,8 +281,8 @@ static void run(const product *p)
         q = (product){false, !p->ta, 1, p->m, p->k, p->alpha, p->b, p->k, p->a, p->lda, p->beta, p->c, p->m};
     if (q.m == 1 && q.ta && q.lda == 1)
         q.ta = false;
-    /* in place: where B is to be turned not for short dot products, whose lanes have to be added up at the end; else, for
-     * many rows, only with tiles of four cache lines, as single ones keep missing */
+    /* in place: not for short dot products (tb), whose lanes have to be added up at the end; and many rows only with
+     * tiles of four cache lines, as single ones keep missing */
     size_t rows = q.tb ? 4 + q.k / 16 : K->tile * sizeof(real) >= 256 ? 2 * FEW : 12;
     bool small = q.m <= rows && q.m <= (q.tb ? FEW : 2 * FEW);
     if (!q.tb && q.n * q.k <= PACK_PART && q.m * q.n * q.k <= 2 * PART)
@@ -290,7 +291,6 @@ static void run(const product *p)
         few(&q);
     } else if (at_cpu_simd() == AT_SIMD_BASE && p->alpha != 0 && fits_int(p)) {
         /* not with alpha 0: OpenBLAS would leave the product out */
-        use_blas();
         at_for(p->m, ratio(MB * PART, p->n * p->k), blas_rows, (void *)(uintptr_t)p);
     } else {
         multiply(p);

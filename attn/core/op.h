@@ -15,7 +15,7 @@
 #include "attn/core/random.h"
 #include "attn/core/tensor.h"
 
-enum { AT_MAX_ARG = 12, AT_MAX_OUT = 4, AT_MAX_SAVED = 10 };
+enum { AT_MAX_ARG = 16, AT_MAX_SCALAR = 8, AT_MAX_OUT = 4, AT_MAX_SAVED = 10 };
 
 /* Kinds of arguments. The tensors come first in at_call.in, in order; the others in at_call.arg, in order. */
 typedef enum at_kind {
@@ -72,7 +72,7 @@ typedef struct at_call {
     uint32_t fresh;             /* during backward, bit per in: its gradient has not been written yet */
     at_tensor **in;             /* may hold NULL for optional tensors; slots stand behind the record */
     at_tensor *out[AT_MAX_OUT], *saved[AT_MAX_SAVED];
-    at_scalar_value arg[AT_MAX_ARG];
+    at_scalar_value arg[AT_MAX_SCALAR];
     int n_sizes;
     int64_t sizes[AT_MAX_DIM];
     size_t scratch;             /* bytes of `work` that forward or backward want; at_want_scratch */

@@ -1,8 +1,8 @@
 /*
  * Rows of operations, over the pool. For op/ only, everything static; walks are for movement operations too.
  *
- * All work is cut into blocks whose bounds depend on the sizes only, never on the number of threads. A row that needs room of
- * its own gets it from a slot of at_call.work: there are at most AT_SLOTS blocks, each with one slot.
+ * All work is cut into blocks whose bounds depend on the sizes only, never on the number of threads. A row that needs
+ * room of its own gets it from a slot of at_call.work: there are at most AT_SLOTS blocks, each with one slot.
  */
 #ifndef AT_CORE_ROWS_H
 #define AT_CORE_ROWS_H
@@ -13,9 +13,9 @@
 #include "attn/core/parallel.h"
 
 enum {
-    AT_GRAIN = 16384,       /* elements a block has at least: some microseconds, against one for waking a thread */
+    AT_GRAIN = 16384, /* elements a block has at least: some microseconds, against one for waking a thread */
     AT_SLOTS = 32,
-    AT_COLUMNS = 8          /* neighbouring rows that are gathered together where elements of a row are not side by side */
+    AT_COLUMNS = 8 /* neighbouring rows that are gathered together where elements of a row are not side by side */
 };
 
 /* Rows of n elements in a block of at least AT_GRAIN. */
@@ -70,7 +70,8 @@ static inline void at_each_part(size_t begin, size_t end, void *context)
 
 /* Calls fn for every row of a walk (or for pieces of the only row). Rows must not write the same elements. */
 static inline void at_run_each(const at_walk *w, const at_tensor *const *t,
-                               void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context), void *context)
+                               void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context),
+                               void *context)
 {
     at_each each = {.walk = w, .fn = fn, .context = context};
     for (size_t k = 0; k < w->count; k++)

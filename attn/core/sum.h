@@ -1,8 +1,8 @@
 /*
  * Sums over some dimensions of a contiguous tensor, over the pool. Typed: for op/ only, everything static.
  *
- * The order of every sum depends on the sizes only. Long sums are taken in double: in pieces of SUM_ROWS rows where whole rows
- * are added up, by K->sum along a row.
+ * The order of every sum depends on the sizes only. Long sums are taken in double: in pieces of SUM_ROWS rows where
+ * whole rows are added up, by K->sum along a row.
  */
 #ifndef AT_CORE_SUM_H
 #define AT_CORE_SUM_H
@@ -153,8 +153,8 @@ static inline void at_sum_into(real *y, const real *x, size_t ndim, const size_t
         at_for(s.keep_count, at_grain_rows(s.n * s.drop_count), at_sum_along, &s);
     } else {
         s.column_blocks = (s.n + AT_SUM_COLUMNS - 1) / AT_SUM_COLUMNS;
-        at_for(s.keep_count * s.column_blocks, at_grain_rows((s.n < AT_SUM_COLUMNS ? s.n : AT_SUM_COLUMNS) * s.drop_count),
-               at_sum_across, &s);
+        at_for(s.keep_count * s.column_blocks,
+               at_grain_rows((s.n < AT_SUM_COLUMNS ? s.n : AT_SUM_COLUMNS) * s.drop_count), at_sum_across, &s);
     }
 }
 

@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_HEADER = 100000000, MAX_TENSORS = 100000, MAX_NAME = 1024, MAX_DEPTH = 32, MAX_VALUES = 2000000 };
+enum { MAX_HEADER = 100000000, MAX_TENSORS = 100000, MAX_NAME = 1024, MAX_DEPTH = 32 };
+enum { MAX_COST = 160000000 };        /* bytes that the JSON library may need: 100,000 tensors of four dimensions */
 #define MAX_NUMBER ((json_int_t)1 << 53)
 
 static const char *const type_names[AT_FILE_TYPES] = {
@@ -78,10 +79,10 @@ static bool good_name(const char *name)
     return n > 0 && n <= MAX_NAME;
 }
 
-/* Bounds that the JSON library has not: bytes of 0, depth, number of values. */
+/* Bounds that the JSON library has not: bytes of 0, depth, and memory, estimated from the punctuation. */
 static bool survey(const char *path, const char *text, size_t n, at_error *e)
 {
-    size_t depth = 0, values = 0;
+    size_t depth = 0, cost = 0;
     bool quoted = false;
     if (text[0] != '{')
         return at_error_set(e, "%.200s: the header does not begin with '{': not a safetensors file", path);
@@ -102,12 +103,11 @@ static bool survey(const char *path, const char *text, size_t n, at_error *e)
             depth++;
         else if (c == '}' || c == ']')
             depth -= depth > 0;
-        else if (c == ',')
-            values++;
+        cost += c == '{' ? 256 : c == '[' ? 112 : c == ':' ? 120 : c == ',' ? 40 : 0;
         if (depth > MAX_DEPTH)
             return at_error_set(e, "%.200s: the header is nested more than %d deep", path, MAX_DEPTH);
-        if (values > MAX_VALUES)
-            return at_error_set(e, "%.200s: the header has more than %d values", path, MAX_VALUES);
+        if (cost > MAX_COST)
+            return at_error_set(e, "%.200s: the header has too many values", path);
     }
     return true;
 }

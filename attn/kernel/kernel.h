@@ -145,6 +145,16 @@ typedef struct AT_REAL(at_kernels) {
                      const real *w, size_t ldw, real *y, size_t ldy, bool accumulate);
     void (*transpose)(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb);  /* b [n, m] = a' */
 
+    /* attend.c: tiles of attention, s [keys, width] with a column per query; width a multiple of the vector (packed_size(n, 1)).
+     *   softmax   running softmax down the columns: s becomes exp(s - max), max and sum go on, factor is what older sums lose
+     *   rescale   y[rows, width] *= factor
+     *   weights   s = exp(s - lse)
+     *   back      dp = scale p (dp - delta) */
+    void (*attend_softmax)(size_t keys, size_t width, real *s, real *max, real *sum, real *factor);
+    void (*attend_rescale)(size_t rows, size_t width, const real *factor, real *y);
+    void (*attend_weights)(size_t keys, size_t width, const real *lse, real *s);
+    void (*attend_back)(size_t keys, size_t width, const real *p, const real *delta, real scale, real *dp);
+
     /* step.c: an optimizer's step over a parameter p with gradient g, PyTorch's formulas; g is not changed.
      * decay: coupled weight decay (added to the gradient) */
     void (*adam)(size_t n, real *p, const real *g, real *m, real *v, double lr, double beta1, double beta2, double eps,

@@ -31,15 +31,10 @@ static bool setup(at_layer *l, at_error *e)
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
-    if (!at_expect(g, l, "x", x, 1, AT_MAX_DIM - 1, l->set[INPUTS].integer))
+    if (!at_expect(g, l, "x", x, 1, 0, l->set[INPUTS].integer))
         return false;
-    int64_t size[AT_MAX_DIM];
-    for (size_t d = 0; d + 1 < x->ndim; d++)
-        size[d] = (int64_t)x->size[d];
-    size[x->ndim - 1] = l->set[OUTPUTS].integer;
-    size[x->ndim] = l->set[PIECES].integer;
-    at_tensor *y = at_reshape(g, at_linear(g, x, at_weight(l, 0), at_weight(l, 1)), x->ndim + 1, size);
-    y = at_apply(g, AT_ID_max, 1, &y, 0, 1, (at_scalar_value[]){at_int(-1)}, 1, NULL);
+    at_tensor *y = at_linear(g, x, at_weight(l, 0), at_weight(l, 1));
+    y = at_apply(g, AT_ID_maxout, 1, &y, 0, 1, (at_scalar_value[]){at_int(l->set[PIECES].integer)}, 1, NULL);
     return at_return(p, at_tensor_value(y));
 }
 

@@ -6,8 +6,9 @@
  *   da     <dc_i, v_j>, and 0 where a is 0
  *   dv     sum_i a_ij dc_i
  *
- * A weight of 0 takes nothing from its value, not even NaN: products of whole matrices serve while v is finite, otherwise rows are
- * walked and zeros skipped. The rows of v may stand apart in memory (a cache has room behind them). The 0 in da does no harm: a distribution's gradient is flat or has a factor of a there.
+ * A weight of 0 takes nothing from its value, not even NaN: products of whole matrices serve while v is finite,
+ * otherwise rows are walked and zeros skipped. The rows of v may stand apart in memory (a cache has room behind
+ * them). The 0 in da does no harm: a distribution's gradient is flat or has a factor of a there.
  */
 #include <math.h>
 
@@ -18,7 +19,7 @@
 #include "attn/kernel/kernel.h"
 
 enum { A, V, SPAN };
-enum { FEW = 4 };       /* fewer heads in the whole batch than this: the product is spread over the pool, not the heads; or few queries */
+enum { FEW = 4 };       /* fewer heads in the whole batch: the product is spread over the pool, not the heads */
 
 typedef struct job {
     size_t B, Tq, Tk, H, Hk, D, W, group;
@@ -47,9 +48,9 @@ static bool shape(at_call *c)
 static job job_of(const at_call *c)
 {
     const at_tensor *a = c->in[A], *v = c->in[V];
-    return (job){.B = a->size[0], .H = a->size[1], .Tq = a->size[2], .W = a->size[3], .Tk = v->size[1], .Hk = v->size[2],
-                 .D = v->size[3], .group = a->size[1] / v->size[2], .a = at_in(c, A), .v = at_in(c, V), .span = c->in[SPAN],
-                 .batch = (size_t)v->step[0]};
+    return (job){.B = a->size[0], .H = a->size[1], .Tq = a->size[2], .W = a->size[3], .Tk = v->size[1],
+                 .Hk = v->size[2], .D = v->size[3], .group = a->size[1] / v->size[2], .a = at_in(c, A),
+                 .v = at_in(c, V), .span = c->in[SPAN], .batch = (size_t)v->step[0]};
 }
 
 static size_t context_at(const job *s, size_t b, size_t i, size_t h) { return ((b * s->Tq + i) * s->H + h) * s->D; }
@@ -59,7 +60,7 @@ static size_t weight_at(const job *s, size_t b, size_t h, size_t i) { return ((b
 
 static bool whole(const job *s)
 {
-    bool finite = s->Tq >= FEW && at_span_aligned(s->span);       /* a few rows: looking costs as much as the product */
+    bool finite = s->Tq > 3 && at_span_aligned(s->span);       /* a few rows: looking costs as much as the product */
     for (size_t b = 0; finite && b < s->B; b++)
         finite = isfinite(K->sum(s->Tk * s->Hk * s->D, s->v + value_at(s, b, 0, 0)));
     return finite;
@@ -73,8 +74,8 @@ static void context_rows(size_t begin, size_t end, void *context)
     for (size_t r = begin; r < end; r++) {
         size_t i = r % s->Tq, h = r / s->Tq % s->H, b = r / s->Tq / s->H;
         at_span keys = at_span_of(s->span, s->Tq, s->Tk, b, i);
-        K->context(keys.n, s->D, s->a + weight_at(s, b, h, i), s->v + value_at(s, b, keys.lo, h / s->group), s->Hk * s->D,
-                   s->c + context_at(s, b, i, h), false);
+        K->context(keys.n, s->D, s->a + weight_at(s, b, h, i), s->v + value_at(s, b, keys.lo, h / s->group),
+                   s->Hk * s->D, s->c + context_at(s, b, i, h), false);
     }
 }
 
@@ -83,8 +84,9 @@ static void context_heads(size_t begin, size_t end, void *context)
     const job *s = context;
     for (size_t p = begin; p < end; p++) {
         size_t b = p / s->H, h = p % s->H, n = at_span_row_width(s->span, s->Tq, s->Tk, b);
-        AT_REAL(at_gemm)(false, false, s->Tq, s->D, n, 1, s->a + weight_at(s, b, h, 0), s->W,
-                         s->v + value_at(s, b, 0, h / s->group), s->Hk * s->D, 0, s->c + context_at(s, b, 0, h), s->H * s->D);
+        AT_REAL(at_gemm)
+        (false, false, s->Tq, s->D, n, 1, s->a + weight_at(s, b, h, 0), s->W, s->v + value_at(s, b, 0, h / s->group),
+         s->Hk * s->D, 0, s->c + context_at(s, b, 0, h), s->H * s->D);
     }
 }
 
@@ -113,7 +115,8 @@ static void back_rows(size_t begin, size_t end, void *context)
         for (size_t r = 0; r < s->group * s->Tq; r++) {
             size_t b = p / s->Hk, hk = p % s->Hk, h = hk * s->group + r / s->Tq, i = r % s->Tq;
             at_span keys = at_span_of(s->span, s->Tq, s->Tk, b, i);
-            size_t weights = weight_at(s, b, h, i), values = value_at(s, b, keys.lo, hk), dvalues = dvalue_at(s, b, keys.lo, hk);
+            size_t weights = weight_at(s, b, h, i), values = value_at(s, b, keys.lo, hk),
+                   dvalues = dvalue_at(s, b, keys.lo, hk);
             const real *dc = s->dc + context_at(s, b, i, h);
             for (size_t j = 0; j < keys.n; j++) {
                 real a = s->a[weights + j];
@@ -132,7 +135,8 @@ static void back_heads(size_t begin, size_t end, void *context)
     const job *s = context;
     for (size_t p = begin; p < end; p++)
         for (size_t r = 0; r < s->group; r++) {
-            size_t b = p / s->Hk, hk = p % s->Hk, h = hk * s->group + r, n = at_span_row_width(s->span, s->Tq, s->Tk, b);
+            size_t b = p / s->Hk, hk = p % s->Hk, h = hk * s->group + r,
+                   n = at_span_row_width(s->span, s->Tq, s->Tk, b);
             size_t weights = weight_at(s, b, h, 0), values = value_at(s, b, 0, hk);
             const real *dc = s->dc + context_at(s, b, 0, h);
             if (n == 0)

@@ -52,4 +52,5 @@ static void backward(const at_call *c) { run(c, backward_rows); }
 AT_OP(attend_expand,
     .args = {{"a", AT_FLOAT}, {"span", AT_IDS}, {"keys", AT_INTEGER}},
     .shape = shape, .forward = forward, .backward = backward, .internal = true, .keeps = AT_KEEP(1),
-    .help = "attend_expand(a [B, H, Tq, W], span, keys) -> [B, H, Tq, keys]\nWeights stored by span, in the places of their keys.");
+    .help = "attend_expand(a [B, H, Tq, W], span, keys) -> [B, H, Tq, keys]\n"
+            "Weights stored by span, in the places of their keys.");

@@ -1,19 +1,19 @@
 /*
  * attend_linear: attention without a matrix of weights                          (Katharopoulos et al. 2020)
  *
- *   q      [B, Tq, H, D]    k  [B, Tk, Hk, D]    v  [B, Tk, Hk, E]    state  [B, Hk, D, E + 1]: what came before, or none
+ *   q      [B, Tq, H, D]    k  [B, Tk, Hk, D]    v  [B, Tk, Hk, E]    state  [B, Hk, D, E + 1] or none
  *   c      [B, Tq, H, E]    next  [B, Hk, D, E + 1]: state with the keys of this call
  *
- *   S = state + sum_j phi(k_j) [v_j; 1]',  phi(x) = elu(x) + 1      all keys, or causal: those up to the query's own place
+ *   S = state + sum_j phi(k_j) [v_j; 1]',  phi = elu + 1      all keys, or those up to the query's own place
  *   [n_i; z_i] = S' phi(q_i)    c_i = n_i / z_i, 0 where z is 0 (no key)
  *
  * and backwards, with g_i = [dc_i / z_i; -<dc_i, c_i> / z_i]:
- *   dphi(q_i) = S_i g_i    R_j = dnext + sum_i phi(q_i) g_i' over the queries that see key j    dphi(k_j) = R_j [v_j; 1]
+ *   dphi(q_i) = S_i g_i    R_j = dnext + sum_i phi(q_i) g_i' over queries that see key j    dphi(k_j) = R_j [v_j; 1]
  *   dv_j = first E of R_j' phi(k_j)    dstate = R over all queries
  *
- * O((Tq + Tk) D E); S is computed again for the backward pass, a place keeps its z only. Key j (`offset` more in the whole
- * sequence) takes part if it is below the row's length and not masked; the others are not read. One key head of one row of the
- * batch has one writer, so sums have one order.
+ * O((Tq + Tk) D E); S is computed again for the backward pass, a place keeps its z only. Key j (`offset` more in the
+ * whole sequence) takes part if it is below the row's length and not masked; the others are not read. One key head
+ * of one row of the batch has one writer, so sums have one order.
  */
 #include <string.h>
 
@@ -36,8 +36,8 @@ static size_t slot_of(size_t D, size_t E) { return 2 * D * (E + 1) + 2 * D + 2 *
 static job job_of(const at_call *c)
 {
     const at_tensor *q = c->in[Q], *k = c->in[KEY], *v = c->in[V];
-    job s = {.c = c, .B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1], .Hk = k->size[2],
-             .E = v->size[3], .group = q->size[2] / k->size[2], .causal = c->arg[CAUSAL].flag};
+    job s = {.c = c, .B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1],
+             .Hk = k->size[2], .E = v->size[3], .group = q->size[2] / k->size[2], .causal = c->arg[CAUSAL].flag};
     s.slot = slot_of(s.D, s.E);
     s.blocks = s.B * s.Hk < AT_SLOTS ? s.B * s.Hk : AT_SLOTS;
     return s;
@@ -66,7 +66,8 @@ static bool shape(at_call *c)
 static bool there(const job *s, size_t b, size_t j)
 {
     const at_tensor *lengths = s->c->in[LENGTHS], *mask = s->c->in[KEY_MASK];
-    return (!lengths || s->c->arg[OFFSET].integer + (int64_t)j < at_ids(lengths)[b]) && (!mask || mask->data[b * s->Tk + j]);
+    return (!lengths || s->c->arg[OFFSET].integer + (int64_t)j < at_ids(lengths)[b]) &&
+           (!mask || mask->data[b * s->Tk + j]);
 }
 
 /* elu(x) + 1 = exp(x) or x + 1; and dx += dy phi'(x), phi' = phi or 1. */
@@ -256,6 +257,7 @@ AT_OP(attend_linear,
              {"lengths", AT_IDS, .optional = true}, {"key_mask", AT_MASK, .optional = true},
              {"causal", AT_FLAG}, {"offset", AT_INTEGER}},
     .shape = shape, .forward = forward, .backward = backward, .outs = 2, .internal = true,
-    .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(STATE) | AT_KEEP(LENGTHS) | AT_KEEP(KEY_MASK) | AT_KEEP_OUT(0),
+    .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(STATE) | AT_KEEP(LENGTHS) | AT_KEEP(KEY_MASK) |
+             AT_KEEP_OUT(0),
     .help = "attend_linear(q [B, Tq, H, D], k, v [, state, lengths, key_mask], causal, offset) -> context, state\n"
             "Attention with weights phi(q) . phi(k) in linear time.");

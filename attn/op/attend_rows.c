@@ -7,16 +7,16 @@
  *
  *   x = e + bias - m_h |i - j|  (alibi: Press et al. 2022), over the keys that are left:
  *   softmax       exp(x) / sum                        dx = y (dy - <dy, y>)
- *   sparsemax     max(x - tau, 0), sum 1              dx = dy - mean of dy over the support, on it    (Martins, Astudillo 2016)
- *   entmax15      max(x/2 - tau, 0)^2, sum 1          dx = s (dy - <s, dy> / sum s), s = sqrt(y)      (Peters et al. 2019)
+ *   sparsemax     max(x - tau, 0), sum 1              dx = dy - mean of dy over the support, on it (Martins et al. 2016)
+ *   entmax15      max(x/2 - tau, 0)^2, sum 1          dx = s (dy - <s, dy> / sum s), s = sqrt(y)   (Peters et al. 2019)
  *   sigmoid       1 / (1 + exp(-x))                   dx = dy y (1 - y)
  *   hard_max      1 at the first greatest             none
  *   hard_sample   1 at a draw from softmax            dx = dlogp (y - softmax)                        (Williams 1992)
  *   proportional  e / sum e                           dx = (dy - <dy, y>) / sum e
  *
- * A key that is left out is not read: it may be NaN. With no key left the row is 0 and has no gradient, logp is 0. Thresholds need
- * no sorting: for sparsemax those below the threshold of all leave until nobody does (Michelot 1986), for entmax15 Newton's iteration.
- * bias gets its gradient summed over what it was broadcast over, in order.
+ * A key that is left out is not read: it may be NaN. With no key left the row is 0 and has no gradient, logp is 0.
+ * Thresholds need no sorting: for sparsemax those below the threshold of all leave until nobody does (Michelot
+ * 1986), for entmax15 Newton's iteration. bias gets its gradient summed over what it was broadcast over, in order.
  */
 #include <math.h>
 #include <string.h>
@@ -33,7 +33,7 @@ enum { KIND, KEYS, OFFSET, ALIBI };
 
 static bool left(const uint8_t *m, size_t j) { return !m || m[j]; }
 
-/* The scores within `reach` of the greatest, less it, times scale, side by side in z; *n of them, 0 if no key is left. */
+/* Scores within `reach` of the greatest, less it, times scale, side by side in z; *n of them, 0 if no key is there. */
 static real candidates(size_t *n, const real *x, const uint8_t *m, double reach, double scale, double *z)
 {
     size_t count = 0, all = *n;
@@ -69,8 +69,8 @@ static void sparsemax(size_t n, const real *x, const uint8_t *m, real *y, double
         y[j] = !left(m, j) || (double)x[j] - max <= tau ? 0 : (real)((double)x[j] - max - tau);
 }
 
-/* Newton's iteration on |max(z - tau, 0)| = 1: convex, and almost straight, so three to five turns; from the left, so those below
- * tau are out for good. */
+/* Newton's iteration on |max(z - tau, 0)| = 1: convex, and almost straight, so three to five turns; from the left, so
+ * those below tau are out for good. */
 static void entmax15(size_t n, const real *x, const uint8_t *m, real *y, double *z)
 {
     size_t count = n;
@@ -175,13 +175,17 @@ static size_t blocks_of(size_t rows, size_t W)
 }
 
 /* Of a block: a row of scores, its mask, and candidates for a threshold. */
-static size_t slot_bytes(size_t W) { return at_round64(W * sizeof(real)) + at_round64(W) + at_round64(W * sizeof(double)); }
+static size_t slot_bytes(size_t W)
+{
+    return at_round64(W * sizeof(real)) + at_round64(W) + at_round64(W * sizeof(double));
+}
 
 static job job_of(const at_call *c)
 {
     const at_tensor *e = c->out[0], *mask = c->in[KEY_MASK];
-    job s = {.c = c, .B = e->size[0], .H = e->size[1], .Tq = e->size[2], .W = e->size[3], .Tk = (size_t)c->arg[KEYS].integer,
-             .kind = (at_row_kind)c->arg[KIND].integer, .span = c->in[SPAN], .slot = slot_bytes(e->size[3])};
+    job s = {.c = c, .B = e->size[0], .H = e->size[1], .Tq = e->size[2], .W = e->size[3],
+             .Tk = (size_t)c->arg[KEYS].integer, .kind = (at_row_kind)c->arg[KIND].integer, .span = c->in[SPAN],
+             .slot = slot_bytes(e->size[3])};
     steps_of(c->in[BIAS], s.bias);
     steps_of(c->in[MASK], s.mask);
     if (mask)
@@ -227,19 +231,9 @@ static bool shape(at_call *c)
     return kind != AT_ROW_PROPORTIONAL || !at_recording(c) || at_save(c, at_call_dtype(c), rows);
 }
 
-/* Slope of a head: a geometric sequence from 2^(-8/n); between powers of two every other slope of the next sequence. */
-static double alibi_slope(size_t h, size_t heads)
-{
-    size_t power = 1;
-    while (2 * power <= heads)
-        power *= 2;
-    if (h < power)
-        return exp2(-8.0 * (double)(h + 1) / (double)power);
-    return exp2(-8.0 * (double)(2 * (h - power) + 1) / (double)(2 * power));
-}
-
 /* The row with bias and distances, in `own` if anything is added; and the bytes of its mask, NULL if there is none. */
-static const real *prepare(const job *s, size_t b, size_t h, size_t i, at_span keys, real *own, uint8_t *m, bool *masked)
+static const real *prepare(const job *s, size_t b, size_t h, size_t i, at_span keys, real *own, uint8_t *m,
+                           bool *masked)
 {
     const at_call *c = s->c;
     const real *e = at_in(c, E) + ((b * s->H + h) * s->Tq + i) * s->W, *x = e;
@@ -249,7 +243,8 @@ static const real *prepare(const job *s, size_t b, size_t h, size_t i, at_span k
     if (*masked)
         memset(m, 1, keys.n);
     if (c->in[MASK]) {
-        const char *row = c->in[MASK]->data + at[0] * s->mask[0] + at[1] * s->mask[1] + at[2] * s->mask[2] + lo * s->mask[3];
+        const char *row =
+            c->in[MASK]->data + at[0] * s->mask[0] + at[1] * s->mask[1] + at[2] * s->mask[2] + lo * s->mask[3];
         for (ptrdiff_t j = 0; j < n; j++)
             m[j] = row[j * s->mask[3]] != 0;
     }
@@ -259,7 +254,8 @@ static const real *prepare(const job *s, size_t b, size_t h, size_t i, at_span k
             m[j] &= row[j * s->key_mask[1]] != 0;
     }
     if (c->in[BIAS]) {
-        const real *row = at_in(c, BIAS) + at[0] * s->bias[0] + at[1] * s->bias[1] + at[2] * s->bias[2] + lo * s->bias[3];
+        const real *row =
+            at_in(c, BIAS) + at[0] * s->bias[0] + at[1] * s->bias[1] + at[2] * s->bias[2] + lo * s->bias[3];
         for (ptrdiff_t j = 0; j < n; j++) {
             own[j] = x[j] + row[j * s->bias[3]];
             m[j] &= row[j * s->bias[3]] != -INFINITY;
@@ -268,7 +264,7 @@ static const real *prepare(const job *s, size_t b, size_t h, size_t i, at_span k
     }
     if (c->arg[ALIBI].integer > 0) {
         size_t heads = (size_t)c->arg[ALIBI].integer;
-        double slope = alibi_slope(h % heads, heads);
+        double slope = at_alibi_slope(h % heads, heads);
         int64_t place = c->arg[OFFSET].integer + (int64_t)i;
         for (ptrdiff_t j = 0; j < n; j++)
             own[j] = (real)((double)x[j] - slope * fabs((double)(place - (int64_t)(lo + j))));
@@ -444,5 +440,6 @@ AT_OP(attend_rows,
              {"kind", AT_INTEGER}, {"keys", AT_INTEGER}, {"offset", AT_INTEGER}, {"alibi", AT_INTEGER}},
     .shape = shape, .forward = forward, .backward = backward, .outs = 2, .strided = true, .internal = true,
     .keeps = AT_KEEP(SPAN) | AT_KEEP_OUT(0),
-    .help = "attend_rows(e [B, H, Tq, W] [, bias, mask, key_mask, span], kind, keys, offset, alibi) -> weights [, logp]\n"
+    .help = "attend_rows(e [B, H, Tq, W] [, bias, mask, key_mask, span], kind, keys, offset, alibi)"
+            " -> weights [, logp]\n"
             "Attention weights from scores: biases, masks and a distribution, row by row.");

@@ -7,9 +7,10 @@
  *   db     add: dy    sub: -dy    mul: dy a    div: -dy y / b    pow: dy y log(a), 0 where a = 0 and b >= 0
  *          minimum, maximum: dy to the smaller (greater) one, half each where they are equal
  *
- * A gradient is summed over the dimensions its operand was broadcast over: its terms are written in the shape of y first, then
- * added up in an order that depends on the sizes only. Steps are free, so a transposed operand costs no copy. add, sub, mul,
- * minimum, maximum and neg take int64 too, where overflow wraps around as in Lua; minimum and maximum of NaN are NaN.
+ * A gradient is summed over the dimensions its operand was broadcast over: its terms are written in the shape of y
+ * first, then added up in an order that depends on the sizes only. Steps are free, so a transposed operand costs no
+ * copy. add, sub, mul, minimum, maximum and neg take int64 too, where overflow wraps around as in Lua; minimum and
+ * maximum of NaN are NaN.
  */
 #include <tgmath.h>
 
@@ -108,13 +109,14 @@ typedef struct zip {
 static void zip_block(size_t begin, size_t end, void *context)
 {
     const zip *z = context;
-    row(z->op, end - begin, z->a + (ptrdiff_t)begin * z->sa, z->sa, z->b + (ptrdiff_t)begin * z->sb, z->sb, z->y + begin);
+    row(z->op, end - begin, z->a + (ptrdiff_t)begin * z->sa, z->sa, z->b + (ptrdiff_t)begin * z->sb, z->sb,
+        z->y + begin);
 }
 
 static void zip_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
 {
-    row(*(const kind *)context, n, (const real *)(const void *)at[1], step[1], (const real *)(const void *)at[2], step[2],
-        (real *)(void *)at[0]);
+    row(*(const kind *)context, n, (const real *)(const void *)at[1], step[1], (const real *)(const void *)at[2],
+        step[2], (real *)(void *)at[0]);
 }
 
 static void forward(const at_call *c, kind op)
@@ -238,10 +240,11 @@ static void backward(const at_call *c, kind op)
             at_sum_into(dx, at_dout(c, 0), y->ndim, y->size, reduced);
             continue;
         }
-        slope s = {.op = op, .k = k, .dy = at_dout(c, 0), .to = sums ? (real *)(void *)c->work : dx, .write = sums || fresh};
+        slope s = {
+            .op = op, .k = k, .dy = at_dout(c, 0), .to = sums ? (real *)(void *)c->work : dx, .write = sums || fresh};
         if (op == POW || (op == DIV && k == 1))
             s.y = at_outp(c, 0);
-        /* an operand that is not read may be gone: its place is taken by dy, of which only the steps of a tensor are used */
+        /* an operand that is not read may be gone: dy stands in its place */
         bool reads_a = op >= POW || (op == MUL && k == 1), reads_b = op >= DIV || (op == MUL && k == 0);
         const at_tensor *t[] = {y->grad, reads_a ? c->in[0] : y->grad, reads_b ? c->in[1] : y->grad};
         at_walk w = at_walk_broadcast(3, t, y->ndim, y->size);
@@ -302,13 +305,13 @@ static void neg_backward(const at_call *c)
 
 static bool neg_shape(at_call *c) { return at_out(c, c->in[0]->ndim, c->in[0]->size); }
 
-AT_OP(add, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = shape, .forward = add_forward, .backward = add_backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
-    .help = NUMERIC_HELP("add(a, b) -> y, also a + b\nThe sum, element by element."));
+AT_OP(add, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = add_forward,
+      .backward = add_backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
+      .help = NUMERIC_HELP("add(a, b) -> y, also a + b\nThe sum, element by element."));
 
-AT_OP(sub, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = shape, .forward = sub_forward, .backward = sub_backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
-    .help = NUMERIC_HELP("sub(a, b) -> y, also a - b\nThe difference, element by element."));
+AT_OP(sub, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = sub_forward,
+      .backward = sub_backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
+      .help = NUMERIC_HELP("sub(a, b) -> y, also a - b\nThe difference, element by element."));
 
 AT_OP(mul, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
     .shape = shape, .forward = mul_forward, .backward = mul_backward, .strided = true, .fresh = true,
@@ -337,14 +340,14 @@ static void div_backward(const at_call *c) { backward(c, DIV); }
 static void pow_forward(const at_call *c) { forward(c, POW); }
 static void pow_backward(const at_call *c) { backward(c, POW); }
 
-AT_OP(div, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = shape, .forward = div_forward, .backward = div_backward, .strided = true, .fresh = true,
-    .keeps = AT_KEEP(1) | AT_KEEP_OUT(0),
-    .help = "div(a, b) -> y, also a / b\nThe quotient, element by element. Shapes broadcast; numbers may stand on either side.");
+AT_OP(div, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = div_forward,
+      .backward = div_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(1) | AT_KEEP_OUT(0),
+      .help = "div(a, b) -> y, also a / b\nThe quotient, element by element. Shapes broadcast; numbers may stand on "
+              "either side.");
 
-AT_OP(pow, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = shape, .forward = pow_forward, .backward = pow_backward, .strided = true, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP_OUT(0),
-    .help = "pow(a, b) -> y, also a ^ b\na to the power b, element by element; NaN for a negative a and a fraction b. Shapes "
-            "broadcast; numbers may stand on either side.");
+AT_OP(pow, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = pow_forward,
+      .backward = pow_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP_OUT(0),
+      .help = "pow(a, b) -> y, also a ^ b\n"
+              "a to the power b, element by element; NaN for a negative a and a fraction b. Shapes broadcast; numbers "
+              "may stand on either side.");
 #endif

@@ -4,8 +4,8 @@
  *   list   tensors of one dtype; for cat equal in all sizes but the d-th, for stack in all
  *   dx_k   the part of dy that x_k became
  *
- * In memory the result is `outer` rows, and each tensor gives one piece of every row: pieces are copied as bytes. A tensor that
- * is not contiguous is copied through a window on the result.
+ * In memory the result is `outer` rows, and each tensor gives one piece of every row: pieces are copied as bytes. A
+ * tensor that is not contiguous is copied through a window on the result.
  */
 #include <string.h>
 
@@ -23,8 +23,9 @@ static bool cat_shape(at_call *c)
         for (size_t i = 0; same && i < t->ndim; i++)
             same = i == d || t->size[i] == first->size[i];
         if (!same)
-            return at_fail(c, "tensor %d has shape %s, expected that of tensor 1 in all dimensions but %zu (tensor 1: %s)", k + 1,
-                           at_describe_shape(t->ndim, t->size).text, d + 1, at_describe(first).text);
+            return at_fail(c,
+                           "tensor %d has shape %s, expected that of tensor 1 in all dimensions but %zu (tensor 1: %s)",
+                           k + 1, at_describe_shape(t->ndim, t->size).text, d + 1, at_describe(first).text);
         size[d] += t->size[d];
     }
     return at_out_type(c, (at_dtype)first->dtype, first->ndim, size);
@@ -108,16 +109,14 @@ static void backward(const at_call *c)
     }
 }
 
-AT_MOVE_OP(cat,
-    .args = {{"list", AT_LIST}, {"d", AT_DIM, .optional = true, .value = 1}},
-    .shape = cat_shape, .forward = forward, .backward = backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
-    .plain = true,
-    .help = "cat(list, d = 1) -> y\n"
-            "The tensors of a list side by side along dimension d; their other sizes must be equal. Any dtype.");
+AT_MOVE_OP(cat, .args = {{"list", AT_LIST}, {"d", AT_DIM, .optional = true, .value = 1}}, .shape = cat_shape,
+           .forward = forward, .backward = backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
+           .plain = true,
+           .help = "cat(list, d = 1) -> y\n"
+                   "The tensors of a list side by side along dimension d; their other sizes must be equal. Any dtype.");
 
-AT_MOVE_OP(stack,
-    .args = {{"list", AT_LIST}, {"d", AT_NEW_DIM, .optional = true, .value = 1}},
-    .shape = stack_shape, .forward = forward, .backward = backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
-    .plain = true,
-    .help = "stack(list, d = 1) -> y with one dimension more\n"
-            "Tensors of one shape along a new dimension d: y[k] is the k-th for d = 1. Any dtype.");
+AT_MOVE_OP(stack, .args = {{"list", AT_LIST}, {"d", AT_NEW_DIM, .optional = true, .value = 1}}, .shape = stack_shape,
+           .forward = forward, .backward = backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
+           .plain = true,
+           .help = "stack(list, d = 1) -> y with one dimension more\n"
+                   "Tensors of one shape along a new dimension d: y[k] is the k-th for d = 1. Any dtype.");

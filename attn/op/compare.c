@@ -12,7 +12,8 @@ static bool shape(at_call *c)
     size_t size[AT_MAX_DIM], ndim;
 
     if (!at_broadcast(c->in[0], c->in[1], &ndim, size))
-        return at_fail(c, "the shapes do not broadcast (a: %s, b: %s)", at_describe(c->in[0]).text, at_describe(c->in[1]).text);
+        return at_fail(c, "the shapes do not broadcast (a: %s, b: %s)", at_describe(c->in[0]).text,
+                       at_describe(c->in[1]).text);
     return at_out_type(c, AT_BOOL, ndim, size);
 }
 

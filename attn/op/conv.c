@@ -6,10 +6,10 @@
  *            y[t, o] = bias[o] + sum over c, j of weight[o, c, j] x[t stride + j - padding, c], zeros outside of x
  *   dx       the same sum turned round;  dweight = dy' columns;  dbias = sum of dy
  *
- * The patches of x are laid out as rows of a matrix ("columns", [P, C kh kw], one row for each place of y) and multiplied by the
- * weight as a matrix [O, C kh kw]; the backward pass lays them out again instead of keeping them. Batches are taken together
- * as long as the matrix has at most BATCH elements, so memory stays bounded. A sequence is an image of height 1 whose channels
- * are its innermost dimension.
+ * The patches of x are laid out as rows of a matrix ("columns", [P, C kh kw], one row for each place of y) and
+ * multiplied by the weight as a matrix [O, C kh kw]; the backward pass lays them out again instead of keeping them.
+ * Batches are taken together as long as the matrix has at most BATCH elements, so memory stays bounded. A sequence is
+ * an image of height 1 whose channels are its innermost dimension.
  */
 #include <string.h>
 
@@ -64,8 +64,8 @@ static bool shape(at_call *c)
         return at_fail(c, "x has %d dimensions, expected %s (x: %s)", x->ndim, image ? "[B, C, H, W]" : "[B, T, C]",
                        at_describe(x).text);
     if (w->ndim != ndim)
-        return at_fail(c, "weight has %d dimensions, expected %s (weight: %s)", w->ndim, image ? "[O, C, kh, kw]" : "[O, C, k]",
-                       at_describe(w).text);
+        return at_fail(c, "weight has %d dimensions, expected %s (weight: %s)", w->ndim,
+                       image ? "[O, C, kh, kw]" : "[O, C, k]", at_describe(w).text);
     size_t C = x->size[image ? 1 : 2];
     if (w->size[1] != C)
         return at_fail(c, "x has %zu channels, expected %zu (x: %s, weight: %s)", C, w->size[1], at_describe(x).text,
@@ -82,8 +82,9 @@ static bool shape(at_call *c)
         if (k == 0)
             return at_fail(c, "the kernel is empty (weight: %s)", at_describe(w).text);
         if (n < k)
-            return at_fail(c, "x has %zu places along dimension %zu with padding, expected at least the kernel's %zu (x: %s)", n,
-                           d + 1, k, at_describe(x).text);
+            return at_fail(
+                c, "x has %zu places along dimension %zu with padding, expected at least the kernel's %zu (x: %s)", n,
+                d + 1, k, at_describe(x).text);
     }
     plan p = plan_of(c);
     if (!at_count_elements(5, (size_t[]){p.Ho, p.Wo, p.C, p.kh, p.kw}, &count) ||
@@ -107,7 +108,8 @@ static void lay_out(size_t begin, size_t end, void *context)
 
     for (size_t r = begin; r < end; r++) {
         size_t b = r / p.P, place = r % p.P;
-        ptrdiff_t top = (ptrdiff_t)(place / p.Wo) * p.stride - p.padding_h, left = (ptrdiff_t)(place % p.Wo) * p.stride - p.padding;
+        ptrdiff_t top = (ptrdiff_t)(place / p.Wo) * p.stride - p.padding_h,
+                  left = (ptrdiff_t)(place % p.Wo) * p.stride - p.padding;
         const real *x = s->x + b * p.at_b;
         real *to = s->columns + r * p.CK;
         for (size_t c = 0; c < p.C; c++)
@@ -205,8 +207,9 @@ static void backward(const at_call *c)
             at_for(n * p.P, at_grain_rows(p.CK), lay_out, &s);
             if (p.image)
                 for (size_t i = 0; i < n; i++)
-                    AT_REAL(at_gemm)(false, false, p.O, p.CK, p.P, 1, g + i * p.O * p.P, p.P, s.columns + i * p.P * p.CK, p.CK,
-                                     1, dw, p.CK);
+                    AT_REAL(at_gemm)(
+                        false, false, p.O, p.CK, p.P, 1, g + i * p.O * p.P, p.P, s.columns + i * p.P * p.CK, p.CK, 1,
+                        dw, p.CK);
             else
                 AT_REAL(at_gemm)(true, false, p.O, p.CK, n * p.P, 1, g, p.O, s.columns, p.CK, 1, dw, p.CK);
         }
@@ -222,17 +225,25 @@ static void backward(const at_call *c)
 }
 
 AT_OP(conv1d,
-    .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true},
-             {"stride", AT_INTEGER, .optional = true, .value = 1}, {"padding", AT_INTEGER, .optional = true}},
-    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
-    .help = "conv1d(x [B, T, C], weight [O, C, k] [, bias [O], stride = 1, padding = 0]) -> [B, T', O]\n"
-            "Windows of k steps times the weight, every `stride` steps, with `padding` zeros at both ends: "
-            "T' = (T + 2 padding - k) / stride + 1, rounded down.");
+      .args = {{"x", AT_FLOAT},
+               {"weight", AT_FLOAT},
+               {"bias", AT_FLOAT, .optional = true},
+               {"stride", AT_INTEGER, .optional = true, .value = 1},
+               {"padding", AT_INTEGER, .optional = true}},
+      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .plain = true,
+      .help = "conv1d(x [B, T, C], weight [O, C, k] [, bias [O], stride = 1, padding = 0]) -> [B, T', O]\n"
+              "Windows of k steps times the weight, every `stride` steps, with `padding` zeros at both ends: "
+              "T' = (T + 2 padding - k) / stride + 1, rounded down.");
 
 AT_OP(conv2d,
-    .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true},
-             {"stride", AT_INTEGER, .optional = true, .value = 1}, {"padding", AT_INTEGER, .optional = true}},
-    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
-    .help = "conv2d(x [B, C, H, W], weight [O, C, kh, kw] [, bias [O], stride = 1, padding = 0]) -> [B, O, H', W']\n"
-            "Windows of kh x kw pixels times the weight, every `stride` pixels, with `padding` zeros on all sides: "
-            "H' = (H + 2 padding - kh) / stride + 1, rounded down.");
+      .args = {{"x", AT_FLOAT},
+               {"weight", AT_FLOAT},
+               {"bias", AT_FLOAT, .optional = true},
+               {"stride", AT_INTEGER, .optional = true, .value = 1},
+               {"padding", AT_INTEGER, .optional = true}},
+      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .plain = true,
+      .help = "conv2d(x [B, C, H, W], weight [O, C, kh, kw] [, bias [O], stride = 1, padding = 0]) -> [B, O, H', W']\n"
+              "Windows of kh x kw pixels times the weight, every `stride` pixels, with `padding` zeros on all sides: "
+              "H' = (H + 2 padding - kh) / stride + 1, rounded down.");

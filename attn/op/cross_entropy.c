@@ -7,8 +7,8 @@
  *   result     mean over the rows that count (0 if none does), sum, or none: [...], 0 where ignored
  *   dx         scale (softmax(x) - (1 - s) onehot(t) - s / V)
  *
- * The softmax is never stored: two numbers per row, its maximum and the sum of exp(x - max), are enough to make the gradient in
- * one pass over the logits.
+ * The softmax is never stored: two numbers per row, its maximum and the sum of exp(x - max), are enough to make the
+ * gradient in one pass over the logits.
  */
 #include <string.h>
 
@@ -93,8 +93,8 @@ static void gradients(size_t begin, size_t end, void *context)
         int64_t t = at_ids(c->in[1])[r];
         real *dx = at_din(c, 0) + r * V;
         if (t != 0)
-            K->cross_entropy_back(V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number, at_savedp(c, 0) + 2 * r,
-                                  none ? at_dout(c, 0)[r] : share, dx, !at_is_fresh(c, 0));
+            K->cross_entropy_back(V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number,
+                                  at_savedp(c, 0) + 2 * r, none ? at_dout(c, 0)[r] : share, dx, !at_is_fresh(c, 0));
         else if (at_is_fresh(c, 0))
             memset(dx, 0, V * sizeof(real));
     }
@@ -112,10 +112,13 @@ static void backward(const at_call *c)
 }
 
 AT_OP_NAMED(cross_entropy, "loss.cross_entropy",
-    .args = {{"logits", AT_FLOAT}, {"targets", AT_IDS}, {"smoothing", AT_NUMBER, .optional = true, .option = true},
-             {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},
-    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = "loss.cross_entropy(logits [..., V], targets [...], {smoothing = 0, reduction = \"mean\"}) -> loss\n"
-            "-log softmax(logits)[target] with targets 1..V (int64); target 0 is ignored. Smoothing s: 1 - s of it, and s times "
-            "the mean over all classes. The mean is over the targets that count, 0 if none does; reduction \"sum\" or \"none\" "
-            "(shape of the targets).");
+            .args = {{"logits", AT_FLOAT},
+                     {"targets", AT_IDS},
+                     {"smoothing", AT_NUMBER, .optional = true, .option = true},
+                     {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},
+            .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+            .help =
+                "loss.cross_entropy(logits [..., V], targets [...], {smoothing = 0, reduction = \"mean\"}) -> loss\n"
+                "-log softmax(logits)[target] with targets 1..V (int64); target 0 is ignored. Smoothing s: 1 - s of "
+                "it, and s times the mean over all classes. The mean is over the targets that count, 0 if none does; "
+                "reduction \"sum\" or \"none\" (shape of the targets).");

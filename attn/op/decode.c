@@ -383,7 +383,7 @@ static void give_states(const decoder *m, size_t first, size_t n, const real *fr
         zero(n * m->H, to);
 }
 
-/* A block on its way back. ds, dcells, dfed: gradients of the states between steps, dmixed of c and s, dq of queries. */
+/* A block on its way back. ds, dcells, dfed: gradients of the states between steps; dmixed: of c and s; dq: of q. */
 typedef struct way_back {
     size_t first, n, mixed_width;
     real *dhi, *dxi, *ds, *dcells, *dfed, *dout, *dmixed, *dq, *room, *dv;

@@ -4,8 +4,8 @@
  *   x, y   any shape
  *   dx     dy / (1 - p) at the same places
  *
- * No mask is kept: which elements stay is a function of a stretch of the random stream that `shape` reserves, and the backward
- * pass asks it again. The function always drops; layers call it in training only.
+ * No mask is kept: which elements stay is a function of a stretch of the random stream that `shape` reserves, and the
+ * backward pass asks it again. The function always drops; layers call it in training only.
  */
 #include "attn/core/random.h"
 #include "attn/core/rows.h"
@@ -30,8 +30,8 @@ static void block(size_t begin, size_t end, void *context)
     const at_call *c = m->context;
     double stay = 1 - c->arg[0].number;
 
-    K->dropout(c->random.seed, c->random.counter, begin, end - begin, at_random_threshold(stay), stay > 0 ? (real)(1 / stay) : 0,
-               m->a + begin, m->y + begin, !m->fresh);
+    K->dropout(c->random.seed, c->random.counter, begin, end - begin, at_random_threshold(stay),
+               stay > 0 ? (real)(1 / stay) : 0, m->a + begin, m->y + begin, !m->fresh);
 }
 
 static void forward(const at_call *c)
@@ -47,7 +47,8 @@ static void backward(const at_call *c)
 }
 
 AT_OP(dropout,
-    .args = {{"x", AT_FLOAT}, {"p", AT_NUMBER, .optional = true, .value = 0.5}},
-    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP_NOTHING, .gradient = AT_SEEDED,
-    .help = "dropout(x, p = 0.5) -> y like x\n"
-            "Each element 0 with probability p, else divided by 1 - p. Always drops: the layer does so in training only.");
+    .args = {{"x", AT_FLOAT}, {"p", AT_NUMBER, .optional = true, .value = 0.5}}, .shape = shape,
+    .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP_NOTHING, .gradient = AT_SEEDED,
+    .help =
+        "dropout(x, p = 0.5) -> y like x\n"
+        "Each element 0 with probability p, else divided by 1 - p. Always drops: the layer does so in training only.");

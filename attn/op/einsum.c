@@ -1,14 +1,15 @@
 /*
  * einsum: y[output labels] = sum over the other labels of the product of the operands, each read at its own labels.
  *
- *   "bid,bjd->bij"   labels are letters; a label twice in one operand is its diagonal; "..." stands for the dimensions without a
- *                    label, aligned at the right, where size 1 broadcasts; without "->" the output is "..." and then the labels
- *                    that occur once, in the order of the alphabet (NumPy)
+ *   "bid,bjd->bij"   labels are letters; a label twice in one operand is its diagonal; "..." stands for the dimensions
+ *                    without a label, aligned at the right, where size 1 broadcasts; without "->" the output is "..."
+ *                    and then the labels that occur once, in the order of the alphabet (NumPy)
  *
- * Operands are contracted from left to right, T_k = T_(k-1) X_k, and each step is a batched matrix product: labels in both and in
- * the result are the batch, labels in both and not in the result are summed, the others are rows and columns. What lies in memory
- * as such a product needs it is read in place, else packed. The backward pass is made of the same steps: the gradient of either
- * factor is the contraction of the result's gradient with the other, broadcast over the labels that only it had.
+ * Operands are contracted from left to right, T_k = T_(k-1) X_k, and each step is a batched matrix product: labels in
+ * both and in the result are the batch, labels in both and not in the result are summed, the others are rows and
+ * columns. What lies in memory as such a product needs it is read in place, else packed. The backward pass is made of
+ * the same steps: the gradient of either factor is the contraction of the result's gradient with the other, broadcast
+ * over the labels that only it had.
  */
 #include <ctype.h>
 #include <string.h>
@@ -106,9 +107,10 @@ static bool set_size(at_call *c, plan *p, uint64_t *seen, int k, int label, size
     if (p->size[label] == size || (label >= LETTERS && size == 1))
         return true;
     if (label >= LETTERS)
-        return at_fail(c, "the dimensions of '...' do not broadcast (operand %d: %s)", k + 1, at_describe(c->in[k]).text);
-    return at_fail(c, "label '%c' has size %zu in operand %d, expected %zu (operand %d: %s)", name_of(label), size, k + 1,
-                   p->size[label], k + 1, at_describe(c->in[k]).text);
+        return at_fail(c, "the dimensions of '...' do not broadcast (operand %d: %s)", k + 1,
+                       at_describe(c->in[k]).text);
+    return at_fail(c, "label '%c' has size %zu in operand %d, expected %zu (operand %d: %s)", name_of(label), size,
+                   k + 1, p->size[label], k + 1, at_describe(c->in[k]).text);
 }
 
 static bool read_equation(at_call *c, plan *p)
@@ -121,8 +123,8 @@ static bool read_equation(at_call *c, plan *p)
     for (int k = 0; k < p->operands; k++) {
         const at_tensor *x = c->in[k];
         if (k > 0 && *s++ != ',')
-            return at_fail(c, "the equation has %d operand%s, but %d tensors are given (equation: %.80s)", k, k == 1 ? "" : "s",
-                           p->operands, c->arg[0].string);
+            return at_fail(c, "the equation has %d operand%s, but %d tensors are given (equation: %.80s)", k,
+                           k == 1 ? "" : "s", p->operands, c->arg[0].string);
         if (!(s = read_term(c, s, &n, letters, AT_MAX_DIM, &dots)))
             return false;
         int rest = x->ndim - n;
@@ -356,8 +358,11 @@ static product plan_product(const plan *p, const view *a, const view *b, const v
 {
     uint64_t has_b = b ? b->has : 0;
     product s = {
-        .batch = among(&c->on, a->has & has_b), .rows = among(&c->on, a->has & ~has_b), .columns = among(&c->on, has_b & ~a->has),
-        .summed = among(&a->on, has_b & ~c->has), .a_only = among(&a->on, ~has_b & ~c->has),
+        .batch = among(&c->on, a->has & has_b),
+        .rows = among(&c->on, a->has & ~has_b),
+        .columns = among(&c->on, has_b & ~a->has),
+        .summed = among(&a->on, has_b & ~c->has),
+        .a_only = among(&a->on, ~has_b & ~c->has),
         .c_only = among(&c->on, ~(a->has | has_b)),
     };
     matrix to;
@@ -453,11 +458,13 @@ static void multiply(const plan *p, const view *a, const view *b, const view *c,
     if (s.m == 1 && s.n == 1 && !s.a.turned && !s.b.turned)
         at_for(s.count, at_grain_rows(s.k), dot_block, &(dots){&s, to, onto});
     else if (s.swapped)
-        AT_REAL(at_gemm_batch)(s.count, s.b.turned, !s.a.turned, s.n, s.m, s.k, 1, s.b.data, s.b.ld ? s.b.ld : 1, s.b.step,
-                               s.a.data, s.a.ld ? s.a.ld : 1, s.a.step, onto ? 1 : 0, to, ldc, step_c);
+        AT_REAL(at_gemm_batch)(
+            s.count, s.b.turned, !s.a.turned, s.n, s.m, s.k, 1, s.b.data, s.b.ld ? s.b.ld : 1, s.b.step, s.a.data,
+            s.a.ld ? s.a.ld : 1, s.a.step, onto ? 1 : 0, to, ldc, step_c);
     else
-        AT_REAL(at_gemm_batch)(s.count, s.a.turned, !s.b.turned, s.m, s.n, s.k, 1, s.a.data, s.a.ld ? s.a.ld : 1, s.a.step,
-                               s.b.data, s.b.ld ? s.b.ld : 1, s.b.step, onto ? 1 : 0, to, ldc, step_c);
+        AT_REAL(at_gemm_batch)(
+            s.count, s.a.turned, !s.b.turned, s.m, s.n, s.k, 1, s.a.data, s.a.ld ? s.a.ld : 1, s.a.step, s.b.data,
+            s.b.ld ? s.b.ld : 1, s.b.step, onto ? 1 : 0, to, ldc, step_c);
     if (!s.in_place)
         unpack(p, c, &order_c, s.c_only.n ? &s.c_only : &none, work, add);
 }
@@ -589,9 +596,9 @@ static void backward(const at_call *c)
     }
 }
 
-AT_OP(einsum,
-    .args = {{"equation", AT_STRING}, {"operands", AT_LIST}},
-    .shape = shape, .forward = forward, .backward = backward, .strided = true, .keeps = 0xffff,
-    .help = "einsum(equation, operands...) -> y\n"
-            "Sum of products by labels: einsum(\"bid,bjd->bij\", a, b). A label twice in one operand is its diagonal, \"...\" the "
-            "dimensions without a label, which broadcast; without \"->\" the output has the labels that occur once, sorted.");
+AT_OP(einsum, .args = {{"equation", AT_STRING}, {"operands", AT_LIST}}, .shape = shape, .forward = forward,
+      .backward = backward, .strided = true, .keeps = 0xffff,
+      .help = "einsum(equation, operands...) -> y\n"
+              "Sum of products by labels: einsum(\"bid,bjd->bij\", a, b). A label twice in one operand is its "
+              "diagonal, \"...\" the dimensions without a label, which broadcast; without \"->\" the output has the "
+              "labels that occur once, sorted.");

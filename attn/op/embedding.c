@@ -6,8 +6,8 @@
  *   y        [..., D]: weight[id], zeros for id 0
  *   dweight  row v: the sum of dy over the places of v, in the order of the places; padding gives nothing
  *
- * The backward pass sorts the places by id (counting, stable), so that every row has one writer and one order of addition,
- * whatever the number of threads.
+ * The backward pass sorts the places by id (counting, stable), so that every row has one writer and one order of
+ * addition, whatever the number of threads.
  */
 #include <string.h>
 
@@ -29,8 +29,8 @@ static bool shape(at_call *c)
     V = w->size[0];
     for (size_t i = 0; i < n; i++)
         if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > (int64_t)V)
-            return at_fail(c, "id %lld is out of range, ids are 1..%zu, 0 is padding (ids: %s)", (long long)at_ids(ids)[i], V,
-                           at_describe(ids).text);
+            return at_fail(c, "id %lld is out of range, ids are 1..%zu, 0 is padding (ids: %s)",
+                           (long long)at_ids(ids)[i], V, at_describe(ids).text);
     memcpy(size, ids->size, sizeof size);
     size[ids->ndim] = w->size[1];
     if (at_recording(c))
@@ -77,7 +77,7 @@ static void backward(const at_call *c)
     size_t *start = (size_t *)(void *)c->work, *place = start + V + 2;
     const int64_t *ids = at_ids(c->in[0]);
 
-    /* start[id]: where the places of id begin; each moves to their end as they are dealt out, which is where id + 1 begins */
+    /* start[id]: where the places of id begin; as they are dealt out it moves to their end, where id + 1 begins */
     memset(start, 0, starts(V));
     for (size_t i = 0; i < n; i++)
         if (ids[i] > 0)

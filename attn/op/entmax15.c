@@ -1,12 +1,13 @@
 /*
- * entmax15: argmax over the simplex of <y, x> + H(y), H Tsallis' entropy with alpha 1.5     (Peters et al. 2019, algorithm 2)
+ * entmax15: argmax over the simplex of <y, x> + H(y), H Tsallis' entropy with alpha 1.5 (Peters et al. 2019, alg. 2)
  *
  *   y_j    max(x_j / 2 - tau, 0)^2, tau such that the row sums to 1
- *   tau    mean - sqrt((1 - ss) / k) of the k greatest x / 2, ss the sum of their squared deviations from the mean, for the
- *          largest k whose tau does not exceed the k-th
+ *   tau    mean - sqrt((1 - ss) / k) of the k greatest x / 2, ss the sum of their squared deviations from the mean, for
+ *          the largest k whose tau does not exceed the k-th
  *   dx     s (dy - <s, dy> / sum s),  s = sqrt(y)
  *
- * tau is at least max x / 2 - 1, so only elements above that are sorted. -inf has weight 0; a row of -inf only gives zeros.
+ * tau is at least max x / 2 - 1, so only elements above that are sorted. -inf has weight 0; a row of -inf only gives
+ * zeros.
  */
 #include <tgmath.h>
 
@@ -117,8 +118,9 @@ static void backward(const at_call *c)
 }
 
 AT_OP(entmax15,
-    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},
-    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP_OUT(0), .fresh = true,
-    .help = "entmax15(x, d = -1) -> y like x\n"
-            "1.5-entmax along dimension d (Peters et al. 2019): between softmax and sparsemax, with exact zeros. -inf has "
-            "weight 0, and a row of -inf only gives zeros.");
+    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}}, .shape = shape,
+    .forward = forward, .backward = backward, .keeps = AT_KEEP_OUT(0), .fresh = true,
+    .help =
+        "entmax15(x, d = -1) -> y like x\n"
+        "1.5-entmax along dimension d (Peters et al. 2019): between softmax and sparsemax, with exact zeros. -inf has "
+        "weight 0, and a row of -inf only gives zeros.");

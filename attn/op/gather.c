@@ -1,8 +1,8 @@
 /*
  * gather, index_select: elements and slices by id along dimension d. Any dtype.
  *
- *   gather         y[..., j, ...] = x[..., ids[..., j, ...], ...]: ids has x's number of dimensions, and sizes of at most x's
- *                  in all of them but d; y has the shape of ids
+ *   gather         y[..., j, ...] = x[..., ids[..., j, ...], ...]: ids has x's number of dimensions, and sizes of at
+ *                  most x's in all of them but d; y has the shape of ids
  *   index_select   y[..., j, ...] = x[..., ids[j], ...]: whole slices, ids is a vector
  *   dx             dy added up at the places it came from, in the order of y
  *
@@ -51,7 +51,8 @@ static bool gather_shape(at_call *c)
         fits = (int64_t)k == c->arg[0].integer || ids->size[k] <= x->size[k];
     if (!fits)
         return at_fail(c, "ids has shape %s, expected at most that of x in all dimensions but %lld (x: %s)",
-                       at_describe_shape(ids->ndim, ids->size).text, (long long)c->arg[0].integer + 1, at_describe(x).text);
+                       at_describe_shape(ids->ndim, ids->size).text, (long long)c->arg[0].integer + 1,
+                       at_describe(x).text);
     return check_ids(c) && at_out_type(c, (at_dtype)x->dtype, ids->ndim, ids->size);
 }
 
@@ -108,7 +109,8 @@ static bool select_shape(at_call *c)
 static void select_slices(const at_call *c, const char *from, char *to, bool back)
 {
     const at_tensor *x = c->in[0], *ids = c->in[1];
-    size_t d = (size_t)c->arg[0].integer, n = ids->size[0], bytes = at_dtype_bytes((at_dtype)x->dtype), outer = 1, run = 1;
+    size_t d = (size_t)c->arg[0].integer, n = ids->size[0], bytes = at_dtype_bytes((at_dtype)x->dtype), outer = 1,
+           run = 1;
 
     for (size_t k = 0; k < d; k++)
         outer *= x->size[k];

@@ -6,8 +6,8 @@
  *   dx             (g - mean(g) - h mean(g h)) / sqrt(var + eps),  h = (x - mean) / sqrt(var + eps),  g = dy weight
  *   dweight        sum over the rows of dy h;  dbias the sum of dy
  *
- * Two numbers per row are kept, the mean and the factor. The sums over the rows are taken in blocks of rows that depend on the
- * sizes only, and over the blocks in order.
+ * Two numbers per row are kept, the mean and the factor. The sums over the rows are taken in blocks of rows that depend
+ * on the sizes only, and over the blocks in order.
  */
 #include <string.h>
 
@@ -50,8 +50,8 @@ static void block(size_t begin, size_t end, void *context)
     size_t D = width(c->in[0]);
 
     for (size_t r = begin; r < end; r++)
-        K->layernorm(D, at_in(c, 0) + r * D, row_of(c, WEIGHT), row_of(c, BIAS), (real)c->arg[0].number, at_outp(c, 0) + r * D,
-                     at_savedp(c, 0) + STATS * r);
+        K->layernorm(D, at_in(c, 0) + r * D, row_of(c, WEIGHT), row_of(c, BIAS), (real)c->arg[0].number,
+                     at_outp(c, 0) + r * D, at_savedp(c, 0) + STATS * r);
 }
 
 static void forward(const at_call *c)
@@ -71,8 +71,9 @@ static void block_back(size_t begin, size_t end, void *context)
         for (size_t r = rows * b / blocks; r < rows * (b + 1) / blocks; r++) {
             if (dx && at_is_fresh(c, 0))
                 memset(dx + r * D, 0, D * sizeof(real));
-            K->layernorm_back(D, at_in(c, 0) + r * D, row_of(c, WEIGHT), at_savedp(c, 0) + STATS * r, at_dout(c, 0) + r * D,
-                              dx ? dx + r * D : NULL, gradient_of(c, WEIGHT) ? dw : NULL, gradient_of(c, BIAS) ? db : NULL);
+            K->layernorm_back(D, at_in(c, 0) + r * D, row_of(c, WEIGHT), at_savedp(c, 0) + STATS * r,
+                              at_dout(c, 0) + r * D, dx ? dx + r * D : NULL, gradient_of(c, WEIGHT) ? dw : NULL,
+                              gradient_of(c, BIAS) ? db : NULL);
         }
     }
 }
@@ -92,8 +93,11 @@ static void backward(const at_call *c)
 }
 
 AT_OP(layernorm,
-    .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT, .optional = true}, {"bias", AT_FLOAT, .optional = true},
-             {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
-    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
-    .help = "layernorm(x [..., D] [, weight [D], bias [D], eps = 1e-5]) -> y like x\n"
-            "(x - mean) / sqrt(var + eps) * weight + bias over the last dimension; var divides by D.");
+      .args = {{"x", AT_FLOAT},
+               {"weight", AT_FLOAT, .optional = true},
+               {"bias", AT_FLOAT, .optional = true},
+               {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
+      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .plain = true,
+      .help = "layernorm(x [..., D] [, weight [D], bias [D], eps = 1e-5]) -> y like x\n"
+              "(x - mean) / sqrt(var + eps) * weight + bias over the last dimension; var divides by D.");

@@ -26,10 +26,11 @@ static bool shape(at_call *c)
     size_t size[AT_MAX_DIM];
 
     if (w->ndim != 2)
-        return at_fail(c, "weight has %d dimensions, expected [outputs, inputs] (weight: %s)", w->ndim, at_describe(w).text);
+        return at_fail(c, "weight has %d dimensions, expected [outputs, inputs] (weight: %s)", w->ndim,
+                       at_describe(w).text);
     if (x->ndim == 0 || x->size[x->ndim - 1] != w->size[1])
-        return at_fail(c, "x has width %zu, expected %zu (x: %s, weight: %s)", x->ndim ? x->size[x->ndim - 1] : 0, w->size[1],
-                       at_describe(x).text, at_describe(w).text);
+        return at_fail(c, "x has width %zu, expected %zu (x: %s, weight: %s)", x->ndim ? x->size[x->ndim - 1] : 0,
+                       w->size[1], at_describe(x).text, at_describe(w).text);
     if (b && (b->ndim != 1 || b->size[0] != w->size[0]))
         return at_fail(c, "bias has shape %s, expected [%zu] (weight: %s)", at_describe_shape(b->ndim, b->size).text,
                        w->size[0], at_describe(w).text);
@@ -60,7 +61,8 @@ static void forward(const at_call *c)
         return;
     if (b)
         at_for(m, at_grain_rows(n), copy_bias, &(rows){at_in(c, 2), at_outp(c, 0), n});
-    AT_REAL(at_gemm)(false, true, m, n, k, 1, at_in(c, 0), k ? k : 1, at_in(c, 1), k ? k : 1, b ? 1 : 0, at_outp(c, 0), n);
+    AT_REAL(at_gemm)(
+        false, true, m, n, k, 1, at_in(c, 0), k ? k : 1, at_in(c, 1), k ? k : 1, b ? 1 : 0, at_outp(c, 0), n);
 }
 
 static void backward(const at_call *c)
@@ -70,7 +72,8 @@ static void backward(const at_call *c)
 
     /* a product over nothing still gives zeros; one without result elements has nothing to do */
     if (at_din(c, 0) && m * k > 0)
-        AT_REAL(at_gemm)(false, false, m, k, n, 1, dy, n ? n : 1, at_in(c, 1), k, at_is_fresh(c, 0) ? 0 : 1, at_din(c, 0), k);
+        AT_REAL(at_gemm)(
+            false, false, m, k, n, 1, dy, n ? n : 1, at_in(c, 1), k, at_is_fresh(c, 0) ? 0 : 1, at_din(c, 0), k);
     if (at_din(c, 1) && n * k > 0)
         AT_REAL(at_gemm)(true, false, n, k, m, 1, dy, n, at_in(c, 0), k, at_is_fresh(c, 1) ? 0 : 1, at_din(c, 1), k);
     if (c->n_in > 2 && c->in[2] && at_din(c, 2)) {
@@ -80,8 +83,7 @@ static void backward(const at_call *c)
     }
 }
 
-AT_OP(linear,
-    .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true}},
-    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
-    .help = "linear(x [..., inputs], weight [outputs, inputs] [, bias [outputs]]) -> [..., outputs]\n"
-            "x W' + b for every row of x.");
+AT_OP(linear, .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true}}, .shape = shape,
+      .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
+      .help = "linear(x [..., inputs], weight [outputs, inputs] [, bias [outputs]]) -> [..., outputs]\n"
+              "x W' + b for every row of x.");

@@ -6,8 +6,8 @@
  *   bce_logits   the same of p = sigmoid(x): max(x, 0) - x t + log(1 + exp(-|x|))
  *   kl           t (log t - logp), 0 where t = 0
  *
- * x and t have one shape. The mean is over all elements; a target of 0 is a number like any other here. Both x and t get
- * gradients. Sums are taken in double, in blocks of AT_GRAIN elements and over the blocks in order.
+ * x and t have one shape. The mean is over all elements; a target of 0 is a number like any other here. Both x and t
+ * get gradients. Sums are taken in double, in blocks of AT_GRAIN elements and over the blocks in order.
  */
 #include <string.h>
 #include <tgmath.h>

@@ -7,8 +7,9 @@
  *   da   dc b'        summed over the dimensions that a was broadcast over
  *   db   a' dc        the same for b
  *
- * A matrix may be transposed or have distant rows in memory: the product reads it where it stands. Only one whose elements are
- * apart in both directions is copied. When b is one matrix for all of a's batch, the batch is rows of one product.
+ * A matrix may be transposed or have distant rows in memory: the product reads it where it stands. Only one whose
+ * elements are apart in both directions is copied. When b is one matrix for all of a's batch, the batch is rows of one
+ * product.
  */
 #include <string.h>
 
@@ -124,11 +125,12 @@ static bool one_matrix(const matrix *a)
 }
 
 /*
- * c (+)= op(a) op(b) over a batch; c is written where `clear`. Where c has fewer matrices than the batch, those that meet in one
- * are added in order: the outer loop goes over the dimensions that c lacks, the list of products over the others.
+ * c (+)= op(a) op(b) over a batch; c is written where `clear`. Where c has fewer matrices than the batch, those that
+ * meet in one are added in order: the outer loop goes over the dimensions that c lacks, the list of products over the
+ * others.
  */
-static void products(const at_call *call, const batch *g, const matrix *a, bool ta, const matrix *b, bool tb, const matrix *c,
-                     size_t m, size_t n, size_t k, bool clear)
+static void products(const at_call *call, const batch *g, const matrix *a, bool ta, const matrix *b, bool tb,
+                     const matrix *c, size_t m, size_t n, size_t k, bool clear)
 {
     const real **pa = (const real **)(void *)call->work, **pb = pa + g->count;
     real **pc = (real **)(void *)(pb + g->count);
@@ -167,7 +169,8 @@ static void products(const at_call *call, const batch *g, const matrix *a, bool 
             pb[p] = b->data + xb;
             pc[p] = (real *)(void *)(uintptr_t)(c->data + xc);
         }
-        AT_REAL(at_gemm_list)(together, ta, tb, m, n, k, 1, pa, a->ld, pb, b->ld, clear && turn == 0 ? 0 : 1, pc, c->ld);
+        AT_REAL(at_gemm_list)(
+            together, ta, tb, m, n, k, 1, pa, a->ld, pb, b->ld, clear && turn == 0 ? 0 : 1, pc, c->ld);
     }
 }
 
@@ -198,7 +201,8 @@ static bool shape(at_call *c)
                            at_describe(c->in[k]).text);
     size_t ka = a->size[a->ndim - 1], kb = b->size[b->ndim == 1 ? 0 : b->ndim - 2];
     if (ka != kb)
-        return at_fail(c, "b has %zu rows, expected %zu (a: %s, b: %s)", kb, ka, at_describe(a).text, at_describe(b).text);
+        return at_fail(c, "b has %zu rows, expected %zu (a: %s, b: %s)", kb, ka, at_describe(a).text,
+                       at_describe(b).text);
     if (!pack_if_needed(c, 0) || !pack_if_needed(c, 1))
         return false;
     a = c->in[0];
@@ -209,7 +213,8 @@ static bool shape(at_call *c)
     for (size_t i = 0; i < x.ndim && i < y.ndim; i++) {
         size_t p = x.size[x.ndim - 1 - i], q = y.size[y.ndim - 1 - i];
         if (p != q && p != 1 && q != 1)
-            return at_fail(c, "the leading dimensions do not broadcast (a: %s, b: %s)", at_describe(a).text, at_describe(b).text);
+            return at_fail(c, "the leading dimensions do not broadcast (a: %s, b: %s)", at_describe(a).text,
+                           at_describe(b).text);
     }
     batch g = batch_of(&x, &y);
     memcpy(size, g.size, sizeof size);
@@ -248,8 +253,9 @@ static void forward(const at_call *c)
     if (g.count == 0)
         return;
     if (b.ndim == 0 && one_matrix(&a)) {
-        AT_REAL(at_gemm)(false, b.turned, g.count * a.rows, b.cols, a.cols, 1, a.data, a.ld, b.data, b.ld, 0, at_outp(c, 0),
-                         b.cols ? b.cols : 1);
+        AT_REAL(at_gemm)(
+            false, b.turned, g.count * a.rows, b.cols, a.cols, 1, a.data, a.ld, b.data, b.ld, 0, at_outp(c, 0),
+            b.cols ? b.cols : 1);
         return;
     }
     matrix y = result_of(a.rows, b.cols, &g, at_outp(c, 0));
@@ -280,7 +286,8 @@ static void backward(const at_call *c)
     if (at_din(c, 0)) {
         real keep = at_is_fresh(c, 0) ? 0 : 1;
         if (b.ndim == 0)
-            AT_REAL(at_gemm)(false, !b.turned, g.count * m, k, n, 1, dy.data, n, b.data, b.ld, keep, at_din(c, 0), k ? k : 1);
+            AT_REAL(at_gemm)(
+                false, !b.turned, g.count * m, k, n, 1, dy.data, n, b.data, b.ld, keep, at_din(c, 0), k ? k : 1);
         else
             products(c, &g, &dy, false, &b, !b.turned, &da, m, k, n, keep == 0);
     }
@@ -293,10 +300,8 @@ static void backward(const at_call *c)
     }
 }
 
-AT_OP(matmul,
-    .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}},
-    .shape = shape, .forward = forward, .backward = backward, .strided = true, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = "matmul(a [..., m, k], b [..., k, n]) -> [..., m, n]\n"
-            "Matrix products; dimensions before the last two broadcast. A vector [k] is one row on the left, one column on the "
-            "right, and that dimension is dropped from the result.");
+AT_OP(matmul, .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}}, .shape = shape, .forward = forward, .backward = backward,
+      .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = "matmul(a [..., m, k], b [..., k, n]) -> [..., m, n]\n"
+              "Matrix products; dimensions before the last two broadcast. A vector [k] is one row on the left, one "
+              "column on the right, and that dimension is dropped from the result.");

@@ -72,9 +72,10 @@ static void backward(const at_call *c)
 }
 
 AT_OP_NAMED(nll, "loss.nll",
-    .args = {{"logp", AT_FLOAT}, {"targets", AT_IDS},
-             {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},
-    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP(1),
-    .help = "loss.nll(logp [..., V], targets [...], {reduction = \"mean\"}) -> loss\n"
-            "-logp[target] with targets 1..V (int64); target 0 is ignored. The mean is over the targets that count, 0 if none "
-            "does; reduction \"sum\" or \"none\" (shape of the targets).");
+            .args = {{"logp", AT_FLOAT},
+                     {"targets", AT_IDS},
+                     {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},
+            .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP(1),
+            .help = "loss.nll(logp [..., V], targets [...], {reduction = \"mean\"}) -> loss\n"
+                    "-logp[target] with targets 1..V (int64); target 0 is ignored. The mean is over the targets that "
+                    "count, 0 if none does; reduction \"sum\" or \"none\" (shape of the targets).");

@@ -22,8 +22,8 @@ static bool shape(at_call *c)
         return at_fail(c, "ids has %d dimensions, expected at most %d", AT_MAX_DIM, AT_MAX_DIM - 1);
     for (size_t i = 0; i < n; i++)
         if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > count)
-            return at_fail(c, "id %lld is out of range, ids are 1..%lld, 0 is padding (ids: %s)", (long long)at_ids(ids)[i],
-                           (long long)count, at_describe(ids).text);
+            return at_fail(c, "id %lld is out of range, ids are 1..%lld, 0 is padding (ids: %s)",
+                           (long long)at_ids(ids)[i], (long long)count, at_describe(ids).text);
     memcpy(size, ids->size, sizeof size);
     size[ids->ndim] = (size_t)count;
     return at_out_type(c, dtypes[c->arg[1].integer], ids->ndim + 1u, size);

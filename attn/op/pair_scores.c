@@ -6,10 +6,10 @@
  *                           additive   <v, tanh(q + k)>
  *                           distance   -scale |q - k|^2
  *
- * Nothing of size Tq x Tk x D is stored: the backward pass takes tanh and differences again. A key whose gradient is 0 because it
- * is masked adds nothing to any gradient, even when it is NaN: products of whole matrices serve while q and k are finite,
- * otherwise the rows are walked and zeros skipped. Additive rows go through the pair kernel. The rows of k may stand apart in memory
- * (a cache has room behind them).
+ * Nothing of size Tq x Tk x D is stored: the backward pass takes tanh and differences again. A key whose gradient is
+ * 0 because it is masked adds nothing to any gradient, even when it is NaN: products of whole matrices serve while q
+ * and k are finite, otherwise the rows are walked and zeros skipped. Additive rows go through the pair kernel. The
+ * rows of k may stand apart in memory (a cache has room behind them).
  */
 #include <math.h>
 #include <string.h>
@@ -21,7 +21,7 @@
 #include "attn/kernel/kernel.h"
 
 enum { Q, KEY, V, SPAN };
-enum { FEW = 4 };       /* fewer heads in the whole batch than this: the product is spread over the pool, not the heads */
+enum { FEW = 4 };       /* fewer heads in the whole batch: the product is spread over the pool, not the heads */
 
 typedef struct job {
     size_t B, Tq, Tk, H, Hk, D, W, group;
@@ -57,13 +57,17 @@ static bool shape(at_call *c)
 static job job_of(const at_call *c)
 {
     const at_tensor *q = c->in[Q], *k = c->in[KEY];
-    return (job){.B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1], .Hk = k->size[2],
-                 .W = c->out[0]->size[3], .batch = (size_t)k->step[0], .group = q->size[2] / k->size[2], .kind = (at_pair_kind)c->arg[0].integer,
-                 .scale = (real)c->arg[1].number, .q = at_in(c, Q), .k = at_in(c, KEY), .v = c->in[V] ? at_in(c, V) : NULL,
-                 .span = c->in[SPAN]};
+    return (job){.B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1],
+                 .Hk = k->size[2], .W = c->out[0]->size[3], .batch = (size_t)k->step[0],
+                 .group = q->size[2] / k->size[2], .kind = (at_pair_kind)c->arg[0].integer,
+                 .scale = (real)c->arg[1].number, .q = at_in(c, Q), .k = at_in(c, KEY),
+                 .v = c->in[V] ? at_in(c, V) : NULL, .span = c->in[SPAN]};
 }
 
-static const real *query_of(const job *s, size_t b, size_t i, size_t h) { return s->q + ((b * s->Tq + i) * s->H + h) * s->D; }
+static const real *query_of(const job *s, size_t b, size_t i, size_t h)
+{
+    return s->q + ((b * s->Tq + i) * s->H + h) * s->D;
+}
 static size_t key_at(const job *s, size_t b, size_t j, size_t hk) { return b * s->batch + (j * s->Hk + hk) * s->D; }
 static size_t dkey_at(const job *s, size_t b, size_t j, size_t hk) { return ((b * s->Tk + j) * s->Hk + hk) * s->D; }
 static size_t score_at(const job *s, size_t b, size_t h, size_t i) { return ((b * s->H + h) * s->Tq + i) * s->W; }
@@ -229,4 +233,5 @@ AT_OP(pair_scores,
     .shape = shape, .forward = forward, .backward = backward, .strided = true, .internal = true,
     .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(SPAN),
     .help = "pair_scores(q [B, Tq, H, D], k [B, Tk, Hk, D] [, v, span], kind, scale) -> [B, H, Tq, W]\n"
-            "Scores of every query with the keys of its span: dot product, additive tanh, or negative squared distance.");
+            "Scores of every query with the keys of its span: dot product, additive tanh, or negative squared "
+            "distance.");

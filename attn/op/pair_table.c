@@ -56,8 +56,8 @@ static void run(const at_call *c, void (*fn)(size_t begin, size_t end, void *c))
 {
     const at_tensor *t = c->in[T];
     if (at_numel(c->out[0]) > 0)
-        at_for(t->size[0] * t->size[1] * t->size[2], at_grain_rows(c->out[0]->size[3] * (c->out[0]->size[0] / t->size[0])), fn,
-               (void *)(uintptr_t)c);
+        at_for(t->size[0] * t->size[1] * t->size[2],
+               at_grain_rows(c->out[0]->size[3] * (c->out[0]->size[0] / t->size[0])), fn, (void *)(uintptr_t)c);
 }
 
 static void forward(const at_call *c) { run(c, forward_rows); }

@@ -1,5 +1,6 @@
 /*
- * pair_tanh: tanh(q + k) for every query and key of its span, kept as vectors: multi-dimensional attention needs them all.
+ * pair_tanh: tanh(q + k) for every query and key of its span, kept as vectors: multi-dimensional attention needs
+ * them all.
  *
  *   q      [B, Tq, 1, D]    k  [B, Tk, 1, D]    y  [B, Tq, W, D] by span (core/attend.h), zeros behind it
  *   dq, dk dy (1 - y^2), summed over keys and queries in order; 0 where dy is 0, whatever y is
@@ -17,7 +18,8 @@ enum { Q, KEY, SPAN };
 static bool shape(at_call *c)
 {
     const at_tensor *q = c->in[Q], *k = c->in[KEY];
-    if (q->ndim != 4 || k->ndim != 4 || q->size[0] != k->size[0] || q->size[2] != 1 || k->size[2] != 1 || q->size[3] != k->size[3])
+    if (q->ndim != 4 || k->ndim != 4 || q->size[0] != k->size[0] || q->size[2] != 1 || k->size[2] != 1 ||
+        q->size[3] != k->size[3])
         return at_fail(c, "q and k do not fit (q: %s, k: %s)", at_describe(q).text, at_describe(k).text);
     return at_span_check(c, c->in[SPAN], q->size[0], q->size[1], k->size[1]) &&
            at_out(c, 4, (size_t[]){q->size[0], q->size[1], at_span_width(c->in[SPAN], k->size[1]), q->size[3]});

@@ -9,9 +9,9 @@
  *   norm         sqrt(sum x^2);  dx = dy x / y
  *   logsumexp    log sum exp x;  dx = dy exp(x - y)
  *
- * max and min of numbers with a NaN among them are NaN, at its place. Where y = 0 has no derivative (std, norm) dx is 0.
- * Of nothing: sum 0, prod 1, norm 0, logsumexp -inf, mean and var NaN, max and min an error. sum, max, min and their places
- * take int64 too, sum counts the true elements of a bool tensor.
+ * max and min of numbers with a NaN among them are NaN, at its place. Where y = 0 has no derivative (std, norm) dx is
+ * 0. Of nothing: sum 0, prod 1, norm 0, logsumexp -inf, mean and var NaN, max and min an error. sum, max, min and their
+ * places take int64 too, sum counts the true elements of a bool tensor.
  */
 #include <tgmath.h>
 
@@ -105,10 +105,12 @@ static void spread_gradient(const at_call *c, real scale)
 static void sum_backward(const at_call *c) { spread_gradient(c, 1); }
 #endif
 
-AT_OP(sum, .args = ARGS, .shape = sum_shape, .forward = sum_forward, .backward = sum_backward, .fresh = true,
+AT_OP(sum,
+    .args = ARGS, .shape = sum_shape, .forward = sum_forward, .backward = sum_backward, .fresh = true,
     .keeps = AT_KEEP_NOTHING,
-    .help = "sum(x [, d, keepdim = false]) -> y\n"
-            "The sum over dimension d, or of everything. int64 too; of a bool tensor the number of true elements (int64).");
+    .help =
+        "sum(x [, d, keepdim = false]) -> y\n"
+        "The sum over dimension d, or of everything. int64 too; of a bool tensor the number of true elements (int64).");
 
 /* ---- max, min ---- */
 
@@ -188,16 +190,21 @@ static void extreme_backward(const at_call *c)
             memset(at_din(c, 0), 0, at_numel(c->in[0]) * sizeof(real));
         return;
     }
-    at_run_rows(&(at_rows){.axis = axis_of(c), .out = at_din(c, 0), .fn = extreme_row_back, .context = c, .work = c->work,
+    at_run_rows(&(at_rows){.axis = axis_of(c),
+                           .out = at_din(c, 0),
+                           .fn = extreme_row_back,
+                           .context = c,
+                           .work = c->work,
                            .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD});
 }
 #endif
 
 AT_OP(max, .args = ARGS, .shape = extreme_shape, .forward = max_forward, .backward = extreme_backward, .outs = 2,
-    .fresh = true, .keeps = AT_KEEP_OUT(1),
-    .help = "max(x) -> y; max(x, d, keepdim = false) -> values, ids\n"
-            "The greatest of all elements; or of each row along dimension d, with its place (int64, from 1, the first of "
-            "equal ones). NaN if there is one. The gradient goes to that place. int64 too.");
+      .fresh = true, .keeps = AT_KEEP_OUT(1),
+      .help =
+          "max(x) -> y; max(x, d, keepdim = false) -> values, ids\n"
+          "The greatest of all elements; or of each row along dimension d, with its place (int64, from 1, the first of "
+          "equal ones). NaN if there is one. The gradient goes to that place. int64 too.");
 AT_OP(min, .args = ARGS, .shape = extreme_shape, .forward = min_forward, .backward = extreme_backward, .outs = 2,
     .fresh = true, .keeps = AT_KEEP_OUT(1),
     .help = "min(x) -> y; min(x, d, keepdim = false) -> values, ids\n"
@@ -209,13 +216,13 @@ static void argmax_forward(const at_call *c) { find_places(c, false, NULL, (int6
 static void argmin_forward(const at_call *c) { find_places(c, true, NULL, (int64_t *)(void *)c->out[0]->data); }
 
 AT_OP(argmax, .args = ARGS, .shape = place_shape, .forward = argmax_forward, .gradient = AT_NO_GRADIENT,
-    .help = "argmax(x [, d, keepdim = false]) -> ids (int64)\n"
-            "The place of the greatest element along dimension d, or in row order of all, from 1: the first of equal ones; the "
-            "first NaN if there is one. int64 too.");
+      .help = "argmax(x [, d, keepdim = false]) -> ids (int64)\n"
+              "The place of the greatest element along dimension d, or in row order of all, from 1: the first of equal "
+              "ones; the first NaN if there is one. int64 too.");
 AT_OP(argmin, .args = ARGS, .shape = place_shape, .forward = argmin_forward, .gradient = AT_NO_GRADIENT,
-    .help = "argmin(x [, d, keepdim = false]) -> ids (int64)\n"
-            "The place of the least element along dimension d, or in row order of all, from 1: the first of equal ones; the "
-            "first NaN if there is one. int64 too.");
+      .help = "argmin(x [, d, keepdim = false]) -> ids (int64)\n"
+              "The place of the least element along dimension d, or in row order of all, from 1: the first of equal "
+              "ones; the first NaN if there is one. int64 too.");
 
 #if !AT_IS_INTEGER
 
@@ -248,8 +255,14 @@ static void forward(const at_call *c, row_fn *fn)
 
 static void backward(const at_call *c, row_fn *fn, size_t own_bytes)
 {
-    at_run_rows(&(at_rows){.axis = axis_of(c), .in = {at_in(c, 0)}, .out = at_din(c, 0), .fn = fn, .own_bytes = own_bytes,
-                           .context = c, .work = c->work, .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD});
+    at_run_rows(&(at_rows){.axis = axis_of(c),
+                           .in = {at_in(c, 0)},
+                           .out = at_din(c, 0),
+                           .fn = fn,
+                           .own_bytes = own_bytes,
+                           .context = c,
+                           .work = c->work,
+                           .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD});
 }
 
 static bool shape(at_call *c)
@@ -327,9 +340,10 @@ static void var_row_back(const at_rows *job, size_t r, const real *const *in, re
 static void var_forward(const at_call *c) { forward(c, var_row); }
 static void var_backward(const at_call *c) { backward(c, var_row_back, 0); }
 
-AT_OP(var, .args = ARGS, .shape = shape, .forward = var_forward, .backward = var_backward, .fresh = true, .keeps = AT_KEEP(0),
-    .help = "var(x [, d, keepdim = false]) -> y\n"
-            "The variance over dimension d, or of everything, with divisor n - 1; NaN for a single element.");
+AT_OP(var, .args = ARGS, .shape = shape, .forward = var_forward, .backward = var_backward, .fresh = true,
+      .keeps = AT_KEEP(0),
+      .help = "var(x [, d, keepdim = false]) -> y\n"
+              "The variance over dimension d, or of everything, with divisor n - 1; NaN for a single element.");
 
 static void std_row(const at_rows *job, size_t r, const real *const *in, real *out, char *own)
 {
@@ -348,11 +362,13 @@ static void std_row_back(const at_rows *job, size_t r, const real *const *in, re
 static void std_forward(const at_call *c) { forward(c, std_row); }
 static void std_backward(const at_call *c) { backward(c, std_row_back, 0); }
 
-AT_OP(std, .args = ARGS, .shape = shape, .forward = std_forward, .backward = std_backward, .fresh = true,
+AT_OP(std,
+    .args = ARGS, .shape = shape, .forward = std_forward, .backward = std_backward, .fresh = true,
     .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
-    .help = "std(x [, d, keepdim = false]) -> y\n"
-            "The standard deviation over dimension d, or of everything, with divisor n - 1; NaN for a single element. Its "
-            "gradient is 0 where it is 0.");
+    .help =
+        "std(x [, d, keepdim = false]) -> y\n"
+        "The standard deviation over dimension d, or of everything, with divisor n - 1; NaN for a single element. Its "
+        "gradient is 0 where it is 0.");
 
 static void norm_row(const at_rows *job, size_t r, const real *const *in, real *out, char *own)
 {
@@ -417,8 +433,9 @@ static void logsumexp_forward(const at_call *c) { forward(c, logsumexp_row); }
 static void logsumexp_backward(const at_call *c) { backward(c, logsumexp_row_back, axis_of(c).n * sizeof(real)); }
 
 AT_OP(logsumexp, .args = ARGS, .shape = roomy_shape, .forward = logsumexp_forward, .backward = logsumexp_backward,
-    .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
-    .help = "logsumexp(x [, d, keepdim = false]) -> y\n"
-            "log(sum(exp(x))) over dimension d, or of everything, without overflow; -inf for a row of -inf, with gradient 0.");
+      .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
+      .help = "logsumexp(x [, d, keepdim = false]) -> y\n"
+              "log(sum(exp(x))) over dimension d, or of everything, without overflow; -inf for a row of -inf, with "
+              "gradient 0.");
 
 #endif

@@ -6,8 +6,8 @@
  *   dx        (g - h mean(g h)) / sqrt(mean(x^2) + eps),  h = x / sqrt(mean(x^2) + eps),  g = dy weight
  *   dweight   sum over the rows of dy h
  *
- * One number per row is kept, the factor. The sum over the rows is taken in blocks of rows that depend on the sizes only, and
- * over the blocks in order.
+ * One number per row is kept, the factor. The sum over the rows is taken in blocks of rows that depend on the sizes
+ * only, and over the blocks in order.
  */
 #include <string.h>
 
@@ -89,7 +89,10 @@ static void backward(const at_call *c)
 }
 
 AT_OP(rmsnorm,
-    .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT, .optional = true}, {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
-    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
-    .help = "rmsnorm(x [..., D] [, weight [D], eps = 1e-5]) -> y like x\n"
-            "x / sqrt(mean(x^2) + eps) * weight over the last dimension.");
+      .args = {{"x", AT_FLOAT},
+               {"weight", AT_FLOAT, .optional = true},
+               {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
+      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .plain = true,
+      .help = "rmsnorm(x [..., D] [, weight [D], eps = 1e-5]) -> y like x\n"
+              "x / sqrt(mean(x^2) + eps) * weight over the last dimension.");

@@ -12,9 +12,9 @@
  *
  * The input side of all steps is one product. The recurrent side runs in blocks of some rows, the longest together; a
  * block goes through all its steps without meeting another, so the pool is entered once for the layer. A row stops at
- * its length; the backward direction starts at the row's own last token. The backward pass retraces the blocks, then the
- * weights' gradients are products over all steps. Arithmetic of a row depends on that row only, and sums over rows on
- * the sizes only.
+ * its length; the backward direction starts at the row's own last token. The backward pass retraces the blocks, then
+ * the weights' gradients are products over all steps. Arithmetic of a row depends on that row only, and sums over rows
+ * on the sizes only.
  */
 #include "attn/core/cell.h"
 

@@ -5,8 +5,8 @@
  *   y      (y_2i-1, y_2i) = (x_2i-1 cos t - x_2i sin t, x_2i-1 sin t + x_2i cos t),  t = place 10000^(-2 (i - 1) / D)
  *   dx     dy turned back
  *
- * Places count from `first` (0 for the beginning of a sequence). Angles are taken in double: a place in the thousands has few
- * digits left in float.
+ * Places count from `first` (0 for the beginning of a sequence). Angles are taken in double: a place in the
+ * thousands has few digits left in float.
  */
 #include <math.h>
 
@@ -17,7 +17,8 @@ static bool shape(at_call *c)
 {
     const at_tensor *x = c->in[0];
     if (x->ndim != 4 || x->size[3] % 2 != 0)
-        return at_fail(c, "x has shape %s, expected [B, T, H, D] with an even D", at_describe_shape(x->ndim, x->size).text);
+        return at_fail(c, "x has shape %s, expected [B, T, H, D] with an even D",
+                       at_describe_shape(x->ndim, x->size).text);
     return at_out(c, 4, x->size);
 }
 
@@ -54,7 +55,8 @@ static void run(const at_call *c, void (*fn)(size_t begin, size_t end, void *c))
 {
     const at_tensor *x = c->in[0];
     if (at_numel(x) > 0)
-        at_for(x->size[1], at_grain_rows(x->size[0] * x->size[2] * x->size[3] + 32 * x->size[3]), fn, (void *)(uintptr_t)c);
+        at_for(x->size[1], at_grain_rows(x->size[0] * x->size[2] * x->size[3] + 32 * x->size[3]), fn,
+               (void *)(uintptr_t)c);
 }
 
 static void forward(const at_call *c) { run(c, forward_places); }

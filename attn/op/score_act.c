@@ -52,8 +52,8 @@ static void forward_heads(size_t begin, size_t end, void *context)
 
 static void forward(const at_call *c)
 {
-    at_for(c->in[0]->size[0] * c->in[0]->size[1], at_grain_rows(16 * c->in[0]->size[2] * c->in[0]->size[3]), forward_heads,
-           (void *)(uintptr_t)c);
+    at_for(c->in[0]->size[0] * c->in[0]->size[1], at_grain_rows(16 * c->in[0]->size[2] * c->in[0]->size[3]),
+           forward_heads, (void *)(uintptr_t)c);
 }
 
 static real slope(at_score_act f, real x, real y)

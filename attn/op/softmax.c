@@ -4,8 +4,8 @@
  *   x, y   any shape with at least one dimension
  *   dx     y (dy - <dy, y>)      needs y only, so x is not kept for the backward pass
  *
- * A row of -inf (a query that may attend to nothing) has no softmax. It gives y = 0, dx = 0, so that padding never spreads NaN
- * through a batch. A NaN in x still reaches y.
+ * A row of -inf (a query that may attend to nothing) has no softmax. It gives y = 0, dx = 0, so that padding never
+ * spreads NaN through a batch. A NaN in x still reaches y.
  */
 #include "attn/core/rows.h"
 #include "attn/kernel/kernel.h"

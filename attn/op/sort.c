@@ -4,8 +4,9 @@
  *   y      values; ids the places they came from, from 1
  *   dx     dy put back at those places
  *
- * Both are stable: equal elements stay in the order of their places. NaN comes last, whichever the direction. sort merges;
- * topk keeps a heap of the k best so far, whose worst is on top, so most elements cost one comparison. int64 too.
+ * Both are stable: equal elements stay in the order of their places. NaN comes last, whichever the direction. sort
+ * merges; topk keeps a heap of the k best so far, whose worst is on top, so most elements cost one comparison. int64
+ * too.
  */
 #include <string.h>
 
@@ -152,8 +153,12 @@ static void topk_row(const at_rows *job, size_t r, const real *const *in, real *
 static void topk_forward(const at_call *c)
 {
     if (at_numel(c->out[0]) > 0)
-        at_run_rows(&(at_rows){.axis = at_along(c->in[0], dimension(c)), .in = {at_in(c, 0)}, .fn = topk_row,
-                               .own_bytes = (size_t)c->arg[0].integer * sizeof(int64_t), .context = c, .work = c->work});
+        at_run_rows(&(at_rows){.axis = at_along(c->in[0], dimension(c)),
+                               .in = {at_in(c, 0)},
+                               .fn = topk_row,
+                               .own_bytes = (size_t)c->arg[0].integer * sizeof(int64_t),
+                               .context = c,
+                               .work = c->work});
 }
 
 /* ---- backward of both ---- */
@@ -187,7 +192,11 @@ static void backward(const at_call *c, int64_t d)
             memset(at_din(c, 0), 0, at_numel(c->in[0]) * sizeof(real));
         return;
     }
-    at_run_rows(&(at_rows){.axis = at_along(c->in[0], d), .out = at_din(c, 0), .fn = row_back, .context = &b, .work = c->work,
+    at_run_rows(&(at_rows){.axis = at_along(c->in[0], d),
+                           .out = at_din(c, 0),
+                           .fn = row_back,
+                           .context = &b,
+                           .work = c->work,
                            .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD});
 }
 
@@ -196,15 +205,16 @@ static void topk_backward(const at_call *c) { backward(c, dimension(c)); }
 #endif
 
 AT_OP(sort,
-    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}, {"descending", AT_FLAG, .optional = true}},
-    .shape = sort_shape, .forward = sort_forward, .backward = sort_backward, ARGS_KEEP,
-    .help = "sort(x, d = -1, descending = false) -> values, ids (int64)\n"
-            "The elements along dimension d in order, and the places they came from, from 1. Equal ones stay in order, NaN comes "
-            "last. int64 too.");
+      .args = {{"x", AT_FLOAT},
+               {"d", AT_DIM, .optional = true, .value = -1},
+               {"descending", AT_FLAG, .optional = true}},
+      .shape = sort_shape, .forward = sort_forward, .backward = sort_backward, ARGS_KEEP,
+      .help = "sort(x, d = -1, descending = false) -> values, ids (int64)\n"
+              "The elements along dimension d in order, and the places they came from, from 1. Equal ones stay in "
+              "order, NaN comes last. int64 too.");
 
-AT_OP(topk,
-    .args = {{"x", AT_FLOAT}, {"k", AT_INTEGER}, {"d", AT_DIM, .optional = true, .value = -1}},
-    .shape = topk_shape, .forward = topk_forward, .backward = topk_backward, ARGS_KEEP,
-    .help = "topk(x, k, d = -1) -> values, ids (int64)\n"
-            "The k greatest elements along dimension d, greatest first, and their places, from 1. Among equal ones the first "
-            "come first; NaN counts as least. int64 too.");
+AT_OP(topk, .args = {{"x", AT_FLOAT}, {"k", AT_INTEGER}, {"d", AT_DIM, .optional = true, .value = -1}},
+      .shape = topk_shape, .forward = topk_forward, .backward = topk_backward, ARGS_KEEP,
+      .help = "topk(x, k, d = -1) -> values, ids (int64)\n"
+              "The k greatest elements along dimension d, greatest first, and their places, from 1. Among equal ones "
+              "the first come first; NaN counts as least. int64 too.");

@@ -111,9 +111,8 @@ static void backward(const at_call *c)
                            .work = c->work});
 }
 
-AT_OP(sparsemax,
-    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},
-    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP_OUT(0), .fresh = true,
-    .help = "sparsemax(x, d = -1) -> y like x\n"
-            "The point of the simplex nearest to x along dimension d (Martins and Astudillo 2016): like softmax, with exact "
-            "zeros. -inf has weight 0, and a row of -inf only gives zeros.");
+AT_OP(sparsemax, .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}}, .shape = shape,
+      .forward = forward, .backward = backward, .keeps = AT_KEEP_OUT(0), .fresh = true,
+      .help = "sparsemax(x, d = -1) -> y like x\n"
+              "The point of the simplex nearest to x along dimension d (Martins and Astudillo 2016): like softmax, "
+              "with exact zeros. -inf has weight 0, and a row of -inf only gives zeros.");

@@ -4,7 +4,8 @@
  *   x, y   any shape
  *   dx     dy f'(x), from y where f' is cheaper in terms of y (then x is not kept)
  *
- * The numbers are made by rows in kernel/map.c. At a kink the gradient is 0 (abs, relu at 0); clamp passes it on at both bounds.
+ * The numbers are made by rows in kernel/map.c. At a kink the gradient is 0 (abs, relu at 0); clamp passes it on at
+ * both bounds.
  */
 #include <tgmath.h>
 
@@ -25,15 +26,24 @@ static void forward(const at_call *c, void (*fn)(const at_map *, size_t, size_t)
 static void backward(const at_call *c, void (*fn)(const at_map *, size_t, size_t))
 {
     const at_tensor *x = c->in[0], *y = c->out[0];
-    at_run_map(&(at_map){.a = x->storage ? at_in(c, 0) : NULL, .b = y->storage ? at_outp(c, 0) : NULL, .c = at_dout(c, 0),
-                         .y = at_din(c, 0), .n = at_numel(y), .fresh = at_is_fresh(c, 0), .fn = fn, .context = c});
+    at_run_map(&(at_map){.a = x->storage ? at_in(c, 0) : NULL,
+                         .b = y->storage ? at_outp(c, 0) : NULL,
+                         .c = at_dout(c, 0),
+                         .y = at_din(c, 0),
+                         .n = at_numel(y),
+                         .fresh = at_is_fresh(c, 0),
+                         .fn = fn,
+                         .context = c});
 }
 
 /* The functions of a kernel: block, and block of the gradient, which reads x or y. */
-#define BY_KERNEL(name, of_x, of_y)                                                                                               \
-    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }                   \
-    static void name##_block_back(const at_map *m, size_t at, size_t n) { K->v##name##_back(n, of_x, of_y, m->c + at, m->y + at); } \
-    static void name##_forward(const at_call *c) { forward(c, name##_block); }                                                \
+#define BY_KERNEL(name, of_x, of_y)                                                                                   \
+    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }           \
+    static void name##_block_back(const at_map *m, size_t at, size_t n)                                               \
+    {                                                                                                                 \
+        K->v##name##_back(n, of_x, of_y, m->c + at, m->y + at);                                                       \
+    }                                                                                                                 \
+    static void name##_forward(const at_call *c) { forward(c, name##_block); }                                        \
     static void name##_backward(const at_call *c) { backward(c, name##_block_back); }
 #define BY_X(name) BY_KERNEL(name, m->a + at, NULL)
 #define BY_Y(name) BY_KERNEL(name, NULL, m->b + at)
@@ -95,8 +105,8 @@ static void clamp_block_back(const at_map *m, size_t at, size_t n)
 }
 static void clamp_backward(const at_call *c) { backward(c, clamp_block_back); }
 
-#define UNARY(name, reads, text)                                                                                            \
-    AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = shape, .forward = name##_forward, .backward = name##_backward,          \
+#define UNARY(name, reads, text)                                                                                      \
+    AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = shape, .forward = name##_forward, .backward = name##_backward,    \
           .fresh = true, .keeps = reads, .help = #name "(x) -> y like x\n" text)
 
 UNARY(exp, AT_KEEP_OUT(0), "e to the power x, element by element.");

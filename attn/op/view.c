@@ -1,9 +1,9 @@
 /*
  * Views: narrow, select, transpose, permute, reshape, view, expand, unsqueeze, squeeze. Any dtype.
  *
- * The result shares the storage of x: only sizes, steps and the first element are new. There is no forward and no backward
- * here: the gradient of a view is the same view of the gradient, for which `shape` is asked again with the gradient of x in
- * its place. So `shape` leaves the arguments as they are.
+ * The result shares the storage of x: only sizes, steps and the first element are new. There is no forward and no
+ * backward here: the gradient of a view is the same view of the gradient, for which `shape` is asked again with the
+ * gradient of x in its place. So `shape` leaves the arguments as they are.
  *
  * reshape asks for a contiguous x, so one that is not is copied first; view refuses instead.
  */
@@ -23,7 +23,8 @@ static bool narrow_shape(at_call *c)
     int64_t start = c->arg[1].integer, length = c->arg[2].integer, n = (int64_t)x->size[d];
 
     if (start < 1 || start > n + 1)
-        return at_fail(c, "start is %lld, expected 1..%lld (x: %s)", (long long)start, (long long)n, at_describe(x).text);
+        return at_fail(c, "start is %lld, expected 1..%lld (x: %s)", (long long)start, (long long)n,
+                       at_describe(x).text);
     if (length < 0 || length > n - start + 1)
         return at_fail(c, "length is %lld, expected 0..%lld from start %lld (x: %s)", (long long)length,
                        (long long)(n - start + 1), (long long)start, at_describe(x).text);
@@ -90,8 +91,8 @@ static bool permute_shape(at_call *c)
     for (int k = 0; k < c->n_sizes; k++) {
         int64_t d = c->sizes[k], n = x->ndim;
         if (d == 0 || d > n || d < -n)
-            return at_fail(c, "d is %lld, expected 1..%lld or -%lld..-1 (x: %s)", (long long)d, (long long)n, (long long)n,
-                           at_describe(x).text);
+            return at_fail(c, "d is %lld, expected 1..%lld or -%lld..-1 (x: %s)", (long long)d, (long long)n,
+                           (long long)n, at_describe(x).text);
         d = d > 0 ? d - 1 : d + n;
         if (seen >> d & 1)
             return at_fail(c, "dimension %lld is given twice (x: %s)", (long long)d + 1, at_describe(x).text);
@@ -135,7 +136,8 @@ static bool complete(at_call *c, size_t *size)
         at_text text = {""};
         size_t at = 0;
         for (int k = 0; k < c->n_sizes && at < sizeof text.text - 24; k++)
-            at += (size_t)snprintf(text.text + at, sizeof text.text - at, k ? ", %lld" : "%lld", (long long)c->sizes[k]);
+            at += (size_t)snprintf(text.text + at, sizeof text.text - at, k ? ", %lld" : "%lld",
+                                   (long long)c->sizes[k]);
         return at_fail(c, "%zu elements do not fit the shape [%s] (x: %s)", n, text.text, at_describe(x).text);
     }
     return true;
@@ -156,13 +158,13 @@ static bool reshape_shape(at_call *c)
 }
 VIEW(reshape, false,
      "reshape(x, size...) -> y\n"
-     "The same elements in another shape; one size may be -1 and follows from the others. Any dtype; shares memory with x if x "
-     "is contiguous, else with a copy.",
+     "The same elements in another shape; one size may be -1 and follows from the others. Any dtype; shares memory "
+     "with x if x is contiguous, else with a copy.",
      {{"x", AT_ANY}, {"size", AT_SIZES, .optional = true}});
 
 /*
- * The new dimensions are dealt out to runs of old ones that lie in memory as one: within such a run a step is the product of
- * the sizes behind it.
+ * The new dimensions are dealt out to runs of old ones that lie in memory as one: within such a run a step is the
+ * product of the sizes behind it.
  */
 static bool view_shape(at_call *c)
 {
@@ -233,7 +235,8 @@ static bool expand_shape(at_call *c)
 }
 VIEW(expand, true,
      "expand(x, size...) -> view\n"
-     "Dimensions of size 1 repeated to the sizes given, and new ones in front, without a copy; -1 keeps a size. Any dtype.",
+     "Dimensions of size 1 repeated to the sizes given, and new ones in front, without a copy; -1 keeps a size. Any "
+     "dtype.",
      {{"x", AT_ANY}, {"size", AT_SIZES}});
 
 static bool unsqueeze_shape(at_call *c)
@@ -243,7 +246,8 @@ static bool unsqueeze_shape(at_call *c)
     ptrdiff_t step[AT_MAX_DIM];
 
     if (x->ndim == AT_MAX_DIM)
-        return at_fail(c, "x has %d dimensions, expected at most %d (x: %s)", x->ndim, AT_MAX_DIM - 1, at_describe(x).text);
+        return at_fail(c, "x has %d dimensions, expected at most %d (x: %s)", x->ndim, AT_MAX_DIM - 1,
+                       at_describe(x).text);
     for (size_t k = 0; k <= x->ndim; k++) {
         size_t from = k > d ? k - 1 : k;
         size[k] = k == d ? 1 : x->size[from];

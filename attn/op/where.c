@@ -95,8 +95,8 @@ static bool where_shape(at_call *c)
     both.ndim = (uint8_t)ndim;
     size_t size[AT_MAX_DIM];
     if (!at_broadcast(cond, &both, &ndim, size))
-        return at_fail(c, "the condition does not broadcast with a and b (cond: %s, a: %s, b: %s)", at_describe(cond).text,
-                       at_describe(a).text, at_describe(b).text);
+        return at_fail(c, "the condition does not broadcast with a and b (cond: %s, a: %s, b: %s)",
+                       at_describe(cond).text, at_describe(a).text, at_describe(b).text);
     return at_out_type(c, (at_dtype)a->dtype, ndim, size);
 }
 
@@ -123,7 +123,8 @@ static bool fill_shape(at_call *c)
     double v = c->arg[0].number;
 
     if (!at_broadcast(x, mask, &ndim, size) || ndim != x->ndim || memcmp(size, x->size, ndim * sizeof *size) != 0)
-        return at_fail(c, "the mask does not broadcast to x (x: %s, mask: %s)", at_describe(x).text, at_describe(mask).text);
+        return at_fail(c, "the mask does not broadcast to x (x: %s, mask: %s)", at_describe(x).text,
+                       at_describe(mask).text);
     if (x->dtype == AT_I64 && (v != floor(v) || fabs(v) > 9e15))
         return at_fail(c, "value is %.14g, expected an integer (x: %s)", v, at_describe(x).text);
     return at_out_type(c, (at_dtype)x->dtype, x->ndim, x->size);

@@ -191,7 +191,19 @@ t.case("each rule of the header", function()
     refused("__metadata__ has a value that is not a string", '{"__metadata__":{"a":1}}')
     refused("nested more than 32 deep", '{"x":' .. ("["):rep(40) .. ("]"):rep(40) .. "}")
     refused("nested more than 32 deep", "{" .. ('"x":{'):rep(50000))
-    refused("more than 2000000 values", '{"x":[' .. ("0,"):rep(2000001) .. "0]}")
+    refused("too many values", '{"x":[' .. ("0,"):rep(5000000) .. "0]}")
+    refused("too many values", '{"x":[' .. ("{},"):rep(1000000) .. "{}]}")
+end)
+
+t.case("as many tensors as are allowed, and one more", function()
+    local tensors, one = {}, attn.tensor(1)
+    for k = 1, 100000 do tensors[("tensor %06d"):format(k)] = one end
+    save(path, tensors)
+    local n = 0
+    for _ in pairs((load(path))) do n = n + 1 end
+    t.equal(n, 100000)
+    tensors.more = one
+    t.raises("100001 tensors, expected at most 100000", save, path, tensors)
 end)
 
 t.case("an empty tensor may share its place with a neighbour", function()

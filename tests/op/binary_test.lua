@@ -87,8 +87,10 @@ t.case("infinities", function()
 end)
 
 t.case("errors name what came", function()
-    t.raises("add: the shapes do not broadcast (a: float32 [2, 3], b: float32 [4])", attn.add, attn.zeros(2, 3), attn.zeros(4))
-    t.raises("mul: b is float64, but a is float32 (b: float64 [2])", attn.mul, attn.zeros(2), attn.zeros(2, {dtype = "float64"}))
+    t.raises("add: the shapes do not broadcast (a: float32 [2, 3], b: float32 [4])", attn.add, attn.zeros(2, 3),
+             attn.zeros(4))
+    t.raises("mul: b is float64, but a is float32 (b: float64 [2])", attn.mul, attn.zeros(2),
+             attn.zeros(2, {dtype = "float64"}))
     t.raises("div: a is int64, expected float32 or float64 (a: int64 [2])", attn.div, ids{1, 2}, ids{1, 2})
     t.raises("b is 1.5, expected an integer", attn.add, ids{1, 2}, 1.5)
     t.raises("add: b is missing", attn.add, attn.zeros(2))

@@ -1,5 +1,6 @@
 -- Gradient cases of every operation: name -> list of functions, each giving a function and its float64 inputs for
--- attn.checkgrad. tests/registry_test.lua runs them all, and fails for an operation that has none. Operations that scripts cannot
+-- attn.checkgrad. tests/registry_test.lua runs them all, and fails for an operation that has none. Operations that
+-- scripts cannot
 -- call stand behind the layer that uses them.
 local attn = require "attn"
 
@@ -17,7 +18,8 @@ end
 
 -- ---- element-wise ----
 
-for _, name in ipairs{"exp", "tanh", "sigmoid", "relu", "abs", "sign", "sin", "cos", "gelu", "silu", "elu", "softplus", "neg"} do
+for _, name in ipairs{"exp", "tanh", "sigmoid", "relu", "abs", "sign", "sin", "cos", "gelu", "silu", "elu", "softplus",
+                      "neg"} do
     case(name, attn[name], function() return {R(2, 5)} end)
     case(name, function(x) return attn[name](x:transpose(1, 2)) end, function() return {R(3, 2)} end)
 end
@@ -62,16 +64,21 @@ end
 
 -- ---- products, layers ----
 
-for _, sizes in ipairs{{{3, 4}, {4, 2}}, {{2, 3, 4}, {2, 4, 5}}, {{2, 1, 3, 4}, {5, 4, 2}}, {{3, 4}, {2, 4, 2}}, {{2, 3, 4}, {4, 5}},
-                       {{4}, {4}}, {{4}, {4, 3}}, {{3, 4}, {4}}, {{2, 3, 4}, {4}}, {{4}, {2, 4, 3}}, {{2, 3, 4}, {1, 4, 2}}} do
+for _, sizes in ipairs{
+    {{3, 4}, {4, 2}}, {{2, 3, 4}, {2, 4, 5}}, {{2, 1, 3, 4}, {5, 4, 2}}, {{3, 4}, {2, 4, 2}}, {{2, 3, 4}, {4, 5}}, {{4}, {4}},
+    {{4}, {4, 3}}, {{3, 4}, {4}}, {{2, 3, 4}, {4}}, {{4}, {2, 4, 3}}, {{2, 3, 4}, {1, 4, 2}},
+} do
     case("matmul", attn.matmul, function() return {attn.randn(sizes[1], F64), attn.randn(sizes[2], F64)} end)
 end
-case("matmul", function(a, b) return attn.matmul(a:transpose(1, 2), b:transpose(1, 2)) end, function() return {R(4, 3), R(2, 4)} end)
+case("matmul", function(a, b) return attn.matmul(a:transpose(1, 2), b:transpose(1, 2)) end,
+     function() return {R(4, 3), R(2, 4)} end)
 case("matmul", function(a, b) return attn.matmul(a:permute(2, 3, 1), b:permute(2, 1, 3)) end,
      function() return {R(3, 2, 4), R(3, 2, 5)} end)
 case("matmul", function(a) return attn.matmul(a, a) end, function() return {R(3, 3)} end)
-case("matmul", function(a, b) return attn.matmul(a:expand(5, 3, 4), b) end, function() return {R(1, 3, 4), R(5, 4, 2)} end)
-for _, equation in ipairs{"ab,bc->ac", "hab,hcb->hac", "ab,abc,ac->a", "ab,bc,cd,de->ae", "aa->a", "aab->b", "ab->", "ab->ba",
+case("matmul", function(a, b) return attn.matmul(a:expand(5, 3, 4), b) end,
+     function() return {R(1, 3, 4), R(5, 4, 2)} end)
+for _, equation in ipairs{"ab,bc->ac", "hab,hcb->hac", "ab,abc,ac->a", "ab,bc,cd,de->ae", "aa->a", "aab->b", "ab->",
+                          "ab->ba",
                           "ab,ab->ab", "ab,cd->dbca", "ab,c->b", "...a,ab->...b", "ab,bc"} do
     local size = {a = 2, b = 3, c = 4, d = 2, e = 3, h = 2}
     case("einsum", function(...) return attn.einsum(equation, ...) end, function()
@@ -85,7 +92,8 @@ for _, equation in ipairs{"ab,bc->ac", "hab,hcb->hac", "ab,abc,ac->a", "ab,bc,cd
     end)
 end
 case("einsum", function(a) return attn.einsum("ab,bc->ac", a, a) end, function() return {R(3, 3)} end)
-case("einsum", function(a, b) return attn.einsum("...ij,...jk->...ik", a, b) end, function() return {R(2, 1, 2, 3), R(4, 3, 2)} end)
+case("einsum", function(a, b) return attn.einsum("...ij,...jk->...ik", a, b) end,
+     function() return {R(2, 1, 2, 3), R(4, 3, 2)} end)
 case("linear", attn.linear, function() return {R(2, 3, 4), R(5, 4), R(5)} end)
 case("linear", attn.linear, function() return {R(4), R(5, 4)} end)
 case("embedding", function(w) return attn.embedding(ids{{1, 3, 0}, {3, 3, 2}}, w) end, function() return {R(4, 3)} end)
@@ -93,9 +101,11 @@ case("layernorm", attn.layernorm, function() return {R(3, 5), R(5), R(5)} end)
 case("layernorm", function(x, b) return attn.layernorm(x, nil, b) end, function() return {R(2, 2, 5), R(5)} end)
 case("rmsnorm", attn.rmsnorm, function() return {R(3, 5), R(5)} end)
 case("rmsnorm", attn.rmsnorm, function() return {R(2, 2, 5)} end)
-case("conv1d", function(x, w, b) return attn.conv1d(x, w, b, 2, 1) end, function() return {R(2, 7, 3), R(4, 3, 3), R(4)} end)
+case("conv1d", function(x, w, b) return attn.conv1d(x, w, b, 2, 1) end,
+     function() return {R(2, 7, 3), R(4, 3, 3), R(4)} end)
 case("conv1d", attn.conv1d, function() return {R(2, 4, 3), R(2, 3, 1)} end)
-case("conv2d", function(x, w, b) return attn.conv2d(x, w, b, 2, 1) end, function() return {R(2, 3, 5, 6), R(4, 3, 3, 2), R(4)} end)
+case("conv2d", function(x, w, b) return attn.conv2d(x, w, b, 2, 1) end,
+     function() return {R(2, 3, 5, 6), R(4, 3, 3, 2), R(4)} end)
 case("conv2d", attn.conv2d, function() return {R(1, 2, 3, 3), R(2, 2, 2, 2)} end)
 
 -- ---- losses ----
@@ -103,13 +113,15 @@ case("conv2d", attn.conv2d, function() return {R(1, 2, 3, 3), R(2, 2, 2, 2)} end
 for _, reduction in ipairs{"mean", "sum", "none"} do
     local loss, targets = attn.loss, ids{2, 0, 4}
     local options = {reduction = reduction}
-    case("loss.cross_entropy", function(x) return loss.cross_entropy(x, targets, options) end, function() return {R(3, 4)} end)
+    case("loss.cross_entropy", function(x) return loss.cross_entropy(x, targets, options) end,
+         function() return {R(3, 4)} end)
     case("loss.cross_entropy", function(x)
         return loss.cross_entropy(x, targets, {reduction = reduction, smoothing = 0.2})
     end, function() return {R(3, 4)} end)
     case("loss.nll", function(x) return loss.nll(x, targets, options) end, function() return {R(3, 4)} end)
     case("loss.mse", function(x, t) return loss.mse(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
-    case("loss.bce_logits", function(x, t) return loss.bce_logits(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
+    case("loss.bce_logits", function(x, t) return loss.bce_logits(x, t, options) end,
+         function() return {R(3, 4), R(3, 4)} end)
     case("loss.bce", function(p, t) return loss.bce(p, t, options) end,
          function() return {(positive(3, 4) * 0.5 + 0.1):detach(), R(3, 4)} end)
     case("loss.kl", function(x, t) return loss.kl(x, t, options) end, function() return {R(3, 4), positive(3, 4)} end)
@@ -137,7 +149,8 @@ for d = 1, 2 do
     case("cat", function(a, b) return attn.cat({a:transpose(1, 2), b}, d) end, function() return {R(3, 3), R(3, 3)} end)
 end
 for d = 1, 3 do
-    case("stack", function(a, b) return attn.stack({a, b, a:transpose(1, 2)}, d) end, function() return {R(3, 3), R(3, 3)} end)
+    case("stack", function(a, b) return attn.stack({a, b, a:transpose(1, 2)}, d) end,
+         function() return {R(3, 3), R(3, 3)} end)
 end
 local mask = attn.tensor{{true, false, true}, {false, false, true}}
 case("where", function(a, b) return attn.where(mask, a, b) end, function() return {R(2, 3), R(2, 3)} end)
@@ -169,6 +182,10 @@ for _, cell in ipairs{"gru", "lstm", "rnn"} do
               function(l, y, memory) return (l(y, memory, {memory_lengths = ids{3, 2}})) end,
               function() return {R(2, 2, 3), R(2, 3, 4)} end)
     end
+end
+for pieces = 1, 3 do
+    layer("maxout", attn.layer.maxout, {inputs = 3, outputs = 4, pieces = pieces}, function(l, x) return l(x) end,
+          function() return {R(5, 3)} end)
 end
 
 -- q, k, v with the weights asked for, so that nothing but the operations themselves does the work

@@ -33,9 +33,10 @@ t.case("a tensor that stands twice gets both gradients; many tensors are no more
 end)
 
 t.case("errors", function()
-    t.raises("cat: tensor 2 has shape [2, 3], expected that of tensor 1 in all dimensions but 1 (tensor 1: float32 [2, 2])", attn.cat,
-             {attn.zeros(2, 2), attn.zeros(2, 3)}, 1)
-    t.raises("cat: tensor 2 is float64, but tensor 1 is float32", attn.cat, {attn.zeros(2), attn.zeros(2, {dtype = "float64"})})
+    local message = "cat: tensor 2 has shape [2, 3], expected that of tensor 1 in all dimensions but 1"
+    t.raises(message .. " (tensor 1: float32 [2, 2])", attn.cat, {attn.zeros(2, 2), attn.zeros(2, 3)}, 1)
+    t.raises("cat: tensor 2 is float64, but tensor 1 is float32", attn.cat,
+             {attn.zeros(2), attn.zeros(2, {dtype = "float64"})})
     t.raises("stack: tensor 2 has shape [3], expected that of tensor 1", attn.stack, {attn.zeros(2), attn.zeros(3)})
     t.raises("cat: list is empty", attn.cat, {})
     t.raises("cat: x is a scalar", attn.cat, {attn.tensor(1)})

@@ -73,12 +73,15 @@ end)
 t.case("errors", function()
     local x, w = attn.zeros(2, 5, 3), attn.zeros(4, 3, 3)
     t.raises("conv1d: x has 2 dimensions, expected [B, T, C]", attn.conv1d, attn.zeros(5, 3), w)
-    t.raises("conv1d: x has 2 channels, expected 3 (x: float32 [2, 5, 2], weight: float32 [4, 3, 3])", attn.conv1d, attn.zeros(2, 5, 2), w)
-    t.raises("conv1d: x has 2 places along dimension 2 with padding, expected at least the kernel's 3", attn.conv1d, attn.zeros(2, 2, 3), w)
+    t.raises("conv1d: x has 2 channels, expected 3 (x: float32 [2, 5, 2], weight: float32 [4, 3, 3])", attn.conv1d,
+             attn.zeros(2, 5, 2), w)
+    t.raises("conv1d: x has 2 places along dimension 2 with padding, expected at least the kernel's 3", attn.conv1d,
+             attn.zeros(2, 2, 3), w)
     t.raises("conv1d: stride is 0", attn.conv1d, x, w, nil, 0)
     t.raises("conv1d: padding is -1", attn.conv1d, x, w, nil, 1, -1)
     t.raises("conv1d: bias has shape [3], expected [4]", attn.conv1d, x, w, attn.zeros(3))
     t.raises("conv1d: the kernel is empty", attn.conv1d, x, attn.zeros(4, 3, 0))
     t.raises("too large", attn.conv2d, attn.zeros(1, 1, 1, 1), attn.zeros(1, 1, 1, 1), nil, 1, 1 << 30)
-    t.raises("conv2d: weight has 3 dimensions, expected [O, C, kh, kw]", attn.conv2d, attn.zeros(1, 1, 1, 1), attn.zeros(1, 1, 1))
+    t.raises("conv2d: weight has 3 dimensions, expected [O, C, kh, kw]", attn.conv2d, attn.zeros(1, 1, 1, 1),
+             attn.zeros(1, 1, 1))
 end)

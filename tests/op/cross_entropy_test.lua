@@ -58,12 +58,15 @@ end)
 
 t.case("errors", function()
     local x = attn.zeros(2, 3)
-    t.raises("cross_entropy: target 4 is out of range, targets are 1..3, 0 is ignored (targets: int64 [2])", loss, x, ids{1, 4})
+    t.raises("cross_entropy: target 4 is out of range, targets are 1..3, 0 is ignored (targets: int64 [2])", loss, x,
+             ids{1, 4})
     t.raises("cross_entropy: target -1 is out of range", loss, x, ids{1, -1})
     t.raises("cross_entropy: targets have shape [3], expected [2] (logits: float32 [2, 3])", loss, x, ids{1, 1, 1})
     t.raises("cross_entropy: logits have no classes", loss, attn.zeros(2, 0), ids{0, 0})
     t.raises("cross_entropy: targets is float32, expected int64", loss, x, attn.zeros(2))
     t.raises("cross_entropy: smoothing is 2, expected 0..1", loss, x, ids{1, 1}, {smoothing = 2})
-    t.raises("cross_entropy: reduction is the string 'all', expected one of mean, sum, none", loss, x, ids{1, 1}, {reduction = "all"})
-    t.raises("cross_entropy: unknown option 'reduce' (known: smoothing, reduction)", loss, x, ids{1, 1}, {reduce = "sum"})
+    t.raises("cross_entropy: reduction is the string 'all', expected one of mean, sum, none", loss, x, ids{1, 1},
+             {reduction = "all"})
+    t.raises("cross_entropy: unknown option 'reduce' (known: smoothing, reduction)", loss, x, ids{1, 1},
+             {reduce = "sum"})
 end)

@@ -36,8 +36,10 @@ local function define(equation, operands)
 end
 
 local size = {a = 2, b = 3, c = 4, d = 2, e = 3, h = 2, i = 3, j = 4}
-for _, equation in ipairs{"bid,bjd->bij", "bij,bjd->bid", "bhid,bhjd->bhij", "ab,abc,ac->a", "ab,bc,cd,de->ae", "aa->a", "aa->", "ab->ba",
-                          "ab->a", "ab->", "ab,ab->ab", "a,b->ab", "a,a->", "ab,ac->b", "abc->cab", "aab->b", "ab,cd->dbca",
+for _, equation in ipairs{"bid,bjd->bij", "bij,bjd->bid", "bhid,bhjd->bhij", "ab,abc,ac->a", "ab,bc,cd,de->ae",
+                          "aa->a", "aa->", "ab->ba",
+                          "ab->a", "ab->", "ab,ab->ab", "a,b->ab", "a,a->", "ab,ac->b", "abc->cab", "aab->b",
+                              "ab,cd->dbca",
                           "bdi,bdj->bji", "ba,b->ab", "ab,bc,ca->", "hbd,hcd->bhc", "ab,c->b"} do
     t.case(equation, function()
         local operands, turned = {}, {}
@@ -79,7 +81,8 @@ t.case("errors say what is wrong with the equation", function()
     local a, b = attn.zeros(2, 3), attn.zeros(3, 4)
     t.raises("einsum: the equation has 1 operand, but 2 tensors are given", attn.einsum, "ab->a", a, b)
     t.raises("einsum: the equation has more operands than the 1 tensors given", attn.einsum, "ab,bc->ac", a)
-    t.raises("einsum: operand 1 has 2 dimensions, but 3 labels (operand 1: float32 [2, 3])", attn.einsum, "abc,bc->a", a, b)
+    t.raises("einsum: operand 1 has 2 dimensions, but 3 labels (operand 1: float32 [2, 3])", attn.einsum, "abc,bc->a",
+             a, b)
     t.raises("einsum: label 'b' has size 3 in operand 2, expected 4", attn.einsum, "ab,bc->ac", b, b)
     t.raises("einsum: output label 'x' is in no operand", attn.einsum, "ab,bc->ax", a, b)
     t.raises("einsum: output label 'a' stands twice", attn.einsum, "ab,bc->aa", a, b)

@@ -31,7 +31,8 @@ end)
 
 t.case("errors name the id", function()
     local w = attn.zeros(4, 2)
-    t.raises("embedding: id 5 is out of range, ids are 1..4, 0 is padding (ids: int64 [2])", attn.embedding, ids{1, 5}, w)
+    t.raises("embedding: id 5 is out of range, ids are 1..4, 0 is padding (ids: int64 [2])", attn.embedding, ids{1, 5},
+             w)
     t.raises("embedding: id -1 is out of range", attn.embedding, ids{-1}, w)
     t.raises("embedding: ids is float32, expected int64", attn.embedding, attn.zeros(2), w)
     t.raises("embedding: weight has 1 dimensions, expected [V, D]", attn.embedding, ids{1}, attn.zeros(4))

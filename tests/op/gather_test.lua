@@ -31,9 +31,11 @@ end)
 
 t.case("errors", function()
     local x = attn.zeros(2, 3)
-    t.raises("gather: id 4 is out of range, expected 1..3 along dimension 2 (x: float32 [2, 3])", attn.gather, x, 2, ids{{4}})
+    t.raises("gather: id 4 is out of range, expected 1..3 along dimension 2 (x: float32 [2, 3])", attn.gather, x, 2,
+             ids{{4}})
     t.raises("gather: id 0 is out of range", attn.gather, x, 2, ids{{0}})
-    t.raises("gather: ids has shape [3, 1], expected at most that of x in all dimensions but 2", attn.gather, x, 2, ids{{1}, {1}, {1}})
+    t.raises("gather: ids has shape [3, 1], expected at most that of x in all dimensions but 2", attn.gather, x, 2,
+             ids{{1}, {1}, {1}})
     t.raises("gather: ids is float32, expected int64", attn.gather, x, 2, attn.zeros(1, 1))
     t.raises("index_select: id -1 is out of range", attn.index_select, x, 1, ids{-1})
     t.raises("index_select: ids has shape [1, 1], expected a vector", attn.index_select, x, 1, ids{{1}})

@@ -1,7 +1,8 @@
 local attn, t = require "attn", require "attn.test"
 
 t.case("it is its definition", function()
-    local x, w, b = attn.randn(3, 4, 5, {dtype = "float64"}), attn.randn(5, {dtype = "float64"}), attn.randn(5, {dtype = "float64"})
+    local x, w, b = attn.randn(3, 4, 5, {dtype = "float64"}), attn.randn(5, {dtype = "float64"}),
+        attn.randn(5, {dtype = "float64"})
     local centred = x - x:mean(3, true)
     local h = centred / ((centred * centred):mean(3, true) + 1e-5):sqrt()
     t.near(attn.layernorm(x, w, b), (h * w + b):totable(), 1e-12)
@@ -21,8 +22,10 @@ t.case("equal elements and empty batches", function()
 end)
 
 t.case("errors", function()
-    t.raises("layernorm: weight has shape [4], expected [3] (x: float32 [2, 3])", attn.layernorm, attn.zeros(2, 3), attn.zeros(4))
-    t.raises("layernorm: bias has shape [4], expected [3]", attn.layernorm, attn.zeros(2, 3), attn.zeros(3), attn.zeros(4))
+    t.raises("layernorm: weight has shape [4], expected [3] (x: float32 [2, 3])", attn.layernorm, attn.zeros(2, 3),
+             attn.zeros(4))
+    t.raises("layernorm: bias has shape [4], expected [3]", attn.layernorm, attn.zeros(2, 3), attn.zeros(3),
+             attn.zeros(4))
     t.raises("layernorm: x has no last dimension", attn.layernorm, attn.tensor(1))
     t.raises("layernorm: x has no last dimension", attn.layernorm, attn.zeros(2, 0))
 end)

@@ -20,8 +20,10 @@ end)
 
 t.case("errors", function()
     local w = attn.zeros(3, 2)
-    t.raises("linear: x has width 4, expected 2 (x: float32 [5, 4], weight: float32 [3, 2])", attn.linear, attn.zeros(5, 4), w)
+    t.raises("linear: x has width 4, expected 2 (x: float32 [5, 4], weight: float32 [3, 2])", attn.linear,
+             attn.zeros(5, 4), w)
     t.raises("linear: bias has shape [2], expected [3]", attn.linear, attn.zeros(2), w, attn.zeros(2))
     t.raises("linear: weight has 1 dimensions", attn.linear, attn.zeros(2), attn.zeros(2))
-    t.raises("linear: weight is float64, but x is float32", attn.linear, attn.zeros(2), attn.zeros(3, 2, {dtype = "float64"}))
+    t.raises("linear: weight is float64, but x is float32", attn.linear, attn.zeros(2),
+             attn.zeros(3, 2, {dtype = "float64"}))
 end)

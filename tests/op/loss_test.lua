@@ -29,7 +29,8 @@ for name, f in pairs(definitions) do
             t.near(attn.loss[name](x:transpose(1, 2), target:transpose(1, 2)):item(), sum / 12, tolerance)
         end
         t.raises(name .. ": target has shape [2, 1], expected [2]", attn.loss[name], attn.zeros(2), attn.zeros(2, 1))
-        t.raises(name .. ": reduction is the string 'avg'", attn.loss[name], attn.zeros(2), attn.zeros(2), {reduction = "avg"})
+        t.raises(name .. ": reduction is the string 'avg'", attn.loss[name], attn.zeros(2), attn.zeros(2),
+                 {reduction = "avg"})
     end)
 end
 

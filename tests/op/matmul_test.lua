@@ -63,8 +63,10 @@ t.case("gradients of a parameter used twice add up", function()
 end)
 
 t.case("errors", function()
-    t.raises("matmul: b has 4 rows, expected 3 (a: float32 [2, 3], b: float32 [4, 5])", attn.matmul, attn.zeros(2, 3), attn.zeros(4, 5))
-    t.raises("matmul: the leading dimensions do not broadcast (a: float32 [2, 3, 4], b: float32 [3, 4, 5])", attn.matmul,
+    t.raises("matmul: b has 4 rows, expected 3 (a: float32 [2, 3], b: float32 [4, 5])", attn.matmul, attn.zeros(2, 3),
+             attn.zeros(4, 5))
+    t.raises("matmul: the leading dimensions do not broadcast (a: float32 [2, 3, 4], b: float32 [3, 4, 5])",
+             attn.matmul,
              attn.zeros(2, 3, 4), attn.zeros(3, 4, 5))
     t.raises("matmul: a is a scalar, expected at least 1 dimension", attn.matmul, attn.tensor(1), attn.zeros(2))
     t.raises("matmul: a is int64", attn.matmul, attn.zeros(2, 2, {dtype = "int64"}), attn.zeros(2, 2))

@@ -11,6 +11,7 @@ t.case("it is its definition", function()
 end)
 
 t.case("errors", function()
-    t.raises("rmsnorm: weight has shape [4], expected [3] (x: float32 [2, 3])", attn.rmsnorm, attn.zeros(2, 3), attn.zeros(4))
+    t.raises("rmsnorm: weight has shape [4], expected [3] (x: float32 [2, 3])", attn.rmsnorm, attn.zeros(2, 3),
+             attn.zeros(4))
     t.raises("rmsnorm: x has no last dimension", attn.rmsnorm, attn.tensor(1))
 end)

@@ -33,7 +33,8 @@ t.case("it has exact zeros, and the gradient stays on the support", function()
 end)
 
 t.case("-inf has weight 0, a row of -inf gives zeros, NaN is seen", function()
-    t.equal(attn.tensor{{-inf, 0}, {-inf, -inf}, {nan, 1}, {inf, 1}}:sparsemax(), {{0, 1}, {0, 0}, {nan, nan}, {nan, nan}})
+    t.equal(attn.tensor{{-inf, 0}, {-inf, -inf}, {nan, 1}, {inf, 1}}:sparsemax(),
+            {{0, 1}, {0, 0}, {nan, nan}, {nan, nan}})
     t.equal(attn.zeros(2, 0):sparsemax().shape, {2, 0})
     t.near(attn.full({5}, 1e4):sparsemax(), {0.2, 0.2, 0.2, 0.2, 0.2})
 end)

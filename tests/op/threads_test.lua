@@ -1,4 +1,5 @@
--- Results do not depend on the number of threads, bit for bit: every operation whose work is split, at sizes that are split.
+-- Results do not depend on the number of threads, bit for bit: every operation whose work is split, at sizes that are
+-- split.
 local attn, t = require "attn", require "attn.test"
 
 local function same(name, fn, ...)
@@ -35,7 +36,8 @@ for _, name in ipairs{"add", "sub", "mul", "div", "maximum"} do
     same(name .. " of transposed", function(a, b) return attn[name](a, b:transpose(1, 2)) end, R(300, 400), R(400, 300))
 end
 for _, name in ipairs{"tanh", "gelu", "exp", "dropout"} do same(name, attn[name], R(300, 400)) end
-for _, name in ipairs{"sum", "mean", "var", "logsumexp", "norm", "softmax", "log_softmax", "sparsemax", "entmax15", "cumsum"} do
+for _, name in ipairs{"sum", "mean", "var", "logsumexp", "norm", "softmax", "log_softmax", "sparsemax", "entmax15",
+                      "cumsum"} do
     for d = 1, 3 do same(name .. " along " .. d, function(x) return (attn[name](x, d)) end, R(50, 60, 40)) end
 end
 for _, name in ipairs{"sum", "mean", "norm"} do same(name .. " of all", attn[name], R(500, 400)) end

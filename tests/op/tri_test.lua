@@ -22,4 +22,5 @@ t.case("batches, booleans, integers, steps", function()
     t.equal(attn.zeros(3, 0):tril().shape, {3, 0})
 end)
 
-t.case("errors", function() t.raises("tril: x has 1 dimensions, expected at least 2 (x: float32 [3])", attn.tril, attn.zeros(3)) end)
+t.case("errors", function() t.raises("tril: x has 1 dimensions, expected at least 2 (x: float32 [3])", attn.tril,
+                                     attn.zeros(3)) end)

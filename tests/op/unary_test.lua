@@ -14,7 +14,8 @@ local function sigmoid(x) return 1 / (1 + math.exp(-x)) end
 local function tanh(x) return (math.exp(2 * x) - 1) / (math.exp(2 * x) + 1) end
 
 local definitions = {
-    exp = math.exp, sqrt = math.sqrt, log = math.log, abs = math.abs, sin = math.sin, cos = math.cos, tanh = tanh, sigmoid = sigmoid,
+    exp = math.exp, sqrt = math.sqrt, log = math.log, abs = math.abs, sin = math.sin, cos = math.cos, tanh = tanh,
+        sigmoid = sigmoid,
     sign = function(x) return x > 0 and 1 or x < 0 and -1 or 0 end,
     relu = function(x) return math.max(x, 0) end,
     gelu = function(x) return x * (1 + erf(x / math.sqrt(2))) / 2 end,

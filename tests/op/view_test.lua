@@ -73,7 +73,10 @@ end)
 
 t.case("views of views carry gradients", function()
     local x = attn.randn(4, 5, 6, {dtype = "float64"})
-    t.gradient(function(v) return v:transpose(1, 3):narrow(1, 2, 3):select(2, 4):unsqueeze(1):expand(2, 3, 4):permute(3, 1, 2) end, {x})
+    t.gradient(function(v) return v:transpose(1, 3):narrow(1, 2, 3):select(2, 4):unsqueeze(1):expand(2, 3,
+                                                                                                     4):permute(3, 1,
+                                                                                                                2) end,
+                                                                                                                    {x})
 end)
 
 t.case("errors", function()

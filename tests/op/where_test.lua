@@ -32,10 +32,14 @@ end)
 
 t.case("errors", function()
     t.raises("where: cond is float32, expected bool", attn.where, attn.zeros(2), attn.zeros(2), attn.zeros(2))
-    t.raises("where: the shapes do not broadcast (a: float32 [2], b: float32 [3])", attn.where, attn.tensor{true}, attn.zeros(2),
+    t.raises("where: the shapes do not broadcast (a: float32 [2], b: float32 [3])", attn.where, attn.tensor{true},
+             attn.zeros(2),
              attn.zeros(3))
-    t.raises("where: the condition does not broadcast", attn.where, attn.tensor{true, false}, attn.zeros(3), attn.zeros(3))
-    t.raises("masked_fill: the mask does not broadcast to x (x: float32 [2], mask: bool [2, 1])", attn.masked_fill, attn.zeros(2),
+    t.raises("where: the condition does not broadcast", attn.where, attn.tensor{true, false}, attn.zeros(3),
+             attn.zeros(3))
+    t.raises("masked_fill: the mask does not broadcast to x (x: float32 [2], mask: bool [2, 1])", attn.masked_fill,
+             attn.zeros(2),
              attn.tensor{{true}, {false}}, 0)
-    t.raises("masked_fill: value is 0.5, expected an integer", attn.masked_fill, attn.arange(1, 2), attn.tensor{true, false}, 0.5)
+    t.raises("masked_fill: value is 0.5, expected an integer", attn.masked_fill, attn.arange(1, 2),
+             attn.tensor{true, false}, 0.5)
 end)

@@ -1,7 +1,8 @@
 /*
  * rope: neighbouring features of query and key turned by an angle that grows with the place     (Su et al. 2021)
  *
- * After the projections; the product of a query and a key then depends on the distance of their places. The first place is 0.
+ * After the projections; the product of a query and a key then depends on the distance of their places. The first place
+ * is 0.
  */
 #include "attn/attention/score/score.h"
 

@@ -3,7 +3,8 @@
  *
  *   weight [dim, query + key]    bias [dim]    v [dim]
  *
- * The same family as additive: W falls apart into the columns of q and those of k, so that [q; k] is never formed for a pair.
+ * The same family as additive: W falls apart into the columns of q and those of k, so that [q; k] is never formed for a
+ * pair.
  */
 #include "attn/attention/score/score.h"
 

@@ -52,5 +52,5 @@ AT_SCORE(dot, .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .plai
 AT_SCORE(scaled_dot, .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .configure = scale_by_width,
     .plain = plain_scaled);
 
-AT_SCORE(cosine, .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .configure = scale_by_beta, .key = unit_key,
-    .query = unit_query);
+AT_SCORE(cosine, .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .configure = scale_by_beta,
+         .key = unit_key, .query = unit_query);

@@ -5,8 +5,8 @@
  *   biased_general     e = k' (W q + b)        weight [key, query], bias [key]   (Sordoni et al. 2016)
  *   activated_general  e = act(q' W k + b)     weight [query, key], bias [1]     (Ma et al. 2017)
  *
- * The queries are taken into the space of the keys, so that keys go to the kernel (and into a cache) as they are. A fused decoder
- * prefers it the other way round: W k once per sentence.
+ * The queries are taken into the space of the keys, so that keys go to the kernel (and into a cache) as they are. A
+ * fused decoder prefers it the other way round: W k once per sentence.
  */
 #include "attn/attention/score/score.h"
 

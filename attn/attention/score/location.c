@@ -12,7 +12,8 @@ enum { WEIGHT, BIAS };
 static void query(at_build *g, const at_layer *l, at_tensor *q, int64_t first, at_pair *pair)
 {
     (void)first;
-    pair->table = at_per_head(g, q, at_score_param(l, WEIGHT), false, at_score_param(l, BIAS));     /* [B, Tq, H, max_keys] */
+    pair->table =
+        at_per_head(g, q, at_score_param(l, WEIGHT), false, at_score_param(l, BIAS)); /* [B, Tq, H, max_keys] */
 }
 
 AT_SCORE(location, .pair = AT_PAIR_TABLE, .act = AT_ACT_NONE, .needs_keys = true, .keyless = true,

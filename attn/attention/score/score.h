@@ -1,10 +1,10 @@
 /*
- * The contract of the parts of attention: scores, distributions, windows, positions. One constant record per part, one file each,
- * one line in the folder's list.h.
+ * The contract of the parts of attention: scores, distributions, windows, positions. One constant record per part, one
+ * file each, one line in the folder's list.h.
  *
- * attention.c does the rest once for all of them: projections, heads, biases, masks, dropout, weights, caches, errors. A score
- * prepares queries and keys with ordinary operations; a pair kernel makes the numbers. Parameters are declared by symbolic
- * sizes; with heads they get a leading dimension, and their widths are those of one head.
+ * attention.c does the rest once for all of them: projections, heads, biases, masks, dropout, weights, caches, errors.
+ * A score prepares queries and keys with ordinary operations; a pair kernel makes the numbers. Parameters are declared
+ * by symbolic sizes; with heads they get a leading dimension, and their widths are those of one head.
  */
 #ifndef AT_ATTENTION_SCORE_H
 #define AT_ATTENTION_SCORE_H
@@ -18,7 +18,8 @@ typedef struct at_attention at_attention;
 typedef enum at_size {
     AT_SIZE_NONE,
     AT_SIZE_ONE, AT_SIZE_QUERY, AT_SIZE_KEY, AT_SIZE_BOTH,      /* BOTH: query + key */
-    AT_SIZE_VALUE, AT_SIZE_DIM, AT_SIZE_KEYS, AT_SIZE_QUERIES   /* DIM: the score space; KEYS, QUERIES: max_keys, max_queries */
+    AT_SIZE_VALUE, AT_SIZE_DIM,                                 /* DIM: the score space */
+    AT_SIZE_KEYS, AT_SIZE_QUERIES                               /* max_keys, max_queries */
 } at_size;
 
 typedef enum at_when { AT_ALWAYS, AT_SINGLE, AT_MULTI } at_when;
@@ -61,8 +62,8 @@ typedef struct at_score {
     void (*configure)(const at_layer *l, size_t d, at_pair *pair);
     /* Keys for the pair kernel, from [B, T, Hk, key]; NULL: as they are. What comes out is what a cache holds. */
     at_tensor *(*key)(at_build *g, const at_layer *l, at_tensor *k);
-    /* Queries for the pair kernel, from [B, Tq, H, query] into pair->query, with what else the kernel needs; first: the place of
-     * the first query, from 0. NULL: as they are. */
+    /* Queries for the pair kernel, from [B, Tq, H, query] into pair->query, with what else the kernel needs; first: the
+     * place of the first query, from 0. NULL: as they are. */
     void (*query)(at_build *g, const at_layer *l, at_tensor *q, int64_t first, at_pair *pair);
     /* For a fused sequence, one head without projections; NULL: it cannot. */
     void (*plain)(at_build *g, const at_layer *l, at_tensor *memory, at_plain_attention *out);
@@ -97,7 +98,8 @@ typedef struct at_window {
     bool learned;               /* has a place p per query, on the tape */
     /* False with a message for a setting without meaning. May be NULL. */
     bool (*check)(const at_window_setting *s, at_error *e);
-    /* p [B, Tq] of unprojected queries [B, Tq, query]; valid [B]: number of valid keys of each row, in the layer's type. */
+    /* p [B, Tq] of unprojected queries [B, Tq, query]; valid [B]: number of valid keys of each row, in the layer's
+     * type. */
     at_tensor *(*place)(at_build *g, const at_layer *l, at_tensor *query, at_tensor *valid);
     /* Cuts a range. i: place of the query from 0, step: its decoding step from 1, p: from `place`. */
     void (*cut)(const at_window_setting *s, int64_t i, int64_t step, double p, at_range *range);
@@ -133,7 +135,7 @@ struct at_attention {
     size_t q, k, v;                     /* widths the score sees, and of a head's values */
     size_t score_dim;
     double dropout;
-    uint8_t projection[4], projection_bias[4];      /* query, key, value, out: places among the members, from 1; 0: none */
+    uint8_t projection[4], projection_bias[4]; /* query, key, value, out: places among the members, from 1; 0: none */
     uint8_t score_param[AT_SCORE_PARAMS], window_param[AT_WINDOW_PARAMS];
 };
 
@@ -158,8 +160,9 @@ int64_t at_attention_kernel(const at_layer *l);         /* place among exponenti
 int64_t at_attention_activation(const at_layer *l);     /* place among tanh|relu|sigmoid */
 
 /*
- * x W' + b for every head with its own matrix: x [B, T, H, in], weight [out, in] or [H, out, in] (turned: [in, out], [H, in, out]),
- * bias NULL, [out] or [H, out]; returns [B, T, H, out]. Fewer heads of x than of the weight are repeated.
+ * x W' + b for every head with its own matrix: x [B, T, H, in], weight [out, in] or [H, out, in] (turned: [in, out],
+ * [H, in, out]), bias NULL, [out] or [H, out]; returns [B, T, H, out]. Fewer heads of x than of the weight are
+ * repeated.
  */
 at_tensor *at_per_head(at_build *g, at_tensor *x, at_tensor *weight, bool turned, at_tensor *bias);
 

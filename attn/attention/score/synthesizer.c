@@ -1,8 +1,9 @@
 /*
  * synthesizer_dense, synthesizer_random: scores that no key takes part in       (Tay et al. 2021)
  *
- *   dense    e_ij = (W2 relu(W1 q_i + b1) + b2)_j    weight1 [dim, query], bias1 [dim], weight2 [max_keys, dim], bias2 [max_keys]
- *   random   e_ij = R_ij                             weight [max_queries, max_keys]; trainable = false: a buffer
+ *   dense    e_ij = (W2 relu(W1 q_i + b1) + b2)_j    weight1 [dim, query], bias1 [dim], weight2 [max_keys, dim], bias2
+ * [max_keys] random   e_ij = R_ij                             weight [max_queries, max_keys]; trainable = false: a
+ * buffer
  *
  * Both are tables; the first Tq rows of R and the first Tk columns are used.
  */
@@ -14,7 +15,8 @@ static void dense(at_build *g, const at_layer *l, at_tensor *q, int64_t first, a
 {
     (void)first;
     at_tensor *hidden = at_per_head(g, q, at_score_param(l, WEIGHT1), false, at_score_param(l, BIAS1));
-    pair->table = at_per_head(g, at_unary(g, AT_ID_relu, hidden), at_score_param(l, WEIGHT2), false, at_score_param(l, BIAS2));
+    pair->table =
+        at_per_head(g, at_unary(g, AT_ID_relu, hidden), at_score_param(l, WEIGHT2), false, at_score_param(l, BIAS2));
 }
 
 static void random_rows(at_build *g, const at_layer *l, at_tensor *q, int64_t first, at_pair *pair)
@@ -30,11 +32,14 @@ static void random_rows(at_build *g, const at_layer *l, at_tensor *q, int64_t fi
     pair->table = at_unsqueeze(g, r, 1);                    /* [1, Tq, H, M] */
 }
 
-AT_SCORE(synthesizer_dense, .pair = AT_PAIR_TABLE, .act = AT_ACT_NONE, .needs_dim = true, .needs_keys = true, .keyless = true,
-    .param = {[WEIGHT1] = {"weight1", {AT_SIZE_DIM, AT_SIZE_QUERY}}, [BIAS1] = {"bias1", {AT_SIZE_DIM}, .bias = true},
-              [WEIGHT2] = {"weight2", {AT_SIZE_KEYS, AT_SIZE_DIM}}, [BIAS2] = {"bias2", {AT_SIZE_KEYS}, .bias = true}},
-    .query = dense);
+AT_SCORE(synthesizer_dense, .pair = AT_PAIR_TABLE, .act = AT_ACT_NONE, .needs_dim = true, .needs_keys = true,
+         .keyless = true,
+         .param = {[WEIGHT1] = {"weight1", {AT_SIZE_DIM, AT_SIZE_QUERY}},
+                   [BIAS1] = {"bias1", {AT_SIZE_DIM}, .bias = true},
+                   [WEIGHT2] = {"weight2", {AT_SIZE_KEYS, AT_SIZE_DIM}},
+                   [BIAS2] = {"bias2", {AT_SIZE_KEYS}, .bias = true}},
+         .query = dense);
 
-AT_SCORE(synthesizer_random, .pair = AT_PAIR_TABLE, .act = AT_ACT_NONE, .needs_keys = true, .needs_queries = true, .keyless = true,
-    .param = {{"weight", {AT_SIZE_QUERIES, AT_SIZE_KEYS}, .fixable = true}},
-    .query = random_rows);
+AT_SCORE(synthesizer_random, .pair = AT_PAIR_TABLE, .act = AT_ACT_NONE, .needs_keys = true, .needs_queries = true,
+         .keyless = true, .param = {{"weight", {AT_SIZE_QUERIES, AT_SIZE_KEYS}, .fixable = true}},
+         .query = random_rows);

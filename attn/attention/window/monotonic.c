@@ -8,8 +8,9 @@
 static bool check(const at_window_setting *s, at_error *e)
 {
     return s->radius == (double)(int64_t)s->radius ||
-           at_error_set(e, "attention: window.radius is %.14g, expected an integer: a monotonic window is centred on a step",
-                        s->radius);
+           at_error_set(
+               e, "attention: window.radius is %.14g, expected an integer: a monotonic window is centred on a step",
+               s->radius);
 }
 
 static void cut(const at_window_setting *s, int64_t i, int64_t step, double p, at_range *range)

@@ -4,8 +4,8 @@
  *   p = S sigmoid(v' tanh(W q))    weight [dim, query], v [dim]; S the number of valid keys, places 1 .. S
  *   keys with p - D <= s <= p + D, their weights times exp(-(s - p)^2 / (2 sigma^2)), sigma = D / 2, not renormalised
  *
- * q is the query as it comes, before projections; heads share the place. The gradient reaches p through the Gaussian only: which
- * keys take part is a step function of p.
+ * q is the query as it comes, before projections; heads share the place. The gradient reaches p through the Gaussian
+ * only: which keys take part is a step function of p.
  */
 #include "attn/attention/score/score.h"
 
@@ -16,7 +16,9 @@ enum { WEIGHT, V };
 static bool check(const at_window_setting *s, at_error *e)
 {
     return s->radius > 0 ||
-           at_error_set(e, "attention: window.radius is %.14g, expected more than 0: a Gaussian of that width has no factor", s->radius);
+           at_error_set(
+               e, "attention: window.radius is %.14g, expected more than 0: a Gaussian of that width has no factor",
+               s->radius);
 }
 
 static at_tensor *place(at_build *g, const at_layer *l, at_tensor *query, at_tensor *valid)

@@ -1,0 +1,346 @@
+-- runs: `attn runs`, the runs in a folder, side by side. Reads only what run.start and train.loop wrote; nothing is
+-- changed, and a run that is being written may be looked at.
+local attn = require "attn"
+local run = require "attn.run"
+local show = require "attn.show"
+
+local m = {}
+
+local usage = [[
+usage: attn runs [--runs DIR] [--json]              the runs of a folder (default: runs)
+       attn runs show ID [--runs DIR] [--json]      one run: options, metrics, results, checkpoints
+       attn runs diff A B [--runs DIR] [--json]     what differs between two runs
+An ID is the folder of a run, its last four letters, or the beginning or end of its name.]]
+
+local function flatten(options, prefix, out)
+    for name, value in pairs(options) do
+        if type(value) == "table" and type(next(value)) == "string" then
+            flatten(value, prefix .. name .. ".", out)
+        else
+            out[prefix .. name] = value
+        end
+    end
+    return out
+end
+
+local function sorted(t)
+    local names = {}
+    for name in pairs(t) do names[#names + 1] = name end
+    table.sort(names)
+    return names
+end
+
+local function text(value)
+    if value == nil then return "" end
+    if type(value) == "table" then
+        local parts = {}
+        for i, entry in ipairs(value) do parts[i] = tostring(entry) end
+        return table.concat(parts, ",")
+    end
+    if math.type(value) == "float" then return ("%.6g"):format(value) end
+    return value == "" and '""' or tostring(value)
+end
+
+-- `running` if a process has its lock, `finished` if it came to its end, else `stopped`.
+local function state_of(config, records)
+    local ok, lock, holder = pcall(attn.lock, config.path .. "/lock")
+    if ok and not lock then return "running", holder end
+    if ok then
+        local _ <close> = lock
+    end
+    for i = #records, 1, -1 do
+        if records[i].event == "end" then return "finished" end
+        if records[i].event == "process" then break end
+    end
+    return "stopped"
+end
+
+-- The lines `result NAME VALUE UNIT` that the script printed; the last of a name counts.
+local function results_of(config)
+    local results = {}
+    local file = io.open(config.path .. "/log.txt", "rb")
+    if not file then return results end
+    for line in file:lines() do
+        local name, value = line:match("^result (%S+) (%S+)")
+        if name then results[name] = tonumber(value) or value end
+    end
+    file:close()
+    return results
+end
+
+-- What is known about a run.
+local function summary(config)
+    local records = run.metrics(config.path .. "/metrics.jsonl")
+    local s = {run = config.folder, name = config.name, id = config.id, started = config.started, step = 0,
+        options = config.options, changed = {}, train = {}, valid = {}, results = results_of(config),
+        machine = {threads = config.threads, simd = config.simd, blas = config.blas}, attn = config.attn}
+    s.state, s.process = state_of(config, records)
+    local flat = flatten(config.options, "", {})
+    for name, value in pairs(flat) do
+        if type(config.from) == "table" and config.from[name] ~= nil and config.from[name] ~= "default" then
+            s.changed[name] = value
+        end
+    end
+    for _, record in ipairs(records) do
+        if record.split == "train" and math.type(record.step) == "integer" then
+            s.step = math.max(s.step, record.step)
+            s.train[#s.train + 1] = record
+        elseif record.split == "valid" and math.type(record.step) == "integer" then
+            s.valid[#s.valid + 1] = record
+            s.seconds = record.seconds or s.seconds
+        end
+    end
+    s.loss = s.train[#s.train] and s.train[#s.train].loss
+    return s
+end
+
+local function valid_names(s)
+    local names = {}
+    for _, record in ipairs(s.valid) do
+        for name, value in pairs(record) do
+            if type(value) == "number" and name ~= "step" and name ~= "seconds" then names[name] = true end
+        end
+    end
+    return sorted(names)
+end
+
+local function last_valid(s, name)
+    for i = #s.valid, 1, -1 do
+        if type(s.valid[i][name]) == "number" then return s.valid[i][name] end
+    end
+end
+
+local function extremes(s, name)
+    local low, high
+    for _, record in ipairs(s.valid) do
+        local value = record[name]
+        if type(value) == "number" then
+            low, high = math.min(low or value, value), math.max(high or value, value)
+        end
+    end
+    return low, high
+end
+
+local function values_of(records, name)
+    local list = {}
+    for _, record in ipairs(records) do
+        if type(record[name]) == "number" then list[#list + 1] = record[name] end
+    end
+    return list
+end
+
+-- {name = {last, least, most}} of the evaluations.
+local function measures(s)
+    local out = {}
+    for _, name in ipairs(valid_names(s)) do
+        local low, high = extremes(s, name)
+        out[name] = {last = last_valid(s, name), least = low, most = high}
+    end
+    return out
+end
+
+local function machine_readable(s)
+    return {run = s.run, name = s.name, id = s.id, started = s.started, state = s.state, step = s.step, loss = s.loss,
+        seconds = s.seconds, options = s.options, changed = s.changed, valid = measures(s), results = s.results,
+        machine = s.machine, attn = s.attn}
+end
+
+local function print_json(value)
+    print(type(value) == "table" and next(value) == nil and "[]" or attn.json.encode(value, 2))
+end
+
+local function list(root, json)
+    local all = {}
+    for i, config in ipairs(run.list(root)) do all[i] = summary(config) end
+    if json then
+        for i, s in ipairs(all) do all[i] = machine_readable(s) end
+        print_json(all)
+        return 0
+    end
+    if #all == 0 then
+        print(("no runs in %s"):format(root))
+        return 0
+    end
+    local rows = {}
+    for i, s in ipairs(all) do
+        local values, options = {}, {}
+        for _, name in ipairs(valid_names(s)) do values[#values + 1] = name .. " " .. text(last_valid(s, name)) end
+        for _, name in ipairs(sorted(s.changed)) do options[#options + 1] = name .. "=" .. text(s.changed[name]) end
+        rows[i] = {s.run, s.state, s.step, s.loss, table.concat(values, "  "), s.seconds and math.floor(s.seconds + 0.5),
+            table.concat(options, " ")}
+    end
+    show.table({"run", "state", "step", "loss", "evaluation", "seconds", "options given"}, rows)
+    return 0
+end
+
+local function show_one(config, json)
+    local s = summary(config)
+    if json then
+        local out = machine_readable(s)
+        out.losses = values_of(s.train, "loss")
+        print_json(out)
+        return 0
+    end
+    print(("%s  %s%s  started %s"):format(s.run, s.state, s.process and (" (process %d)"):format(s.process) or "",
+        text(s.started)))
+    print(("attn %s  %s threads  %s  %s"):format(text(s.attn), text(s.machine.threads), text(s.machine.simd),
+        text(s.machine.blas)))
+    print("\noptions")
+    local rows, flat = {}, flatten(s.options, "", {})
+    for i, name in ipairs(sorted(flat)) do
+        rows[i] = {name, text(flat[name]), type(config.from) == "table" and config.from[name] or ""}
+    end
+    show.table({"name", "value", "from"}, rows)
+    if #s.train > 0 then
+        print(("\nstep %d  loss %s\n%s"):format(s.step, text(s.loss), show.spark(values_of(s.train, "loss"))))
+    end
+    local names = valid_names(s)
+    if #names > 0 then
+        print("\nevaluations")
+        local columns, lines = {"step"}, {}
+        for j, name in ipairs(names) do columns[1 + j] = name end
+        for i = math.max(1, #s.valid - 19), #s.valid do
+            local line = {s.valid[i].step}
+            for j, name in ipairs(names) do line[1 + j] = s.valid[i][name] end
+            lines[#lines + 1] = line
+        end
+        show.table(columns, lines)
+    end
+    if next(s.results) then
+        print("\nresults")
+        local lines = {}
+        for i, name in ipairs(sorted(s.results)) do lines[i] = {name, s.results[name]} end
+        show.table({"name", "value"}, lines)
+    end
+    local ok, files = pcall(attn.list_folder, config.path .. "/checkpoints")
+    if ok and #files > 0 then
+        table.sort(files)
+        print("\ncheckpoints\n  " .. table.concat(files, "\n  "))
+    end
+    return 0
+end
+
+local function diff(one, other, json)
+    local a, b = summary(one), summary(other)
+    local x, y = flatten(a.options, "", {}), flatten(b.options, "", {})
+    local function put(from, name, value, list_of)
+        local entry = list_of[name] or {}
+        entry[from], list_of[name] = value, entry
+    end
+    local options, machine, measured = {}, {}, {}
+    local names = {}
+    for name in pairs(x) do names[name] = true end
+    for name in pairs(y) do names[name] = true end
+    for _, name in ipairs(sorted(names)) do
+        if text(x[name]) ~= text(y[name]) or type(x[name]) ~= type(y[name]) then
+            put("a", name, x[name], options)
+            put("b", name, y[name], options)
+        end
+    end
+    for _, name in ipairs{"threads", "simd", "blas"} do
+        if a.machine[name] ~= b.machine[name] then
+            machine[name] = {a = a.machine[name], b = b.machine[name]}
+        end
+    end
+    if a.attn ~= b.attn then machine.attn = {a = a.attn, b = b.attn} end
+    measured.step = {a = a.step, b = b.step}
+    measured.loss = {a = a.loss, b = b.loss}
+    measured.seconds = {a = a.seconds, b = b.seconds}
+    for from, s in pairs{a = a, b = b} do
+        for _, name in ipairs(valid_names(s)) do
+            local low, high = extremes(s, name)
+            put(from, name, last_valid(s, name), measured)
+            put(from, name .. " (least)", low, measured)
+            put(from, name .. " (most)", high, measured)
+        end
+        for name, value in pairs(s.results) do put(from, "result " .. name, value, measured) end
+    end
+    -- where the curves part: the first step whose losses are not the same number
+    local parted
+    for i = 1, math.min(#a.train, #b.train) do
+        if a.train[i].loss ~= b.train[i].loss or a.train[i].step ~= b.train[i].step then
+            parted = a.train[i].step
+            break
+        end
+    end
+    if json then
+        print_json{a = a.run, b = b.run, options = options, machine = machine, measured = measured, parted = parted}
+        return 0
+    end
+    local rows = {}
+    local function part(title, values)
+        local lines = {}
+        for _, name in ipairs(sorted(values)) do
+            local p, q = values[name].a, values[name].b
+            lines[#lines + 1] = {name, text(p), text(q),
+                type(p) == "number" and type(q) == "number" and ("%+.4g"):format(q - p) or ""}
+        end
+        if #lines > 0 then rows[#rows + 1] = {title, lines} end
+    end
+    part("options", options)
+    part("machine", machine)
+    part("measured", measured)
+    print(("a  %s\nb  %s"):format(a.run, b.run))
+    for _, one_part in ipairs(rows) do
+        print()
+        show.table({one_part[1], "a", "b", "b - a"}, one_part[2])
+    end
+    if parted then
+        print(("\nthe losses differ from step %d on"):format(parted))
+    elseif #a.train > 0 and #b.train > 0 then
+        print(("\nthe losses are the same, bit for bit, in the first %d steps"):format(math.min(#a.train, #b.train)))
+    end
+    return 0
+end
+
+---What `attn runs` does.
+---@param args string[] what follows the word `runs`
+---@return integer status
+function m.main(args)
+    local words, root, json, i = {}, "runs", false, 1
+    local function refuse(message)
+        io.stderr:write("attn runs: ", message, "\n", usage, "\n")
+        return 1
+    end
+    while i <= #args do
+        local word = args[i]
+        if word == "--json" then
+            json = true
+        elseif word == "--runs" then
+            i = i + 1
+            root = args[i]
+            if not root then return refuse("--runs needs a value") end
+        elseif word:match("^%-%-runs=") then
+            root = word:sub(8)
+        elseif word == "--help" or word == "-h" then
+            print(usage)
+            return 0
+        elseif word:match("^%-") then
+            return refuse(("unknown option %s"):format(word))
+        else
+            words[#words + 1] = word
+        end
+        i = i + 1
+    end
+    root = #root > 1 and root:gsub("/+$", "") or root
+    local what = table.remove(words, 1)
+    local expected = ({show = 1, diff = 2})[what or ""] or 0
+    if what and expected == 0 then return refuse(("unknown word '%s'"):format(what)) end
+    if #words ~= expected then
+        return refuse(("%s takes %d run%s, got %d"):format(what, expected, expected == 1 and "" or "s", #words))
+    end
+    if not what then return list(root, json) end
+    local found = {}
+    for k, word in ipairs(words) do
+        local ok, config = pcall(run.find, root, word)
+        if not ok then
+            io.stderr:write("attn runs: ", (tostring(config):gsub("^run: ", "")), "\n")
+            return 1
+        end
+        found[k] = config
+    end
+    if what == "show" then return show_one(found[1], json) end
+    return diff(found[1], found[2], json)
+end
+
+return m
