@@ -16,6 +16,12 @@ local fields = require "attn.fields"
 
 local m = {}
 
+-- An error of whoever typed the command, not of the script: shown without the way through the script that led there.
+local Failure = {__name = "failure", __tostring = function(e) return e.message end}
+function Failure.__concat(a, b) return tostring(a) .. tostring(b) end
+
+local function fail(message) error(setmetatable({message = message}, Failure), 0) end
+
 -- Options -----------------------------------------------------------------------------------------------------------
 
 local function is_group(value)
@@ -130,8 +136,8 @@ local function dashed(name) return "--" .. name:gsub("_", "-") end
 -- Takes the fields of a JSON object.
 function Reader:take(object, prefix, source)
     if type(object) ~= "table" or next(object) ~= nil and not is_group(object) then
-        error(("%s: %s is %s, expected an object of options"):format(source, prefix == "" and "the text"
-            or prefix:sub(1, -2), kind_of(object)), 0)
+        fail(("%s: %s is %s, expected an object of options"):format(source, prefix == "" and "the text"
+            or prefix:sub(1, -2), kind_of(object)))
     end
     local names = {}
     for name in pairs(object) do names[#names + 1] = name end
@@ -141,15 +147,15 @@ function Reader:take(object, prefix, source)
         if self.leaves[path] ~= nil then
             local good, expected = accept(value, self.leaves[path])
             if good == nil then
-                error(("%s: %s is %s, expected %s"):format(source, path, kind_of(value), expected), 0)
+                fail(("%s: %s is %s, expected %s"):format(source, path, kind_of(value), expected))
             end
             self.value[path], self.source[path] = good, source
         else
             local inside = false
             for _, known in ipairs(self.names) do inside = inside or known:sub(1, #path + 1) == path .. "." end
             if not inside then
-                error(("%s: unknown option '%s'%s"):format(source, path,
-                    self:unknown(path, function(near) return "'" .. near .. "'" end)), 0)
+                fail(("%s: unknown option '%s'%s"):format(source, path,
+                    self:unknown(path, function(near) return "'" .. near .. "'" end)))
             end
             self:take(value, path .. ".", source)
         end
@@ -158,12 +164,12 @@ end
 
 local function read_json(path, what)
     local file, why = io.open(path, "rb")
-    if not file then error(("%s: %s"):format(what, why), 0) end
+    if not file then fail(("%s: %s"):format(what, why)) end
     local content = file:read("a")
     file:close()
-    if not content then error(("%s: %s cannot be read"):format(what, path), 0) end
+    if not content then fail(("%s: %s cannot be read"):format(what, path)) end
     local ok, value = pcall(attn.json.decode, content)
-    if not ok then error(("%s: %s: %s"):format(what, path, (tostring(value):gsub("^.*json%.decode: ", ""))), 0) end
+    if not ok then fail(("%s: %s: %s"):format(what, path, (tostring(value):gsub("^.*json%.decode: ", "")))) end
     return value
 end
 
@@ -178,7 +184,7 @@ end
 
 function Reader:set(name, word, source, shown)
     local good, expected = convert(word, self.leaves[name])
-    if good == nil then error(("%s is '%s', expected %s"):format(shown, word, expected), 0) end
+    if good == nil then fail(("%s is '%s', expected %s"):format(shown, word, expected)) end
     self.value[name], self.source[name] = good, source
 end
 
@@ -212,7 +218,7 @@ function Reader:arguments(args, extra)
     local actions, special, i = {}, {config = {}}, 1
     local function following(name)
         i = i + 1
-        if not args[i] then error(("%s needs a value"):format(dashed(name)), 0) end
+        if not args[i] then fail(("%s needs a value"):format(dashed(name))) end
         return args[i]
     end
     while i <= #args do
@@ -220,14 +226,14 @@ function Reader:arguments(args, extra)
         local name, value = word:match("^%-%-([^=]+)=(.*)$")
         name = name or word:match("^%-%-(.+)$")
         if not name then
-            error(("unexpected argument '%s' (options begin with --; see --help)"):format(word), 0)
+            fail(("unexpected argument '%s' (options begin with --; see --help)"):format(word))
         end
         name = name:gsub("-", "_")
         local default, negated = self.leaves[name], false
         if default == nil and name:match("^no_") and type(self.leaves[name:sub(4)]) == "boolean" then
             name, negated = name:sub(4), true
             default = self.leaves[name]
-            if value then error(("--%s takes no value"):format(word:match("^%-%-([^=]+)")), 0) end
+            if value then fail(("--%s takes no value"):format(word:match("^%-%-([^=]+)"))) end
         end
         if default ~= nil then
             if negated then
@@ -237,18 +243,18 @@ function Reader:arguments(args, extra)
             end
             actions[#actions + 1] = {name, value or following(name), "command line", dashed(name)}
         elseif name == "help" or name == "print_config" then
-            if value then error(("--%s takes no value"):format(word:match("^%-%-([^=]+)")), 0) end
+            if value then fail(("--%s takes no value"):format(word:match("^%-%-([^=]+)"))) end
             special[name] = true
         elseif name == "config" then
             table.insert(special.config, value or following(name))
         elseif name == "set" then
             value = value or following(name)
             local path, inner = value:match("^([^=]+)=(.*)$")
-            if not path then error(("--set is '%s', expected name=value"):format(value), 0) end
+            if not path then fail(("--set is '%s', expected name=value"):format(value)) end
             path = path:gsub("-", "_")
             if self.leaves[path] == nil then
-                error(("--set: unknown option '%s'%s"):format(path,
-                    self:unknown(path, function(near) return "'" .. near .. "'" end)), 0)
+                fail(("--set: unknown option '%s'%s"):format(path,
+                    self:unknown(path, function(near) return "'" .. near .. "'" end)))
             end
             actions[#actions + 1] = {path, inner, "--set", "--set " .. path}
         elseif name == "data" then
@@ -261,8 +267,8 @@ function Reader:arguments(args, extra)
         else
             local known = table.move(self.names, 1, #self.names, 1, {})
             for more in pairs(extra or {}) do known[#known + 1] = more end
-            error(("unknown option %s%s"):format(dashed(name),
-                Reader.unknown({names = known}, name, dashed)), 0)
+            fail(("unknown option %s%s"):format(dashed(name),
+                Reader.unknown({names = known}, name, dashed)))
         end
         i = i + 1
     end
@@ -349,7 +355,7 @@ local function write_whole(path, content)
     if ok then ok, why = os.rename(temporary, path) end
     if not ok then
         os.remove(temporary)
-        error(("run: %s cannot be written: %s"):format(path, why), 0)
+        fail(("run: %s cannot be written: %s"):format(path, why))
     end
 end
 
@@ -396,19 +402,19 @@ function m.find(root, word)
         for _, config in ipairs(m.list(parent or ".")) do
             if config.folder == (folder or word) then return config end
         end
-        error(("run: %s/config.json is not that of a run"):format(word), 0)
+        fail(("run: %s/config.json is not that of a run"):format(word))
     end
     if #found > 1 then
         local names = {}
         for i, config in ipairs(found) do names[i] = config.folder end
-        error(("run: '%s' can be %s"):format(word, table.concat(names, " or ")), 0)
+        fail(("run: '%s' can be %s"):format(word, table.concat(names, " or ")))
     end
     local names = {}
     for _, config in ipairs(list) do
         names[#names + 1] = config.folder
         names[#names + 1] = config.id
     end
-    error(("run: no run '%s' in %s%s"):format(word, root, fields.suggest(word, names)), 0)
+    fail(("run: no run '%s' in %s%s"):format(word, root, fields.suggest(word, names)))
 end
 
 ---The records of a metrics.jsonl. Lines that are torn are passed over; what a run wrote after the checkpoint from
@@ -475,13 +481,13 @@ function Run:record(record)
             old:close()
         end
         local file, why = io.open(path, "ab")
-        if not file then error(("run: %s"):format(why), 0) end
+        if not file then fail(("run: %s"):format(why)) end
         self.file = file
         if torn then file:write("\n") end
     end
     local ok, why = self.file:write(attn.json.encode(plain(record)), "\n")
     if ok then ok, why = self.file:flush() end
-    if not ok then error(("run: %s cannot be written: %s"):format(path, why), 0) end
+    if not ok then fail(("run: %s cannot be written: %s"):format(path, why)) end
 end
 
 ---The checkpoints, the newest first. Only names are looked at.
@@ -512,7 +518,7 @@ function Run:save(step, state)
     local sum = attn.crc32(partial)
     local path = folder .. ("step-%06d-%s.safetensors"):format(step, sum)
     local ok, why = os.rename(partial, path)
-    if not ok then error(("run: %s cannot be written: %s"):format(path, why), 0) end
+    if not ok then fail(("run: %s cannot be written: %s"):format(path, why)) end
     for _, other in ipairs(self:checkpoints()) do
         if other.step == step and other.path ~= path then os.remove(other.path) end
     end
@@ -536,7 +542,7 @@ local function read_checkpoint(self, one)
     if not ok then return nil, tostring(saved) end
     if saved.run == nil or saved.step == nil then return nil, "it is not a checkpoint of a run" end
     if saved.run ~= self.id then
-        error(("run: %s belongs to the run %s, this one is %s"):format(one.path, tostring(saved.run), self.id), 0)
+        fail(("run: %s belongs to the run %s, this one is %s"):format(one.path, tostring(saved.run), self.id))
     end
     return saved
 end
@@ -580,7 +586,7 @@ end
 local function take_lock(path)
     local lock, holder = attn.lock(path .. "/lock")
     if not lock then
-        error(("run: %s is in use%s"):format(path, holder and holder > 0 and " by process " .. holder or ""), 0)
+        fail(("run: %s is in use%s"):format(path, holder and holder > 0 and " by process " .. holder or ""))
     end
     return lock
 end
@@ -598,11 +604,11 @@ local function go_on(self, reader, special, actions)
         for _, one in ipairs(m.list(special.runs)) do
             if one.name == self.name then config = one end
         end
-        if not config then error(("run: no run of %s in %s to resume"):format(self.name, special.runs), 0) end
+        if not config then fail(("run: no run of %s in %s to resume"):format(self.name, special.runs)) end
     else
         config = m.find(special.runs, special.resume)
         if config.name ~= self.name then
-            error(("run: %s is a run of %s, not of %s"):format(config.path, tostring(config.name), self.name), 0)
+            fail(("run: %s is a run of %s, not of %s"):format(config.path, tostring(config.name), self.name))
         end
     end
     self.path, self.id, self.resumed = config.path, config.id, true

@@ -244,7 +244,7 @@ local function diff(one, other, json)
     end
     if a.attn ~= b.attn then machine.attn = {a = a.attn, b = b.attn} end
     measured.step = {a = a.step, b = b.step}
-    measured.loss = {a = a.loss, b = b.loss}
+    measured["train loss"] = {a = a.loss, b = b.loss}
     measured.seconds = {a = a.seconds, b = b.seconds}
     for from, s in pairs{a = a, b = b} do
         for _, name in ipairs(valid_names(s)) do

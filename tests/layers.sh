@@ -2,22 +2,23 @@
 bad=0
 check() {       # folder, pattern of what its files may include of the project
     for f in $(find "$1" -name '*.[ch]'); do
-        grep -n '#include "' "$f" | grep -Ev "$2" | sed "s|^|$f:|" && bad=1
+        lines=$(grep -n '#include "' "$f" | grep -Ev "$2")
+        [ -z "$lines" ] || { echo "$f: $lines"; bad=1; }
     done
 }
 core='attn/(core|kernel)/'
-op="$core|attn/op/list.h"
 check attn/kernel 'attn/core/(real|cpu).h|attn/kernel/'
 check attn/core "$core|attn/op/list.h"
 check attn/op "$core|attn/op/"
 check attn/optim "$core|attn/optim/"
 check attn/io 'attn/core/|attn/io/'
 check attn/layer 'attn/core/|attn/layer/'
-check attn/attention 'attn/core/|attn/layer/layer.h|attn/attention/'
-check attn/encoder 'attn/core/|attn/layer/layer.h|attn/attention/attention.h|attn/encoder/'
-check attn/decoder 'attn/core/|attn/layer/layer.h|attn/attention/attention.h|attn/decoder/'
+check attn/attention 'attn/core/|attn/layer/|attn/attention/'
+check attn/encoder 'attn/core/|attn/layer/|attn/attention/attention.h|attn/encoder/'
+check attn/decoder 'attn/core/|attn/layer/|attn/attention/attention.h|attn/encoder/block.h|attn/decoder/'
 check vm '"vm/|"attn/attn.h"'
 if grep -rn '#include <lua' attn; then bad=1; fi
 if grep -rln 'cblas.h' attn vm | grep -v '^attn/core/gemm.c$'; then bad=1; fi
-if grep -rnE 'package\.loadlib|debug\.(sethook|setmetatable|getregistry|upvaluejoin)' stdlib scripts; then bad=1; fi
+# session.lua is a part of the host: it completes the names of userdata
+if grep -rnE --exclude=session.lua 'package\.loadlib|debug\.(sethook|setmetatable|getregistry|upvaluejoin)' stdlib scripts; then bad=1; fi
 [ $bad = 0 ] && echo "layers: ok" || { echo "layers: the lines above break the table in tests/layers.sh"; exit 1; }

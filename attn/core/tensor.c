@@ -309,6 +309,49 @@ int64_t at_to_int64(double x)
     return x >= 9223372036854775807.0 ? INT64_MAX : x <= -9223372036854775808.0 ? INT64_MIN : x != x ? 0 : (int64_t)x;
 }
 
+/*
+ * A transposed copy reads one side across its rows: a cache line for every element. In tiles every line is used whole.
+ * Takes the two innermost dimensions out of the walk, if one side is dense along the one and the other along the other.
+ */
+typedef struct tiles {
+    size_t n, m;                    /* elements of a row, rows */
+    ptrdiff_t step[2], jump[2];     /* within a row, from row to row; in elements */
+} tiles;
+
+enum { TILE = 16 };
+
+static bool take_tiles(at_walk *w, size_t bytes, tiles *t)
+{
+    if (w->ndim == 0 || w->n < TILE || w->size[0] < TILE)
+        return false;
+    *t = (tiles){.n = w->n, .m = w->size[0]};
+    for (int k = 0; k < 2; k++) {
+        t->step[k] = w->step[k];
+        t->jump[k] = w->jump[k][0] / (ptrdiff_t)bytes;
+    }
+    if (!((t->step[0] == 1 && t->jump[1] == 1) || (t->step[1] == 1 && t->jump[0] == 1)))
+        return false;
+    w->ndim--;
+    for (size_t d = 0; d < w->ndim; d++) {
+        w->size[d] = w->size[d + 1];
+        for (int k = 0; k < 2; k++)
+            w->jump[k][d] = w->jump[k][d + 1];
+    }
+    return true;
+}
+
+#define TILES(type, put)                                                                            \
+    do {                                                                                            \
+        const type *x = (const type *)(const void *)w.at[1];                                        \
+        type *y = (type *)(void *)w.at[0];                                                          \
+        for (size_t r = 0; r < t.m; r += TILE)                                                      \
+            for (size_t c = 0; c < t.n; c += TILE)                                                  \
+                for (size_t j = r; j < t.m && j < r + TILE; j++)                                    \
+                    for (size_t i = c; i < t.n && i < c + TILE; i++)                                \
+                        y[(ptrdiff_t)j * t.jump[0] + (ptrdiff_t)i * t.step[0]] put                  \
+                            x[(ptrdiff_t)j * t.jump[1] + (ptrdiff_t)i * t.step[1]];                 \
+    } while (0)
+
 #define COPY(to, from, convert)                                                                     \
     do {                                                                                            \
         const from *x = (const from *)(const void *)w.at[1];                                        \
@@ -325,6 +368,16 @@ void at_copy_elements(at_tensor *dst, const at_tensor *src)
         return;
     }
     at_walk w = at_walk_of(2, (const at_tensor *[]){dst, src});
+    tiles t;
+    if (dst->dtype == src->dtype && dst->dtype != AT_BOOL && take_tiles(&w, dtypes[dst->dtype].bytes, &t)) {
+        do
+            if (dst->dtype == AT_F32)
+                TILES(uint32_t, =);
+            else
+                TILES(uint64_t, =);
+        while (at_walk_next(&w));
+        return;
+    }
     do {
         switch (dst->dtype * AT_DTYPES + src->dtype) {
         case AT_F32 * AT_DTYPES + AT_F32: COPY(float, float, ); break;
@@ -358,6 +411,16 @@ void at_copy_elements(at_tensor *dst, const at_tensor *src)
 void at_add_elements(at_tensor *dst, const at_tensor *src)
 {
     at_walk w = at_walk_of(2, (const at_tensor *[]){dst, src});
+    tiles t;
+    if (take_tiles(&w, dtypes[dst->dtype].bytes, &t)) {
+        do
+            if (dst->dtype == AT_F32)
+                TILES(float, +=);
+            else
+                TILES(double, +=);
+        while (at_walk_next(&w));
+        return;
+    }
     do {
         if (dst->dtype == AT_F32)
             ADD(float);

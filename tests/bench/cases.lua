@@ -69,7 +69,7 @@ local function translator(feed)
         self.encoder = attn.encoder.rnn{inputs = E, hidden = H, cell = "gru", bidirectional = true}
         self.bridge = attn.layer.linear{inputs = H, outputs = H}
         self.decoder = attn.decoder.rnn{inputs = E, hidden = H, memory = 2 * H, cell = "gru", outputs = V,
-            style = feed and "luong" or "bahdanau", input_feeding = feed or nil, attention = {score = "additive", dim = H}}
+            style = feed and "luong" or "bahdanau", readout = feed and "linear" or "maxout", attention = {score = "additive", dim = H}}
     end
     function Net:forward(source, lengths, target)
         local memory, last = self.encoder(self.source(source), {lengths = lengths})
@@ -82,7 +82,7 @@ end
 for _, feed in ipairs {false, true} do
     local enc = 2 * B * S * 2 * 3 * H * (E + H)
     local step = 2 * B * (H * H + S * H + S * 2 * H + 3 * H * (feed and 2 * H or 3 * H))
-    local read = 2 * B * T * V * (feed and H or H + 2 * H + E) + (feed and 2 * B * T * H * 3 * H or 0)
+    local read = 2 * B * T * (V * H + H * (feed and 3 * H or 2 * (3 * H + E)))
     case(feed and "rnnsearch_feed_train" or "rnnsearch_train", {
         target = 1.35, tokens = B * T,
         flops = 3 * (enc + 2 * B * S * 2 * H * H + T * step + 2 * B * T * E * 3 * H + read),

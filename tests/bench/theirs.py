@@ -127,7 +127,12 @@ class Net(nn.Module):
                 h = cell(gi_y[:, t] + F.linear(c, w_rest), h)
                 outs.append(h)
                 ctx.append(c)
-        o = torch.stack(outs, 1) if self.feed else torch.cat((torch.stack(outs, 1), y, torch.stack(ctx, 1)), 2)
+        if self.feed:
+            o = torch.stack(outs, 1)
+        else:
+            o = torch.cat((torch.stack(outs, 1), y, torch.stack(ctx, 1)), 2)
+            o = F.linear(o, self.w("readout.maxout.weight"), self.w("readout.maxout.bias"))
+            o = o.unflatten(-1, (H, 2)).max(-1)[0]
         return F.linear(o, self.w("readout.out.weight"), self.w("readout.out.bias"))
 
 

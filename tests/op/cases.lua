@@ -197,6 +197,11 @@ local function attention(name, config)
     end, function() return {R(2, 2, 4), R(2, 3, 4), R(2, 3, 4)} end)
 end
 
+for _, heads in ipairs{1, 2} do
+    layer("attend", attn.attention, {query = 4, heads = heads, kv_heads = 1}, function(l, q, k, v)
+        return (l(q, k, v, {lengths = ids{3, 2}}))
+    end, function() return {R(2, 2, 4), R(2, 3, 4), R(2, 3, 4)} end)
+end
 attention("pair_scores", {score = "dot"})
 attention("pair_scores", {score = "additive"})
 attention("pair_scores", {score = "scaled_dot", heads = 2})

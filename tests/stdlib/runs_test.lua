@@ -1,0 +1,316 @@
+-- Folders of runs, seen from outside: what a script leaves behind, how it goes on after kill -9, and what `attn runs`
+-- says. ATTN_KILLS=50 makes the test of kill -9 as long as that.
+local attn, t = require "attn", require "attn.test"
+local data = require "attn.data"
+local shell = dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../cli/shell.lua")
+
+shell.write("tiny.lua", [[
+local attn = require "attn"
+local data, train = require "attn.data", require "attn.train"
+local job = attn.run.start("tiny", {model = {hidden = 12, dropout = 0.1}, lr = 0.02, steps = 30, seed = 1,
+    save_every = 5, every = 10, accumulate = 2, pause = 0.0, words = {"a"}, best = 1, patience = 100, fill = 0})
+local cfg = job.options
+attn.seed(cfg.seed)
+local draw, source, class = data.random(1), {}, {}
+for i = 1, 64 do
+    local row, sum = {}, 0
+    for k = 1, 2 + i % 3 do
+        row[k] = 3 + draw(2)
+        sum = sum + row[k]
+    end
+    source[i], class[i] = row, sum % 2 + 1
+end
+local Tiny = attn.module "Tiny"
+function Tiny:init()
+    self.embed = attn.layer.embedding{count = 5, dim = 6}
+    self.rnn = attn.encoder.rnn{inputs = 6, hidden = cfg.model.hidden}
+    self.dropout = attn.layer.dropout{p = cfg.model.dropout}
+    self.out = attn.layer.linear{inputs = cfg.model.hidden, outputs = 2}
+    self.fill = attn.zeros(1 + cfg.fill)
+end
+function Tiny:forward(ids, lengths)
+    local _, last = self.rnn(self.embed(ids), {lengths = lengths})
+    return self.out(self.dropout(last.h[1]))
+end
+local model = Tiny()
+local history = train.loop{run = job, model = model, steps = cfg.steps, accumulate = cfg.accumulate, ema = 0.9, clip = 1,
+    optimizer = attn.optim.adam{params = model:parameters(), lr = cfg.lr},
+    schedule = attn.schedule.noam{dim = 16, warmup = 20},
+    data = data.batches{fields = {source = source, class = class}, size = 5, seed = 2},
+    every = cfg.every, save_every = cfg.save_every, best = cfg.best, metric = "loss", patience = cfg.patience,
+    evaluate = function(step)       -- best at step 10; draws random numbers, as sampling would
+        return {loss = math.abs(step - 10) + 1, noise = attn.rand(1):item()}
+    end,
+    loss = function(b)
+        local began = attn.clock()
+        while attn.clock() - began < cfg.pause do end
+        return attn.loss.cross_entropy(model(b.source, b.source_lengths), b.class, {smoothing = 0.1}), #b.index
+    end}
+attn.save(job.path .. "/final.safetensors", {model = model, losses = history.losses, top = history.top_step})
+attn.show.result("checksum", attn.crc32(job.path .. "/final.safetensors"))
+job:finish()
+]])
+
+local function ok(command)
+    local out, err, code = shell.run(command)
+    if code ~= 0 then error(("%s: status %d: %s"):format(command, code, err), 2) end
+    return out
+end
+
+local function fails(expected, command)
+    local _, err, code = shell.run(command)
+    if not err:find(expected, 1, true) then error(("got %q, expected %q"):format(err, expected), 2) end
+    if code ~= 1 then error("exit status " .. code .. ", expected 1", 2) end
+end
+
+local function only_run(root)
+    local list = attn.run.list(shell.folder() .. "/" .. root)
+    t.equal(#list, 1)
+    return list[1].path, list[1]
+end
+
+local function checkpoints(path)
+    local names = attn.list_folder(path .. "/checkpoints")
+    table.sort(names)
+    return names
+end
+
+-- Name and checksum of everything in a run's folder that a failure must leave alone.
+local function fingerprint(path)
+    local sums = {config = attn.crc32(path .. "/config.json")}
+    for _, name in ipairs(checkpoints(path)) do sums[name] = attn.crc32(path .. "/checkpoints/" .. name) end
+    return sums
+end
+
+local reference                     -- the checksum of the run that nothing interrupts
+local function uninterrupted()
+    reference = reference or ok("attn tiny.lua --runs whole"):match "result checksum (%x+)"
+    return reference
+end
+
+t.case("a run leaves its options, metrics, log, checkpoints and script", function()
+    uninterrupted()
+    local path, config = only_run "whole"
+    t.is_true(path:match "/tiny%-%d%d%d%d%d%d%d%d%-%d%d%d%d%d%d%-%x%x%x%x$", path)
+    t.equal(config.options, {model = {hidden = 12, dropout = 0.1}, lr = 0.02, steps = 30, seed = 1, save_every = 5,
+        every = 10, accumulate = 2, pause = 0.0, words = {"a"}, best = 1, patience = 100, fill = 0})
+    t.equal(config.from["model.hidden"], "default")
+    t.equal(shell.read(path .. "/script.lua"), shell.read(shell.folder() .. "/tiny.lua"))
+    t.is_true(shell.read(path .. "/log.txt"):find("result checksum " .. reference, 1, true))
+    local steps, valid = 0, {}
+    for _, r in ipairs(attn.run.metrics(path .. "/metrics.jsonl")) do
+        if r.split == "train" then
+            steps = steps + 1
+            t.equal(r.step, steps)
+            t.equal(type(r.loss), "number")
+        elseif r.split == "valid" then
+            valid[#valid + 1] = r.loss
+        end
+    end
+    t.equal(steps, 30)
+    t.equal(valid, {1, 11, 21})
+    local names = checkpoints(path)         -- two newest and the best
+    t.equal(#names, 3)
+    for i, step in ipairs{10, 25, 30} do
+        t.equal(names[i]:match "^step%-(%d+)%-", ("%06d"):format(step))
+        t.equal(names[i]:match "%-(%x+)%.", attn.crc32(path .. "/checkpoints/" .. names[i]))
+    end
+end)
+
+t.case("kill -9 at any moment: every resume succeeds and the end is the same, bit for bit", function()
+    local kills = tonumber(os.getenv "ATTN_KILLS" or "") or 4
+    local steps = 30 + 10 * kills
+    local whole = ok(("attn tiny.lua --runs long --steps %d"):format(steps)):match "result checksum (%x+)"
+    local draw = data.random(7)
+    local first = ("attn tiny.lua --runs killed --steps %d --pause 0.004"):format(steps)
+    local again = "attn tiny.lua --runs killed --resume"
+    local done, n = false, 0
+    while n < kills and not done do
+        local seconds = 0.05 + 0.35 * draw()
+        local started = #attn.run.list(shell.folder() .. "/killed") > 0
+        local command = started and again or first
+        local _, err, code = shell.run(([[(
+            %s & pid=$!
+            sleep %.3f
+            kill -9 $pid 2>/dev/null
+            wait $pid
+            status=$?
+            [ $status = 137 ] && exit 9
+            exit $status)]]):format(command, seconds))
+        n = n + 1
+        if code ~= 9 then
+            if code ~= 0 then error(err) end
+            done = true
+        end
+    end
+    local out = ok(again .. " --pause 0")
+    t.equal(out:match "result checksum (%x+)", whole)
+    local path = only_run "killed"
+    local steps_seen, expected = {}, 0
+    for _, r in ipairs(attn.run.metrics(path .. "/metrics.jsonl")) do
+        if r.split == "train" then
+            expected = expected + 1
+            t.equal(r.step, expected)
+            steps_seen[r.step] = true
+        end
+    end
+    t.equal(expected, steps)
+    for _, name in ipairs(checkpoints(path)) do t.is_true(not name:find "partial", name) end
+end)
+
+t.case("a torn line of metrics and a checkpoint that was being written are passed over", function()
+    ok "attn tiny.lua --runs torn --steps 20"
+    local path = only_run "torn"
+    local f <close> = io.open(path .. "/metrics.jsonl", "ab")
+    f:write('{"step": 21, "lo')
+    f:close()
+    local g <close> = io.open(path .. "/checkpoints/step-000025.partial", "wb")
+    g:write("half")
+    g:close()
+    local out = ok "attn tiny.lua --runs torn --resume --steps 30"
+    t.is_true(out:find("steps = 30, was 20", 1, true), out)
+    t.equal(out:match "result checksum (%x+)", uninterrupted())
+    local last
+    for _, r in ipairs(attn.run.metrics(path .. "/metrics.jsonl")) do last = r.split == "train" and r.step or last end
+    t.equal(last, 30)
+end)
+
+t.case("a damaged checkpoint is named, and the one before is taken", function()
+    ok "attn tiny.lua --runs damaged --steps 20"
+    local path = only_run "damaged"
+    local names = checkpoints(path)
+    local newest = path .. "/checkpoints/" .. names[#names]
+    local bytes = shell.read(newest)
+    local f <close> = io.open(newest, "wb")
+    f:write(bytes:sub(1, -101), string.char(bytes:byte(-100) ~ 1), bytes:sub(-99))
+    f:close()
+    local out = ok "attn tiny.lua --runs damaged --resume --steps 30"
+    t.is_true(out:find("is not used: its checksum is", 1, true), out)
+    t.equal(out:match "result checksum (%x+)", uninterrupted())
+end)
+
+t.case("a checkpoint of another run, or of another model, is an error that changes nothing", function()
+    ok "attn tiny.lua --runs one --steps 10"
+    ok "attn tiny.lua --runs other --steps 20 --seed 2"
+    local one, other = only_run "one", only_run "other"
+    local names = checkpoints(other)
+    os.execute(("cp '%s/checkpoints/%s' '%s/checkpoints/'"):format(other, names[#names], one))
+    local before = fingerprint(one)
+    fails("belongs to the run", "attn tiny.lua --runs one --resume")
+    t.equal(fingerprint(one), before)
+    os.remove(one .. "/checkpoints/" .. names[#names])
+    before = fingerprint(one)
+    fails("rnn.weight_ih_l1", "attn tiny.lua --runs one --resume --model.hidden 13")
+    t.equal(fingerprint(one), before)
+    shell.write("unlike.lua", 'require("attn").run.start("unlike", {steps = 1})')
+    fails("is a run of tiny, not of unlike", ("attn unlike.lua --runs one --resume %s"):format(one:match "[^/]+$"))
+end)
+
+t.case("a run is one process's", function()
+    local out, err = shell.run([[(
+        attn tiny.lua --runs shared --pause 0.05 --steps 2000 >first 2>&1 & pid=$!
+        while ! grep -q run first; do sleep 0.05; done
+        ]] .. shell.quote(shell.exe) .. [[ tiny.lua --runs shared --resume; echo "status $?"
+        ]] .. shell.quote(shell.exe) .. [[ runs --runs shared
+        kill -9 $pid; wait $pid
+        ]] .. shell.quote(shell.exe) .. [[ runs --runs shared)]])
+    t.is_true(err:match "is in use by process %d+", err)
+    t.is_true(not err:find("traceback", 1, true), err)
+    t.is_true(out:find("status 1", 1, true), out)
+    t.is_true(out:find("running", 1, true) and out:find("stopped", 1, true), out)
+end)
+
+t.case("a full disk is an error, and the state is the last whole one", function()
+    -- a limit on the size of files stands for the disk: with the signal ignored, write fails as it would there
+    ok "attn tiny.lua --runs full --steps 10"
+    local path = only_run "full"
+    local before = fingerprint(path)
+    local _, err, code = shell.run("trap '' XFSZ; ulimit -f 100; attn tiny.lua --runs full --resume --steps 20")
+    t.equal(code, 0, err)                   -- the limit holds what a run needs
+    _, err, code = shell.run("trap '' XFSZ; ulimit -f 1; attn tiny.lua --runs full --resume --steps 30")
+    t.equal(code, 1)
+    t.is_true(err:find("cannot be written", 1, true), err)
+    local after = fingerprint(path)
+    t.equal(after.config, before.config)
+    t.equal(ok("attn tiny.lua --runs full --resume --steps 30"):match "result checksum (%x+)", uninterrupted())
+end)
+
+t.case("options: groups, --set, --config, and where each value comes from", function()
+    local file = shell.write("c.json", '{"model": {"hidden": 8}, "lr": 1, "words": ["x", "y"]}')
+    local out = ok("attn tiny.lua --print-config --model.dropout 0.5 --config c.json --set lr=0.25")
+    t.is_true(out:find("model.hidden  = 8                --config c.json", 1, true), out)
+    t.is_true(out:find("model.dropout = 0.5              command line", 1, true), out)
+    t.is_true(out:find("lr            = 0.25             --set", 1, true), out)
+    t.is_true(out:find("words         = x,y              --config c.json", 1, true), out)
+    t.is_true(out:find("seed          = 1                default", 1, true), out)
+    file = shell.write("d.json", '{"model": {"heads": 2.0, "rope": true}, "lr": 3}')
+    local cfg = attn.run.options({model = {heads = 4, rope = false}, lr = 0.1}, {"--config", file, "--no-model.rope"})
+    t.equal(cfg, {model = {heads = 2, rope = false}, lr = 3.0})
+    t.equal(math.type(cfg.model.heads), "integer")
+    t.equal(math.type(cfg.lr), "float")
+    -- the config.json of a run is one too
+    uninterrupted()
+    local path = only_run "whole"
+    t.is_true(ok("attn tiny.lua --print-config --config " .. shell.quote(path .. "/config.json")):find("hidden  = 12"))
+end)
+
+t.case("options: unknown names get the nearest, wrong types are named, and no run is begun", function()
+    fails("unknown option --modle.hidden (did you mean --model.hidden?)", "attn tiny.lua --runs no --modle.hidden 3")
+    fails("--set: unknown option 'hidden' (did you mean 'model.hidden'?)", "attn tiny.lua --runs no --set hidden=3")
+    fails("--set is 'x', expected name=value", "attn tiny.lua --runs no --set x")
+    fails("--set model.hidden is '1.5', expected an integer", "attn tiny.lua --runs no --set model.hidden=1.5")
+    local function with(text, expected)
+        shell.write("bad.json", text)
+        fails(expected, "attn tiny.lua --runs no --config bad.json")
+    end
+    with('{"model": {"hidden": "8"}}', "--config bad.json: model.hidden is the string '8', expected an integer")
+    with('{"model": {"hidden": 8.5}}', "--config bad.json: model.hidden is 8.5, expected an integer")
+    with('{"model": 3}', "--config bad.json: model is 3, expected an object of options")
+    with('{"words": [1]}', "--config bad.json: words is a list, expected a list of which each entry is a string")
+    with('{"lr": null}', "--config bad.json: lr is null, expected a number")
+    with('{"modle": {"hidden": 8}}', "--config bad.json: unknown option 'modle'")
+    with('[1]', "--config bad.json: the text is a list, expected an object of options")
+    with('{"lr": 1, "lr": 2}', "--config: bad.json: line 1, column")
+    with('{', "--config: bad.json: line 1, column")
+    fails("--config: none.json: No such file", "attn tiny.lua --runs no --config none.json")
+    fails("no run of tiny in no to resume", "attn tiny.lua --runs no --resume")
+    t.equal(attn.run.list(shell.folder() .. "/no"), {})
+    t.raises("the option 'resume' is run.start's own", attn.run.start, "x", {resume = false}, {})
+end)
+
+t.case("attn runs: the list, one run, and what differs between two", function()
+    ok "attn tiny.lua --runs both"
+    ok "attn tiny.lua --runs both --set model.hidden=10"
+    local list = attn.run.list(shell.folder() .. "/both")
+    t.equal(#list, 2)
+    local a, b = list[1].folder, list[2].folder
+    if list[1].options.model.hidden == 10 then a, b = b, a end
+    local out = ok "attn runs --runs both"
+    t.is_true(out:find("model.hidden=10", 1, true) and out:find("finished", 1, true), out)
+    out = ok("attn runs show " .. b:sub(-4) .. " --runs both")
+    t.is_true(out:match "model%.hidden +10 +%-%-set" and out:match "checksum +%x+", out)
+    out = ok(("attn runs diff %s %s --runs both"):format(a, b))
+    t.is_true(out:match "model%.hidden +12 +10 +%-2" and out:find("differ from step 1 on", 1, true), out)
+    local decoded = attn.json.decode(ok(("attn runs diff %s %s --runs both --json"):format(a, b)))
+    t.equal(decoded.options, {["model.hidden"] = {a = 12, b = 10}})
+    t.equal(decoded.parted, 1)
+    decoded = attn.json.decode(ok("attn runs --json --runs both"))
+    t.equal(#decoded, 2)
+    t.equal(decoded[1].step, 30)
+    decoded = attn.json.decode(ok(("attn runs show %s --json --runs both"):format(a)))
+    t.equal(#decoded.losses, 30)
+    t.equal(decoded.valid.loss, {last = 21, least = 1, most = 21})
+    t.equal(ok "attn runs --runs nothing", "no runs in nothing\n")
+    t.equal(ok "attn runs --runs nothing --json", "[]\n")
+    fails("no run 'zzzz' in both", "attn runs show zzzz --runs both")
+    fails("diff takes 2 runs, got 1", "attn runs diff x --runs both")
+    fails("unknown word 'shwo'", "attn runs shwo")
+end)
+
+t.case("a run stops when it gets no better, and stays stopped", function()
+    local out = ok "attn tiny.lua --runs early --patience 2 --steps 100"
+    t.is_true(out:find("stopped: no better value in 2 evaluations; the best is 1, of step 10", 1, true), out)
+    local first = out:match "result checksum (%x+)"
+    t.equal(first, uninterrupted())         -- the schedule does not know how many steps there would have been
+    t.equal(ok("attn tiny.lua --runs early --resume"):match "result checksum (%x+)", first)
+end)
