@@ -89,11 +89,12 @@ local function source(data)
     local next_batch
     return function()
         local batch = next_batch and next_batch()
-        if not batch then
+        for _ = 1, 2 do         -- an epoch gone on with may have been at its end
+            if batch then break end
             next_batch = data:epoch()
-            batch = next_batch() or error("train.loop: data gives no batch", 0)
+            batch = next_batch()
         end
-        return batch
+        return batch or error("train.loop: data gives no batch", 0)
     end
 end
 

@@ -319,6 +319,9 @@ typedef struct tiles {
 } tiles;
 
 enum { TILE = 16 };
+/* numbers moved without a look at them */
+typedef uint32_t __attribute__((may_alias)) word4;
+typedef uint64_t __attribute__((may_alias)) word8;
 
 static bool take_tiles(at_walk *w, size_t bytes, tiles *t)
 {
@@ -372,9 +375,9 @@ void at_copy_elements(at_tensor *dst, const at_tensor *src)
     if (dst->dtype == src->dtype && dst->dtype != AT_BOOL && take_tiles(&w, dtypes[dst->dtype].bytes, &t)) {
         do
             if (dst->dtype == AT_F32)
-                TILES(uint32_t, =);
+                TILES(word4, =);
             else
-                TILES(uint64_t, =);
+                TILES(word8, =);
         while (at_walk_next(&w));
         return;
     }

@@ -220,7 +220,7 @@ static bool shape(at_call *c)
     size_t rows = e->size[0] * e->size[1] * e->size[2], W = e->size[3];
     if (W < at_span_width(c->in[SPAN], Tk))
         return at_fail(c, "e has %zu columns, fewer than the widest span (e: %s)", W, at_describe(e).text);
-    at_want_scratch(c, AT_SLOTS * slot_bytes(W));
+    at_want_scratch(c, AT_SLOTS * slot_bytes(W) + 64);       /* never none: rows of nothing are copied too */
     if (!at_out(c, 4, e->size))
         return false;
     at_row_kind kind = (at_row_kind)c->arg[KIND].integer;

@@ -11,6 +11,9 @@
 
 #include "attn/core/rows.h"
 
+typedef uint32_t __attribute__((may_alias)) word4;
+typedef uint64_t __attribute__((may_alias)) word8;
+
 #define CHOOSE(word)                                                                                            \
     do {                                                                                                        \
         const word *a = (const word *)(const void *)at[2], *b = (const word *)(const void *)at[3];              \
@@ -28,8 +31,8 @@ static void choose(size_t n, char *const *at, const ptrdiff_t *step, void *conte
 
     switch (*(const size_t *)context) {
     case 1: CHOOSE(uint8_t); break;
-    case 4: CHOOSE(uint32_t); break;
-    default: CHOOSE(uint64_t); break;
+    case 4: CHOOSE(word4); break;
+    default: CHOOSE(word8); break;
     }
 }
 

@@ -1,5 +1,5 @@
--- attn.attention: arguments, results, options and what does not combine. Numbers are the conformance files' business, combinations the
--- walk's (walk_test.lua).
+-- attn.attention: arguments, results, options and what does not combine. Numbers are the conformance files' business,
+-- combinations the walk's (walk_test.lua).
 
 local attn, t = require "attn", require "attn.test"
 
@@ -58,7 +58,8 @@ end)
 
 t.case("a key that a query may not see changes nothing for it, even when it is NaN", function()
     local mask = attn.tensor{{true, false, true}, {true, true, true}}
-    for _, cfg in ipairs{{}, {score = "additive", dim = 4}, {score = "kernel", kernel = "rbf"}, {distribution = "sparsemax"}} do
+    for _, cfg in ipairs{{}, {score = "additive", dim = 4}, {score = "kernel", kernel = "rbf"},
+                         {distribution = "sparsemax"}} do
         cfg.query = 4
         local attend = layer(cfg)
         local q, k = attn.randn(1, 2, 4, f64), attn.randn(1, 3, 4, f64)
@@ -80,7 +81,8 @@ t.case("shapes of masks and biases", function()
     t.near(attend(q, k, k, {bias = bias:unsqueeze(1):expand(3, 2, 5)}), expected, 1e-12)
     t.near(attend(q, k, k, {bias = bias:unsqueeze(1):unsqueeze(1):expand(3, 2, 2, 5)}), expected, 1e-12)
     t.near(attend(q, k, k, {bias = bias:unsqueeze(1):unsqueeze(1)}), expected, 1e-12)
-    t.raises("attention: bias has shape [5, 2], expected [2, 5], [3, 2, 5] or [3, 2, 2, 5]", attend, q, k, k, {bias = attn.randn(5, 2, f64)})
+    t.raises("attention: bias has shape [5, 2], expected [2, 5], [3, 2, 5] or [3, 2, 2, 5]",
+             attend, q, k, k, {bias = attn.randn(5, 2, f64)})
     t.raises("attention: bias is float32, but the layer is float64", attend, q, k, k, {bias = attn.randn(2, 5)})
     t.raises("attention: mask is float64 [2, 5], expected a bool tensor", attend, q, k, k, {mask = bias})
     local rows = attn.rand(3, 5):gt(0.4)
@@ -96,7 +98,8 @@ t.case("a bias is learned: its gradient is summed over what it was broadcast ove
 end)
 
 t.case("weights in part: rows and heads", function()
-    for _, cfg in ipairs{{query = 4, heads = 4}, {query = 4, heads = 4, window = {type = "band", left = 1, right = 0}}} do
+    for _, window in ipairs{false, {type = "band", left = 1, right = 0}} do
+        local cfg = {query = 4, heads = 4, window = window or nil}
         local attend = attn.attention(cfg)
         local x = attn.randn(2, 6, 4)
         local c, w = attend(x, x, x, {weights = true})
@@ -105,9 +108,12 @@ t.case("weights in part: rows and heads", function()
         t.equal(part[{{}, 1}], w[{{}, 3, {2, 4}}])
         t.equal(part[{{}, 2}], w[{{}, 1, {2, 4}}])
         t.equal(again, c)
-        t.raises("attention: weights.rows is {2, 9}, expected a range within 1 to 6", attend, x, x, x, {weights = {rows = {2, 9}}})
-        t.raises("attention: weights.heads holds 5, expected numbers from 1 to 4", attend, x, x, x, {weights = {heads = {5}}})
-        t.raises("attention: weights has an unknown field 'row' (known: rows, heads)", attend, x, x, x, {weights = {row = 1}})
+        t.raises("attention: weights.rows is {2, 9}, expected a range within 1 to 6",
+                 attend, x, x, x, {weights = {rows = {2, 9}}})
+        t.raises("attention: weights.heads holds 5, expected numbers from 1 to 4",
+                 attend, x, x, x, {weights = {heads = {5}}})
+        t.raises("attention: weights has an unknown field 'row' (known: rows, heads)",
+                 attend, x, x, x, {weights = {row = 1}})
     end
 end)
 
@@ -120,8 +126,10 @@ t.case("the context is the same with and without weights", function()
 end)
 
 t.case("positions: gradients of rope and alibi, and rope sees distances only", function()
-    for _, cfg in ipairs{{query = 4, project = true, position = "rope"}, {query = 4, heads = 2, position = "rope", kv_heads = 1},
-                         {query = 6, heads = 3, position = "alibi"}, {query = 4, position = "alibi", score = "additive", dim = 3},
+    for _, cfg in ipairs{{query = 4, project = true, position = "rope"},
+                         {query = 4, heads = 2, position = "rope", kv_heads = 1},
+                         {query = 6, heads = 3, position = "alibi"},
+                         {query = 4, position = "alibi", score = "additive", dim = 3},
                          {query = 4, position = "alibi", score = "additive", dim = 3, output = "multi_dimensional"},
                          {query = 4, heads = 2, position = "rope", score = "linear"}} do
         local attend = layer(cfg)
@@ -187,7 +195,8 @@ end)
 
 t.case("windows say what they do not know", function()
     local function window(w) return function() return attn.attention{query = 4, dim = 4, window = w} end end
-    t.raises("attention: window.type is 'sliding', expected 'monotonic', 'predictive' or 'band'", window{type = "sliding"})
+    t.raises("attention: window.type is 'sliding', expected 'monotonic', 'predictive' or 'band'",
+             window{type = "sliding"})
     t.raises("attention: window.radius is nil, expected a number from 0", window{type = "monotonic"})
     t.raises("attention: window.radius is 1.5, expected an integer", window{type = "monotonic", radius = 1.5})
     t.raises("attention: window.radius is 0, expected more than 0", window{type = "predictive", radius = 0})
@@ -240,15 +249,17 @@ end)
 t.case("errors name the argument and its shape", function()
     local attend = attn.attention{query = 4, key = 6, score = "general"}
     local q, k = attn.randn(2, 3, 4), attn.randn(2, 5, 6)
+    local function ids(...) return attn.tensor({...}, {dtype = "int64"}) end
     t.raises("attention: key has width 4, expected 6 (key: float32 [2, 3, 4])", attend, q, q)
     t.raises("attention: query has width 6, expected 4 (query: float32 [2, 5, 6])", attend, k, k)
     t.raises("attention: key has 1 rows, expected 2 as the query", attend, q, k[{{1, 1}}])
     t.raises("attention: value has shape [2, 4, 6], expected [2, 5, 6] as the key", attend, q, k, k[{{}, {1, 4}}])
     t.raises("attention: key is missing, expected a tensor", attend, q)
     t.raises("attention: query is float64, but the layer is float32", attend, q:to("float64"), k)
-    t.raises("attention: lengths[2] is 6, expected 0 to 5", attend, q, k, k, {lengths = attn.tensor({5, 6}, {dtype = "int64"})})
-    t.raises("attention: lengths has shape [3], expected [2]", attend, q, k, k, {lengths = attn.tensor({5, 5, 5}, {dtype = "int64"})})
-    t.raises("attention: key_mask has shape [2, 3], expected [2, 5]", attend, q, k, k, {key_mask = attn.rand(2, 3):gt(0)})
+    t.raises("attention: lengths[2] is 6, expected 0 to 5", attend, q, k, k, {lengths = ids(5, 6)})
+    t.raises("attention: lengths has shape [3], expected [2]", attend, q, k, k, {lengths = ids(5, 5, 5)})
+    t.raises("attention: key_mask has shape [2, 3], expected [2, 5]",
+             attend, q, k, k, {key_mask = attn.rand(2, 3):gt(0)})
     t.raises("attention: weights is 1, expected true or", attend, q, k, k, {weights = 1})
     t.raises("attention: unknown field 'length'", attend, q, k, k, {length = 1})
     local table_ = attn.attention{query = 4, score = "location", max_keys = 3}
@@ -258,8 +269,8 @@ t.case("errors name the argument and its shape", function()
 end)
 
 t.case("nothing at all: no keys, no queries, no rows", function()
-    for _, cfg in ipairs{{}, {score = "additive", dim = 3}, {score = "linear"}, {heads = 2}, {distribution = "entmax15"},
-                         {score = "additive", dim = 3, output = "multi_dimensional"},
+    for _, cfg in ipairs{{}, {score = "additive", dim = 3}, {score = "linear"}, {heads = 2},
+                         {distribution = "entmax15"}, {score = "additive", dim = 3, output = "multi_dimensional"},
                          {window = {type = "band", left = 1, right = 1}}, {distribution = "hard_sample"}} do
         cfg.query, cfg.bias = 4, false
         local attend = attn.attention(cfg)
@@ -274,21 +285,23 @@ end)
 
 t.case("parameters: names, shapes, order; a fixed synthesizer keeps its weight in the state", function()
     local names = {}
-    local attend = attn.attention{query = 6, key = 5, value = 4, dim = 8, heads = 2, score = "additive", score_dim = 3, out = 7,
-                                  window = {type = "predictive", radius = 2}}
+    local attend = attn.attention{query = 6, key = 5, value = 4, dim = 8, heads = 2, score = "additive",
+                                  score_dim = 3, out = 7, window = {type = "predictive", radius = 2}}
     for name, p in attend:named_parameters() do names[#names + 1] = name .. " " .. table.concat(p.shape, "x") end
-    t.equal(names, {"query.weight 8x6", "query.bias 8", "key.weight 8x5", "key.bias 8", "value.weight 8x4", "value.bias 8",
-                    "out.weight 7x8", "out.bias 7", "score.weight_query 2x3x4", "score.weight_key 2x3x4", "score.bias 2x3",
-                    "score.v 2x3", "window.weight 8x6", "window.v 8"})
-    local fixed = attn.attention{query = 4, score = "synthesizer_random", max_keys = 5, max_queries = 3, trainable = false}
+    t.equal(names, {"query.weight 8x6", "query.bias 8", "key.weight 8x5", "key.bias 8", "value.weight 8x4",
+                    "value.bias 8", "out.weight 7x8", "out.bias 7", "score.weight_query 2x3x4",
+                    "score.weight_key 2x3x4", "score.bias 2x3", "score.v 2x3", "window.weight 8x6", "window.v 8"})
+    t.equal({attend.key, attend.value, attend.kv_heads, attend.project, attend.out}, {5, 4, 2, true, 7})
+    local fixed = attn.attention{query = 4, score = "synthesizer_random", max_keys = 5, max_queries = 3,
+                                 trainable = false}
     t.equal(#fixed:parameters(), 0)
     t.equal(fixed:state()["score.weight"].shape, {3, 5})
 end)
 
 t.case("the same bits for any number of threads", function()
     local threads = attn.threads()
-    for _, cfg in ipairs{{query = 32, heads = 4}, {query = 32, score = "additive", dim = 32}, {query = 32, score = "linear"},
-                         {query = 32, heads = 4, kv_heads = 2, distribution = "entmax15"}} do
+    for _, cfg in ipairs{{query = 32, heads = 4}, {query = 32, score = "additive", dim = 32},
+                         {query = 32, score = "linear"}, {query = 32, heads = 4, kv_heads = 2, distribution = "entmax15"}} do
         local attend = attn.attention(cfg)
         local x = attn.randn(4, 70, 32)
         local seen

@@ -7,8 +7,10 @@ local f64 = {dtype = "float64"}
 local configurations = {
     {query = 4}, {query = 4, score = "additive", dim = 3}, {query = 4, score = "linear"}, {query = 4, heads = 2},
     {query = 8, heads = 4, kv_heads = 2, position = "rope"}, {query = 4, heads = 2, position = "alibi"},
-    {query = 4, score = "additive", dim = 3, output = "multi_dimensional"}, {query = 4, score = "location", max_keys = 40},
-    {query = 4, score = "synthesizer_random", max_keys = 40, max_queries = 40}, {query = 4, window = {type = "monotonic", radius = 2}},
+    {query = 4, score = "additive", dim = 3, output = "multi_dimensional"},
+    {query = 4, score = "location", max_keys = 40},
+    {query = 4, score = "synthesizer_random", max_keys = 40, max_queries = 40},
+    {query = 4, window = {type = "monotonic", radius = 2}},
     {query = 4, heads = 2, window = {type = "band", left = 3, right = 0}},
 }
 
@@ -77,7 +79,8 @@ t.case("forks share the past and part ways", function()
     for _, cfg in ipairs(configurations) do
         local attend = attn.attention(cfg):to("float64")
         attn.no_grad(function()
-            local x, a, b = attn.randn(2, 5, cfg.query, f64), attn.randn(2, 1, cfg.query, f64), attn.randn(2, 1, cfg.query, f64)
+            local x = attn.randn(2, 5, cfg.query, f64)
+            local a, b = attn.randn(2, 1, cfg.query, f64), attn.randn(2, 1, cfg.query, f64)
             local _, cache = step_all(attend, x, {5})
             local other = cache:fork()
             local ya = attend(a, a, a, {cache = cache, causal = true})
@@ -115,7 +118,9 @@ t.case("rows of a cache are picked, repeated and dropped", function()
     local attend = attn.attention{query = 4}
     local x = attn.randn(3, 2, 4)
     local _, cache = step_all(attend, x, {2})
-    t.raises("reorder: row 2 is 4, expected 1 to 3", function() cache:reorder(attn.tensor({1, 4}, {dtype = "int64"})) end)
+    t.raises("reorder: row 2 is 4, expected 1 to 3", function()
+        cache:reorder(attn.tensor({1, 4}, {dtype = "int64"}))
+    end)
     t.raises("reorder: rows is float32 [1], expected int64 [M]", function() cache:reorder(attn.tensor{1}) end)
 end)
 
@@ -144,8 +149,10 @@ t.case("what does not go on is refused, and a call that fails leaves the cache a
     local x = attn.randn(2, 3, 4)
     local cache = attend:cache()
     attend(x, x, x, {cache = cache})
-    t.raises("attention: cache holds float32 [2, 3, 1, 4], which", attend, attn.randn(3, 1, 4), attn.randn(3, 1, 4), nil, {cache = cache})
-    t.raises("attention: lengths[1] is 9", attend, x, x, x, {cache = cache, lengths = attn.tensor({9, 1}, {dtype = "int64"})})
+    local z = attn.randn(3, 1, 4)
+    t.raises("attention: cache holds float32 [2, 3, 1, 4], which", attend, z, z, nil, {cache = cache})
+    local lengths = attn.tensor({9, 1}, {dtype = "int64"})
+    t.raises("attention: lengths[1] is 9", attend, x, x, x, {cache = cache, lengths = lengths})
     t.equal(#cache, 3)
     t.raises("attention: cache is a layer, expected one made by attend:cache()", attend, x, x, x, {cache = attend})
     t.raises("attention: cache is true, expected one made by attend:cache()", attend, x, x, x, {cache = true})
@@ -157,4 +164,42 @@ t.case("what does not go on is refused, and a call that fails leaves the cache a
         linear(x, x, x, {cache = c, weights = true})
     end)
     t.equal(tostring(cache), "cache  3 keys")
+end)
+
+t.case("memory may run out anywhere in a step: an error, no leak, and the cache as it was", function()
+    local internal = require "attn.internal"
+    local function live()
+        collectgarbage()
+        collectgarbage()
+        return attn.memory().live
+    end
+    for _, cfg in ipairs{{query = 4, heads = 2, position = "rope"}, {query = 4, score = "linear"},
+                         {query = 4, score = "additive", dim = 3, window = {type = "predictive", radius = 2}}} do
+        local attend = attn.attention(cfg)
+        local x, lengths = attn.randn(2, 5, 4):requires_grad_(true), attn.tensor({5, 3}, {dtype = "int64"})
+        local n, ok, message = 0, nil, nil
+        local function step(cache)
+            local y = attend(x, x, x, {cache = cache, lengths = lengths, weights = true})
+            y:sum():backward()
+        end
+        step(attend:cache())
+        attend:zero_grad()
+        x:zero_grad()
+        local before = live()
+        repeat
+            n = n + 1
+            local cache <close> = attend:cache()
+            internal.fail_allocation(n, true)
+            ok, message = pcall(step, cache)
+            internal.fail_allocation(0)
+            attend:zero_grad()
+            x:zero_grad()
+            if not ok then
+                t.equal(tostring(message):find("memory", 1, true) ~= nil, true)
+                t.equal(#cache == 0 or #cache == 5, true)
+            end
+        until ok or n > 2000
+        t.equal(live(), before)
+        t.equal(n > 10 and n <= 2000, true)
+    end
 end)

@@ -321,7 +321,8 @@ t.case("positions, with every window, output and mask", function()
         for _, score in ipairs{{"scaled_dot"}, {"additive", dim = D}, {"kernel", kernel = "rbf"}} do
             for _, window in ipairs(windows) do
                 for _, output in ipairs{"projected", "heads", "grouped heads"} do
-                    visit{score = score, distribution = "softmax", window = window, output = output, position = position}
+                    visit{score = score, distribution = "softmax", window = window, output = output,
+                          position = position}
                 end
             end
         end
@@ -331,7 +332,8 @@ end)
 
 t.case("sizes that fused kernels serve", function()
     Tq, Tk, checked = 18, 21, 0
-    for _, score in ipairs{{"dot"}, {"scaled_dot"}, {"cosine", beta = 2}, {"general"}, {"biased_general"}, {"kernel"}} do
+    for _, score in ipairs{{"dot"}, {"scaled_dot"}, {"cosine", beta = 2}, {"general"}, {"biased_general"},
+                           {"kernel"}} do
         for _, window in ipairs(windows) do
             for _, output in ipairs{"one head", "projected", "heads", "grouped heads"} do
                 visit{score = score, distribution = "softmax", window = window, output = output}
