@@ -7,7 +7,7 @@ BUILD ?= build
 BIN ?= bin
 ARGS ?=
 
-WARN = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wpointer-arith -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral
+WARN = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wpointer-arith -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers -Wno-missing-field-initializers
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2
 # Kernels: no errno and no traps, so that loops become vectors; never -ffast-math, masked scores are -inf
 KERNEL = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast

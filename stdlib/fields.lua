@@ -26,6 +26,7 @@ end
 ---@return string?
 function m.nearest(word, words)
     local best, best_distance
+    if #word > 64 then return nil end       -- no misspelling, and the distance takes time
     for _, candidate in ipairs(words) do
         local d = distance(word, candidate)
         if not best or d < best_distance then best, best_distance = candidate, d end

@@ -63,6 +63,9 @@ local beam_fields = with{{"width", "integer", 5, least = 1}, {"nbest", "integer"
     {"length_penalty", "number", 0}, {"coverage_penalty", "number", 0}}
 local sample_fields = with{{"temperature", "number", 1, above = 0}, {"top_k", "integer", least = 1},
     {"top_p", "number", above = 0, most = 1}, {"nbest", "integer", 1, least = 1}}
+for _, known in ipairs{greedy_fields, beam_fields, sample_fields} do
+    known[#known + 1] = {"no_repeat", "integer", least = 1}
+end
 local forced_fields = {{"state", "any"}, {"targets", "table", required = true}, {"bos", "integer", 2, least = 1},
     {"eos", "integer", 3, least = 1}, {"lengths", "any"}}
 
@@ -114,6 +117,35 @@ local function extend(parent, id, logp, weights, row)
 end
 
 local function root() return {logp = 0, n = 0} end
+
+-- Minus infinity where a word would make an n-gram of n = cfg.no_repeat words that its hypothesis has already (Paulus
+-- et al. 2018). The end of sentence is never barred. nodes: one for each row.
+local function barred(cfg, x, nodes)
+    local n, mask = cfg.no_repeat, nil
+    if not n then return x end
+    for row, node in ipairs(nodes) do
+        local ids, at = {}, node
+        while at.parent do
+            ids[at.n] = at.id
+            at = at.parent
+        end
+        for last = n, #ids do           -- an n-gram that ends at `last`, and begins as the words at the end do
+            local same = true
+            for k = 1, n - 1 do same = same and ids[last - k] == ids[#ids + 1 - k] end
+            if same and ids[last] ~= cfg.eos then
+                mask = mask or attn.zeros(x.shape, {dtype = x.dtype})
+                mask[{row, ids[last]}] = -math.huge
+            end
+        end
+    end
+    return mask and x + mask or x
+end
+
+local function nodes_of(rows)
+    local nodes = {}
+    for i, row in ipairs(rows) do nodes[i] = row.node end
+    return nodes
+end
 
 -- sum_j log min(1, sum_i a_ij) of a hypothesis over the first `length` positions; a position that was never looked at
 -- counts as 1e-10, since with log 0 every such hypothesis would be the same.
@@ -230,6 +262,7 @@ end
 ---@field eos integer?
 ---@field max_length integer?
 ---@field lengths any number of source positions of each sentence: cuts the weights to size
+---@field no_repeat integer? no n-gram of this length twice in a hypothesis
 
 ---@class BeamConfig: SearchConfig
 ---@field width integer?
@@ -264,7 +297,7 @@ function m.greedy(step, cfg)
     cfg = read("search.greedy", step, cfg, greedy_fields)
     return attn.no_grad(function()
         local finished = run(cfg, step, start(cfg.count), cfg.max_length, function(logits, rows, t)
-            local values, ids = logits:log_softmax(-1):max(-1)
+            local values, ids = barred(cfg, logits:log_softmax(-1), nodes_of(rows)):max(-1)
             values, ids = values:totable(), ids:totable()
             local grown = {}
             for i = 1, #rows do
@@ -289,6 +322,7 @@ function m.sample(step, cfg)
         local finished = run(cfg, step, start(cfg.count), cfg.max_length, function(logits, rows, t)
             local logp, order = logits:log_softmax(-1), nil
             local scaled = cfg.temperature ~= 1 and logits / cfg.temperature or logits
+            scaled = barred(cfg, scaled, nodes_of(rows))
             if cfg.top_k or cfg.top_p then
                 scaled, order = scaled:topk(math.min(cfg.top_k or math.maxinteger, logits:size(2)), -1)
             end
@@ -404,26 +438,30 @@ function m.beam(step, cfg)
         local state, alive = cfg.state, {}
         for i = 1, cfg.count do alive[i] = i end
         for t = 1, cfg.max_length do
-            local ids, first = {}, {}
+            local ids, first, nodes_now = {}, {}, {}
             for _, i in ipairs(alive) do
                 first[i] = #ids
-                for _, node in ipairs(sentences[i].nodes) do ids[#ids + 1] = node.id or cfg.bos end
+                for _, node in ipairs(sentences[i].nodes) do
+                    ids[#ids + 1] = node.id or cfg.bos
+                    nodes_now[#ids] = node
+                end
             end
             local logits, new, weights = call(cfg, step, ids, state)
             local kept = weights and {tensor = weights}
             if t == 1 and kept and cfg.coverage_penalty ~= 0 then lengths = source_lengths(cfg, kept) end
             -- width + 1: of one row at most the end of sentence and `width` others can be kept
-            local values, best = logits:log_softmax(-1):topk(math.min(cfg.width + 1, logits:size(2)), -1)
+            local logp = barred(cfg, logits:log_softmax(-1), nodes_now)
+            local values, best = logp:topk(math.min(cfg.width + 1, logits:size(2)), -1)
             values, best = values:totable(), best:totable()
             local still, from = {}, {}
             for _, i in ipairs(alive) do
                 local sentence, candidates = sentences[i], {}
                 for place, node in ipairs(sentence.nodes) do
                     local row = first[i] + place
-                    for k, logp in ipairs(values[row]) do
-                        if check_number(cfg, logp, t) > -math.huge then
+                    for k, gained in ipairs(values[row]) do
+                        if check_number(cfg, gained, t) > -math.huge then
                             candidates[#candidates + 1] = {row = row, parent = node, id = best[row][k],
-                                step = logp, logp = node.logp + logp, place = place}
+                                step = gained, logp = node.logp + gained, place = place}
                         end
                     end
                 end
@@ -507,20 +545,22 @@ end
 local example = 'local function step(ids, state) return attn.randn(#ids, 8), state end\n'
 local form = "Returns a list for each sentence of hypotheses, best first: {ids = without bos and eos, logp =,\n"
         .. "score =, weights = [T, S], ended = whether eos came before max_length}. lengths (of the sources)\n"
-        .. "cuts the weights to size. step(ids [R], state) -> logits [R, V], state [, weights [R, S]]"
+        .. "cuts the weights to size. no_repeat = n bars a word that would make an n-gram for the second time.\n"
+        .. "step(ids [R], state) -> logits [R, V], state [, weights [R, S]]"
 attn.describe{name = "search.greedy",
-    signature = "greedy(step, {state =, count =, bos = 2, eos = 3, max_length = 50, lengths =}) -> list of lists",
+    signature = "greedy(step, {state =, count =, bos = 2, eos = 3, max_length = 50, no_repeat =, lengths =}) -> list of"
+        .. " lists",
     help = "The most likely word at each step. " .. form,
     example = example .. 'attn.search.greedy(step, {count = 2})[1][1].ids'}
 attn.describe{name = "search.beam",
     signature = "beam(step, {state =, count =, bos = 2, eos = 3, max_length = 50, width = 5, nbest = 1,"
-        .. " length_penalty = 0, coverage_penalty = 0, lengths =}) -> list of lists",
+        .. " length_penalty = 0, coverage_penalty = 0, no_repeat =, lengths =}) -> list of lists",
     help = "Beam search; score = logp / ((5 + n) / 6)^length_penalty + coverage_penalty sum_j log min(1, sum_i\n"
         .. "a_ij).\n" .. form,
     example = example .. 'attn.search.beam(step, {count = 2, width = 3})[1][1].score'}
 attn.describe{name = "search.sample",
     signature = "sample(step, {state =, count =, bos = 2, eos = 3, max_length = 50, temperature = 1, top_k =, top_p =,"
-        .. " nbest = 1, lengths =}) -> list of lists",
+        .. " nbest = 1, no_repeat =, lengths =}) -> list of lists",
     help = "Words drawn at random from softmax(logits / temperature), from the top_k words, or from the fewest\n"
         .. "whose probabilities reach top_p. nbest hypotheses are drawn. " .. form,
     example = example .. 'attn.search.sample(step, {count = 2, temperature = 0.7})[2][1].ids'}

@@ -16,16 +16,14 @@ local function clean(text)
 end
 
 -- Columns that a character takes: 0 for combining marks, 2 for East Asian and emoji.
+local known_columns = {}
 local function columns_of(code)
-    if code >= 0x300 and code <= 0x36F or code >= 0x200B and code <= 0x200F or code >= 0xFE00 and code <= 0xFE0F then
-        return 0
-    elseif code >= 0x1100 and (code <= 0x115F or code >= 0x2E80 and code <= 0xA4CF or code >= 0xAC00 and code <= 0xD7A3
-        or code >= 0xF900 and code <= 0xFAFF or code >= 0xFE30 and code <= 0xFE6F or code >= 0xFF00 and code <= 0xFF60
-        or code >= 0xFFE0 and code <= 0xFFE6 or code >= 0x1F300 and code <= 0x1FAFF
-        or code >= 0x20000 and code <= 0x3FFFD) then
-        return 2
+    local columns = known_columns[code]
+    if not columns then
+        columns = attn.unicode.width(utf8.char(code))
+        known_columns[code] = columns
     end
-    return 1
+    return columns
 end
 
 local function width_of(text)

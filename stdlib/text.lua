@@ -222,13 +222,12 @@ Bpe.__name = "bpe"
 
 function Bpe:__tostring() return ("bpe  %d merges"):format(#self.merges) end
 
--- Units of one piece: the pair learned first is merged first, everywhere in the piece.
-local function split(self, piece)
-    local units = characters(piece)
+-- Merges the units of one piece: the pair learned first is merged first, everywhere in the piece.
+local function merge(ranks, units)
     while #units > 1 do
         local best, best_rank
         for i = 1, #units - 1 do
-            local after = self.rank[units[i]]
+            local after = ranks[units[i]]
             local rank = after and after[units[i + 1]]
             if rank and (not best or rank < best_rank) then best, best_rank = i, rank end
         end
@@ -259,7 +258,7 @@ function Bpe:encode(line)
         local units = self.cache[piece]
         if not units then
             if self.cached >= 100000 then self.cache, self.cached = {}, 0 end
-            units = split(self, piece)
+            units = merge(self.rank, characters(piece))
             self.cache[piece], self.cached = units, self.cached + 1
         end
         table.move(units, 1, #units, #words + 1, words)
@@ -421,6 +420,187 @@ function m.bpe(lines, options)
     return setmetatable({merges = merges, rank = rank, cache = {}, cached = 0}, Bpe)
 end
 
+-- Byte-level byte-pair encoding ---------------------------------------------------------------------------------------
+-- The tokens of GPT-2 (Radford et al. 2019): a line is cut into pieces by
+--     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+-- and the bytes of each piece are merged, so that every string has tokens and comes back from them. In the files a byte
+-- that cannot be printed stands as another character: the n-th of these bytes as U+0100 + n.
+
+local byte_of = {}              -- character of the files -> byte
+do
+    local n = 0
+    for byte = 0, 255 do
+        local plain = byte >= 33 and byte <= 126 or byte >= 161 and byte <= 172 or byte >= 174
+        byte_of[utf8.char(plain and byte or 256 + n)] = string.char(byte)
+        if not plain then n = n + 1 end
+    end
+end
+
+-- The bytes that a token of the files stands for, or nil.
+local function token_bytes(token)
+    local bytes = {}
+    if not utf8.len(token) then return nil end
+    for character in token:gmatch(utf8.charpattern) do
+        local byte = byte_of[character]
+        if not byte then return nil end
+        bytes[#bytes + 1] = byte
+    end
+    return table.concat(bytes)
+end
+
+local LETTER, NUMBER, SPACE_CLASS, OTHER = 1, 2, 3, 4
+local class_of = {}             -- filled as characters are met
+for code = 9, 13 do class_of[code] = SPACE_CLASS end
+class_of[32] = SPACE_CLASS
+for _, space in ipairs(spaces) do class_of[utf8.codepoint(space)] = SPACE_CLASS end
+
+local function class(code)
+    local known = class_of[code]
+    if not known then
+        local category = attn.unicode.category(code):sub(1, 1)
+        known = category == "L" and LETTER or category == "N" and NUMBER or OTHER
+        class_of[code] = known
+    end
+    return known
+end
+
+-- Class and first byte of each character, and one place more. A byte that is not UTF-8 is a character of its own.
+local function classes(line)
+    local list, first, n, i = {}, {}, 0, 1
+    local valid = utf8.len(line)
+    while i <= #line do
+        n = n + 1
+        first[n] = i
+        if valid or utf8.len(line, i, i) then
+            local code = utf8.codepoint(line, i)
+            list[n] = class(code)
+            i = i + (code < 0x80 and 1 or code < 0x800 and 2 or code < 0x10000 and 3 or 4)
+        else
+            list[n] = OTHER
+            i = i + 1
+        end
+    end
+    first[n + 1] = #line + 1
+    return list, first, n
+end
+
+local contractions = {["'s"] = true, ["'t"] = true, ["'m"] = true, ["'d"] = true, ["'re"] = true, ["'ve"] = true,
+    ["'ll"] = true}
+
+-- The pieces of a line, each as bytes.
+local function byte_pieces(line)
+    local list = {}
+    local kind, first, n = classes(line)
+    local i = 1
+    while i <= n do
+        local at, last = first[i], i
+        local short = line:byte(at) == 39 and (contractions[line:sub(at, at + 1)] and 2
+            or contractions[line:sub(at, at + 2)] and 3)
+        if short then
+            last = i + short - 1
+        elseif kind[i] ~= SPACE_CLASS or line:byte(at) == 32 and i < n and kind[i + 1] ~= SPACE_CLASS then
+            local start = kind[i] == SPACE_CLASS and i + 1 or i
+            last = start
+            while last < n and kind[last + 1] == kind[start] do last = last + 1 end
+        else
+            while last < n and kind[last + 1] == SPACE_CLASS do last = last + 1 end
+            if last < n and last > i then last = last - 1 end       -- the last one goes with what follows
+        end
+        list[#list + 1] = line:sub(at, first[last + 1] - 1)
+        i = last + 1
+    end
+    return list
+end
+
+---@class ByteBpe
+local ByteBpe = {}
+ByteBpe.__index = ByteBpe
+ByteBpe.__name = "byte_bpe"
+
+function ByteBpe:__len() return self.count end
+
+function ByteBpe:__tostring() return ("byte_bpe  %d tokens, %d merges"):format(self.count, self.merges) end
+
+local function byte_units(piece)
+    local units = {}
+    for i = 1, #piece do units[i] = piece:sub(i, i) end
+    return units
+end
+
+---Ids of a text, which may be any bytes.
+---@param line string
+---@return integer[]
+function ByteBpe:encode(line)
+    if type(line) ~= "string" then error(("byte_bpe: line is a %s, expected a string"):format(type(line)), 2) end
+    local ids = {}
+    for _, piece in ipairs(byte_pieces(line)) do
+        local found = self.cache[piece]
+        if not found then
+            if self.cached >= 100000 then self.cache, self.cached = {}, 0 end
+            found = merge(self.rank, byte_units(piece))
+            for i, unit in ipairs(found) do
+                found[i] = self.ids[unit]
+                    or error(("byte_bpe: the encoder has no token %q"):format(unit), 2)
+            end
+            self.cache[piece], self.cached = found, self.cached + 1
+        end
+        table.move(found, 1, #found, #ids + 1, ids)
+    end
+    return ids
+end
+
+---The text of a list of ids.
+---@param ids integer[]
+---@return string
+function ByteBpe:decode(ids)
+    local parts = {}
+    for i, id in ipairs(ids) do
+        parts[i] = self.tokens[id] or error(("byte_bpe: no token has the id %s"):format(tostring(id)), 2)
+    end
+    return table.concat(parts)
+end
+
+---The bytes of one token.
+function ByteBpe:token(id)
+    return self.tokens[id] or error(("byte_bpe: no token has the id %s"):format(tostring(id)), 2)
+end
+
+---Reads the byte-level encoding of GPT-2 from its two files, plain or gzip.
+---@param cfg {encoder: string, merges: string, shift: integer?}
+---@return ByteBpe
+function m.byte_bpe(cfg)
+    cfg = fields.read("text.byte_bpe", cfg, {
+        {"encoder", "string", required = true}, {"merges", "string", required = true}, {"shift", "integer", 0, least = 0}})
+    local function bad(path, ...) error(("text.byte_bpe: %s: %s"):format(path, (...):format(select(2, ...))), 3) end
+    local ok, object = pcall(attn.json.decode, table.concat(attn.lines(cfg.encoder), "\n"))
+    if not ok then bad(cfg.encoder, "%s", (tostring(object):gsub("^.*json%.decode: ", ""))) end
+    if type(object) ~= "table" or type(next(object)) ~= "string" then
+        bad(cfg.encoder, "expected a JSON object of tokens and their ids")
+    end
+    local self = {ids = {}, tokens = {}, rank = {}, merges = 0, count = 0, cache = {}, cached = 0}
+    for token, id in pairs(object) do
+        -- a special token such as <|endoftext|> is only text: encode never gives it
+        local bytes = token_bytes(token)
+        if math.type(id) ~= "integer" or id < 0 then bad(cfg.encoder, "the id of '%s' is no integer", token) end
+        if not bytes then bad(cfg.encoder, "the token '%s' stands for no bytes", token) end
+        if self.tokens[id + cfg.shift] then bad(cfg.encoder, "the id %d is given twice", id) end
+        self.ids[bytes], self.tokens[id + cfg.shift] = id + cfg.shift, bytes
+        self.count = self.count + 1
+    end
+    for i, line in ipairs(attn.lines(cfg.merges)) do
+        if not (i == 1 and line:match "^#version") and line ~= "" then
+            local left, right = line:match "^(%S+) (%S+)$"
+            left, right = left and token_bytes(left), right and token_bytes(right)
+            if not left or not right then bad(cfg.merges, "line %d is not a pair of tokens", i) end
+            if not self.ids[left .. right] then bad(cfg.merges, "line %d makes a token the encoder has not", i) end
+            self.merges = self.merges + 1
+            self.rank[left] = self.rank[left] or {}
+            self.rank[left][right] = self.rank[left][right] or self.merges
+        end
+    end
+    return setmetatable(self, ByteBpe)
+end
+
 attn.describe{name = "text.words", signature = "words(line) -> list of strings",
     help = "Words of a line by the tokenisation 13a: punctuation stands alone, except . and , inside numbers.",
     example = 'require "attn.text".words "A man, smiling."'}
@@ -444,5 +624,10 @@ attn.describe{name = "text.bpe", signature = "bpe(lines, {merges =, min_count = 
     help = "Byte-pair encoding: merges is how many to learn from the lines, or the list b.merges of an earlier\n"
         .. "one (lines nil). b:encode(line) gives subword units, b:decode(units) the line.",
     example = 'local b = require "attn.text".bpe({"low lower lowest"}, {merges = 10})'}
+attn.describe{name = "text.byte_bpe", signature = "byte_bpe{encoder = path, merges = path, shift = 0} -> byte_bpe",
+    help = "The byte-level encoding of GPT-2, from its files encoder.json and vocab.bpe (plain or gzip). b:encode(text)\n"
+        .. "gives ids, b:decode(ids) the text again, whatever its bytes; #b is the number of tokens. Ids are those of\n"
+        .. "the file, which begin at 0; for an embedding, where 0 is padding, take shift = 1.",
+    example = 'local b = require "attn.text".byte_bpe{encoder = "encoder.json", merges = "vocab.bpe"}'}
 
 return m

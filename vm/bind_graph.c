@@ -47,23 +47,28 @@ static int gradients(lua_State *L)
         vm_push_box(L);
         lua_rawseti(L, -2, (lua_Integer)k + 1);
     }
-    at_tensor *output = vm_check_tensor(L, 1, "grad", "output");
-    at_tensor *gradient = lua_isnoneornil(L, 3) ? NULL : vm_check_tensor(L, 3, "grad", "gradient");
-    for (size_t k = 0; k < n; k++) {
-        lua_rawgeti(L, 2, (lua_Integer)k + 1);
-        x[k] = vm_check_tensor(L, -1, "grad", "input");
-        if (!at_needs_grad(x[k]))
-            vm_error(L, "grad: input %zu neither requires nor carries a gradient (%s)", k + 1, at_describe(x[k]).text);
-        lua_pop(L, 1);
-        result[k] = NULL;
-    }
     at_error e;
-    at_error_clear(&e);
-    vm_running = L;
-    bool ok = at_gradients(output, gradient, n, x, result, &e);
-    vm_bury(L);
-    if (!ok)
-        vm_raise(L, &e);
+    for (int attempt = 0;; attempt++) {
+        at_tensor *output = vm_check_tensor(L, 1, "grad", "output");
+        at_tensor *gradient = lua_isnoneornil(L, 3) ? NULL : vm_check_tensor(L, 3, "grad", "gradient");
+        for (size_t k = 0; k < n; k++) {
+            lua_rawgeti(L, 2, (lua_Integer)k + 1);
+            x[k] = vm_check_tensor(L, -1, "grad", "input");
+            if (!at_needs_grad(x[k]))
+                vm_error(L, "grad: input %zu neither requires nor carries a gradient (%s)", k + 1, at_describe(x[k]).text);
+            lua_pop(L, 1);
+            result[k] = NULL;
+        }
+        at_error_clear(&e);
+        vm_running = L;
+        bool ok = at_gradients(output, gradient, n, x, result, &e);
+        vm_bury(L);
+        if (ok)
+            break;
+        if (!e.memory || attempt > 0)
+            vm_raise(L, &e);
+        vm_collect(L);
+    }
     for (size_t k = 0; k < n; k++) {
         lua_rawgeti(L, -1, (lua_Integer)k + 1);
         vm_tensor_at(L, -1)->t = result[k];

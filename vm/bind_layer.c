@@ -19,25 +19,24 @@ static int construct(lua_State *L)
 {
     const at_layer_kind *kind = lua_touserdata(L, lua_upvalueindex(1));
     const char *where = at_layer_where(kind);
-    if (lua_isnoneornil(L, 1))
+    lua_settop(L, 1);
+    if (lua_isnil(L, 1))
         lua_newtable(L), lua_replace(L, 1);
     if (lua_type(L, 1) != LUA_TTABLE)
         vm_error(L, "%s: argument is %s, expected a table of fields", where, vm_describe(L, 1).text);
-    lua_settop(L, 1);
     at_arena *arena = vm_push_arena(L);
-    at_value config = vm_read_value(L, 1, arena, where);
     vm_object_box *box = vm_push_object_box(L, &at_layer_class);
-    at_error e;
-    at_error_clear(&e);
-    vm_running = L;
-    box->o = (at_object *)at_layer_new(kind, config.table, &e);
-    if (!box->o && e.memory) {
-        vm_collect(L);
+    for (int attempt = 0; !box->o; attempt++) {
+        at_error e;
         at_error_clear(&e);
+        at_value config = vm_read_value(L, 1, arena, where);    /* again each time: a finalizer may have changed the table */
+        vm_running = L;
         box->o = (at_object *)at_layer_new(kind, config.table, &e);
+        if (!box->o && (!e.memory || attempt > 0))
+            vm_raise(L, &e);
+        if (!box->o)
+            vm_collect(L);
     }
-    if (!box->o)
-        vm_raise(L, &e);
     vm_account(L);
     return 1;
 }
@@ -63,9 +62,9 @@ static const at_table *read_call(lua_State *L, int top, const at_method *m, cons
     return options;
 }
 
-static int call_method(lua_State *L, at_layer *l, const at_method *m)
+static int call_method(lua_State *L, const at_layer_kind *kind, const at_method *m)
 {
-    const char *where = at_layer_where(l->kind);
+    const char *where = at_layer_where(kind);
     at_error e;
     at_pass p;
     int top = lua_gettop(L);
@@ -73,6 +72,7 @@ static int call_method(lua_State *L, at_layer *l, const at_method *m)
         at_error_clear(&e);
         at_build *g = vm_push_build(L, where, &e);
         memset(&p, 0, sizeof p);
+        at_layer *l = layer_at(L, 1, where);        /* now that Lua has allocated: a finalizer could have closed it */
         const at_table *options = read_call(L, top, m, where, &g->arena, &p);
         g->training = l->training;
         vm_running = L;
@@ -96,7 +96,7 @@ static int call_method(lua_State *L, at_layer *l, const at_method *m)
 static int call_layer(lua_State *L)
 {
     at_layer *l = layer_at(L, 1, "call");
-    return call_method(L, l, &l->kind->methods[0]);
+    return call_method(L, l->kind, &l->kind->methods[0]);
 }
 
 /* layer:step(...) and the like; upvalue 1: the method's name */
@@ -107,7 +107,7 @@ static int call_named(lua_State *L)
     const at_method *m = at_method_named(l->kind, name);
     if (!m)
         vm_error(L, "%s: there is no method '%s'", at_layer_where(l->kind), name);
-    return call_method(L, l, m);
+    return call_method(L, l->kind, m);
 }
 
 /* ---- fields ---- */

@@ -21,34 +21,32 @@ static int construct(lua_State *L)
         vm_error(L, "%s: argument is %s, expected a table of fields", where, vm_describe(L, 1).text);
     lua_settop(L, 1);
     at_arena *arena = vm_push_arena(L);
-    at_value config = vm_read_value(L, 1, arena, where);
     vm_object_box *box = vm_push_object_box(L, &at_optim_class);
-    at_error e;
-    at_error_clear(&e);
-    box->o = (at_object *)at_optim_new(entry, config.table, &e);
-    if (!box->o && e.memory) {
-        vm_collect(L);
+    for (int attempt = 0; !box->o; attempt++) {
+        at_error e;
         at_error_clear(&e);
+        at_value config = vm_read_value(L, 1, arena, where);    /* again each time: a finalizer may have changed the table */
         box->o = (at_object *)at_optim_new(entry, config.table, &e);
+        if (!box->o && (!e.memory || attempt > 0))
+            vm_raise(L, &e);
+        if (!box->o)
+            vm_collect(L);
     }
-    if (!box->o)
-        vm_raise(L, &e);
     return 1;
 }
 
 static int step(lua_State *L)
 {
-    at_optim *o = optim_at(L, "step");
     at_error e;
-    at_error_clear(&e);
-    vm_running = L;
-    if (!at_optim_step(o, &e)) {
-        if (!e.memory)
+    for (int attempt = 0;; attempt++) {
+        at_optim *o = optim_at(L, "step");
+        at_error_clear(&e);
+        vm_running = L;
+        if (at_optim_step(o, &e))
+            break;
+        if (!e.memory || attempt > 0)
             vm_raise(L, &e);
         vm_collect(L);
-        at_error_clear(&e);
-        if (!at_optim_step(o, &e))
-            vm_raise(L, &e);
     }
     vm_account(L);
     return 0;

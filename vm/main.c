@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -320,6 +321,7 @@ int main(int argc, char **argv)
     vm_worker worker;
 
     open_standard_files();
+    signal(SIGXFSZ, SIG_IGN);       /* a file that may not grow is an error of the write, not the end */
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         print_version(LUA_RELEASE, "");
         return EXIT_SUCCESS;

@@ -21,6 +21,7 @@
 #include "attn/core/parallel.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -828,30 +829,46 @@ static bool tileable(const call *c)
            a->distribution->row == AT_ROW_SOFTMAX && !c->place && c->v && c->Tq >= FEWEST_QUERIES;
 }
 
+enum { FINITE_GRAIN = 1 << 16 };
+
+typedef struct zeros {
+    const at_tensor *t;
+    atomic_bool finite;
+} zeros;
+
+/* 0 times a number is 0 unless it is NaN or infinite. Eight sums, so that none waits for another. */
+#define SUM_ZEROS(type)                                                                     \
+    do {                                                                                    \
+        const type *x = (const type *)(const void *)z->t->data;                             \
+        type sum[8] = {0};                                                                  \
+        size_t i = begin;                                                                   \
+        for (; i + 8 <= end; i += 8)                                                        \
+            for (int k = 0; k < 8; k++)                                                     \
+                sum[k] += 0 * x[i + (size_t)k];                                             \
+        for (; i < end; i++)                                                                \
+            sum[0] += 0 * x[i];                                                             \
+        if (sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7] != 0)     \
+            atomic_store(&z->finite, false);                                                \
+    } while (0)
+
 static void sum_zeros(size_t begin, size_t end, void *context)
 {
-    bool *finite = ((void **)context)[1];
-    const at_tensor *t = ((void **)context)[0];
-    double sum = 0;
-    if (t->dtype == AT_F32)
-        for (size_t i = begin; i < end; i++)
-            sum += 0 * ((const float *)(const void *)t->data)[i];
+    zeros *z = context;
+    if (z->t->dtype == AT_F32)
+        SUM_ZEROS(float);
     else
-        for (size_t i = begin; i < end; i++)
-            sum += 0 * ((const double *)(const void *)t->data)[i];
-    if (sum != 0 || isnan(sum))
-        *finite = false;        /* whichever thread says so, it is the same word */
+        SUM_ZEROS(double);
 }
 
 /* A tile multiplies the weight 0 of a key left out by its value: with NaN or infinity there the composed path is taken, which
  * does not read it. */
 static bool all_finite(const at_tensor *t)
 {
-    bool finite = true;
+    zeros z = {.t = t, .finite = true};
     if (!at_contiguous(t))
         return false;
-    at_for(at_numel(t), 1 << 16, sum_zeros, (void *[]){(void *)(uintptr_t)t, &finite});
-    return finite;
+    at_for(at_numel(t), FINITE_GRAIN, sum_zeros, &z);
+    return z.finite;
 }
 
 static at_tensor *tiled(call *c)
@@ -1069,15 +1086,14 @@ static const at_method methods[] = {
 };
 
 #define AT_SCORE_ENTRY(id, formula, source) "  " #id ": " formula "  (" source ")\n"
-#define AT_DISTRIBUTION_ENTRY(id, formula, source) "  " #id ": " formula "  " source "\n"
-#define AT_WINDOW_ENTRY(id, formula, source) "  {type = \"" #id "\", ...}: " formula "  " source "\n"
+#define AT_DISTRIBUTION_ENTRY(id, formula, source) "  " #id ": " formula "  (" source ")\n"
+#define AT_WINDOW_ENTRY(id, formula, source) "  {type = \"" #id "\", ...}: " formula "  (" source ")\n"
 #define AT_POSITION_ENTRY(id, formula, source) "  " #id ": " formula "  (" source ")\n"
 
 static const char help[] =
-    "attention{query =, key = query, value = key, score = \"scaled_dot\", distribution = \"softmax\", window =, heads "
-    "= 1, ...}\n"
-    "Scores e = f(query, key), weights a = g(e), context c = sum_j a_j value_j: each part is a field, and they combine "
-    "freely.\n"
+    "attention{query =, key = query, value = key, score = \"scaled_dot\", distribution = \"softmax\", heads = 1, ...}\n"
+    "Scores e = f(query, key), weights a = g(e), context c = sum_j a_j value_j: each part is a field, and they\n"
+    "combine freely.\n"
     "\nscore:\n"
 #include "attn/attention/score/list.h"
     "\ndistribution:\n"
@@ -1087,11 +1103,13 @@ static const char help[] =
     "\nposition:\n"
 #include "attn/attention/position/list.h"
     "\noutput: single, or multi_dimensional, a weight for each feature of the value (additive; Shen et al. 2018)\n"
-    "\nCall options: lengths [B], key_mask [B, Tk], mask and bias [Tq, Tk], [B, Tq, Tk] or [B, H, Tq, Tk], causal, "
-    "position,\n"
-    "weights (true or {rows = {first, last}, heads = {...}}; those before dropout), cache. A query that may attend to "
-    "nothing\n"
-    "gets a zero context. hard_sample always returns weights and log-probability.";
+    "\nTiled, so that nothing of size Tq x Tk stands in memory (16 queries or more): softmax of dot, scaled_dot,\n"
+    "cosine, general, biased_general and the exponential kernel, with any mask, bias, position, dropout and heads,\n"
+    "and any window but predictive. The other combinations take the composed path, whose memory goes with the window.\n"
+    "\nCall options: lengths [B], key_mask [B, Tk], mask and bias [Tq, Tk], [B, Tq, Tk] or [B, H, Tq, Tk], causal,\n"
+    "position, weights (true or {rows = {first, last}, heads = {...}}; those before dropout), cache, path =\n"
+    "\"composed\" (without fused kernels, to compare with). A query that may attend to nothing gets a zero context. hard_sample\n"
+    "always returns weights and log-probability.";
 
 AT_LAYER(attention, "attention", .fields = fields, .setup = setup, .own_bytes = sizeof(at_attention),
          .methods = methods, .summary = summary, .help = help);

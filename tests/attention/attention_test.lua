@@ -301,7 +301,8 @@ end)
 t.case("the same bits for any number of threads", function()
     local threads = attn.threads()
     for _, cfg in ipairs{{query = 32, heads = 4}, {query = 32, score = "additive", dim = 32},
-                         {query = 32, score = "linear"}, {query = 32, heads = 4, kv_heads = 2, distribution = "entmax15"}} do
+                         {query = 32, score = "linear"},
+                         {query = 32, heads = 4, kv_heads = 2, distribution = "entmax15"}} do
         local attend = attn.attention(cfg)
         local x = attn.randn(4, 70, 32)
         local seen

@@ -106,7 +106,7 @@ local function measure(case)
             best[k] = best[k] or {list = {}, peak = 0}
             append(best[k].list, theirs)
             best[k].peak = math.max(best[k].peak, q)
-            if round == 1 and k == 1 then
+            if round == 1 and k == 1 and not case.random then      -- with dropout the two sides draw different numbers
                 local d = difference(case.name)
                 if not (d < 2e-3) then return {case = case.name, problem = ("the outputs differ by %.2g"):format(d)} end
             end

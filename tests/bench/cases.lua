@@ -184,6 +184,102 @@ for _, T in ipairs {1024, 8192, 65536} do
     })
 end
 
+-- ---- Transformers: whole training steps, and generation over caches ----
+
+local function step_of(net, inputs, loss_of, optimizer)
+    local first
+    return function()
+        net:zero_grad()
+        local loss = loss_of(net, inputs)
+        loss:backward()
+        optimizer:step()
+        first = first or attn.tensor(loss:item())
+    end, function() return {first} end
+end
+
+local Seq2seq = attn.module "Transformer"
+function Seq2seq:init(dropout)
+    local shape = {dim = 256, heads = 4, ff = 1024, layers = 3, dropout = dropout}
+    self.source = attn.layer.embedding{count = V, dim = 256}
+    self.target = attn.layer.embedding{count = V, dim = 256}
+    self.place = attn.layer.positional{dim = 256, type = "learned", max_length = 64}
+    self.encoder = attn.encoder.transformer(shape)
+    self.decoder = attn.decoder.transformer(shape)
+    self.out = attn.layer.linear{inputs = 256, outputs = V}
+end
+function Seq2seq:forward(ids, target)
+    local memory = self.encoder(self.place(self.source(ids) * 16))
+    return self.out((self.decoder(self.place(self.target(target) * 16), memory)))
+end
+
+for _, dropout in ipairs {0.1, 0} do
+    local D = 256
+    local enc, dec = 2 * (4 * D * D + 2 * D * 1024) + 4 * S * D, 2 * (8 * D * D + 2 * D * 1024) + 4 * (S + T) * D
+    case("transformer_train_dropout_" .. (dropout > 0 and "0.1" or "0"), {
+        target = dropout > 0 and 1.3 or 1.15, tokens = B * T, random = dropout > 0,
+        flops = 3 * B * (S * 3 * enc + T * 3 * dec + T * 2 * D * V),
+        make = function()
+            return parameters_of(Seq2seq(dropout), {ids = attn.randint(1, V, B, S), target_in = attn.randint(1, V, B, T),
+                                                        target_out = attn.randint(1, V, B, T)})
+        end,
+        build = function(inputs)
+            local net = fill(Seq2seq(dropout), inputs)
+            return step_of(net, inputs, function(model, i)
+                return attn.loss.cross_entropy(model(i.ids, i.target_in), i.target_out)
+            end, attn.optim.adam{params = net:parameters(), lr = 3e-4})
+        end,
+    })
+end
+
+local Language = attn.module "Language"
+function Language:init(words, dim, layers, heads, length)
+    self.embed = attn.layer.embedding{count = words, dim = dim}
+    attn.no_grad(function() self.embed.weight:copy_(self.embed.weight * 0.02) end)
+    self.place = attn.layer.positional{dim = dim, type = "learned", max_length = length}
+    self.blocks = attn.encoder.transformer{dim = dim, heads = heads, layers = layers, dropout = 0, activation = "gelu"}
+    self.out = attn.layer.linear{inputs = dim, outputs = words, bias = false}
+    self.out.weight = self.embed.weight
+end
+function Language:forward(ids) return self.out((self.blocks(self.place(self.embed(ids)), {causal = true}))) end
+function Language:step(ids, state, at)
+    local y, after = self.blocks:step(self.embed(ids) + self.place.weight[at], state)
+    return self.out(y), after
+end
+
+for _, c in ipairs {{"gpt_char_train", 65, 256, 6, 6, 384, 8, 1.15}, {"gpt2_124m_train", 50257, 64, 12, 12, 768, 4, 1.2}} do
+    local name, words, length, layers, heads, dim, batch, target = table.unpack(c)
+    local function new() return Language(words, dim, layers, heads, length) end
+    case(name, {
+        target = target, tokens = batch * length, slow = true,
+        flops = 3 * batch * length * (layers * (2 * 12 * dim * dim + 4 * length * dim) + 2 * dim * words),
+        make = function()
+            return parameters_of(new(), {ids = attn.randint(1, words, batch, length), targets = attn.randint(1, words, batch, length)})
+        end,
+        build = function(inputs)
+            local net = fill(new(), inputs)
+            return step_of(net, inputs, function(model, i) return attn.loss.cross_entropy(model(i.ids), i.targets) end,
+                           attn.optim.adamw{params = net:parameters(), lr = 3e-4})
+        end,
+    })
+end
+
+case("gpt_char_generate", {
+    target = 3, tokens = 200, flops = 200 * 2 * 12 * 384 * 384 * 6,
+    make = function() return parameters_of(Language(65, 384, 6, 6, 256), {}) end,
+    build = function(inputs)
+        local net, logits = fill(Language(65, 384, 6, 6, 256), inputs):eval(), nil
+        return function()
+            attn.no_grad(function()
+                local ids, state = attn.ones(1, {dtype = "int64"}), nil
+                for at = 1, 200 do
+                    logits, state = net:step(ids, state, at)
+                    ids = logits:argmax(-1)
+                end
+            end)
+        end, function() return {logits} end
+    end,
+})
+
 -- ---- dense layers, the optimizer, small things ----
 
 for _, shape in ipairs {{1280, 1024, 256}, {1280, 8000, 256}, {256, 3072, 768}, {64, 1536, 512}} do

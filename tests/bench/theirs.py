@@ -195,6 +195,149 @@ def additive():
     return run, lambda: [keep["c"], q.grad, k.grad, p["v"].grad]
 
 
+class Transformer(nn.Module):
+    def __init__(self, drop):
+        super().__init__()
+        V, D, L = 8000, 256, 3
+        self.src, self.tgt, self.out = nn.Embedding(V, D), nn.Embedding(V, D), nn.Linear(D, V)
+        self.pos = nn.Parameter(I["place.weight"].clone())
+        self.t = nn.Transformer(D, 4, L, L, 1024, drop, batch_first=True, norm_first=True)
+        self.mask = nn.Transformer.generate_square_subsequent_mask(20)
+        with torch.no_grad():
+            self.src.weight.copy_(I["source.weight"])
+            self.tgt.weight.copy_(I["target.weight"])
+            self.out.weight.copy_(I["out.weight"])
+            self.out.bias.copy_(I["out.bias"])
+            for side, stack in (("encoder", self.t.encoder), ("decoder", self.t.decoder)):
+                self.copy(stack.norm, side + ".norm")
+                for i, layer in enumerate(stack.layers):
+                    at = f"{side}.l{i + 1}."
+                    self.attention(layer.self_attn, at + ("self" if side == "decoder" else "attention"))
+                    if side == "decoder":
+                        self.attention(layer.multihead_attn, at + "cross")
+                        self.copy(layer.norm3, at + "norm3")
+                    self.copy(layer.norm1, at + "norm1")
+                    self.copy(layer.norm2, at + "norm2")
+                    self.copy(layer.linear1, at + "ff1")
+                    self.copy(layer.linear2, at + "ff2")
+                    # dropout where the paper has it: on the output of each part
+                    layer.dropout.p = 0.0
+                    layer.self_attn.dropout = 0.0
+                    if side == "decoder":
+                        layer.multihead_attn.dropout = 0.0
+
+    def copy(self, module, name):
+        module.weight.copy_(I[name + ".weight"])
+        module.bias.copy_(I[name + ".bias"])
+
+    def attention(self, module, name):
+        module.in_proj_weight.copy_(torch.cat([I[f"{name}.{p}.weight"] for p in ("query", "key", "value")]))
+        module.in_proj_bias.copy_(torch.cat([I[f"{name}.{p}.bias"] for p in ("query", "key", "value")]))
+        self.copy(module.out_proj, name + ".out")
+
+    def forward(self, s, t):
+        x = self.src(s) * 16 + self.pos[:20]
+        y = self.tgt(t) * 16 + self.pos[:20]
+        return self.out(self.t(x, y, tgt_mask=self.mask))
+
+
+def transformer(drop):
+    net = Transformer(drop)
+    net.train()
+    opt = torch.optim.Adam(net.parameters(), 3e-4)
+    s, t, o = I["ids"] - 1, I["target_in"] - 1, I["target_out"] - 1
+    keep = {}
+
+    def run():
+        opt.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(net(s, t).flatten(0, 1), o.flatten())
+        loss.backward()
+        opt.step()
+        keep.setdefault("loss", loss.detach())
+    return run, lambda: [keep["loss"]]
+
+
+class Block(nn.Module):
+    def __init__(self, d, h, at):
+        super().__init__()
+        self.h = h
+        self.n1, self.n2 = nn.LayerNorm(d), nn.LayerNorm(d)
+        self.qkv, self.proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
+        self.up, self.down = nn.Linear(d, 4 * d), nn.Linear(4 * d, d)
+        with torch.no_grad():
+            for m, n in ((self.n1, "norm1"), (self.n2, "norm2"), (self.up, "ff1"), (self.down, "ff2"), (self.proj, "attention.out")):
+                m.weight.copy_(I[f"{at}.{n}.weight"])
+                m.bias.copy_(I[f"{at}.{n}.bias"])
+            for k in ("weight", "bias"):
+                getattr(self.qkv, k).copy_(torch.cat([I[f"{at}.attention.{p}.{k}"] for p in ("query", "key", "value")]))
+
+    def forward(self, x, mask, cache=None):
+        B, T, d = x.shape
+        q, k, v = self.qkv(self.n1(x)).split(d, 2)
+        q, k, v = (a.view(B, T, self.h, d // self.h).transpose(1, 2) for a in (q, k, v))
+        if cache is not None:
+            ck, cv, p = cache
+            ck[:, :, p:p + T], cv[:, :, p:p + T] = k, v
+            k, v = ck[:, :, :p + T], cv[:, :, :p + T]
+        s = (q @ k.transpose(-2, -1)) * (1.0 / math.sqrt(d // self.h))
+        if mask is not None:
+            s = s.masked_fill(mask, -math.inf)
+        y = (torch.softmax(s, -1) @ v).transpose(1, 2).reshape(B, T, d)
+        x = x + self.proj(y)
+        return x + self.down(F.gelu(self.up(self.n2(x))))
+
+
+class GPT(nn.Module):
+    def __init__(self, V, T, L, h, d):
+        super().__init__()
+        self.wte, self.wpe = nn.Embedding(V, d), nn.Embedding(T, d)
+        self.blocks = nn.ModuleList(Block(d, h, f"blocks.l{i + 1}") for i in range(L))
+        self.nf = nn.LayerNorm(d)
+        with torch.no_grad():
+            self.wte.weight.copy_(I["embed.weight"])
+            self.wpe.weight.copy_(I["place.weight"])
+            self.nf.weight.copy_(I["blocks.norm.weight"])
+            self.nf.bias.copy_(I["blocks.norm.bias"])
+        self.mask = torch.triu(torch.ones(T, T, dtype=torch.bool), 1)
+
+    def forward(self, idx, caches=None, pos=0):
+        T = idx.shape[1]
+        x = self.wte(idx) + self.wpe.weight[pos:pos + T]
+        for i, b in enumerate(self.blocks):
+            x = b(x, self.mask[:T, :T] if T > 1 else None, None if caches is None else (*caches[i], pos))
+        return F.linear(self.nf(x), self.wte.weight)
+
+
+def gpt(V, T, L, h, d):
+    net = GPT(V, T, L, h, d)
+    opt = torch.optim.AdamW(net.parameters(), 3e-4)
+    x, y = I["ids"] - 1, I["targets"] - 1
+    keep = {}
+
+    def run():
+        opt.zero_grad(set_to_none=True)
+        loss = F.cross_entropy(net(x).flatten(0, 1), y.flatten())
+        loss.backward()
+        opt.step()
+        keep.setdefault("loss", loss.detach())
+    return run, lambda: [keep["loss"]]
+
+
+def generate():
+    net = GPT(65, 256, 6, 6, 384)
+    net.eval()
+    keep = {}
+
+    def run():
+        with torch.no_grad():
+            caches = [(torch.empty(1, 6, 256, 64), torch.empty(1, 6, 256, 64)) for _ in range(6)]
+            tok = torch.zeros(1, 1, dtype=torch.long)
+            for p in range(200):
+                keep["logits"] = net(tok, caches, p)[:, -1]
+                tok = keep["logits"].argmax(-1, keepdim=True)
+    return run, lambda: [keep["logits"]]
+
+
 def linear():
     w, b, x = (I[n].requires_grad_(True) for n in ("weight", "bias", "x"))
     keep = {}
@@ -250,6 +393,14 @@ def build():
         return rnnsearch("feed" in parts)
     if parts[0] == "attention":
         return attention(int(parts[-1][1:]), "causal" in parts, "train" in parts)
+    if parts[0] == "transformer":
+        return transformer(float(parts[-1]))
+    if name == "gpt_char_train":
+        return gpt(65, 256, 6, 6, 384)
+    if name == "gpt2_124m_train":
+        return gpt(50257, 64, 12, 12, 768)
+    if name == "gpt_char_generate":
+        return generate()
     if parts[0] == "additive":
         return additive()
     if parts[0] == "linear":

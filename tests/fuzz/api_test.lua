@@ -35,7 +35,7 @@ local cyclic = {1, 2}
 cyclic[3], cyclic.inner = cyclic, {cyclic}
 local deep = {}
 for _ = 1, 1000 do deep = {deep} end
-local hostile = setmetatable({}, {__index = function() error "index" end, __len = function() return math.maxinteger end,
+local hostile = setmetatable({}, {__index = function() error "index" end, __len = function() return 7 end,
     __pairs = function() error "pairs" end, __tostring = function() return 3 end, __eq = function() return true end,
     __lt = function() return true end, __add = function() return nil end, __call = function() return 1 end, __name = {}})
 

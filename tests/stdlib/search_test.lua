@@ -315,6 +315,131 @@ t.case("a recurrent decoder: a sentence of a batch is found as alone, and forced
     end
 end)
 
+-- Whether some n-gram of a list stands in it twice.
+local function repeats(ids, n)
+    local seen = {}
+    for i = 1, #ids - n + 1 do
+        local gram = table.concat(ids, " ", i, i + n - 1)
+        if seen[gram] then return true end
+        seen[gram] = true
+    end
+    return false
+end
+
+t.case("no n-gram twice: the wide beam is exhaustive search over what is left, greedy and samples obey", function()
+    local m = model(6, 3)
+    for n = 1, 3 do
+        local found = search.beam(m.step, {state = m.state{1, 2, 3}, count = 3, max_length = 4, width = 260, nbest = 5,
+            no_repeat = n})
+        for s = 1, 3 do
+            local left = {}
+            for _, one in ipairs(all(m, s, 4, 0, 0)) do
+                if not repeats(one.ids, n) then left[#left + 1] = one end
+            end
+            for k = 1, math.min(5, #left) do
+                t.equal(found[s][k].ids, left[k].ids)
+                t.near(found[s][k].logp, left[k].logp, 1e-9)
+            end
+        end
+    end
+    local cfg = {state = m.state{1, 2, 3}, count = 3, max_length = 12, no_repeat = 2}
+    local greedy = search.greedy(m.step, cfg)
+    cfg.width = 1
+    local beam = search.beam(m.step, cfg)
+    for s = 1, 3 do
+        t.equal(repeats(greedy[s][1].ids, 2), false)
+        t.equal(beam[s][1].ids, greedy[s][1].ids)
+    end
+    cfg.width, cfg.nbest = nil, 20
+    for _, list in ipairs(search.sample(m.step, cfg)) do
+        for _, one in ipairs(list) do t.equal(repeats(one.ids, 2), false) end
+    end
+    t.raises("no_repeat is 0, expected at least 1", search.greedy, m.step, {count = 1, no_repeat = 0})
+end)
+
+-- Transformers: decoding over caches against running the whole prefix again for each word.
+local function transformer(norm)
+    local words, dim = 9, 8
+    local Model = attn.module "Model"
+    function Model:init()
+        self.embed = attn.layer.embedding{count = words, dim = dim}
+        self.place = attn.layer.positional{dim = dim, type = "learned", max_length = 12}
+        self.encoder = attn.encoder.transformer{dim = dim, heads = 2, layers = 2, ff = 16, norm = norm}
+        self.decoder = attn.decoder.transformer{dim = dim, heads = 2, layers = 2, ff = 16, norm = norm}
+        self.out = attn.layer.linear{inputs = dim, outputs = words}
+    end
+    local model = Model():to "float64"
+    model:eval()
+    attn.no_grad(function()
+        for _, p in ipairs(model:parameters()) do p:copy_(p * 3) end        -- far from uniform
+    end)
+    return model
+end
+
+local function places(model, t, rows) return model.place.weight[t]:unsqueeze(1):expand(rows, 8) end
+
+-- step functions: with caches, and with all ids so far in the state
+local function cached(model)
+    return function(ids, s)
+        local t = s.t + 1
+        local x = model.embed(ids) + places(model, t, #ids)
+        local y, hidden
+        if s.memory then
+            y, hidden = model.decoder:step(x, s.memory, s.hidden, {memory_lengths = s.lengths})
+        else
+            y, hidden = model.encoder:step(x, s.hidden)
+        end
+        return model.out(y), {memory = s.memory, lengths = s.lengths, hidden = hidden, t = t}
+    end
+end
+
+local function uncached(model)
+    return function(ids, s)
+        local all_ids = s.ids and attn.cat({s.ids, ids:unsqueeze(2)}, 2) or ids:unsqueeze(2)
+        local x = model.place(model.embed(all_ids))
+        local y = s.memory and model.decoder(x, s.memory, {memory_lengths = s.lengths})
+            or model.encoder(x, {causal = true})
+        return model.out(y:select(2, y:size(2))), {memory = s.memory, lengths = s.lengths, ids = all_ids}
+    end
+end
+
+t.case("transformers: decoding over caches finds what running the whole prefix again finds", function()
+    for _, norm in ipairs{"pre", "post"} do
+        attn.seed(norm == "pre" and 11 or 12)
+        local model = transformer(norm)
+        local source = attn.randint(4, 9, 5, 6)
+        local lengths = attn.tensor({6, 3, 5, 1, 4}, {dtype = "int64"})
+        local memory = attn.no_grad(function() return model.encoder(model.place(model.embed(source)), {lengths = lengths}) end)
+        for _, with_memory in ipairs{true, false} do
+            local function state() return {memory = with_memory and memory or nil, lengths = lengths, t = 0} end
+            local count = 5
+            for name, more in pairs{greedy = {}, beam = {width = 4, nbest = 3, length_penalty = 0.6},
+                sample = {nbest = 3, temperature = 0.7, top_k = 5}, blocked = {no_repeat = 2}} do
+                local find = search[name] or search.greedy
+                local results = {}
+                for i, make in ipairs{cached, uncached} do
+                    local cfg = {state = state(), count = count, max_length = 10}
+                    for field, value in pairs(more) do cfg[field] = value end
+                    attn.seed(3)
+                    results[i] = find(make(model), cfg)
+                end
+                for s = 1, count do
+                    t.equal(#results[1][s], #results[2][s])
+                    for k, one in ipairs(results[1][s]) do
+                        t.equal(one.ids, results[2][s][k].ids)
+                        t.near(one.logp, results[2][s][k].logp, 1e-9)
+                    end
+                end
+            end
+            -- a target given: the same log-probabilities
+            local targets = {{4, 5, 6}, {}, {7}, {8, 8, 8, 8}, {4, 4}}
+            local a = search.forced(cached(model), {state = state(), targets = targets})
+            local b = search.forced(uncached(model), {state = state(), targets = targets})
+            for s = 1, count do t.near(a[s][1].logp, b[s][1].logp, 1e-9) end
+        end
+    end
+end)
+
 t.case("reorder picks rows of tensors in nested tables and keeps the rest", function()
     local rows = attn.tensor({3, 1, 1}, {dtype = "int64"})
     local new = search.reorder(

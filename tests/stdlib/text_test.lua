@@ -1,5 +1,5 @@
 -- Tokenisation against lines whose tokens are known, vocabularies, and byte-pair encoding against a slow learner.
-local t = require "attn.test"
+local attn, t = require "attn", require "attn.test"
 local data, text = require "attn.data", require "attn.text"
 
 local function words(line) return table.concat(text.words(line), " ") end
@@ -151,4 +151,86 @@ t.case("bpe gives lines back, also with words and bytes it never saw, and is res
     t.equal(text.bpe({"low low"}, {merges = 9}):encode "low", {"\u{2581}low"})
     t.raises("merges is -1", text.bpe, {}, {merges = -1})
     t.raises("merges[1] is not a pair", text.bpe, nil, {merges = {"x"}})
+end)
+
+-- A byte-level encoder of all bytes and the tokens of some merges, as the two files of GPT-2 are written.
+local function byte_files(merges)
+    local names, ids, n, more = {}, {}, 0, 0
+    for byte = 0, 255 do
+        local plain = byte >= 33 and byte <= 126 or byte >= 161 and byte <= 172 or byte >= 174
+        names[byte] = utf8.char(plain and byte or 256 + more)
+        if not plain then more = more + 1 end
+        ids[names[byte]] = n
+        n = n + 1
+    end
+    local lines = {"#version: 0.2"}
+    for _, pair in ipairs(merges) do
+        local token = {}
+        for i = 1, 2 do token[i] = pair[i]:gsub(".", function(c) return names[c:byte()] end) end
+        lines[#lines + 1] = token[1] .. " " .. token[2]
+        ids[token[1] .. token[2]] = n
+        n = n + 1
+    end
+    local encoder, merged = os.tmpname(), os.tmpname()
+    local f <close> = io.open(encoder, "wb")
+    local g <close> = io.open(merged, "wb")
+    f:write(attn.json.encode(ids))
+    g:write(table.concat(lines, "\n"), "\n")
+    return encoder, merged
+end
+
+t.case("byte-level encoding: pieces as GPT-2 cuts them, merges in their order, any bytes back", function()
+    local encoder, merges = byte_files{{"a", "b"}, {"ab", "c"}, {" ", "abc"}, {"b", "c"}, {" ", " "}, {"'", "s"},
+        {"\xC3", "\xA9"}, {"1", "2"}, {"\n", "\n"}, {".", "."}, {"a", " "}}
+    local b = text.byte_bpe{encoder = encoder, merges = merges}
+    local function pieces(line)
+        local list = {}
+        for i, id in ipairs(b:encode(line)) do list[i] = b:token(id) end
+        return table.concat(list, "|")
+    end
+    t.equal(#b, 267)
+    t.equal(b:encode " abc", {258})
+    t.equal(b:encode "abcbc", {257, 259})                       -- ab before bc
+    t.equal(pieces "a abc", "a| abc")                           -- never across pieces: "a " is a pair
+    t.equal(pieces "   abc", "  | abc")                         -- the last space goes with the word
+    t.equal(pieces "abc   ", "abc|  | ")
+    t.equal(pieces "ab\n\nab", "ab|\n|\n|ab")                   -- only a space does
+    t.equal(pieces "ab\n\n", "ab|\n\n")
+    t.equal(pieces "abc'sab", "abc|'s|ab")
+    t.equal(pieces "x'S", "x|'|S")
+    t.equal(pieces "é12é..", "é|12|é|..")
+    t.equal(pieces "ab\u{A0}\u{A0}abc", "ab|\xC2|\xA0|\xC2|\xA0|abc")
+    t.equal(b:encode "", {})
+    local draw = data.random(4)
+    for _ = 1, 200 do
+        local bytes = {}
+        for i = 1, draw(30) do bytes[i] = string.char(draw(256) - 1) end
+        local line = table.concat(bytes)
+        t.equal(b:decode(b:encode(line)), line)
+    end
+    local shifted = text.byte_bpe{encoder = encoder, merges = merges, shift = 1}
+    t.equal(shifted:encode " abc", {259})
+    t.equal(shifted:decode{259, 1}, " abc\0")
+    t.raises("no token has the id 999", b.decode, b, {999})
+    t.raises("line 2 is not a pair of tokens", function()
+        local f <close> = io.open(merges, "wb")
+        f:write("#version\na b c\n")
+        f:close()
+        text.byte_bpe{encoder = encoder, merges = merges}
+    end)
+    t.raises("line 1, column", text.byte_bpe, {encoder = merges, merges = merges})
+    os.remove(encoder)
+    os.remove(merges)
+end)
+
+t.case("byte-level encoding: ids of GPT-2, where its files are", function()
+    local folder = (os.getenv "ATTN_DATA" or "") .. "/gpt2_bpe/"
+    local encoder, merges = io.open(folder .. "encoder.json.gz"), io.open(folder .. "vocab.bpe")
+    if not encoder or not merges then t.skip "no $ATTN_DATA/gpt2_bpe" end
+    encoder:close()
+    merges:close()
+    local b = text.byte_bpe{encoder = folder .. "encoder.json.gz", merges = folder .. "vocab.bpe"}
+    t.equal(b:encode "Hello world", {15496, 995})
+    t.equal(b:encode "  I'll pay 12 €\n", {220, 314, 1183, 1414, 1105, 10432, 198})
+    t.equal(b:encode "日本 naïve e\u{301}", {33768, 98, 17312, 105, 41492, 304, 136, 223})
 end)

@@ -123,3 +123,104 @@ t.case("errors name what is wrong", function()
     cfg.loss = function() return attn.tensor(0 / 0) end
     t.raises("the loss is", train.loop, cfg)
 end)
+
+-- A model without dropout in float64, on rows of different length: batches of unlike numbers of tokens.
+local function sequences(size, accumulate, clip)
+    attn.seed(8)
+    local draw, source = data.random(2), {}
+    for i = 1, 24 do
+        source[i] = {}
+        for k = 1, 1 + draw(9) do source[i][k] = 3 + draw(4) end
+    end
+    local Next = attn.module "Next"
+    function Next:init()
+        self.embed = attn.layer.embedding{count = 7, dim = 6}
+        self.rnn = attn.encoder.rnn{inputs = 6, hidden = 8}
+        self.out = attn.layer.linear{inputs = 8, outputs = 7}
+    end
+    function Next:forward(ids, lengths) return self.out((self.rnn(self.embed(ids), {lengths = lengths}))) end
+    local model = Next():to "float64"
+    local batches = data.batches{fields = {source = source}, shift = {"source"}, size = size, shuffle = false}
+    return {model = model, optimizer = attn.optim.adam{params = model:parameters(), lr = 0.02}, data = batches,
+        accumulate = accumulate, clip = clip, quiet = true, steps = 6,
+        loss = function(b)
+            local loss = attn.loss.cross_entropy(model(b.source_in, b.source_lengths + 1), b.source_out)
+            return loss, b.source_lengths:sum():item() + #b.index
+        end}
+end
+
+t.case("accumulated batches are one large batch, whatever their numbers of tokens", function()
+    local whole, parts = sequences(12, 1, 0.5), sequences(3, 4, 0.5)
+    local expected, got = train.loop(whole), train.loop(parts)
+    t.near(attn.tensor(got.losses, {dtype = "float64"}), attn.tensor(expected.losses, {dtype = "float64"}), 1e-10)
+    t.equal(got.tokens, expected.tokens)
+    local state = parts.model:state()
+    for name, tensor in pairs(whole.model:state()) do t.near(state[name], tensor, 1e-9) end
+    parts = sequences(3, 4)
+    local loss = parts.loss
+    parts.loss = function(b) return (loss(b)) end
+    t.raises("with accumulate, loss must return the number of tokens too", train.loop, parts)
+end)
+
+t.case("an exponential moving average follows its definition, and is what the loop leaves", function()
+    local cfg = sequences(12)
+    local names, mean = {}, {}
+    for name, p in cfg.model:named_parameters() do
+        names[#names + 1], mean[name] = name, p:detach():clone()
+    end
+    local step = cfg.optimizer
+    cfg.optimizer = setmetatable({}, {__index = function(_, key)
+        if key ~= "step" then
+            local value = step[key]
+            return type(value) == "function" and function(_, ...) return value(step, ...) end or value
+        end
+        return function()
+            step:step()
+            attn.no_grad(function()
+                for name, p in cfg.model:named_parameters() do mean[name] = mean[name] * 0.8 + p * 0.2 end
+            end)
+        end
+    end})
+    cfg.ema = 0.8
+    local seen
+    cfg.evaluate = function()
+        seen = cfg.model:state()[names[1]]:clone()
+        return 1.0
+    end
+    train.loop(cfg)
+    for name, p in cfg.model:named_parameters() do t.near(p, mean[name], 1e-12) end
+    t.near(seen, mean[names[1]], 1e-12)
+    local other = train.ema{model = cfg.model, decay = 0.5}
+    t.raises("has no 'embed.weight'", other.load, other, {})
+end)
+
+t.case("checkpoints are averaged; unlike ones are refused", function()
+    local a, b, c = os.tmpname(), os.tmpname(), os.tmpname()
+    attn.save(a, {model = {w = attn.tensor{1, 2}, n = attn.tensor({3}, {dtype = "int64"})}})
+    attn.save(b, {model = {w = attn.tensor{3, 6}, n = attn.tensor({5}, {dtype = "int64"})}})
+    attn.save(c, {model = {w = attn.tensor{3, 6, 7}}})
+    local state = train.average{a, b}
+    t.equal(state.w:totable(), {2, 4})
+    t.equal(state.w.dtype, "float32")
+    t.equal(state.n:totable(), {5})
+    t.raises("differ in", train.average, {a, c})
+    attn.save(c, {x = 1})
+    t.raises("has no 'model'", train.average, {a, c})
+    for _, path in ipairs{a, b, c} do os.remove(path) end
+end)
+
+t.case("the loop stops when it gets no better", function()
+    local cfg = setup(5)
+    cfg.steps, cfg.every, cfg.patience, cfg.metric, cfg.mode = 100, 5, 2, "bleu", "max"
+    cfg.evaluate = function(step) return {bleu = step == 10 and 9 or step / 100, loss = 1} end
+    local history = train.loop(cfg)
+    t.equal(history.step, 20)
+    t.equal({history.top, history.top_step}, {9, 10})
+    cfg = setup(5)
+    cfg.steps, cfg.patience = 5, 1
+    t.raises("patience needs the field evaluate", train.loop, cfg)
+    cfg.evaluate = function() return {a = 1, b = 2} end
+    t.raises("evaluate returned no number 'metric' (it has a, b)", train.loop, cfg)
+    cfg.evaluate, cfg.patience, cfg.best = nil, nil, 1
+    t.raises("best needs the field run", train.loop, cfg)
+end)
