@@ -558,6 +558,21 @@ function Run:newest()
     end
 end
 
+---A value that is found once in the life of a run (a number of steps for so many minutes, a split), and is the same
+---when the run is resumed.
+---@param name string
+---@param make fun(): any what JSON has
+---@return any
+function Run:once(name, make)
+    local path = self.path .. "/once.json"
+    local known = exists(path) and read_json(path, "run") or {}
+    if known[name] == nil then
+        known[name] = make()
+        write_whole(path, attn.json.encode(plain(known), 2) .. "\n")
+    end
+    return known[name]
+end
+
 ---Tells `attn runs` that the run came to its end, and gives the folder back.
 function Run:finish()
     if self.ended then return end
@@ -694,7 +709,8 @@ attn.describe{name = "run.start", signature = "start(name, {option = default, ..
         .. "log.txt, checkpoints, script.lua. --resume [ID] goes on with the newest run of that name, or the one\n"
         .. "named. run.options are the options, run.path the folder; give run to train.loop. run:record{step =, ...}\n"
         .. "adds to metrics.jsonl, run:save(step, table) makes a checkpoint, run:newest() reads the newest valid\n"
-        .. "one, run:finish() says that all is done. `attn runs` lists them.",
+        .. "one, run:once(name, make) keeps what must be the same after a resume, run:finish() says that all is\n"
+        .. "done. `attn runs` lists them.",
     example = 'local job = attn.run.start("tagger", {dim = 64, steps = 1000, seed = 1})\n'
         .. 'attn.train.loop{run = job, steps = job.options.steps, ...}'}
 attn.describe{name = "run.list", signature = "list(folder) -> list of runs",

@@ -17,16 +17,24 @@ end
 
 -- ---- training steps ----
 
+-- RNNsearch (Bahdanau et al. 2015) in the small, between two layers of operations.
 local Model = attn.module "Model"
 
 function Model:init()
     self.embed = attn.layer.embedding{count = 12, dim = 6}
     self.drop = attn.layer.dropout{p = 0.2}
     self.encoder = attn.encoder.rnn{inputs = 6, hidden = 5, cell = "lstm", bidirectional = true}
-    self.out = attn.layer.linear{inputs = 10, outputs = 12}
+    self.bridge = attn.layer.linear{inputs = 5, outputs = 4}
+    self.decoder = attn.decoder.rnn{inputs = 6, hidden = 4, memory = 10, outputs = 12, attention = {score = "additive", dim = 3},
+        readout = "maxout", dropout = 0.1}
 end
 
-function Model:forward(ids, lengths) return self.out((self.encoder(self.drop(self.embed(ids)), {lengths = lengths}))) end
+function Model:forward(ids, lengths)
+    local x = self.drop(self.embed(ids))
+    local memory, last = self.encoder(x, {lengths = lengths})
+    local state = {h = self.bridge(last.h[2]):tanh():unsqueeze(1)}
+    return (self.decoder(x, memory, {memory_lengths = lengths, state = state}))
+end
 
 local rows = {{3, 4, 5, 6}, {7, 8}, {9, 10, 11}}
 

@@ -339,7 +339,7 @@ size_t vm_check_sizes(lua_State *L, int at, size_t *size, int *next, const char 
         *next = at + 1;
         return n;
     }
-    for (; lua_type(L, at) == LUA_TNUMBER; at++) {
+    for (; !lua_isnoneornil(L, at) && lua_type(L, at) != LUA_TTABLE; at++) {
         if (n == AT_MAX_DIM)
             vm_error(L, "%s: more than %d dimensions", where, AT_MAX_DIM);
         size[n++] = check_size(L, at, where);

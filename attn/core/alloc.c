@@ -3,7 +3,7 @@
  *
  * Small blocks (up to 2 KiB, in steps of 64 bytes) are cut from slabs that stay. Larger ones have four classes to each power of
  * two, so at most a fifth is unused. What is
- * live and cached together stays below 5/4 of the highest live so far and 64 MiB; above that the largest go back.
+ * live and cached together stays below 3/2 of the highest live so far and 64 MiB; above that the largest go back.
  */
 #define _DEFAULT_SOURCE
 #include "attn/core/alloc.h"
@@ -182,6 +182,22 @@ void *at_alloc(size_t bytes)
     return fresh ? count_live(fresh, bytes) : NULL;
 }
 
+void *at_alloc_roomy(size_t *bytes)
+{
+#ifndef AT_NO_POOL
+    if (*bytes > SMALL && *bytes < (size_t)1 << 46 && pool.fail_at == 0 && pool.memory.limit == 0) {
+        size_t wish = *bytes;
+        int class = large_class(&wish);
+        for (int more = 0; more <= 2; more++)
+            if (pool.large[class + more]) {
+                *bytes = class_bytes(class + more);
+                break;
+            }
+    }
+#endif
+    return at_alloc(*bytes);
+}
+
 void *at_alloc_zero(size_t bytes)
 {
     void *block = at_alloc(bytes);
@@ -214,7 +230,7 @@ void at_free(void *block, size_t bytes)
     pool.large[class] = freed;
     pool.memory.live -= bytes;
     pool.memory.cached += bytes;
-    size_t bound = pool.memory.peak + pool.memory.peak / 4 + CACHE_SLACK;
+    size_t bound = pool.memory.peak + pool.memory.peak / 2 + CACHE_SLACK;
     if (pool.memory.live + pool.memory.cached > bound)
         trim(pool.memory.cached / 2);
 }

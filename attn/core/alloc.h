@@ -15,7 +15,11 @@
 /* Uninitialised block of at least `bytes` (0 counts as 1), or NULL: out of memory, above the limit, or told to fail. */
 void *at_alloc(size_t bytes);
 
-/* The same, zeroed. */
+/* The same, but a kept block up to half as large again will do: *bytes becomes what at_free wants to hear. Batches of changing
+ * shapes reuse each other's blocks that way, where fresh pages would cost more than the arithmetic. */
+void *at_alloc_roomy(size_t *bytes);
+
+/* The same as at_alloc, zeroed. */
 void *at_alloc_zero(size_t bytes);
 
 /* Gives back a block of at_alloc(bytes). NULL is allowed. */

@@ -13,6 +13,7 @@
 
 bool at_grad_enabled = true;
 void (*at_where)(const char **source, int *line);
+char at_no_work[64];
 
 /* ---- what shape calls ---- */
 
@@ -66,7 +67,10 @@ bool at_out(at_call *c, size_t ndim, const size_t *size)
 
 bool at_out_view(at_call *c, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset)
 {
-    return add_out(c, at_view_of(c->in[0], ndim, size, step, offset, c->error));
+    if (!c->into)
+        return add_out(c, at_view_of(c->in[0], ndim, size, step, offset, c->error));
+    at_view_into(c->into, c->in[0], ndim, size, step, offset);
+    return true;
 }
 
 bool at_save(at_call *c, at_dtype dtype, size_t count)
@@ -425,19 +429,16 @@ bool at_call_run(at_call *c, at_error *e)
         c->error = NULL;
         return false;
     }
-    if (c->scratch) {
-        c->work = at_alloc(c->scratch);
-        if (!c->work) {
-            c->error = NULL;
-            return at_error_memory(e, c->op->name, c->scratch);
-        }
+    c->work = c->scratch ? at_alloc(c->scratch) : at_no_work;
+    if (!c->work) {
+        c->error = NULL;
+        return at_error_memory(e, c->op->name, c->scratch);
     }
     if (c->op->forward)
         c->op->forward(c);
-    if (c->work) {
+    if (c->scratch)
         at_free(c->work, c->scratch);
-        c->work = NULL;
-    }
+    c->work = NULL;
     c->error = NULL;
     if (at_interrupted()) {
         e->interrupted = true;

@@ -287,17 +287,17 @@ static bool view_backward(at_node *node, at_error *e)
     at_tensor *dx = node->in[0]->grad;
     if (!dx)
         return true;
-    size_t bytes = sizeof *node;
     at_call again;
-    memcpy(&again, node, bytes);
+    at_tensor part;
+    memcpy(&again, node, sizeof *node);
     again.in = &dx;
     again.n_in = 1;
     again.n_out = 0;
     again.error = e;
+    again.into = &part;
     if (!node->op->shape(&again))
         return false;
-    at_add_elements(again.out[0], node->out[0]->grad);
-    at_release(again.out[0]);
+    at_add_elements(&part, node->out[0]->grad);
     return true;
 }
 
@@ -378,7 +378,7 @@ static bool run_node(at_node *node, char *work, at_error *e)
         for (int k = 0; k < node->n_out; k++)
             if (node->out[k]->grad)
                 finite = finite_and_nan(node->out[k]->grad, &nan) && finite;
-    node->work = work;
+    node->work = work ? work : at_no_work;
     bool ok = true;
     if (node->op->view)
         ok = view_backward(node, e);

@@ -80,6 +80,7 @@ typedef struct at_call {
     at_random random;           /* the random stream that shape reserved */
     void *extra;                /* of attn.custom: what its backward function needs */
     at_error *error;            /* during shape; NULL afterwards */
+    at_tensor *into;            /* where at_out_view is to write its view; NULL: a new tensor. The backward pass allocates nothing */
     uint32_t *version;          /* of each kept input, and below of each kept output, when recorded */
     uint32_t out_version[AT_MAX_OUT];
     int line;                   /* script line that made it, 0 if unknown */
@@ -138,6 +139,9 @@ bool at_save(at_call *c, at_dtype dtype, size_t count);
 
 /* At least `bytes` of at_call.work in forward and in backward (undefined contents each time). */
 void at_want_scratch(at_call *c, size_t bytes);
+
+/* at_call.work of 0 bytes: never NULL, so that nothing to do is no special case. */
+extern char at_no_work[64];
 
 /* dtype the operation runs in: that of its record. */
 at_dtype at_call_dtype(const at_call *c);

@@ -48,7 +48,9 @@ static at_storage *storage_new(size_t bytes)
     at_storage *s = at_alloc(in_line ? 64 + bytes : sizeof *s);
     if (!s)
         return NULL;
-    *s = (at_storage){.refs = 1, .bytes = bytes, .data = in_line ? (char *)s + 64 : at_alloc(bytes)};
+    size_t room = bytes;
+    char *data = in_line ? (char *)s + 64 : at_alloc_roomy(&room);
+    *s = (at_storage){.refs = 1, .bytes = bytes, .room = room, .data = data};
     if (!s->data) {
         at_free(s, sizeof *s);
         return NULL;
@@ -63,7 +65,7 @@ void at_storage_release(at_storage *s)
     if (s->bytes <= INLINE_BYTES) {
         at_free(s, 64 + s->bytes);
     } else {
-        at_free(s->data, s->bytes);
+        at_free(s->data, s->room);
         at_free(s, sizeof *s);
     }
 }
@@ -129,6 +131,18 @@ at_tensor *at_scalar(at_dtype dtype, double value, at_error *e)
     return t;
 }
 
+void at_view_into(at_tensor *v, const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset)
+{
+    v->storage = t->storage;
+    v->data = t->data + offset * (ptrdiff_t)dtypes[t->dtype].bytes;
+    v->dtype = t->dtype;
+    v->ndim = (uint8_t)ndim;
+    for (size_t d = 0; d < ndim; d++) {
+        v->size[d] = size[d];
+        v->step[d] = step[d];
+    }
+}
+
 at_tensor *at_view_of(const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset, at_error *e)
 {
     at_tensor *v = record_new(t->dtype, ndim);
@@ -136,13 +150,8 @@ at_tensor *at_view_of(const at_tensor *t, size_t ndim, const size_t *size, const
         at_error_memory(e, "a view", sizeof *v);
         return NULL;
     }
-    v->storage = t->storage;
+    at_view_into(v, t, ndim, size, step, offset);
     v->storage->refs++;
-    v->data = t->data + offset * (ptrdiff_t)dtypes[t->dtype].bytes;
-    for (size_t d = 0; d < ndim; d++) {
-        v->size[d] = size[d];
-        v->step[d] = step[d];
-    }
     return v;
 }
 

@@ -20,7 +20,7 @@ typedef enum at_dtype { AT_F32, AT_F64, AT_I64, AT_BOOL, AT_DTYPES } at_dtype;
 typedef struct at_storage {
     uint32_t refs;
     uint32_t version;       /* counts in-place writes; a node compares before its backward pass reads */
-    size_t bytes;
+    size_t bytes, room;     /* of the elements, and of the block they stand in */
     char *data;
 } at_storage;
 
@@ -63,6 +63,9 @@ at_tensor *at_detach(const at_tensor *t, at_error *e);
 
 /* Another record over the storage of t: its own shape and steps, `offset` elements after t's first. Outside the graph. */
 at_tensor *at_view_of(const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset, at_error *e);
+
+/* The same into a record of the caller's, without a reference to the storage: it is good as long as t is. */
+void at_view_into(at_tensor *v, const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset);
 
 static inline at_tensor *at_retain(at_tensor *t)
 {

@@ -57,7 +57,7 @@ t.case("zeros, ones, empty and full take sizes as numbers or one table", functio
     t.raises("zeros: size is -1, expected at least 0", attn.zeros, -1)
     t.raises("zeros: size is 2.5, expected an integer", attn.zeros, 2.5)
     t.raises("zeros: size is the string '2', expected an integer", attn.zeros, {"2"})
-    t.raises("zeros: options are the string '2', expected a table", attn.zeros, "2")
+    t.raises("zeros: size is the string '2', expected an integer", attn.zeros, "2")
     t.raises("more than 8 dimensions", attn.zeros, 1, 1, 1, 1, 1, 1, 1, 1, 1)
     t.raises("is too large", attn.zeros, 1 << 31, 1 << 31)
     t.raises("is too large", attn.zeros, math.maxinteger)
