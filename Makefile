@@ -128,12 +128,6 @@ check-layers:
 	@sh tests/layers.sh
 
 install: $(BIN)/attn
-
-ifeq ($(PKG_LIBS),)
-ifneq ($(filter-out deps clean check-layers demo test debug,$(or $(MAKECMDGOALS),all)),)
-$(error some of the packages $(PACKAGES) are missing: `make deps` installs them on Debian and Ubuntu)
-endif
-endif
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BIN)/attn $(DESTDIR)$(PREFIX)/bin/attn
 

@@ -1,4 +1,5 @@
--- Memory: nothing is lost over training steps, loops run in flat memory in both collector modes, and any allocation may fail.
+-- Memory: nothing is lost over training steps, loops run in flat memory in both collector modes, and any allocation may
+-- fail.
 local attn, t = require "attn", require "attn.test"
 local internal = require "attn.internal"
 
@@ -25,7 +26,8 @@ function Model:init()
     self.drop = attn.layer.dropout{p = 0.2}
     self.encoder = attn.encoder.rnn{inputs = 6, hidden = 5, cell = "lstm", bidirectional = true}
     self.bridge = attn.layer.linear{inputs = 5, outputs = 4}
-    self.decoder = attn.decoder.rnn{inputs = 6, hidden = 4, memory = 10, outputs = 12, attention = {score = "additive", dim = 3},
+    self.decoder = attn.decoder.rnn{inputs = 6, hidden = 4, memory = 10, outputs = 12,
+        attention = {score = "additive", dim = 3},
         readout = "maxout", dropout = 0.1}
 end
 
@@ -143,7 +145,8 @@ end
 ]]
 
 for _, mode in ipairs{"incremental", "generational"} do
-    t.case("20,000 dropped tensors of 1 MiB beside 300,000 small tables and 50 live ones stay below 450 MB, " .. mode, function()
+    t.case("20,000 dropped tensors of 1 MiB beside 300,000 small tables and 50 live ones stay below 450 MB, " .. mode,
+        function()
         local count = sanitized and 2000 or 20000
         local out = child((CHURN:gsub("MODE", ("%q"):format(mode)):gsub("COUNT", tostring(count))))
         local resident, peak = out:match("^(%S+)%s+(%S+)%s*$")
@@ -196,11 +199,13 @@ for _, how in ipairs{{"once", 1}, {"twice in a row", 2}, {"for good", true}} do
             run.reset()
             local now = live()
             if now ~= run.live then
-                error(("allocation %d: %d live bytes, %d before (%s)"):format(n, now, run.live, ok and "it succeeded" or tostring(e)))
+                error(("allocation %d: %d live bytes, %d before (%s)"):format(n, now, run.live,
+                    ok and "it succeeded" or tostring(e)))
             end
             local loss = run.step()
             run.reset()
-            if loss ~= run.expected then error(("after allocation %d: loss %.17g, expected %.17g"):format(n, loss, run.expected)) end
+            if loss ~= run.expected then error(("after allocation %d: loss %.17g, expected %.17g"):format(n, loss,
+                run.expected)) end
         end
         t.is_true(how[2] == 1 or failed > 50, failed .. " of 500 failed")
         t.is_true(how[2] ~= 1 or passed > 0, "a single failure is made good by a collection")

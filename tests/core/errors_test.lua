@@ -22,14 +22,16 @@ t.case("an operation names itself, the argument and the shape", function()
     fails(n, "softmax: d is the string '1', expected an integer", function() return (attn.softmax(x, "1")) end)
     n = line() + 1
     fails(n, "softmax: x is missing, expected a tensor", function() return (attn.softmax()) end)
-    n = line() + 1
-    fails(n, "softmax: x is int64, expected float32 or float64 (x: int64 [2])", function() return (attn.arange(1, 2):softmax()) end)
+    n = line() + 2
+    fails(n, "softmax: x is int64, expected float32 or float64 (x: int64 [2])",
+        function() return (attn.arange(1, 2):softmax()) end)
     n = line() + 1
     fails(n, "softmax: argument 3 is 1, expected nothing more", function() return (x:softmax(1, 1)) end)
     n = line() + 1
     fails(n, "gather: ids is float32, expected int64 (ids: float32 [2, 3])", function() return (x:gather(1, x)) end)
-    n = line() + 1
-    fails(n, "masked_fill: mask is float32, expected bool (mask: float32 [2, 3])", function() return (x:masked_fill(x, 0)) end)
+    n = line() + 2
+    fails(n, "masked_fill: mask is float32, expected bool (mask: float32 [2, 3])",
+        function() return (x:masked_fill(x, 0)) end)
     n = line() + 1
     fails(n, "add: b is a table, expected a tensor or a number", function() return x + {} end)
     n = line() + 1
@@ -46,14 +48,15 @@ t.case("a list names its member, options name the known ones", function()
     n = line() + 2
     fails(n, "cross_entropy: unknown option 'smooth' (known: smoothing, reduction)",
         function() return (attn.loss.cross_entropy(x, targets, {smooth = 1})) end)
-    t.raises("cross_entropy: reduction is the string 'men', expected one of mean, sum, none", attn.loss.cross_entropy, x,
-        attn.arange(1, 2), {reduction = "men"})
+    t.raises("cross_entropy: reduction is the string 'men', expected one of mean, sum, none", attn.loss.cross_entropy,
+        x, attn.arange(1, 2), {reduction = "men"})
     t.raises("cross_entropy: options are 3, expected a table", attn.loss.cross_entropy, x, attn.arange(1, 2), 3)
 end)
 
 t.case("a constructor names the field and lists the known ones", function()
-    local n = line() + 1
-    fails(n, "linear: unknown field 'input' (known: inputs, outputs, bias)", function() attn.layer.linear{input = 8, outputs = 4} end)
+    local n = line() + 2
+    fails(n, "linear: unknown field 'input' (known: inputs, outputs, bias)",
+        function() attn.layer.linear{input = 8, outputs = 4} end)
     t.raises("linear: unknown field 1 (known: inputs, outputs, bias)", attn.layer.linear, {8, 4})
     t.raises("linear: field 'inputs' is missing (known: inputs, outputs, bias)", attn.layer.linear, {outputs = 4})
     t.raises("linear: inputs is 2.5, expected an integer", attn.layer.linear, {inputs = 2.5, outputs = 4})
@@ -76,8 +79,9 @@ t.case("a layer names its argument with shapes", function()
     fails(n, "linear: x has width 7, expected 8 (x: float32 [2, 7])", function() l(attn.zeros(2, 7)) end)
     n = line() + 1
     fails(n, "linear: x is missing, expected a tensor", function() l() end)
-    n = line() + 1
-    fails(n, "linear: x is float64, but the layer is float32 (x: float64 [2, 8])", function() l(attn.zeros(2, 8, {dtype = "float64"})) end)
+    n = line() + 2
+    fails(n, "linear: x is float64, but the layer is float32 (x: float64 [2, 8])",
+        function() l(attn.zeros(2, 8, {dtype = "float64"})) end)
     n = line() + 1
     fails(n, "linear: unknown field 'length' (there are none)", function() l(attn.zeros(2, 8), {length = 1}) end)
     local embed, ids = attn.layer.embedding{count = 5, dim = 2}, attn.full({1}, 6, {dtype = "int64"})
@@ -112,7 +116,8 @@ t.case("the line is the script's own when the library's Lua code stands between"
     n = line() + 1
     fails(n, "parameters: self is number, expected a layer or module", function() l.parameters(3) end)
     for _, call in ipairs{
-        function() attn.schedule.noam{dim = "x"} end, function() attn.penalty.frobenius(3) end, function() attn.data.pad(3) end,
+        function() attn.schedule.noam{dim = "x"} end, function() attn.penalty.frobenius(3) end,
+        function() attn.data.pad(3) end,
         function() attn.search.greedy(3) end, function() attn.metric.bleu(3) end, function() attn.text.words(3) end,
         function() attn.train.loop(3) end, function() attn.show.attention(3) end, function() attn.run.options(3) end,
     } do

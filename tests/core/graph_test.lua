@@ -73,11 +73,13 @@ end)
 
 t.case("a gradient is given for what has more than one element", function()
     local x = leaf{1, 2}
-    t.raises("backward: the tensor has 2 elements, expected 1 or a gradient (float64 [2])", function() (x * 2):backward() end)
+    t.raises("backward: the tensor has 2 elements, expected 1 or a gradient (float64 [2])",
+        function() (x * 2):backward() end)
     ;(x * 2):backward(attn.tensor({1, 10}, {dtype = "float64"}))
     t.equal(x.grad:totable(), {2, 20})
     local y = x * 2
-    t.raises("backward: gradient is float64 [3], expected float64 [2]", y.backward, y, attn.zeros(3, {dtype = "float64"}))
+    t.raises("backward: gradient is float64 [3], expected float64 [2]", y.backward, y,
+        attn.zeros(3, {dtype = "float64"}))
     t.raises("backward: gradient is float32 [2], expected float64 [2]", y.backward, y, attn.zeros(2))
     t.raises("backward: gradient is 1, expected a tensor", y.backward, y, 1)
     local strided = attn.ones({2, 2}, {dtype = "float64"})[{{}, 1}]
@@ -90,7 +92,8 @@ t.case("backward of a leaf, and of what has no gradient", function()
     x:backward()
     x:backward()
     t.equal(x.grad:totable(), {2})
-    t.raises("backward: the tensor neither requires nor carries a gradient (float32 [])", function() attn.ones():backward() end)
+    t.raises("backward: the tensor neither requires nor carries a gradient (float32 [])",
+        function() attn.ones():backward() end)
     t.raises("backward: the tensor is int64", function() attn.arange(1, 1):backward() end)
 end)
 
@@ -257,7 +260,8 @@ t.case("custom: wrong things are errors that name it", function()
     t.raises("my own", function() made(id, function() error("my own") end)(x):sum():backward() end)
     t.raises("custom: gradient 1 is float64 [1], expected float64 [2]",
         function() made(id, function() return attn.ones(1, {dtype = "float64"}) end)(x):sum():backward() end)
-    t.raises("custom: a gradient is 3, expected a tensor", function() made(id, function() return 3 end)(x):sum():backward() end)
+    t.raises("custom: a gradient is 3, expected a tensor",
+        function() made(id, function() return 3 end)(x):sum():backward() end)
     t.raises("outside a coroutine", function() made(id, function() coroutine.yield() end)(x):sum():backward() end)
     t.raises("raised a value that is no string", function() made(id, function() error({}) end)(x):sum():backward() end)
     t.equal(x.grad, nil)
@@ -312,7 +316,11 @@ end)
 t.case("custom: a backward pass inside one through the same graph is an error", function()
     local x, middle, loss = leaf{1}, nil, nil
     local f = attn.custom{forward = function(_, a) return a * 2 end,
-        backward = function(_, dy) t.raises("freed by an earlier backward pass", loss.backward, loss) middle:backward() return dy end}
+        backward = function(_, dy)
+            t.raises("freed by an earlier backward pass", loss.backward, loss)
+            middle:backward()
+            return dy
+        end}
     middle = f(x * 3)
     loss = middle * 1
     t.raises("backward: the graph is in use by a backward pass", loss.backward, loss)

@@ -38,7 +38,8 @@ end)
 
 t.case("names come in order of assignment, lists are numbered", function()
     local net = Net(4)
-    t.equal(names(net), {"second.weight", "second.bias", "first.weight", "first.bias", "scale", "blocks.1.weight", "blocks.1.bias",
+    t.equal(names(net), {"second.weight", "second.bias", "first.weight", "first.bias", "scale", "blocks.1.weight",
+        "blocks.1.bias",
                          "blocks.2.1.weight", "blocks.2.1.bias"})
     t.equal(#net:parameters(), 9)
     t.equal(net:count(), 8 + 2 + 12 + 4 + 2 + 1 + 1 + 2 + 2)
@@ -72,7 +73,7 @@ t.case("a class inherits methods and init", function()
     t.equal(#Same(3):parameters(), 11)
     t.is_true(tostring(Same(3)):find("Same", 1, true))
     t.raises("module: base is a table, expected a class made by attn.module", attn.module, "X", {})
-    t.raises("module: base is a module", function() error((select(2, pcall(attn.module, "X", big)):gsub("a userdata", "a module")), 0) end)
+    t.raises("module: base is a userdata, expected a class made by attn.module", attn.module, "X", big)
     t.raises("module: name is nil, expected a string", attn.module)
 end)
 
@@ -138,7 +139,8 @@ t.case("load lists every difference in one error and changes nothing", function(
     state.unheard, state["blocks.1.bias"] = attn.zeros(1), 7
     local e = t.raises("load: ", net.load, net, state)
     for _, part in ipairs{"scale is missing, expected float32 [2]", "second.bias is float32 [3], expected float32 [2]",
-                          "mean is float64 [2], expected float32 [2]", "blocks.1.bias is a number, expected float32 [1]", "unheard is unknown"} do
+                          "mean is float64 [2], expected float32 [2]",
+                          "blocks.1.bias is a number, expected float32 [1]", "unheard is unknown"} do
         t.is_true(e:find(part, 1, true), part .. " in " .. e)
     end
     t.equal(net.first.weight:totable(), before)
@@ -156,9 +158,11 @@ t.case("train and eval reach everything inside", function()
     local net = Net(4)
     net.inner = Net(2)
     t.is_true(net:eval() == net)
-    t.equal({net.training, net.first.training, net.inner.training, net.inner.blocks[2][1].training}, {false, false, false, false})
+    t.equal({net.training, net.first.training, net.inner.training, net.inner.blocks[2][1].training},
+        {false, false, false, false})
     net:train()
-    t.equal({net.training, net.first.training, net.inner.training, net.inner.blocks[2][1].training}, {true, true, true, true})
+    t.equal({net.training, net.first.training, net.inner.training, net.inner.blocks[2][1].training},
+        {true, true, true, true})
 end)
 
 t.case("to converts float parameters and buffers, and an optimizer goes on with them", function()
@@ -180,7 +184,8 @@ end)
 t.case("tostring is a tree with shapes and counts", function()
     local text = tostring(Net(4))
     t.is_true(text:find("^Net%s+34 parameters\n"), text)
-    t.is_true(text:find("scale [2]", 1, true) and text:find("second: linear", 1, true) and text:find("blocks.1: linear", 1, true), text)
+    t.is_true(text:find("scale [2]", 1, true) and text:find("second: linear", 1, true)
+        and text:find("blocks.1: linear", 1, true), text)
     t.is_true(tostring(linear(1000, 1000)):find("1,001,000 parameters", 1, true))
 end)
 
@@ -188,7 +193,8 @@ end)
 
 t.case("methods of the protocol with a wrong self name it", function()
     local l = linear(1, 1)
-    for _, name in ipairs{"parameters", "named_parameters", "state", "load", "train", "eval", "to", "zero_grad", "count"} do
+    for _, name in ipairs{"parameters", "named_parameters", "state", "load", "train", "eval", "to", "zero_grad",
+        "count"} do
         for _, bad in ipairs{3, {}, io.stdout, attn.ones(1)} do
             t.raises(name .. ": self is ", l[name], bad, {})
         end

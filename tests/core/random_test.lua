@@ -2,7 +2,8 @@
 local attn, t = require "attn", require "attn.test"
 
 local function draw()
-    return {attn.rand(1000):totable(), attn.randn({999}, {dtype = "float64"}):totable(), attn.randint(1, 1000, 500):totable(),
+    return {attn.rand(1000):totable(), attn.randn({999}, {dtype = "float64"}):totable(),
+        attn.randint(1, 1000, 500):totable(),
             attn.bernoulli(0.3, 777):totable(), attn.ones(200):dropout(0.5):totable(),
             attn.layer.linear{inputs = 3, outputs = 5}.weight:totable()}
 end
@@ -52,7 +53,8 @@ local function everything(dtype)
     attn.seed(5)
     local out = {}
     local function add(x) out[#out + 1] = x:detach():clone() end
-    local a, b = attn.randn({301, 203}, {dtype = dtype}):requires_grad_(true), attn.randn({203, 257}, {dtype = dtype}):requires_grad_(true)
+    local a, b = attn.randn({301, 203}, {dtype = dtype}):requires_grad_(true),
+        attn.randn({203, 257}, {dtype = dtype}):requires_grad_(true)
     local y = a:matmul(b)
     add(y)
     local z = (y * 0.01):tanh():exp():softmax(2):log():sum(1):sigmoid()
@@ -68,7 +70,8 @@ local function everything(dtype)
     add(attn.randn({100, 3000}, {dtype = dtype}):dropout(0.3))
     add(attn.randn({64, 33, 65}, {dtype = dtype}):matmul(attn.randn({64, 65, 31}, {dtype = dtype})))
     local ids = attn.randint(0, 400, 50, 60)
-    local embed, rnn = attn.layer.embedding{count = 400, dim = 48}, attn.encoder.rnn{inputs = 48, hidden = 40, cell = "lstm",
+    local embed, rnn = attn.layer.embedding{count = 400, dim = 48},
+        attn.encoder.rnn{inputs = 48, hidden = 40, cell = "lstm",
                                                                                      bidirectional = true}
     local linear = attn.layer.linear{inputs = 80, outputs = 301}
     for _, l in ipairs{embed, rnn, linear} do l:to(dtype) end

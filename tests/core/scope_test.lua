@@ -76,7 +76,8 @@ t.case("what a layer, a module, an optimizer or the tape holds lives on", functi
         opt = attn.optim.adam{params = {p, attn.ones(2):requires_grad_(true)}}
         loss = attn.keep((p * p):exp():sum())
     end)
-    t.equal({#layer:parameters(), model.w:totable(), model.list[1]:totable(), model.late:item()}, {2, {1, 1}, {1, 1}, 1})
+    t.equal({#layer:parameters(), model.w:totable(), model.list[1]:totable(), model.late:item()},
+        {2, {1, 1}, {1, 1}, 1})
     loss:backward()
     t.equal(p.grad.shape, {2})
     opt:step()
@@ -168,7 +169,8 @@ t.case("every method of a freed tensor is an error, but free", function()
     for _, op in ipairs(attn.operations()) do
         if not op.name:find(".", 1, true) and x[op.name] then methods[op.name] = true end
     end
-    for _, name in ipairs{"size", "dim", "numel", "item", "totable", "to", "detach", "copy_", "fill_", "requires_grad_", "backward",
+    for _, name in ipairs{"size", "dim", "numel", "item", "totable", "to", "detach", "copy_", "fill_", "requires_grad_",
+        "backward",
                           "split", "chunk", "is_contiguous", "zero_grad"} do
         methods[name] = true
     end
@@ -178,7 +180,9 @@ t.case("every method of a freed tensor is an error, but free", function()
         t.is_true(not ok, name)
         t.is_true(tostring(e):find("freed", 1, true), name .. ": " .. tostring(e))
     end
-    for _, field in ipairs{"shape", "dtype", "grad", "requires_grad"} do t.raises("tensor was freed", function() return x[field] end) end
+    for _, field in ipairs{"shape", "dtype", "grad", "requires_grad"} do
+        t.raises("tensor was freed", function() return x[field] end)
+    end
     t.raises("tensor was freed", function() x[1] = 1 end)
     t.raises("tensor was freed", function() return #x end)
     t.is_true(x ~= attn.ones(1) and x == x)

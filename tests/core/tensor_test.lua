@@ -35,7 +35,8 @@ t.case("uneven or wrong elements are errors", function()
     t.raises("tensor: an element is the string '1', expected a number", attn.tensor, {"1"})
     t.raises("(the rows are nested unevenly)", attn.tensor, {1, {2}})
     t.raises("tensor: an element is 2.5, expected an integer for int64", attn.tensor, {2.5}, {dtype = "int64"})
-    t.raises("tensor: dtype is the string 'int32', expected float32, float64, int64 or bool", attn.tensor, {1}, {dtype = "int32"})
+    t.raises("tensor: dtype is the string 'int32', expected float32, float64, int64 or bool", attn.tensor, {1},
+        {dtype = "int32"})
     t.raises("tensor: unknown option the string 'dtpye' (known: dtype)", attn.tensor, {1}, {dtpye = "int64"})
     local deep = 1
     for _ = 1, 9 do deep = {deep} end
@@ -46,7 +47,8 @@ t.case("uneven or wrong elements are errors", function()
 end)
 
 t.case("zeros, ones, empty and full take sizes as numbers or one table", function()
-    t.equal({attn.zeros(2, 3).shape, attn.zeros({2, 3}).shape, attn.zeros{}.shape, attn.zeros().shape}, {{2, 3}, {2, 3}, {}, {}})
+    t.equal({attn.zeros(2, 3).shape, attn.zeros({2, 3}).shape, attn.zeros{}.shape, attn.zeros().shape},
+        {{2, 3}, {2, 3}, {}, {}})
     for _, dtype in ipairs(DTYPES) do
         t.equal(attn.ones(2, {dtype = dtype}).dtype, dtype)
         t.equal(attn.zeros({0, 2}, {dtype = dtype}).shape, {0, 2})
@@ -89,7 +91,7 @@ t.case("eye, randint and bernoulli", function()
     t.near(b:mean():item(), 0.25, 0.02)
     t.equal(attn.bernoulli(1, 4, {dtype = "bool"}):totable(), {true, true, true, true})
     t.raises("bernoulli: p is 1.5, expected 0 to 1", attn.bernoulli, 1.5, 3)
-    t.raises("bernoulli: p is nan", function() local _, e = pcall(attn.bernoulli, 0 / 0, 3) error((e:gsub("-nan", "nan")), 0) end)
+    t.raises("nan, expected 0 to 1", attn.bernoulli, 0 / 0, 3)
 end)
 
 t.case("rand is in [0, 1), randn has mean 0 and deviation 1", function()
@@ -115,7 +117,8 @@ t.case("size, dim, numel, # and shape agree", function()
 end)
 
 t.case("item wants one element", function()
-    t.equal({attn.tensor{{3}}:item(), attn.tensor({7}, {dtype = "int64"}):item(), attn.tensor{true}:item()}, {3, 7, true})
+    t.equal({attn.tensor{{3}}:item(), attn.tensor({7}, {dtype = "int64"}):item(), attn.tensor{true}:item()},
+        {3, 7, true})
     t.equal(math.type(attn.tensor({7}, {dtype = "int64"}):item()), "integer")
     t.raises("item: the tensor has 2 elements, expected 1 (float32 [2])", attn.zeros(2).item, attn.zeros(2))
 end)
@@ -155,7 +158,8 @@ end)
 
 t.case("views share storage, copies do not", function()
     local x = attn.zeros(2, 3)
-    local views = {x[1], x:narrow(2, 1, 2), x:transpose(1, 2), x:view(3, 2), x:reshape(6), x:unsqueeze(1), x:detach(), x[{{}, 2}],
+    local views = {x[1], x:narrow(2, 1, 2), x:transpose(1, 2), x:view(3, 2), x:reshape(6), x:unsqueeze(1), x:detach(),
+        x[{{}, 2}],
                    x:expand(2, 2, 3), x:permute(2, 1), x:select(2, 1), x:split(1)[1], x:chunk(2)[1]}
     for i, v in ipairs(views) do
         x:fill_(i)
@@ -336,7 +340,8 @@ t.case("metamethods called with foreign userdata are errors, not crashes", funct
     t.equal(getmetatable(x), "tensor")
     for name, f in pairs(meta) do
         if type(f) == "function" then
-            for _, bad in ipairs{io.stdout, attn.layer.linear{inputs = 1, outputs = 1}, {}, "x", coroutine.create(print)} do
+            for _, bad in ipairs{io.stdout, attn.layer.linear{inputs = 1, outputs = 1}, {}, "x",
+                coroutine.create(print)} do
                 pcall(f, bad, x)
                 pcall(f, x, bad)
                 pcall(f, bad, bad)

@@ -15,8 +15,10 @@ end
 t.case("random calls of every function, method and metamethod raise nothing but Lua errors", function()
     local _, place = command "mktemp -d"
     local log = os.getenv "ATTN_FUZZ_LOG" or place .. "/log"
-    local ok, out = command(("exe=%s; script=%s/calls.lua; [ -x \"$PWD/$exe\" ] && exe=$PWD/$exe; [ -f \"$PWD/$script\" ] && script=$PWD/$script; "
-        .. "cd %s && ATTN_FUZZ_LOG=%s \"$exe\" \"$script\" 2>&1 </dev/null"):format(quote(exe), quote(folder), quote(place), quote(log)))
+    local ok, out = command(table.concat({
+        "exe=" .. quote(exe), "script=" .. quote(folder .. "/calls.lua"),
+        '[ -x "$PWD/$exe" ] && exe=$PWD/$exe', '[ -f "$PWD/$script" ] && script=$PWD/$script',
+        "cd " .. quote(place), "ATTN_FUZZ_LOG=" .. quote(log) .. ' "$exe" "$script" 2>&1 </dev/null'}, "; "))
     local last
     for line in io.lines(log) do last = line end
     os.execute("rm -rf " .. quote(place))

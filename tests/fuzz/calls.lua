@@ -1,8 +1,10 @@
--- The fuzzer of the whole interface, driven by the registry: every function, method and metamethod is called with right and
--- wrong things of every kind. Only Lua errors are allowed; no call may take long or much memory; nothing may be left behind.
+-- The fuzzer of the whole interface, driven by the registry: every function, method and metamethod is called with
+-- right and wrong things of every kind, in some calls an allocation fails. Only Lua errors are allowed; no call may take
+-- long or much memory; nothing may be left behind.
 -- Run by api_test.lua in a process and a folder of its own, since some of what is called writes files.
 --
--- ATTN_FUZZ_CALLS (20000) calls, ATTN_FUZZ_SEED (1) chooses which; ATTN_FUZZ_LOG names a file that gets each call before it is made.
+-- ATTN_FUZZ_CALLS (20000) calls, ATTN_FUZZ_SEED (1) chooses which; ATTN_FUZZ_LOG names a file that gets each call
+-- before it is made.
 local attn = require "attn"
 local internal = require "attn.internal"
 
@@ -37,11 +39,14 @@ local deep = {}
 for _ = 1, 1000 do deep = {deep} end
 local hostile = setmetatable({}, {__index = function() error "index" end, __len = function() return 7 end,
     __pairs = function() error "pairs" end, __tostring = function() return 3 end, __eq = function() return true end,
-    __lt = function() return true end, __add = function() return nil end, __call = function() return 1 end, __name = {}})
+    __lt = function() return true end, __add = function() return nil end, __call = function() return 1 end,
+    __name = {}})
 
-local NUMBERS = {0, 1, -1, 2, 3, 4, 2.5, 0.5, -0.0, 0 / 0, math.huge, -math.huge, math.maxinteger, math.mininteger, 1 << 31, 1 << 32,
+local NUMBERS = {0, 1, -1, 2, 3, 4, 2.5, 0.5, -0.0, 0 / 0, math.huge, -math.huge, math.maxinteger, math.mininteger,
+    1 << 31, 1 << 32,
                  1 << 53, (1 << 62) + 1, 1e308, 1e-320, 3.0}
-local STRINGS = {"", "x", "3", "float64", "float32", "int64", "bool", "half", "sum", "mean", "none", "weight", "h", "%s%n", "a\0b",
+local STRINGS = {"", "x", "3", "float64", "float32", "int64", "bool", "half", "sum", "mean", "none", "weight", "h",
+    "%s%n", "a\0b",
                  "\255\254", "bid,bjd->bij", "ii->i", "...", "->", "the cat sat", "1994-03-05"}
 
 local held = {}         -- what calls returned: functions, tables and objects to call in their turn
@@ -53,7 +58,8 @@ for name in pairs(attn.optim) do OPTIMIZERS[#OPTIMIZERS + 1] = name end
 table.sort(OPTIMIZERS)
 
 local DTYPES = {"float32", "float64", "int64", "bool"}
-local SHAPES = {{}, {1}, {3}, {4}, {2, 3}, {3, 4}, {4, 4}, {2, 3, 4}, {2, 4, 3}, {1, 1}, {2, 1, 4}, {0}, {0, 3}, {3, 0}, {2, 3, 2, 2},
+local SHAPES = {{}, {1}, {3}, {4}, {2, 3}, {3, 4}, {4, 4}, {2, 3, 4}, {2, 4, 3}, {1, 1}, {2, 1, 4}, {0}, {0, 3}, {3, 0},
+    {2, 3, 2, 2},
                 {1, 1, 1, 1, 1, 1, 1, 1}, {5, 40}}
 
 local function plain_tensor(dtype, shape)
@@ -95,22 +101,31 @@ local function refill()
     made(layers, attn.layer.linear, {inputs = 4, outputs = 3})
     made(layers, attn.layer.embedding, {count = 4, dim = 4})
     made(layers, attn.layer.dropout, {p = 0.5})
-    made(layers, attn.encoder.rnn, {inputs = 4, hidden = 3, cell = any{"gru", "lstm", "rnn"}, bidirectional = chance(0.5), layers = random(2)})
-    local attend = made(layers, rawget(attn, "attention") or error, {query = 4, score = any{"dot", "additive"}, dim = 4})
-    made(layers, (rawget(attn, "decoder") or {}).rnn or error, {inputs = 4, hidden = 4, memory = 4, outputs = 5, attention = chance(0.5)
+    made(layers, attn.encoder.rnn,
+        {inputs = 4, hidden = 3, cell = any{"gru", "lstm", "rnn"}, bidirectional = chance(0.5), layers = random(2)})
+    local attend = made(layers, rawget(attn, "attention") or error,
+        {query = 4, score = any{"dot", "additive"}, dim = 4})
+    made(layers, (rawget(attn, "decoder") or {}).rnn or error,
+        {inputs = 4, hidden = 4, memory = 4, outputs = 5, attention = chance(0.5)
         and {score = "additive", dim = 3} or nil, readout = any{"linear", "maxout"}, cell = any{"gru", "lstm"}})
     local objects = pool.object
     if attend then pcall(function() objects[#objects + 1] = attend:cache() end) end
     local Class = attn.module "Fuzzed"
-    function Class:init(what) self.inner, self.w, self.list = any(layers), attn.ones(4):requires_grad_(true), {any(layers), what} end
+    function Class:init(what)
+        self.inner, self.w, self.list = any(layers), attn.ones(4):requires_grad_(true), {any(layers), what}
+    end
     function Class:forward(x, ...) return self.inner(x, ...) end
     objects[#objects + 1] = Class
     layers[#layers + 1] = Class(any(layers))
     local bad = made(layers, attn.layer.linear, {inputs = 1, outputs = 1})
     do local closed <close> = bad end
-    for _, name in ipairs(OPTIMIZERS) do made(objects, attn.optim[name], {params = layers[1]:parameters(), lr = 0.1}) end
-    objects[#objects + 1] = attn.custom{forward = function(ctx, x) ctx.x = x return x * 2 end, backward = function(_, dy) return dy * 2 end}
-    objects[#objects + 1] = attn.custom{forward = function(_, ...) return ... end, backward = function() coroutine.yield() end}
+    for _, name in ipairs(OPTIMIZERS) do
+        made(objects, attn.optim[name], {params = layers[1]:parameters(), lr = 0.1})
+    end
+    objects[#objects + 1] = attn.custom{forward = function(ctx, x) ctx.x = x return x * 2 end,
+        backward = function(_, dy) return dy * 2 end}
+    objects[#objects + 1] = attn.custom{forward = function(_, ...) return ... end,
+        backward = function() coroutine.yield() end}
 end
 
 local FUNCTIONS = {
@@ -130,15 +145,14 @@ local FUNCTIONS = {
 
 local function tensor()
     local r = random()
-    if r < 0.55 then return any(pool.float) elseif r < 0.75 then return any(pool.ids) elseif r < 0.85 then return any(pool.mask) end
-    return any(pool.odd)
+    return any(r < 0.55 and pool.float or r < 0.75 and pool.ids or r < 0.85 and pool.mask or pool.odd)
 end
 
 local value
 
 local function some_table()
     local r = random(9)
-    if r == 1 then return {} elseif r == 2 then return cyclic elseif r == 3 then return deep elseif r == 4 then return hostile end
+    if r < 4 then return any{{}, cyclic, deep, hostile} end
     if r == 5 then return {random(4), random(4)} elseif r == 6 then return {tensor(), tensor()} end
     local list = {}
     for i = 1, random(3) do list[chance(0.8) and i or any(STRINGS)] = value(true) end
@@ -181,7 +195,8 @@ local kinds = {
     integer = function() return any{1, 2, 3, 4, 4, 4, 0, -1, any(NUMBERS)} end,
     dim = function() return any{1, 1, 2, -1, 3, -2, any(NUMBERS)} end,
     flag = function() return chance(0.5) end,
-    sizes = function() return any{{2, -1}, {-1}, {3, 4}, {4, 3}, {1, 2}, {2, 1}, {}, {2, 3, 4}, any(NUMBERS), {any(NUMBERS), any(NUMBERS)}} end,
+    sizes = function() return any{{2, -1}, {-1}, {3, 4}, {4, 3}, {1, 2}, {2, 1}, {}, {2, 3, 4}, any(NUMBERS),
+        {any(NUMBERS), any(NUMBERS)}} end,
     string = function() return any(STRINGS) end,
     layer = function() return any(pool.layer) end,
     table = function() return chance(0.7) and {} or some_table() end,
@@ -230,7 +245,9 @@ local function layer_config(record, wrong)
             if chance(wrong) then config[f.name] = value() else config[f.name] = by_kind(f) end
         end
     end
-    if config.attention ~= nil and chance(0.7) then config.attention = {score = any{"dot", "additive", "general"}, dim = 4} end
+    if config.attention ~= nil and chance(0.7) then
+        config.attention = {score = any{"dot", "additive", "general"}, dim = 4}
+    end
     if chance(0.03) then config[any(STRINGS)] = value() end
     return config
 end
@@ -267,7 +284,8 @@ local RIGHT = {
     ["randint"] = function() return {1, random(4), random(3), random(3)} end,
     ["empty"] = function() return {random(0, 3), 2, {dtype = any(DTYPES)}} end,
     ["tensor:to"] = function() return {tensor(), any(DTYPES)} end,
-    ["tensor:copy_"] = function() return {attn.zeros(2, 3), any{attn.ones(3), attn.arange(1, 3), 4, attn.ones(2, 1)}} end,
+    ["tensor:copy_"] = function() return {attn.zeros(2, 3),
+        any{attn.ones(3), attn.arange(1, 3), 4, attn.ones(2, 1)}} end,
     ["tensor:fill_"] = function() return {attn.zeros(3, 4):transpose(1, 2), any{4, 0.5}} end,
     ["tensor:backward"] = function() return {(leaf "float64" * 2):exp():sum()} end,
     ["tensor:chunk"] = function() return {tensor(), random(4), any{1, 2, -1}} end,
@@ -289,7 +307,8 @@ local RIGHT = {
         local y = x * x
         return {y:sum(), {x, y}}
     end,
-    ["checkgrad"] = function() return {any{attn.exp, attn.softmax, attn.sum}, {attn.rand({2, 2}, {dtype = "float64"})}, {atol = 1e-3}} end,
+    ["checkgrad"] = function() return {any{attn.exp, attn.softmax, attn.sum}, {attn.rand({2, 2}, {dtype = "float64"})},
+        {atol = 1e-3}} end,
     ["custom"] = function() return {{forward = any(FUNCTIONS), backward = any(FUNCTIONS)}} end,
     ["scope"] = function() return {any(FUNCTIONS), tensor(), tensor()} end,
     ["no_grad"] = function() return {any(FUNCTIONS), tensor(), tensor()} end,
@@ -297,14 +316,18 @@ local RIGHT = {
     ["random_state"] = function() return {attn.random_state()} end,
     ["attention"] = function()
         local heads = any{1, 1, 2}
-        return {{query = 4, dim = 4, score = any{"dot", "scaled_dot", "general", "additive", "concat", "cosine", "kernel", "linear", "location"},
-            distribution = chance(0.5) and any{"softmax", "sparsemax", "entmax15", "sigmoid", "hard_max", "hard_sample"} or nil,
+        return {{query = 4, dim = 4, score = any{"dot", "scaled_dot", "general", "additive", "concat", "cosine",
+            "kernel", "linear", "location"},
+            distribution = chance(0.5) and any{"softmax", "sparsemax", "entmax15", "sigmoid", "hard_max", "hard_sample"}
+                or nil,
             heads = heads, project = heads > 1 or chance(0.3), max_keys = chance(0.3) and 6 or nil,
             window = chance(0.3) and {type = any{"monotonic", "predictive", "band"}, radius = 2} or nil,
             position = chance(0.2) and any{"rope", "alibi"} or nil}}
     end,
-    ["layer.conv1d"] = function() return {{inputs = 4, outputs = 3, kernel = random(3), stride = random(2), padding = random(0, 2)}} end,
-    ["layer.conv2d"] = function() return {{inputs = 4, outputs = 3, kernel = random(3), stride = random(2), padding = random(0, 2)}} end,
+    ["layer.conv1d"] = function() return {{inputs = 4, outputs = 3, kernel = random(3), stride = random(2),
+        padding = random(0, 2)}} end,
+    ["layer.conv2d"] = function() return {{inputs = 4, outputs = 3, kernel = random(3), stride = random(2),
+        padding = random(0, 2)}} end,
     ["metric.accuracy"] = function() return {attn.randn(3, 4), attn.randint(0, 4, 3)} end,
     ["metric.bleu"] = function() return {LINES, {LINES[2], LINES[1], LINES[3]}} end,
     ["metric.bleu_by_length"] = function() return {LINES, LINES, {3, 6, 9}, {5}} end,
@@ -316,7 +339,8 @@ local RIGHT = {
     ["schedule.linear"] = function() return {{steps = 10, lr = 1, warmup = 2}} end,
     ["schedule.step"] = function() return {{every = 3, lr = 1}} end,
     ["search.greedy"] = function() return search_config{lengths = {2, 3}} end,
-    ["search.beam"] = function() return search_config{width = random(3), nbest = random(2), length_penalty = 0.6, coverage_penalty = 0.1} end,
+    ["search.beam"] = function() return search_config{width = random(3), nbest = random(2), length_penalty = 0.6,
+        coverage_penalty = 0.1} end,
     ["search.sample"] = function() return search_config{temperature = 0.8, top_k = 3, top_p = 0.9, nbest = 2} end,
     ["search.forced"] = function() return {step, {targets = {{4, 5}, {1}}, state = attn.ones(2)}} end,
     ["search.reorder"] = function() return {{attn.ones(3, 2), {x = attn.ones(3)}, "s"}, attn.randint(1, 3, 4)} end,
@@ -324,7 +348,8 @@ local RIGHT = {
     ["data.split"] = function() return {{1, 2, 3, 4}, {0.5, 0.5}, 1} end,
     ["data.shuffle"] = function() return {{1, 2, 3}, attn.data.random(1)} end,
     ["data.batches"] = function()
-        return {{fields = {source = {{1, 2}, {3}}, target = {{4}, {5, 6, 7}}}, shift = {"target"}, bos = 2, eos = 3, size = 2, seed = 1}}
+        return {{fields = {source = {{1, 2}, {3}}, target = {{4}, {5, 6, 7}}}, shift = {"target"}, bos = 2, eos = 3,
+            size = 2, seed = 1}}
     end,
     ["data.lines"] = function() return {temporary} end,
     ["text.vocabulary"] = function() return {SENTENCES, {size = 6}} end,
@@ -337,7 +362,8 @@ local RIGHT = {
     ["show.table"] = function() return {{"a", "b"}, {{1, 2}, {"x", 3}}} end,
     ["train.loop"] = function()
         local model = attn.layer.linear{inputs = 3, outputs = 1}
-        return {{model = model, optimizer = attn.optim.sgd{params = model:parameters(), lr = 0.1}, quiet = true, steps = 2, clip = 1,
+        return {{model = model, optimizer = attn.optim.sgd{params = model:parameters(), lr = 0.1}, quiet = true,
+            steps = 2, clip = 1,
             data = function() return attn.ones(2, 3) end, loss = function(x) return model(x):mean() end}}
     end,
     ["safetensors.save"] = function() return {temporary, {a = attn.ones(2), b = attn.arange(1, 3)}, {note = "x"}} end,
@@ -359,8 +385,10 @@ local RIGHT = {
         return {o, o:state()}
     end,
     ["optimizer.__newindex"] = function() return {attn.optim.adam{params = parameters()}, "lr", 0.5} end,
-    ["layer.__newindex"] = function() return {attn.layer.linear{inputs = 2, outputs = 2}, "weight", attn.ones(2, 2)} end,
-    ["tensor.__newindex"] = function() return {attn.zeros(2, 3), any{1, {1, 2}, {{}, {1, 2}}}, any{3, attn.ones(1)}} end,
+    ["layer.__newindex"] = function() return {attn.layer.linear{inputs = 2, outputs = 2}, "weight",
+        attn.ones(2, 2)} end,
+    ["tensor.__newindex"] = function() return {attn.zeros(2, 3), any{1, {1, 2}, {{}, {1, 2}}},
+        any{3, attn.ones(1)}} end,
     ["tensor.__index"] = function() return {tensor(), any{1, -1, {1}, {{}, 1}, {{1, 2}}, "shape", "grad"}} end,
     ["fields.read"] = function() return {"f", {a = 1}, {{"a", "integer"}, {"b", "string", "x"}}} end,
 }
@@ -435,7 +463,9 @@ for name, record in pairs(operations) do
     for part in name:gmatch "[^.]+" do fn = fn and fn[part] end
     if fn then
         -- four times: operations are most of what there is
-        for _, wrong in ipairs{0, 0, 0.15, 0.5} do add(name, fn, function() return operation_arguments(record, wrong) end) end
+        for _, wrong in ipairs{0, 0, 0.15, 0.5} do
+            add(name, fn, function() return operation_arguments(record, wrong) end)
+        end
     end
 end
 
@@ -460,7 +490,8 @@ local sources = {
     tensor = {attn.ones(1), function() return any{pool.float, pool.ids, pool.mask, pool.odd} end},
     layer = {pool.layer[1], function() return pool.layer end},
     module = {attn.module "Empty"(), function() return pool.layer end},
-    optimizer = {attn.optim.sgd{params = {attn.ones(1):requires_grad_(true)}, lr = 1}, function() return pool.object end},
+    optimizer = {attn.optim.sgd{params = {attn.ones(1):requires_grad_(true)}, lr = 1},
+        function() return pool.object end},
 }
 for kind, source in pairs(sources) do
     for key, fn in pairs(debug.getmetatable(source[1])) do
@@ -484,7 +515,8 @@ add("attn.__index", debug.getmetatable(attn).__index)
 local class_meta = getmetatable(attn.module "Meta")
 for key, fn in pairs(class_meta) do add("class." .. key, fn) end
 for _, name in ipairs{"step", "reorder", "cache", "forward", "train", "to", "load"} do
-    add("layer:" .. name, function(object, ...) return object[name](object, ...) end, object_arguments(function() return pool.layer end, 4))
+    add("layer:" .. name, function(object, ...) return object[name](object, ...) end,
+        object_arguments(function() return pool.layer end, 4))
 end
 -- A layer is called mostly with what it could take.
 for _ = 1, 12 do
@@ -497,7 +529,8 @@ for _ = 1, 12 do
         end
         if chance(0.5) then
             args.n = args.n + 1
-            args[args.n] = {[any{"lengths", "mask", "causal", "weights", "state", "memory_lengths", "bias", "key_mask", "cache", "position"}] =
+            args[args.n] = {[any{"lengths", "mask", "causal", "weights", "state", "memory_lengths", "bias", "key_mask",
+                "cache", "position"}] =
                 any{attn.randint(0, 3, 2), attn.bernoulli(0.5, 3, 3, {dtype = "bool"}), true, 1, value(), {h = x}}}
         end
         return args
@@ -508,7 +541,11 @@ for name, record in pairs(operations) do
     if record.gradient ~= "none" and not record.internal then differentiable[#differentiable + 1] = name end
 end
 table.sort(differentiable)
-for _ = 1, 8 do add("backward", function(f, ...) local y = f(...) y:backward(attn.ones(y.shape, {dtype = y.dtype})) end, function()
+local function forward_and_backward(f, ...)
+    local y = f(...)
+    y:backward(attn.ones(y.shape, {dtype = y.dtype}))
+end
+local function differentiable_arguments()
     local record = operations[any(differentiable)]
     local fn = attn
     for part in record.name:gmatch "[^.]+" do fn = fn and fn[part] end
@@ -516,7 +553,8 @@ for _ = 1, 8 do add("backward", function(f, ...) local y = f(...) y:backward(att
     table.insert(args, 1, fn or attn.exp)
     args.n = args.n + 1
     return args
-end) end
+end
+for _ = 1, 8 do add("backward", forward_and_backward, differentiable_arguments) end
 for name in pairs(RIGHT) do assert(found[name], "nothing is called " .. name) end
 -- in a fixed order: a seed means the same calls in every run
 for i, target in ipairs(targets) do target.order = i end
@@ -586,21 +624,28 @@ local fine, problem = xpcall(function()
         end
         local heap, clock = collectgarbage("count"), os.clock()
         local results
+        if chance(0.15) then internal.fail_allocation(random(25), any{1, 2, true}) end
         if chance(0.1) then
             results = table.pack(coroutine.resume(coroutine.create(target[2]), table.unpack(args, 1, args.n)))
         else
             results = table.pack(pcall(target[2], table.unpack(args, 1, args.n)))
         end
+        internal.fail_allocation(0)
         local seconds = os.clock() - clock
         if seconds > worst then worst, worst_call = seconds, show(target, args) end
         if seconds > 2 * slow then error(("%.1f s: %s"):format(seconds, show(target, args)), 0) end
-        if collectgarbage("count") - heap > 512 * 1024 then error("half a GiB of Lua's heap: " .. show(target, args), 0) end
+        if collectgarbage("count") - heap > 512 * 1024 then
+            error("half a GiB of Lua's heap: " .. show(target, args), 0)
+        end
         if results[1] then
             reached = reached + 1
             succeeded[target[1]] = true
             for k = 2, math.min(results.n, 5) do
                 local v = results[k]
-                if #held < 60 and (type(v) == "function" or type(v) == "userdata" or type(v) == "table" and v ~= attn) then held[#held + 1] = v end
+                local kind = type(v)
+                if #held < 60 and (kind == "function" or kind == "userdata" or kind == "table" and v ~= attn) then
+                    held[#held + 1] = v
+                end
                 if type(v) == "userdata" then pcall(tostring, v) end
             end
         end
@@ -613,7 +658,10 @@ local fine, problem = xpcall(function()
                 if type(v) == "function" then pcall(v, value(), value()) end
                 if type(v) == "table" then
                     for key, f in next, v do
-                        if type(f) == "function" and not SKIP[key] and not SKIP["internal." .. tostring(key)] then pcall(f, v, value()) break end
+                        if type(f) == "function" and not SKIP[key] and not SKIP["internal." .. tostring(key)] then
+                            pcall(f, v, value())
+                            break
+                        end
                     end
                 end
             end
@@ -635,9 +683,11 @@ if log then
         seen[target[1]] = true
     end
     log:write("never succeeded: ", table.concat(never, " "), "\n")
-    log:write(("%d of %d calls succeeded, of %d names; slowest %.2f s: %s\n"):format(reached, COUNT, distinct, worst, worst_call))
+    log:write(("%d of %d calls succeeded, of %d names; slowest %.2f s: %s\n"):format(reached, COUNT, distinct, worst,
+        worst_call))
 end
-assert(COUNT < 5000 or reached > COUNT // 20, ("only %d of %d calls succeeded: the fuzzer does not reach the code"):format(reached, COUNT))
+assert(COUNT < 5000 or reached > COUNT // 20,
+    ("only %d of %d calls succeeded: the fuzzer does not reach the code"):format(reached, COUNT))
 held, pool, cyclic, FUNCTIONS, sources = nil, nil, nil, nil, nil
 local count = #targets
 targets = nil

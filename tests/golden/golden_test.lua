@@ -1,4 +1,5 @@
--- The conformance cases beside this file, by families: results and gradients made from the formulas by another program, in float64.
+-- The conformance cases beside this file, by families: results and gradients made from the formulas by another program,
+-- in float64.
 -- run.lua says what a case is; it runs here in a process of its own for each family, in both precisions.
 local t = require "attn.test"
 local attn = require "attn"
@@ -8,8 +9,10 @@ local folder = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" or "."
 
 -- family -> constructor that must exist for it to be run; true: always
 local FAMILIES = {
-    {"function", true}, {"method", true}, {"operator", true}, {"loss", true}, {"layer", true}, {"pool", "layer.attention_pool"},
-    {"optim", true}, {"clip", "clip_grad_norm"}, {"schedule", "schedule"}, {"penalty", "penalty"}, {"attention", "attention"},
+    {"function", true}, {"method", true}, {"operator", true}, {"loss", true}, {"layer", true},
+        {"pool", "layer.attention_pool"},
+    {"optim", true}, {"clip", "clip_grad_norm"}, {"schedule", "schedule"}, {"penalty", "penalty"},
+        {"attention", "attention"},
     {"encoder_rnn", "encoder.rnn"}, {"decoder_rnn", "decoder.rnn"}, {"encoder_transformer", "encoder.transformer"},
     {"decoder_transformer", "decoder.transformer"},
 }
@@ -46,7 +49,8 @@ for _, family in ipairs(FAMILIES) do
     t.case(("%s: %d conformance cases"):format(name, count), function()
         if constructor ~= true and not exists(constructor) then t.skip("attn." .. constructor .. " does not exist") end
         t.is_true(count > 0, "no files in " .. folder)
-        local pipe = assert(io.popen(("%s %s --quiet %s 2>&1"):format(quote(exe), quote(folder .. "/run.lua"), table.concat(words, " "))))
+        local pipe = assert(io.popen(("%s %s --quiet %s 2>&1"):format(quote(exe), quote(folder .. "/run.lua"),
+            table.concat(words, " "))))
         local lines = {}
         for line in pipe:lines() do
             if #lines < 12 or line:find "^%d+ passed" then lines[#lines + 1] = line:sub(1, 400) end
