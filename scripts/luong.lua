@@ -1,13 +1,13 @@
 -- luong: effective approaches to attention: what each part adds, which score, and looking only at a window.
 --
---   table      base, + reversed source, + dropout, + attention, + input feeding: each line is the one before and one part
+--   table      base, + reversed source, + dropout, + attention, + input feeding: each line adds one part
 --   scores     dot, general, concat, location and none, where words are moved within windows and where all are sorted
 --   feeding    words that become one to three words: how often is a source word translated once too often
 --   windows    local-m (the window walks with the step), local-p (its centre is predicted) and global, with alignments
 --
--- Command    attn scripts/luong.lua                       all parts, three seeds: twelve minutes on two cores
+-- Command    attn scripts/luong.lua                       all parts, three seeds: nine minutes on two cores
 --              --parts table,windows --seeds 5 --steps 600 --hidden 64
--- Data       synthetic, made here: sentences of made-up words and a dictionary, so that translation and alignment are known
+-- Data       synthetic: sentences of made-up words and a dictionary, so that translation and alignment are known
 -- Expect     see scripts/README.md; every claim is printed with what was measured
 -- Paper      Luong, Pham and Manning 2015 (on WMT; here the order of the lines is checked, not their BLEU)
 local attn = require "attn"
@@ -15,11 +15,11 @@ local data, metric, search, show, train = require "attn.data", require "attn.met
     require "attn.show", require "attn.train"
 
 local cfg = require "attn.run".options{
-    parts = {"table", "scores", "feeding", "windows"}, words = 60, longest = 12, shortest = 4, examples = 1500, tests = 200,
-    dim = 32, hidden = 64, dropout = 0.2, radius = 3, batch = 32, lr = 4e-3, steps = 1200, seeds = 3, seed = 1,
-    scores = {words = 150, examples = 3000}}
+    parts = {"table", "scores", "feeding", "windows"}, words = 60, longest = 12, shortest = 4, examples = 1500,
+    tests = 200, dim = 32, hidden = 64, dropout = 0.2, radius = 3, batch = 32, lr = 4e-3, steps = 1200, seeds = 3,
+    seed = 1, scores = {words = 150, examples = 3000}}
 
--- Tasks: a sentence, its translation, and the source word of each target word -------------------------------------------
+-- Tasks: a sentence, its translation, and the source word of each target word ----------------------------------------
 
 local FIRST = 4                             -- ids 1 to 3 are unknown, begin and end
 
@@ -67,7 +67,7 @@ local function corpus(task, n, seed, stream, count)
     return set
 end
 
--- Model ---------------------------------------------------------------------------------------------------------------
+-- Model --------------------------------------------------------------------------------------------------------------
 
 local Model = attn.module "Model"
 
@@ -97,11 +97,12 @@ function Model:forward(ids, lengths, target)
 end
 
 function Model:step(ids, s)
-    local logits, hidden, weights = self.decoder:step(self.target(ids), s.memory, s.hidden, {memory_lengths = s.lengths})
+    local logits, hidden, weights = self.decoder:step(self.target(ids), s.memory, s.hidden,
+        {memory_lengths = s.lengths})
     return logits, {memory = s.memory, lengths = s.lengths, hidden = hidden}, weights
 end
 
--- One experiment: trained on a task; BLEU, exact sentences, words too many in 100, alignment error rate -------------------
+-- One experiment: trained on a task; BLEU, exact sentences, words too many in 100, alignment error rate --------------
 
 local function backwards(lists)
     local out = {}
@@ -148,7 +149,9 @@ local function experiment(task, c, seed)
         schedule = function(step) return cfg.lr * math.min(1, 3 * (1 - (step - 1) / cfg.steps)) end,
         data = data.batches{fields = {source = sources(training), target = training.target}, shift = {"target"},
             size = cfg.batch, seed = seed},
-        loss = function(b) return attn.loss.cross_entropy(model(b.source, b.source_lengths, b.target_in), b.target_out) end}
+        loss = function(b)
+            return attn.loss.cross_entropy(model(b.source, b.source_lengths, b.target_in), b.target_out)
+        end}
 
     local function step(ids, s) return model:step(ids, s) end
     local function encode(ids, lengths) return model:encode(ids, lengths) end
@@ -218,7 +221,7 @@ local function claim(name, words, measured, holds)
         cfg.seeds == 1 and "" or "s", measured, holds and "holds" or "does not hold"))
 end
 
--- Parts ---------------------------------------------------------------------------------------------------------------
+-- Parts --------------------------------------------------------------------------------------------------------------
 
 local parts = {}
 
@@ -233,7 +236,8 @@ function parts.table()
     local rows, bleu, spread = {}, {}, 0
     for i, one in ipairs(lines) do
         local out = repeated("reorder", one[2])
-        rows[i] = {one[1], shown(out, "bleu"), shown(out, "exact"), shown(out, "aer", "%.2f"), ("%.0f"):format(out.seconds)}
+        rows[i] = {one[1], shown(out, "bleu"), shown(out, "exact"), shown(out, "aer", "%.2f"),
+            ("%.0f"):format(out.seconds)}
         bleu[i], spread = out.bleu, math.max(spread, out.bleu_spread)
         show.result("table_" .. i .. "_bleu", out.bleu)
     end
@@ -242,25 +246,30 @@ function parts.table()
     local ordered = true
     for i = 2, #bleu do ordered = ordered and bleu[i] >= bleu[i - 1] - spread end
     claim("A4 table", "each part adds (within the spread of the seeds), all of them at least 10 BLEU",
-        ("%.1f, %.1f, %.1f, %.1f, %.1f; largest spread %.1f"):format(bleu[1], bleu[2], bleu[3], bleu[4], bleu[5], spread),
+        ("%.1f, %.1f, %.1f, %.1f, %.1f; largest spread %.1f"):format(bleu[1], bleu[2], bleu[3], bleu[4],
+            bleu[5], spread),
         ordered and bleu[5] - bleu[1] >= 10)
 end
 
 function parts.scores()
-    print(("Scores: global attention without input feeding, bidirectional encoder, %d words\n"):format(cfg.scores.words))
+    print(("Scores: global attention without input feeding, bidirectional encoder, %d words\n"):format(
+        cfg.scores.words))
     local rows, sorted = {}, {}
     for i, score in ipairs{"dot", "general", "concat", "location", "none"} do
         local attention = score ~= "none" and {score = score, dim = score == "concat" and cfg.hidden or nil,
             max_keys = score == "location" and cfg.longest or nil} or nil
-        local c = {attention = attention, bidirectional = true, words = cfg.scores.words, examples = cfg.scores.examples}
+        local c = {attention = attention, bidirectional = true, words = cfg.scores.words,
+            examples = cfg.scores.examples}
         local moved, all = repeated("reorder", c), repeated("sort", c)
-        rows[i] = {score, shown(moved, "bleu"), shown(moved, "aer", "%.2f"), shown(all, "bleu"), shown(all, "aer", "%.2f")}
+        rows[i] = {score, shown(moved, "bleu"), shown(moved, "aer", "%.2f"), shown(all, "bleu"),
+            shown(all, "aer", "%.2f")}
         sorted[score] = all.bleu
         show.result("score_" .. score .. "_bleu", all.bleu)
     end
     show.table({"score", "windows BLEU", "AER", "sorted BLEU", "AER"}, rows)
     print()
-    claim("A4 location", "where the order is that of the words, location is no better than no attention (within 10) and content is",
+    claim("A4 location",
+        "where the order is that of the words, location is no better than no attention (within 10) and content is",
         ("sorted: location %.1f, none %.1f, dot %.1f, general %.1f, concat %.1f"):format(sorted.location, sorted.none,
             sorted.dot, sorted.general, sorted.concat),
         sorted.location < sorted.none + 10
@@ -272,14 +281,15 @@ function parts.feeding()
     local rows, many = {}, {}
     for i, feeding in ipairs{false, true} do
         local out = repeated("fertility", {attention = {score = "general"}, feeding = feeding, bidirectional = true})
-        rows[i] = {feeding and "with" or "without", shown(out, "bleu"), shown(out, "many", "%.2f"), shown(out, "aer", "%.2f")}
+        rows[i] = {feeding and "with" or "without", shown(out, "bleu"), shown(out, "many", "%.2f"),
+            shown(out, "aer", "%.2f")}
         many[i] = out.many
         show.result(feeding and "fed_words_too_many" or "words_too_many", out.many, "%")
     end
     show.table({"input feeding", "BLEU", "words too many in 100", "AER"}, rows)
     print()
-    claim("A4 feeding", "input feeding makes fewer words too many", ("%.2f with, %.2f without"):format(many[2], many[1]),
-        many[2] < many[1])
+    claim("A4 feeding", "input feeding makes fewer words too many",
+        ("%.2f with, %.2f without"):format(many[2], many[1]), many[2] < many[1])
 end
 
 function parts.windows()
@@ -335,7 +345,8 @@ function parts.windows()
         slower[kind] = times[kind][3] / times[kind][1]
     end
     local function row(kind) return ("%.0f, %.0f, %.0f us"):format(table.unpack(times[kind])) end
-    claim("A5 cost", "a step of local-m costs the same whatever the length of the source (50, 200, 800 words, batch 32)",
+    claim("A5 cost",
+        "a step of local-m costs the same whatever the length of the source (50, 200, 800 words, batch 32)",
         ("local-m %s; global %s"):format(row "local-m", row "global"), slower["local-m"] < 1.5)
 end
 

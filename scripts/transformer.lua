@@ -3,7 +3,7 @@
 -- Command    attn scripts/transformer.lua --data DIR      trains for 8 minutes, BLEU greedy and by beam
 --              --minutes 8 | --steps N                    how long; the steps for the minutes are measured
 --              --beside                                   then RNNsearch for the same minutes, and both in one table
---              --claims                                   copy and reverse; post-norm without warm-up; padding (4 minutes)
+--              --claims                                   copy and reverse; post-norm without warm-up; padding
 --              --resume                                   goes on with the newest run
 -- Data       Multi30k: DIR/multi30k/{train,val,test_2016_flickr}.{en,de}.gz; the claims make their own, synthetic
 -- Expect     see scripts/README.md
@@ -15,13 +15,14 @@ local data, metric, schedule, search, show, text, train = require "attn.data", r
 local job = require "attn.run".start("transformer", {
     model = {dim = 128, heads = 4, layers = 3, ff = 512, dropout = 0.1, norm = "pre", tied = true},
     recurrent = {dim = 256, hidden = 256, dropout = 0.3, lr = 1e-3},
-    batch = 64, lr = 1.0, warmup = 1000, smoothing = 0.1, clip = 1.0, average = 5, min_count = 2, max_length = 50, beam = 4,
-    length_penalty = 0.6, minutes = 8.0, steps = 0, seed = 1, beside = false, claims = false, examples = 0,
-    claim_steps = 1200, stall_steps = 400})
+    batch = 64, lr = 1.0, warmup = 1000, smoothing = 0.1, clip = 1.0, average = 5, min_count = 2, max_length = 50,
+    beam = 4, length_penalty = 0.6, minutes = 8.0, steps = 0, seed = 1, beside = false, claims = false, examples = 0,
+    claim_steps = 2500, claim_tests = 500,
+    stall = {layers = 8, steps = 300, lr = 4e-3}})
 local cfg = job.options
 attn.seed(cfg.seed)
 
--- Models: encode(ids, lengths) -> state; forward(ids, lengths, target) -> logits; step(ids, state) -> logits, state -------
+-- Models: encode(ids, lengths) -> state; forward(ids, lengths, target) -> logits; step(ids, state) -> logits, state ---
 
 local Transformer = attn.module "Transformer"
 
@@ -36,7 +37,9 @@ function Transformer:init(c)
     self.decoder = attn.decoder.transformer(shape)
     self.out = attn.layer.linear{inputs = c.dim, outputs = c.targets, bias = false}
     attn.no_grad(function()                 -- of length 1, so that sqrt(dim) times a word is as large as its place
-        for _, embedding in ipairs{self.source, self.target} do embedding.weight:copy_(embedding.weight / self.scale) end
+        for _, embedding in ipairs{self.source, self.target} do
+            embedding.weight:copy_(embedding.weight / self.scale)
+        end
     end)
     if c.tied then self.out.weight = self.target.weight end
 end
@@ -118,7 +121,7 @@ local function adam(model, lr)
     return attn.optim.adam{params = model:parameters(), lr = lr, betas = {0.9, 0.98}, eps = 1e-9}
 end
 
--- Translation ---------------------------------------------------------------------------------------------------------
+-- Translation --------------------------------------------------------------------------------------------------------
 
 local function read(part, most)
     local folder, set = data.path "multi30k", {}
@@ -212,7 +215,7 @@ local function translation()
     end
 end
 
--- Claims, on sequences of symbols (synthetic) ---------------------------------------------------------------------------
+-- Claims, on sequences of symbols (synthetic) ------------------------------------------------------------------------
 
 local SYMBOLS = 20
 
@@ -243,8 +246,8 @@ local function small(task, change, steps, rate)
     local model = Transformer(with(with(cfg.model, symbols), change))
     local batches = data.batches{fields = sequences(task, 20000, 1, 20, 1), shift = {"target"}, size = cfg.batch,
         seed = cfg.seed}
-    local history = train.loop{model = model, data = batches, loss = batch_loss(model, 0), steps = steps, clip = cfg.clip,
-        schedule = rate, optimizer = adam(model, 1e-3), quiet = true}
+    local history = train.loop{model = model, data = batches, loss = batch_loss(model, 0), steps = steps,
+        clip = cfg.clip, schedule = rate, optimizer = adam(model, 1e-3), quiet = true}
     local last, n = 0, math.min(50, #history.losses)
     for i = #history.losses - n + 1, #history.losses do last = last + history.losses[i] / n end
     return model, last, history.seconds
@@ -259,10 +262,12 @@ local function claims()
     local shape = {dim = 64, heads = 4, layers = 2, ff = 256, norm = "pre"}
     local parts, inside, outside, longest = {}, true, 0, 0
     for _, task in ipairs{"copy", "reverse"} do
-        local noam = schedule.noam{dim = shape.dim, warmup = 200}
-        local model, _, seconds = small(task, shape, cfg.claim_steps, function(step) return 0.7 * noam(step) end)
-        local short, long = exact(model, sequences(task, 500, 1, 20, 2)), exact(model, sequences(task, 200, 30, 30, 3))
-        parts[#parts + 1] = ("%s %.1f %% up to 20, %.1f %% at 30, %.0f s of training"):format(task, short, long, seconds)
+        local model, _, seconds = small(task, shape, cfg.claim_steps,
+            schedule.linear{steps = cfg.claim_steps, lr = 3e-3, warmup = cfg.claim_steps // 20})
+        local short, long = exact(model, sequences(task, cfg.claim_tests, 1, 20, 2)),
+            exact(model, sequences(task, cfg.claim_tests, 30, 30, 3))
+        parts[#parts + 1] = ("%s %.1f %% up to 20, %.1f %% at 30, %.0f s of training"):format(task, short, long,
+            seconds)
         inside, outside, longest = inside and short == 100, math.max(outside, long), math.max(longest, seconds)
         show.result(task .. "_exact", short, "%")
         show.result(task .. "_exact_at_30", long, "%")
@@ -273,16 +278,18 @@ local function claims()
     local lost = {}
     for _, norm in ipairs{"post", "pre"} do
         for _, warm in ipairs{false, true} do
-            local change = {dim = 64, heads = 4, layers = 6, ff = 256, norm = norm}
-            local _, last = small("copy", change, cfg.stall_steps,
-                function(step) return 2e-3 * (warm and math.min(1, step / (cfg.stall_steps / 2)) or 1) end)
+            local change = {dim = 64, heads = 4, layers = cfg.stall.layers, ff = 256, norm = norm}
+            local _, last = small("copy", change, cfg.stall.steps, function(step)
+                return cfg.stall.lr * (warm and math.min(1, 2 * step / cfg.stall.steps) or 1)
+            end)
             lost[norm .. (warm and " with" or " without")] = last
         end
     end
     local chance = math.log(SYMBOLS)
-    claim("c", "post-norm without warm-up stalls or diverges, pre-norm does not (6 layers, rate 2e-3)",
-        ("loss of the last steps: post %.3f without, %.3f with warm-up; pre %.3f without, %.3f with; chance %.2f"):format(
-            lost["post without"], lost["post with"], lost["pre without"], lost["pre with"], chance),
+    claim("c", "post-norm without warm-up stalls or diverges, pre-norm does not",
+        ("%d layers, rate %g, loss of the last steps: post %.3f without, %.3f with warm-up; pre %.3f without, %.3f "
+            .. "with; chance %.2f"):format(cfg.stall.layers, cfg.stall.lr, lost["post without"], lost["post with"],
+            lost["pre without"], lost["pre with"], chance),
         lost["post without"] > 0.8 * chance and lost["pre without"] < 0.5 * chance)
 
     attn.seed(cfg.seed)
@@ -300,8 +307,8 @@ local function claims()
         outputs[trial] = logits:masked_fill(pad:unsqueeze(3):expand(logits.shape), 0)
         if trial > 1 then changed = changed + outputs[trial]:ne(outputs[1]):sum():item() end
     end
-    claim("e", "what stands in the padding changes no bit of the output", ("%d of %d numbers changed in 4 trials"):format(
-        changed, 4 * outputs[1]:numel()), changed == 0)
+    claim("e", "what stands in the padding changes no bit of the output",
+        ("%d of %d numbers changed in 4 trials"):format(changed, 4 * outputs[1]:numel()), changed == 0)
 end
 
 if cfg.claims then claims() else translation() end

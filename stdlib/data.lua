@@ -20,6 +20,8 @@ end
 local origin = {
     multi30k = "Multi30k, task 1, raw text: the files train, val and test_2016_flickr (.en.gz, .de.gz) of the folder "
         .. "data/task1/raw of the GitHub repository multi30k/dataset",
+    tinyshakespeare = "tiny Shakespeare: the file data/tinyshakespeare/input.txt of the GitHub repository "
+        .. "karpathy/char-rnn, compressed (input.txt.gz)",
 }
 
 local function directory()

@@ -13,6 +13,7 @@
 --     lock             held by the process that writes here, given back by the system however that process ends
 local attn = require "attn"
 local fields = require "attn.fields"
+local internal = require "attn.internal"
 
 local m = {}
 
@@ -85,7 +86,9 @@ local function accept(value, default)
 end
 
 local function kind_of(value)
-    if type(value) == "string" then return ("the string '%s'"):format(#value > 40 and value:sub(1, 40) .. "…" or value) end
+    if type(value) == "string" then
+        return ("the string '%s'"):format(#value > 40 and value:sub(1, 40) .. "..." or value)
+    end
     if type(value) == "number" or type(value) == "boolean" then return tostring(value) end
     if type(value) == "table" then return is_group(value) and "an object" or "a list" end
     return "null"
@@ -282,7 +285,7 @@ function Reader:help(extra)
     end
     if self.leaves.data == nil then print("  --data               the folder of the data sets ($ATTN_DATA)") end
     print("  --set NAME=VALUE     the same as --NAME VALUE")
-    print("  --config FILE        options as a JSON object, or the config.json of a run; the command line comes after it")
+    print("  --config FILE        options as a JSON object, or the config.json of a run; comes before the rest")
     print("  --print-config       the options as they are, and where each comes from")
     if extra then
         print("  --runs DIR           where the folder of the run is made (runs)")
@@ -294,7 +297,6 @@ end
 function Reader:apply(actions, special)
     for _, path in ipairs(special.config) do self:file(path) end
     for _, action in ipairs(actions) do self:set(table.unpack(action)) end
-    if special.data then self.value.data = special.data end
     if special.print_config then
         self:print()
         os.exit(0, true)
@@ -331,7 +333,7 @@ function m.options(defaults, args)
     return cfg
 end
 
--- Folders of runs -----------------------------------------------------------------------------------------------------
+-- Folders of runs ----------------------------------------------------------------------------------------------------
 
 local function exists(path)
     local file = io.open(path, "rb")
@@ -547,6 +549,19 @@ local function read_checkpoint(self, one)
     return saved
 end
 
+---What the checkpoint of a step holds; an error if it is not there or damaged.
+---@param step integer
+---@return table
+function Run:at(step)
+    for _, one in ipairs(self:checkpoints()) do
+        if one.step == step then
+            local saved, why = read_checkpoint(self, one)
+            return saved or fail(("run: %s cannot be used: %s"):format(one.path, why))
+        end
+    end
+    fail(("run: %s has no checkpoint of step %s"):format(self.path, tostring(step)))
+end
+
 ---What the newest valid checkpoint holds; damaged ones are named and passed over. nil if there is none.
 ---@return table?
 ---@return string? path
@@ -636,7 +651,7 @@ local function go_on(self, reader, special, actions)
     for _, name in ipairs(attn.list_folder(self.path .. "/checkpoints")) do
         if name:match("%.partial$") then os.remove(self.path .. "/checkpoints/" .. name) end
     end
-    attn.tee(self.path .. "/log.txt")
+    internal.tee(self.path .. "/log.txt")
     print(("run %s, resumed"):format(self.path))
     for _, name in ipairs(reader.names) do
         if changed(before[name], reader.value[name]) then
@@ -661,7 +676,7 @@ local function begin(self, reader, special, actions)
         arguments = type(arguments) == "table" and table.move(arguments, 1, #arguments, 1, {}) or nil,
         threads = attn.threads(), simd = attn.simd(), blas = attn.blas(), options = reader:result(),
         from = reader.source}, 2) .. "\n")
-    attn.tee(self.path .. "/log.txt")
+    internal.tee(self.path .. "/log.txt")
     print(("run %s"):format(self.path))
 end
 
@@ -709,8 +724,8 @@ attn.describe{name = "run.start", signature = "start(name, {option = default, ..
         .. "log.txt, checkpoints, script.lua. --resume [ID] goes on with the newest run of that name, or the one\n"
         .. "named. run.options are the options, run.path the folder; give run to train.loop. run:record{step =, ...}\n"
         .. "adds to metrics.jsonl, run:save(step, table) makes a checkpoint, run:newest() reads the newest valid\n"
-        .. "one, run:once(name, make) keeps what must be the same after a resume, run:finish() says that all is\n"
-        .. "done. `attn runs` lists them.",
+        .. "one, run:at(step) that of a step (history.best lists the best), run:once(name, make) keeps what must\n"
+        .. "be the same after a resume, run:finish() says that all is done. `attn runs` lists them.",
     example = 'local job = attn.run.start("tagger", {dim = 64, steps = 1000, seed = 1})\n'
         .. 'attn.train.loop{run = job, steps = job.options.steps, ...}'}
 attn.describe{name = "run.list", signature = "list(folder) -> list of runs",

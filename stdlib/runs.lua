@@ -166,8 +166,8 @@ local function list(root, json)
         local values, options = {}, {}
         for _, name in ipairs(valid_names(s)) do values[#values + 1] = name .. " " .. text(last_valid(s, name)) end
         for _, name in ipairs(sorted(s.changed)) do options[#options + 1] = name .. "=" .. text(s.changed[name]) end
-        rows[i] = {s.run, s.state, s.step, s.loss, table.concat(values, "  "), s.seconds and math.floor(s.seconds + 0.5),
-            table.concat(options, " ")}
+        rows[i] = {s.run, s.state, s.step, s.loss, table.concat(values, "  "),
+            s.seconds and math.floor(s.seconds + 0.5), table.concat(options, " ")}
     end
     show.table({"run", "state", "step", "loss", "evaluation", "seconds", "options given"}, rows)
     return 0

@@ -180,7 +180,7 @@ function m.replace_unknown(words, source, weights, options)
     return out, replaced
 end
 
--- Byte-pair encoding --------------------------------------------------------------------------------------------------
+-- Byte-pair encoding -------------------------------------------------------------------------------------------------
 -- Units are characters at first; the most frequent neighbouring pair becomes a unit, again and again. A word that
 -- follows a space begins with U+2581, so that a line comes back exactly from its units (runs of spaces become one; a
 -- U+2581 of the text comes back as a space). Letters and punctuation are never merged with each other.
@@ -420,7 +420,7 @@ function m.bpe(lines, options)
     return setmetatable({merges = merges, rank = rank, cache = {}, cached = 0}, Bpe)
 end
 
--- Byte-level byte-pair encoding ---------------------------------------------------------------------------------------
+-- Byte-level byte-pair encoding --------------------------------------------------------------------------------------
 -- The tokens of GPT-2 (Radford et al. 2019): a line is cut into pieces by
 --     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 -- and the bytes of each piece are merged, so that every string has tokens and comes back from them. In the files a byte
@@ -570,7 +570,8 @@ end
 ---@return ByteBpe
 function m.byte_bpe(cfg)
     cfg = fields.read("text.byte_bpe", cfg, {
-        {"encoder", "string", required = true}, {"merges", "string", required = true}, {"shift", "integer", 0, least = 0}})
+        {"encoder", "string", required = true}, {"merges", "string", required = true},
+        {"shift", "integer", 0, least = 0}})
     local function bad(path, ...) error(("text.byte_bpe: %s: %s"):format(path, (...):format(select(2, ...))), 3) end
     local ok, object = pcall(attn.json.decode, table.concat(attn.lines(cfg.encoder), "\n"))
     if not ok then bad(cfg.encoder, "%s", (tostring(object):gsub("^.*json%.decode: ", ""))) end
@@ -625,9 +626,9 @@ attn.describe{name = "text.bpe", signature = "bpe(lines, {merges =, min_count = 
         .. "one (lines nil). b:encode(line) gives subword units, b:decode(units) the line.",
     example = 'local b = require "attn.text".bpe({"low lower lowest"}, {merges = 10})'}
 attn.describe{name = "text.byte_bpe", signature = "byte_bpe{encoder = path, merges = path, shift = 0} -> byte_bpe",
-    help = "The byte-level encoding of GPT-2, from its files encoder.json and vocab.bpe (plain or gzip). b:encode(text)\n"
-        .. "gives ids, b:decode(ids) the text again, whatever its bytes; #b is the number of tokens. Ids are those of\n"
-        .. "the file, which begin at 0; for an embedding, where 0 is padding, take shift = 1.",
+    help = "The byte-level encoding of GPT-2, from its files encoder.json and vocab.bpe (plain or gzip).\n"
+        .. "b:encode(text) gives ids, b:decode(ids) the text again, whatever its bytes; #b is the number of tokens.\n"
+        .. "Ids are those of the file, which begin at 0; for an embedding, where 0 is padding, take shift = 1.",
     example = 'local b = require "attn.text".byte_bpe{encoder = "encoder.json", merges = "vocab.bpe"}'}
 
 return m

@@ -138,7 +138,7 @@ local function gradient(cfg, draw, step, parameters)
     return sum / tokens, tokens
 end
 
--- Exponential moving average ------------------------------------------------------------------------------------------
+-- Exponential moving average -----------------------------------------------------------------------------------------
 
 ---@class Average
 ---@field decay number
@@ -230,7 +230,7 @@ function m.average(paths)
     return sum
 end
 
--- The loop ------------------------------------------------------------------------------------------------------------
+-- The loop -----------------------------------------------------------------------------------------------------------
 
 local known = {
     {"model", "any", required = true}, {"optimizer", "any", required = true}, {"data", "any", required = true},
@@ -239,7 +239,8 @@ local known = {
     {"every", "integer", least = 1}, {"evaluate", "function"}, {"metric", "string"},
     {"mode", "string", "min", choices = {"min", "max"}}, {"patience", "integer", least = 1},
     {"run", "table"}, {"checkpoint", "string"}, {"resume", "boolean", false}, {"save_every", "integer", least = 1},
-    {"keep", "integer", 2, least = 1}, {"best", "integer", 0, least = 0}, {"extra", "table"}, {"quiet", "boolean", false}}
+    {"keep", "integer", 2, least = 1}, {"best", "integer", 0, least = 0}, {"extra", "table"},
+    {"quiet", "boolean", false}}
 
 ---@class LoopConfig
 ---@field model any
@@ -275,7 +276,7 @@ end
 local function snapshot(cfg, progress, ema, place)
     local history = {}
     for name, value in pairs(progress) do history[name] = value end
-    history.losses = attn.tensor(progress.losses, {dtype = "float64"})      -- a list of numbers as text is ten times longer
+    history.losses = attn.tensor(progress.losses, {dtype = "float64"})      -- as text they are ten times longer
     return {model = cfg.model, optimizer = cfg.optimizer, random = attn.random_state(), history = history,
         data = place and cfg.data:state() or nil, ema = ema and ema:state() or nil,
         schedule = type(cfg.schedule) == "table" and cfg.schedule.state and cfg.schedule:state() or nil,
@@ -297,7 +298,7 @@ local function restore(cfg, saved, ema, place, path)
     attn.random_state(saved.random)
     local progress = new_progress()
     for name, value in pairs(saved.history) do progress[name] = value end
-    progress.losses = progress.losses:totable()
+    if type(progress.losses) ~= "table" then progress.losses = progress.losses:totable() end
     return progress
 end
 

@@ -291,7 +291,7 @@ void vm_open_json(lua_State *L, int lib)
     static const luaL_Reg functions[] = {{"decode", decode}, {"encode", encode}, {NULL, NULL}};
     static const vm_doc docs[] = {
         {"json.decode", "json.decode(text) -> value\n"
-                        "A value of JSON text: tables, strings, integers, floats, booleans; null is attn.json.null. Strict."},
+                        "A value of JSON text: tables, strings, integers, floats, booleans; null is attn.json.null."},
         {"json.encode", "json.encode(value [, indent = 0]) -> text\n"
                         "A value as JSON, names sorted; with an indent one field on each line. An empty table is {}."},
         {NULL, NULL}

@@ -287,7 +287,7 @@ void vm_open_sys(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {
         {"threads", threads}, {"clock", clock_now}, {"isatty", is_terminal}, {"terminal_width", terminal_width}, {"simd", simd},
-        {"blas", blas}, {"mkdir", make_folder}, {"list_folder", list_folder}, {"lock", lock}, {"crc32", checksum}, {"tee", copy_output},
+        {"blas", blas}, {"mkdir", make_folder}, {"list_folder", list_folder}, {"lock", lock}, {"crc32", checksum},
         {NULL, NULL}
     };
     static const vm_doc docs[] = {
@@ -302,9 +302,12 @@ void vm_open_sys(lua_State *L, int lib)
         {"lock", "lock(path) -> lock, or nil and the number of the process that has it\n"
                  "Makes the file and locks it until the lock is closed (<close>), collected, or the process ends."},
         {"crc32", "crc32(path) -> the checksum of a file, eight hexadecimal digits"},
-        {"tee", "tee(path)\nFrom now on what is printed, and the message of an error that ends the program, is added to the file too."},
         {NULL, NULL}
     };
     vm_set_functions(L, lib, functions);
     vm_describe_functions(L, docs);
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
+    lua_pushcfunction(L, copy_output);
+    lua_setfield(L, -2, "tee");
+    lua_pop(L, 1);
 }

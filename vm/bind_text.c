@@ -92,8 +92,8 @@ static int width(lua_State *L)
     const char *text = check_text(L, "unicode.width", &n);
     while (i < n) {
         utf8proc_int32_t code;
-        utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)text + i, n - i > 8 ? 8 : (utf8proc_ssize_t)(n - i),
-                                                 &code);
+        utf8proc_ssize_t left = n - i > 8 ? 8 : (utf8proc_ssize_t)(n - i);
+        utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)text + i, left, &code);
         columns += step > 0 ? utf8proc_charwidth(code) : 1;
         i += step > 0 ? (size_t)step : 1;
     }
@@ -107,9 +107,9 @@ void vm_open_text(lua_State *L, int lib)
         {"category", category}, {"normalize", normalize}, {"width", width}, {NULL, NULL}
     };
     static const vm_doc docs[] = {
-        {"unicode.category", "unicode.category(code) -> \"Lu\", \"Ll\", \"Nd\", \"Zs\" ...\nThe general category of a code point."},
+        {"unicode.category", "unicode.category(code) -> \"Lu\", \"Ll\", \"Nd\" ...\nThe general category of a code point."},
         {"unicode.normalize", "unicode.normalize(text [, form = \"NFC\"]) -> text\n"
-                              "A normal form of Unicode: NFC, NFD, NFKC or NFKD. Text that is not UTF-8 stays as it is."},
+                              "A normal form: NFC, NFD, NFKC or NFKD. Text that is not UTF-8 stays as it is."},
         {"unicode.width", "unicode.width(text) -> columns\nColumns that a text takes in a terminal."},
         {NULL, NULL}
     };

@@ -33,7 +33,8 @@ function Tiny:forward(ids, lengths)
     return self.out(self.dropout(last.h[1]))
 end
 local model = Tiny()
-local history = train.loop{run = job, model = model, steps = cfg.steps, accumulate = cfg.accumulate, ema = 0.9, clip = 1,
+local history = train.loop{run = job, model = model, steps = cfg.steps, accumulate = cfg.accumulate, ema = 0.9,
+    clip = 1,
     optimizer = attn.optim.adam{params = model:parameters(), lr = cfg.lr},
     schedule = attn.schedule.noam{dim = 16, warmup = 20},
     data = data.batches{fields = {source = source, class = class}, size = 5, seed = 2},
@@ -48,6 +49,9 @@ local history = train.loop{run = job, model = model, steps = cfg.steps, accumula
     end}
 attn.save(job.path .. "/final.safetensors", {model = model, losses = history.losses, top = history.top_step})
 attn.show.result("checksum", attn.crc32(job.path .. "/final.safetensors"))
+if history.best[1] then assert(job:at(history.best[1].step).history.step == history.best[1].step) end
+assert(job:once("draw", function() return attn.rand(1):item() end) == job:once("draw", error))
+assert(tostring(select(2, pcall(job.at, job, 7))):find "has no checkpoint of step 7")
 job:finish()
 ]])
 
@@ -120,7 +124,8 @@ end)
 t.case("kill -9 at any moment: every resume succeeds and the end is the same, bit for bit", function()
     local kills = tonumber(os.getenv "ATTN_KILLS" or "") or 4
     local steps = 30 + 60 * kills       -- more than fit between the kills
-    local whole = ok(("attn tiny.lua --runs long --steps %d --patience 9999"):format(steps)):match "result checksum (%x+)"
+    local whole = ok(("attn tiny.lua --runs long --steps %d --patience 9999"):format(steps))
+        :match "result checksum (%x+)"
     local draw = data.random(7)
     local first = ("attn tiny.lua --runs killed --steps %d --patience 9999 --pause 0.001"):format(steps)
     local again = "attn tiny.lua --runs killed --resume"

@@ -409,7 +409,9 @@ t.case("transformers: decoding over caches finds what running the whole prefix a
         local model = transformer(norm)
         local source = attn.randint(4, 9, 5, 6)
         local lengths = attn.tensor({6, 3, 5, 1, 4}, {dtype = "int64"})
-        local memory = attn.no_grad(function() return model.encoder(model.place(model.embed(source)), {lengths = lengths}) end)
+        local memory = attn.no_grad(function()
+            return model.encoder(model.place(model.embed(source)), {lengths = lengths})
+        end)
         for _, with_memory in ipairs{true, false} do
             local function state() return {memory = with_memory and memory or nil, lengths = lengths, t = 0} end
             local count = 5
