@@ -48,9 +48,8 @@ at_object *vm_check_object(lua_State *L, int at, const at_class *class, const ch
 
 /* A chunk of memory that goes with its box. */
 at_arena *vm_push_arena(lua_State *L);
-/* A builder that goes with its box: at_build_end runs when the box is closed (vm_end_build) or collected. */
+/* A builder that goes with its box: at_build_end runs when the box is collected, if it has not before. */
 at_build *vm_push_build(lua_State *L, const char *where, at_error *e);
-void vm_end_build(lua_State *L, at_build *g);
 
 /* print.c: __tostring of a tensor. */
 int vm_tensor_tostring(lua_State *L);

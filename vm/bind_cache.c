@@ -40,7 +40,7 @@ static int reorder(lua_State *L)
         at_build *g = vm_push_build(L, "reorder", &e);
         vm_running = L;
         box->o = at_cache_reorder(g, from, vm_check_tensor(L, 2, "reorder", "rows"));
-        vm_end_build(L, g);
+        at_build_end(g);
         if (box->o) {
             vm_account(L);
             lua_pop(L, 1);

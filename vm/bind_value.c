@@ -165,12 +165,6 @@ at_build *vm_push_build(lua_State *L, const char *where, at_error *e)
     return g;
 }
 
-void vm_end_build(lua_State *L, at_build *g)
-{
-    (void)L;
-    at_build_end(g);
-}
-
 /* ---- values ---- */
 
 at_text vm_describe(lua_State *L, int at)

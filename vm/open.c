@@ -8,19 +8,11 @@
 /* attn.<name> that is not there: a module of the standard library, under "attn.<name>" as require knows it. */
 static int lazy(lua_State *L)
 {
-    static const char *const functions[] = {"checkgrad", NULL};
-    static const char *const modules[] = {"search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", NULL};
+    static const char *const modules[] = {"checkgrad", "search", "schedule", "penalty", "data", "text", "metric", "train", "run",
+                                          "show", NULL};
     if (lua_type(L, 1) != LUA_TTABLE || lua_type(L, 2) != LUA_TSTRING)
         return 0;
     const char *name = lua_tostring(L, 2);
-    for (int k = 0; functions[k]; k++)
-        if (strcmp(name, functions[k]) == 0) {
-            vm_require(L, name);
-            lua_pushvalue(L, 2);
-            lua_pushvalue(L, -2);
-            lua_rawset(L, 1);
-            return 1;
-        }
     for (int k = 0; modules[k]; k++)
         if (strcmp(name, modules[k]) == 0) {
             vm_require(L, name);

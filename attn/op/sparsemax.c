@@ -9,6 +9,7 @@
  */
 #include <tgmath.h>
 
+#include "attn/core/descend.h"
 #include "attn/core/rows.h"
 #include "attn/kernel/kernel.h"
 
@@ -20,32 +21,6 @@ static bool shape(at_call *c)
     at_axis a = at_along(x, c->arg[0].integer);
     at_want_scratch(c, at_rows_scratch(a, room(a.n)));
     return at_out(c, x->ndim, x->size);
-}
-
-static void sink(real *z, size_t i, size_t n)
-{
-    real value = z[i];
-    for (size_t child; (child = 2 * i + 1) < n; i = child) {
-        if (child + 1 < n && z[child + 1] < z[child])
-            child++;
-        if (!(z[child] < value))
-            break;
-        z[i] = z[child];
-    }
-    z[i] = value;
-}
-
-/* Greatest first: a heap with the least on top, taken off from the end. */
-static void sort(real *z, size_t n)
-{
-    for (size_t i = n / 2; i-- > 0;)
-        sink(z, i, n);
-    while (n > 1) {
-        real least = z[0];
-        z[0] = z[--n];
-        sink(z, 0, n);
-        z[n] = least;
-    }
 }
 
 static void row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
@@ -67,7 +42,7 @@ static void row(const at_rows *job, size_t r, const real *const *in, real *y, ch
     for (size_t j = 0; j < n; j++)
         if (x[j] - max > -1)
             z[count++] = x[j] - max;
-    sort(z, count);
+    at_sort_descending(z, count);
     for (size_t k = 0; k < count; k++) {
         if (1 + (double)(k + 1) * z[k] <= sum + z[k])
             break;
