@@ -155,8 +155,10 @@ local function type_in(pairs_of_text, variables)
     end
     shell.write("shown", "")
     shell.write("type.sh", table.concat(lines, "\n"))
+    -- exec: a shell that stayed between would get each Ctrl-C too, and some end of it after the session did
     shell.write("terminal.sh", ("sh type.sh | HOME=$PWD XDG_STATE_HOME= XDG_CONFIG_HOME=/nothing TERM=xterm %s "
-        .. "script -qfec %s /dev/null >>shown\necho status $? >>shown"):format(variables or "", shell.quote(shell.exe)))
+        .. "script -qfec %s /dev/null >>shown\necho status $? >>shown"):format(
+            variables or "", shell.quote("exec " .. shell.quote(shell.exe))))
     shell.run("sh terminal.sh")
     return (shell.read(shell.folder() .. "/shown"):gsub("\r", ""))
 end
