@@ -1,6 +1,6 @@
 /*
- * Tiles of attention. A tile is s [keys, width]: a row per key, a column per query, so that what softmax does to a query runs down
- * a column and lanes never meet. Products of tiles are packed_gemm's (pack.c): a tile is the packed form of its queries.
+ * Tiles of attention. A tile is s' [keys, queries]: a row per key, a column per query, so that what softmax does to a query runs down
+ * a column and lanes never meet. Each function takes the one vector of columns at s, rows ld apart.
  *
  * The running softmax of a column (Milakov and Gimelshein 2018; Rabe and Staats 2021; Dao et al. 2022):
  *
@@ -10,60 +10,57 @@
  */
 #include "attn/kernel/table.h"
 
-static void attend_softmax(size_t keys, size_t width, real *s, real *max, real *sum, real *factor)
+/* Rows begin .. end - 1 of s become -inf but where lo <= row < hi. */
+static void attend_cut(size_t begin, size_t end, const real *lo, const real *hi, real *s, size_t ld)
 {
-    for (size_t c = 0; c < width; c += W) {
-        vec before = load(max + c), m = before, total = (vec){0};
-        for (size_t j = 0; j < keys; j++)
-            m = greater(load(s + j * width + c), m);
-        /* -inf - -inf would be NaN */
-        vec base = pick(m > splat(-INFINITY), m, (vec){0});
-        vec f = exp_of(before - base);
-        for (size_t j = 0; j < keys; j++) {
-            vec e = exp_of(load(s + j * width + c) - base);
-            store(s + j * width + c, e);
-            total += e;
-        }
-        store(factor + c, f);
-        store(sum + c, load(sum + c) * f + total);
-        store(max + c, m);
+    vec from = load(lo), to = load(hi);
+
+    for (size_t j = begin; j < end; j++) {
+        vec place = splat((real)j);
+        store(s + j * ld, pick((place >= from) & (place < to), load(s + j * ld), splat(-INFINITY)));
     }
 }
 
-/* y[rows, width] *= factor[width] */
-static void attend_rescale(size_t rows, size_t width, const real *factor, real *y)
+static void attend_softmax(size_t keys, real *s, size_t ld, real *max, real *sum, real *factor)
 {
-    for (size_t c = 0; c < width; c += W) {
-        vec f = load(factor + c);
-        for (size_t r = 0; r < rows; r++)
-            store(y + r * width + c, load(y + r * width + c) * f);
+    vec before = load(max), m = before, total = (vec){0};
+
+    for (size_t j = 0; j < keys; j++)
+        m = greater(load(s + j * ld), m);
+    /* -inf - -inf would be NaN */
+    vec base = pick(m > splat(-INFINITY), m, (vec){0}), f = exp_of(before - base);
+    for (size_t j = 0; j < keys; j++) {
+        vec e = exp_of(load(s + j * ld) - base);
+        store(s + j * ld, e);
+        total += e;
     }
+    store(factor, f);
+    store(sum, load(sum) * f + total);
+    store(max, m);
 }
 
 /* s = exp(s - lse): the weights again, from the saved log of the sum (+inf for a query that sees nothing). */
-static void attend_weights(size_t keys, size_t width, const real *lse, real *s)
+static void attend_weights(size_t keys, const real *lse, real *s, size_t ld)
 {
-    for (size_t c = 0; c < width; c += W) {
-        vec l = load(lse + c);
-        for (size_t j = 0; j < keys; j++)
-            store(s + j * width + c, exp_of(load(s + j * width + c) - l));
-    }
+    vec l = load(lse);
+
+    for (size_t j = 0; j < keys; j++)
+        store(s + j * ld, exp_of(load(s + j * ld) - l));
 }
 
 /* dp = scale p (dp - delta): the gradient of the scores; delta_i = sum_j p_ij dp_ij. */
-static void attend_back(size_t keys, size_t width, const real *p, const real *delta, real scale, real *dp)
+static void attend_back(size_t keys, const real *p, const real *delta, real scale, real *dp, size_t ld)
 {
-    for (size_t c = 0; c < width; c += W) {
-        vec d = load(delta + c), k = splat(scale);
-        for (size_t j = 0; j < keys; j++)
-            store(dp + j * width + c, k * load(p + j * width + c) * (load(dp + j * width + c) - d));
-    }
+    vec d = load(delta), k = splat(scale);
+
+    for (size_t j = 0; j < keys; j++)
+        store(dp + j * ld, k * load(p + j * ld) * (load(dp + j * ld) - d));
 }
 
 void AT_KERNEL(at_fill_attend)(AT_REAL(at_kernels) *t)
 {
+    t->attend_cut = attend_cut;
     t->attend_softmax = attend_softmax;
-    t->attend_rescale = attend_rescale;
     t->attend_weights = attend_weights;
     t->attend_back = attend_back;
 }

@@ -143,17 +143,20 @@ typedef struct AT_REAL(at_kernels) {
     /* the same for very few rows against a matrix that is used once, in place: w [n, k], or if transposed [k, n] */
     void (*few_gemm)(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
                      const real *w, size_t ldw, real *y, size_t ldy, bool accumulate);
+    /* y [m, n] (+)= x b, all in place and in the first caches: x [m, k], or turned [k, m]; b [k, n] */
+    void (*tile_gemm)(bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,
+                      real *y, size_t ldy, bool accumulate);
     void (*transpose)(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb);  /* b [n, m] = a' */
 
-    /* attend.c: tiles of attention, s [keys, width] with a column per query; width a multiple of the vector (packed_size(n, 1)).
+    /* attend.c: tiles of attention, a row per key and a column per query; one vector of columns, rows ld apart.
+     *   cut       s = -inf but in rows lo .. hi - 1 of each column
      *   softmax   running softmax down the columns: s becomes exp(s - max), max and sum go on, factor is what older sums lose
-     *   rescale   y[rows, width] *= factor
      *   weights   s = exp(s - lse)
      *   back      dp = scale p (dp - delta) */
-    void (*attend_softmax)(size_t keys, size_t width, real *s, real *max, real *sum, real *factor);
-    void (*attend_rescale)(size_t rows, size_t width, const real *factor, real *y);
-    void (*attend_weights)(size_t keys, size_t width, const real *lse, real *s);
-    void (*attend_back)(size_t keys, size_t width, const real *p, const real *delta, real scale, real *dp);
+    void (*attend_cut)(size_t begin, size_t end, const real *lo, const real *hi, real *s, size_t ld);
+    void (*attend_softmax)(size_t keys, real *s, size_t ld, real *max, real *sum, real *factor);
+    void (*attend_weights)(size_t keys, const real *lse, real *s, size_t ld);
+    void (*attend_back)(size_t keys, const real *p, const real *delta, real scale, real *dp, size_t ld);
 
     /* step.c: an optimizer's step over a parameter p with gradient g, PyTorch's formulas; g is not changed.
      * decay: coupled weight decay (added to the gradient) */

@@ -212,10 +212,12 @@ static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx,
 
 /* ---- a matrix that is read once: packing would cost more than the product ---- */
 
-/* y[rows, nv W] (+)= x[rows, k] b, b [k, ...] with rows ldb apart. Of the last vector only `last` lanes are in use: the
- * upper ones where it overlaps what is done already (a whole vector can be read then), else the lower. */
-INLINE void strip_product(const int rows, const int nv, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,
-                          real *y, size_t ldy, size_t last, const bool overlap, bool accumulate)
+/* y[rows, nv W] (+)= x b, x [rows, k], or turned [k, rows], b [k, ...] with rows ldb apart. Of the last vector only `last`
+ * lanes are in use: the upper ones where it overlaps what is done already (a whole vector can be read then), else the
+ * lower. */
+INLINE void strip_product(const int rows, const int nv, size_t k, const bool turned, const real *x, size_t ldx,
+                          const real *b, size_t ldb, real *y, size_t ldy, size_t last, const bool overlap,
+                          bool accumulate)
 {
     vec sum[MR][NV];
 
@@ -227,7 +229,7 @@ INLINE void strip_product(const int rows, const int nv, size_t k, const real *x,
         for (int v = 0; v < nv; v++)
             w[v] = get(b + j * ldb + (size_t)v * W, overlap ? W : last);
         for (int r = 0; r < rows; r++) {
-            real a = x[(size_t)r * ldx + j];
+            real a = turned ? x[j * ldx + (size_t)r] : x[(size_t)r * ldx + j];
             for (int v = 0; v < nv; v++)
                 sum[r][v] += a * w[v];
         }
@@ -237,7 +239,7 @@ INLINE void strip_product(const int rows, const int nv, size_t k, const real *x,
             real *to = y + (size_t)r * ldy + (size_t)v * W;
             if (overlap) {
                 real part[W];
-                memcpy(part, &sum[r][v], sizeof part);
+                store(part, sum[r][v]);
                 for (size_t i = W - last; i < W; i++)
                     to[i] = accumulate ? to[i] + part[i] : part[i];
             } else {
@@ -323,10 +325,10 @@ INLINE void sweep(const int rows, size_t n, size_t k, const real *x, size_t ldx,
 #ifdef __AVX512F__
 #define MIDDLE(r)                                                                                               \
     if (n - c >= 3 * W) {                                                                                       \
-        strip_product(r, 3, k, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                           \
+        strip_product(r, 3, k, false, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                           \
         c += 3 * W;                                                                                             \
     } else if (n - c >= 2 * W) {                                                                                \
-        strip_product(r, 2, k, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                           \
+        strip_product(r, 2, k, false, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                           \
         c += 2 * W;                                                                                             \
     }
 #else
@@ -338,16 +340,16 @@ INLINE void sweep(const int rows, size_t n, size_t k, const real *x, size_t ldx,
     {                                                                                                           \
         size_t c = 0;                                                                                           \
         for (; c + TILE <= n; c += TILE)                                                                        \
-            strip_product(r, NV, k, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                      \
+            strip_product(r, NV, k, false, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                      \
         MIDDLE(r)                                                                                               \
         if (c + W <= n) {                                                                                       \
-            strip_product(r, 1, k, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                       \
+            strip_product(r, 1, k, false, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                       \
             c += W;                                                                                             \
         }                                                                                                       \
         if (c < n && n < W)                                                                                     \
-            strip_product(r, 1, k, x, ldx, b, ldb, y, ldy, n, false, accumulate);                               \
+            strip_product(r, 1, k, false, x, ldx, b, ldb, y, ldy, n, false, accumulate);                               \
         else if (c < n)                                                                                         \
-            strip_product(r, 1, k, x, ldx, b + n - W, ldb, y + n - W, ldy, n - c, true, accumulate);            \
+            strip_product(r, 1, k, false, x, ldx, b + n - W, ldb, y + n - W, ldy, n - c, true, accumulate);            \
     }
 #define DOT_ROWS(r)                                                                                                 \
     static void dots_##r(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y,     \
@@ -395,6 +397,60 @@ static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *
     }
 }
 
+/* ---- parts of a tile of attention ---- */
+
+/* nv vectors of columns, all of them whole or (last < W) a single one in part */
+INLINE void part_of_tile(const bool turned, const int nv, size_t m, size_t k, const real *x, size_t ldx, const real *b,
+                         size_t ldb, real *y, size_t ldy, size_t last, bool accumulate)
+{
+#define TAKE(r)                                                                             \
+    strip_product(r, nv, k, turned, x, ldx, b, ldb, y, ldy, last, false, accumulate);       \
+    break
+    for (; m >= MR; m -= MR, x += MR * (turned ? 1 : ldx), y += MR * ldy)
+        strip_product(MR, nv, k, turned, x, ldx, b, ldb, y, ldy, last, false, accumulate);
+    switch (m) {
+    case 1: TAKE(1);
+    case 2: TAKE(2);
+    case 3: TAKE(3);
+    case 4: TAKE(4);
+    case 5: TAKE(5);
+    }
+#undef TAKE
+}
+
+INLINE void tile_columns(const bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b,
+                         size_t ldb, real *y, size_t ldy, bool accumulate)
+{
+    size_t c = 0;
+
+    for (; c + TILE <= n; c += TILE)
+        part_of_tile(turned, NV, m, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);
+#ifdef __AVX512F__
+    if (c + 3 * W <= n) {
+        part_of_tile(turned, 3, m, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);
+        c += 3 * W;
+    } else if (c + 2 * W <= n) {
+        part_of_tile(turned, 2, m, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);
+        c += 2 * W;
+    }
+#endif
+    if (c + W <= n) {
+        part_of_tile(turned, 1, m, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);
+        c += W;
+    }
+    if (c < n)
+        part_of_tile(turned, 1, m, k, x, ldx, b + c, ldb, y + c, ldy, n - c, accumulate);
+}
+
+static void tile_gemm(bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,
+                      real *y, size_t ldy, bool accumulate)
+{
+    if (turned)
+        tile_columns(true, m, n, k, x, ldx, b, ldb, y, ldy, accumulate);
+    else
+        tile_columns(false, m, n, k, x, ldx, b, ldb, y, ldy, accumulate);
+}
+
 void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t)
 {
     t->tile = TILE;
@@ -402,5 +458,6 @@ void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t)
     t->pack = pack;
     t->packed_gemm = packed_gemm;
     t->few_gemm = few_gemm;
+    t->tile_gemm = tile_gemm;
     t->transpose = transpose;
 }

@@ -13,10 +13,11 @@
  *   dv_j += sum_i drop(p_ij) dy_i     dp_ij = drop(dy_i . v_j) + dw_ij     delta_i = sum_j p_ij dp_ij = y_i . dy_i + sum_j w_ij dw_ij
  *   ds_ij = p_ij (dp_ij - delta_i)    dq_i += scale sum_j ds_ij k_j        dk_j += scale sum_i ds_ij q_i        dbias += ds
  *
- * A tile is s' [keys, queries]: lanes run over queries. With q packed once per block of queries, k is read in place; p' is by itself
- * the packed form of the next product, y' = v' p'. So v (and k for dq) are turned once per head, and that is all the copying. Blocks
- * of queries go over the pool; the backward pass goes by key heads, whose dk and dv nobody else touches. A bias that many share gets
- * its gradient in a pass of its own, block by block of queries, so that its sum has one order.
+ * A tile is s' [keys, queries]: lanes run over queries. Only q and dy are turned, once per block of queries; keys and values are read
+ * where they stand, and nothing as large as an input is copied. Where spans cut a tile (causal order, windows, lengths), it is taken in
+ * parts: runs of keys with the vectors of columns that look at them; the rest is not computed. Blocks of queries go over the pool; the
+ * backward pass goes by key heads, whose dk and dv nobody else touches. A bias that many share gets its gradient in a pass of its own,
+ * block by block of queries, so that its sum has one order.
  *
  * Keys left out must be finite, or 0 times NaN would spread: the caller sees to it (attention.c).
  */
@@ -31,7 +32,12 @@
 enum { Q, KEY, V, BIAS, MASK, KEY_MASK, SPAN };
 enum { SCALE, OFFSET, ALIBI, DROPOUT, WEIGHTS };
 enum { LSE };
-enum { KB = 128 };      /* keys of a tile: two tiles of 64 queries stay in the second cache beside their keys and values */
+enum {
+    QB = 64,        /* queries of a block */
+    STRIP = 16,     /* of them, so many are taken or left out together: the widest vector */
+    STRIPS = QB / STRIP,
+    KB = 128        /* keys of a tile: two tiles stay in the second cache beside their keys and values */
+};
 
 typedef struct sizes {
     size_t B, Tq, Tk, H, Hk, D, Dv, W;
@@ -46,54 +52,28 @@ static sizes sizes_of(const at_call *c)
 
 static size_t round_up(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
 
-/* Queries of a block, and the width of its tiles. */
-static size_t block(void) { return K->tile; }
-static size_t blocks(size_t Tq) { return (Tq + block() - 1) / block(); }
+static size_t blocks(size_t Tq) { return (Tq + QB - 1) / QB; }
 
-/* Scratch of one slot: tiles, packed blocks and columns. */
+/* Scratch of one slot: tiles [KB, QB], q and dy turned [wide, QB], y or a block's rows [QB, wide], and a number per column. */
 typedef struct room {
-    real *s, *dp, *packed_q, *packed_dy, *turned_q, *turned_dy, *out, *rows, *max, *sum, *factor, *lse, *delta;
+    real *s, *dp, *q, *dy, *rows, *max, *sum, *factor, *lse, *delta, *lo, *hi;
 } room;
+
+static size_t wider(const sizes *n) { return n->D > n->Dv ? n->D : n->Dv; }
 
 static size_t room_bytes(const sizes *n)
 {
-    size_t w = block(), wide = n->D > n->Dv ? n->D : n->Dv, tile = K->packed_size(w, 1);
-    size_t packed = K->packed_size(w, wide), turned = K->packed_size(wide, w);
-    return round_up((2 * KB * tile + 2 * packed + 2 * turned + wide * tile + w * (wide > KB ? wide : KB) + 5 * tile + 64) *
-                    sizeof(real) + 13 * 64);
-}
-
-static real *take(char **at, size_t count)
-{
-    real *p = (real *)(void *)*at;
-    *at += round_up(count * sizeof(real));
-    return p;
+    return round_up((2 * KB + 3 * wider(n) + 7) * QB * sizeof(real));
 }
 
 static room room_at(const sizes *n, char *at)
 {
-    size_t w = block(), wide = n->D > n->Dv ? n->D : n->Dv, tile = K->packed_size(w, 1);
-    room r;
-    r.s = take(&at, KB * tile);
-    r.dp = take(&at, KB * tile);
-    r.packed_q = take(&at, K->packed_size(w, wide));
-    r.packed_dy = take(&at, K->packed_size(w, wide));
-    r.turned_q = take(&at, K->packed_size(wide, w));
-    r.turned_dy = take(&at, K->packed_size(wide, w));
-    r.out = take(&at, wide * tile);
-    r.rows = take(&at, w * (wide > KB ? wide : KB));
-    r.max = take(&at, tile);
-    r.sum = take(&at, tile);
-    r.factor = take(&at, tile);
-    r.lse = take(&at, tile);
-    r.delta = take(&at, tile);
-    return r;
-}
-
-/* Values (and keys) of all heads, turned: [B, Hk, D, Tk]. */
-static size_t turned_bytes(const sizes *n, size_t width)
-{
-    return round_up(n->B * n->Hk * width * n->Tk * sizeof(real));
+    real *p = (real *)(void *)at;
+    size_t tile = KB * QB, turned = wider(n) * QB;
+    real *column = p + 2 * tile + 3 * turned;
+    return (room){.s = p, .dp = p + tile, .q = p + 2 * tile, .dy = p + 2 * tile + turned, .rows = p + 2 * tile + 2 * turned,
+                  .max = column, .sum = column + QB, .factor = column + 2 * QB, .lse = column + 3 * QB, .delta = column + 4 * QB,
+                  .lo = column + 5 * QB, .hi = column + 6 * QB};
 }
 
 static bool fits(const at_tensor *t, const sizes *n)
@@ -120,43 +100,52 @@ static bool shape(at_call *c)
     if (c->arg[WEIGHTS].flag && !at_out(c, 4, (size_t[]){n.B, n.H, n.Tq, n.W}))
         return false;
     if (c->arg[DROPOUT].number > 0)
-        c->random = at_random_reserve(n.B * n.H * blocks(n.Tq) * block() * ((n.Tk + KB - 1) / KB * KB));
-    at_want_scratch(c, AT_SLOTS * room_bytes(&n) + turned_bytes(&n, n.Dv) + (at_recording(c) ? turned_bytes(&n, n.D) : 0));
+        c->random = at_random_reserve(n.B * n.H * blocks(n.Tq) * QB * ((n.Tk + KB - 1) / KB * KB));
+    at_want_scratch(c, AT_SLOTS * room_bytes(&n));
     return at_save(c, at_call_dtype(c), n.B * n.H * n.Tq);
 }
 
 /* ---- a tile ---- */
 
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
 /* One block of queries of one head: i0 .. i0 + n - 1. */
 typedef struct job {
     const at_call *c;
     sizes n;
-    size_t b, h, i0, rows, width;
+    size_t b, h, i0, rows, width, lanes;    /* width: rows in whole vectors, of so many lanes */
     size_t lo, hi;              /* keys that any query of the block may look at */
     size_t full_lo, full_hi;    /* keys that every one may look at */
+    at_span strip[STRIPS];      /* keys that any query of a strip may look at */
     room r;
 } job;
 
-static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t block_index, room r)
+static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t block, room r)
 {
-    job j = {.c = c, .n = *n, .b = b, .h = h, .i0 = block_index * block(), .hi = n->Tk, .full_hi = n->Tk, .r = r};
-    j.rows = n->Tq - j.i0 < block() ? n->Tq - j.i0 : block();
-    j.width = K->packed_size(j.rows, 1);
-    if (c->in[SPAN]) {
-        j.lo = n->Tk, j.hi = 0;
-        for (size_t i = 0; i < j.rows; i++) {
+    size_t W = K->packed_size(1, 1);
+    job j = {.c = c, .n = *n, .b = b, .h = h, .i0 = block * QB, .hi = n->Tk, .full_hi = n->Tk, .lanes = W, .r = r};
+    j.rows = n->Tq - j.i0 < QB ? n->Tq - j.i0 : QB;
+    j.width = (j.rows + W - 1) / W * W;
+    if (!c->in[SPAN])
+        return j;
+    j.lo = n->Tk, j.hi = 0;
+    for (size_t v = 0; v * STRIP < j.rows; v++) {
+        size_t lo = n->Tk, hi = 0;
+        for (size_t i = v * STRIP; i < least((v + 1) * STRIP, j.rows); i++) {
             at_span s = at_span_of(c->in[SPAN], n->Tq, n->Tk, b, j.i0 + i);
-            if (s.n > 0 && s.lo < j.lo)
-                j.lo = s.lo;
-            if (s.n > 0 && s.lo + s.n > j.hi)
-                j.hi = s.lo + s.n;
-            j.full_lo = s.lo > j.full_lo ? s.lo : j.full_lo;
-            j.full_hi = s.lo + s.n < j.full_hi ? s.lo + s.n : j.full_hi;
+            if (s.n > 0) {
+                lo = least(lo, s.lo);
+                hi = most(hi, s.lo + s.n);
+            }
+            j.full_lo = most(j.full_lo, s.lo);
+            j.full_hi = least(j.full_hi, s.lo + s.n);
         }
-        if (j.lo > j.hi)
-            j.lo = j.hi;
-        j.lo = j.lo / KB * KB;      /* tiles have the same bounds for every block: dropout counts by them */
+        j.strip[v] = (at_span){lo, hi > lo ? hi - lo : 0};
+        j.lo = least(j.lo, lo);
+        j.hi = most(j.hi, hi);
     }
+    j.lo = least(j.lo, j.hi) / KB * KB;     /* tiles have the same bounds for every block: dropout counts by them */
     return j;
 }
 
@@ -173,112 +162,192 @@ static size_t shared_row(const at_tensor *t, size_t b, size_t h, size_t i)
     return (((t->size[0] > 1 ? b : 0) * t->size[1] + (t->size[1] > 1 ? h : 0)) * t->size[2] + (t->size[2] > 1 ? i : 0)) * t->size[3];
 }
 
-/* Adds bias and distances and takes out what may not be seen, keys j0 .. j0 + keys - 1. */
-static void adjust(const job *j, size_t j0, size_t keys)
+/* A tile: keys first .. first + keys - 1. Its parts are runs of keys with the columns that look at them, whole strips. */
+typedef struct part { size_t key, keys, column, columns; } part;
+
+typedef struct tile {
+    size_t first, keys;
+    bool cut;                           /* some query does not look at all of it */
+    size_t parts;
+    part part[(2 * STRIPS + 1) * STRIPS / 2];   /* at most: between any two bounds every other strip */
+    at_span strip[STRIPS];              /* rows of the tile that a strip looks at */
+} tile;
+
+/* Splits what is cut: between two neighbouring bounds of strips each strip is in or out. */
+static void split(const job *j, tile *t)
+{
+    size_t strips = (j->width + STRIP - 1) / STRIP;
+    for (size_t v = 0; v < strips; v++) {
+        size_t lo = most(j->strip[v].lo, t->first), hi = least(j->strip[v].lo + j->strip[v].n, t->first + t->keys);
+        t->strip[v] = hi > lo ? (at_span){lo - t->first, hi - lo} : (at_span){0, 0};
+    }
+    for (size_t from = 0, to; from < t->keys; from = to) {
+        to = t->keys;
+        for (size_t v = 0; v < strips; v++) {
+            at_span s = t->strip[v];
+            if (s.n > 0 && s.lo > from)
+                to = least(to, s.lo);
+            else if (s.lo + s.n > from)
+                to = least(to, s.lo + s.n);
+        }
+        for (size_t v = 0; v < strips; v++) {
+            at_span s = t->strip[v];
+            size_t column = v * STRIP, columns = least(j->width - column, STRIP);
+            part *last = t->parts > 0 ? &t->part[t->parts - 1] : NULL;
+            if (from < s.lo || from >= s.lo + s.n)
+                continue;
+            if (last && last->key == from && last->column + last->columns == column)
+                last->columns += columns;
+            else
+                t->part[t->parts++] = (part){from, to - from, column, columns};
+        }
+    }
+}
+
+static void take_tile(const job *j, size_t first, tile *t)
+{
+    t->first = first;
+    t->keys = least(j->hi - first, KB);
+    t->cut = j->c->in[SPAN] && (first < j->full_lo || first + t->keys > j->full_hi);
+    t->parts = 0;
+    if (t->cut) {
+        split(j, t);
+        return;
+    }
+    t->part[t->parts++] = (part){0, t->keys, 0, j->width};
+    for (size_t v = 0; v < STRIPS; v++)
+        t->strip[v] = (at_span){0, t->keys};
+}
+
+/* The rows that column i looks at, with its strip. */
+static at_span rows_of(const tile *t, size_t i) { return t->strip[i / STRIP]; }
+
+/* s [keys, width] = x b of a tile, x rows of the head's keys or values, b [D, QB] turned. */
+static void inner_products(const job *j, const tile *t, int which, size_t D, const real *b, real *s)
+{
+    const at_tensor *x = j->c->in[which];
+    size_t hk = j->h / (j->n.H / j->n.Hk);
+    for (size_t k = 0; k < t->parts; k++) {
+        const part *p = &t->part[k];
+        K->tile_gemm(false, p->keys, p->columns, D, head_row(x, j->b, t->first + p->key, hk), head_step(x), b + p->column, QB,
+                     s + p->key * QB + p->column, QB, false);
+    }
+}
+
+/* y [queries, D] += s' x: what the block's queries get from the rows of a tile's keys or values. */
+static void give_queries(const job *j, const tile *t, int which, size_t D, const real *s, real *y, size_t ldy)
+{
+    const at_tensor *x = j->c->in[which];
+    size_t hk = j->h / (j->n.H / j->n.Hk);
+    for (size_t k = 0; k < t->parts; k++) {
+        const part *p = &t->part[k];
+        if (p->column < j->rows)
+            K->tile_gemm(true, least(p->columns, j->rows - p->column), D, p->keys, s + p->key * QB + p->column, QB,
+                         head_row(x, j->b, t->first + p->key, hk), head_step(x), y + p->column * ldy, ldy, true);
+    }
+}
+
+/* y [keys, D] += s x: what a tile's keys get from the rows of the block, x [queries, D]. */
+static void give_keys(const job *j, const tile *t, size_t D, const real *s, const real *x, size_t ldx, real *y, size_t ldy)
+{
+    for (size_t k = 0; k < t->parts; k++) {
+        const part *p = &t->part[k];
+        if (p->column < j->rows)
+            K->tile_gemm(false, p->keys, D, least(p->columns, j->rows - p->column), s + p->key * QB + p->column, QB,
+                         x + p->column * ldx, ldx, y + (t->first + p->key) * ldy, ldy, true);
+    }
+}
+
+/* Adds bias and distances and takes out what may not be seen. */
+static void adjust(const job *j, const tile *t)
 {
     const at_call *c = j->c;
     real *s = j->r.s;
-    size_t w = j->width;
     if (c->in[BIAS]) {
         const at_tensor *bias = c->in[BIAS];
         const real *x = at_in(c, BIAS);
         for (size_t i = 0; i < j->rows; i++) {
-            const real *row = x + shared_row(bias, j->b, j->h, j->i0 + i) + j0;
-            for (size_t k = 0; k < keys; k++)
-                s[k * w + i] += row[k];
+            const real *row = x + shared_row(bias, j->b, j->h, j->i0 + i) + t->first;
+            for (size_t k = 0; k < t->keys; k++)
+                s[k * QB + i] += row[k];
         }
     }
     if (c->arg[ALIBI].integer > 0) {
         size_t heads = (size_t)c->arg[ALIBI].integer;
         real slope = (real)at_alibi_slope(j->h % heads, heads);
         real first = (real)(c->arg[OFFSET].integer + (int64_t)j->i0);
-        for (size_t k = 0; k < keys; k++) {
-            real place = (real)(j0 + k);
+        for (size_t k = 0; k < t->keys; k++) {
+            real place = (real)(t->first + k);
             for (size_t i = 0; i < j->rows; i++) {
                 real d = first + (real)i - place;
-                s[k * w + i] -= slope * (d < 0 ? -d : d);
+                s[k * QB + i] -= slope * (d < 0 ? -d : d);
             }
         }
     }
-    if (c->in[SPAN] && (j0 < j->full_lo || j0 + keys > j->full_hi))
-        for (size_t i = 0; i < j->rows; i++) {
-            at_span span = at_span_of(c->in[SPAN], j->n.Tq, j->n.Tk, j->b, j->i0 + i);
-            size_t from = span.lo > j0 ? span.lo - j0 : 0, to = span.lo + span.n > j0 ? span.lo + span.n - j0 : 0;
-            from = from < keys ? from : keys;
-            to = to < keys ? to : keys;
-            for (size_t k = 0; k < from; k++)
-                s[k * w + i] = -INFINITY;
-            for (size_t k = to > from ? to : from; k < keys; k++)
-                s[k * w + i] = -INFINITY;
+    if (t->cut) {
+        for (size_t i = 0; i < j->width; i++) {
+            at_span span = {0, 0};
+            if (i < j->rows)
+                span = at_span_of(c->in[SPAN], j->n.Tq, j->n.Tk, j->b, j->i0 + i);
+            j->r.lo[i] = (real)(least(most(span.lo, t->first), t->first + t->keys) - t->first);
+            j->r.hi[i] = (real)(least(most(span.lo + span.n, t->first), t->first + t->keys) - t->first);
         }
+        for (size_t i = 0; i < j->width; i += j->lanes)
+            K->attend_cut(rows_of(t, i).lo, rows_of(t, i).lo + rows_of(t, i).n, j->r.lo + i, j->r.hi + i, s + i, QB);
+    }
     if (c->in[KEY_MASK])
-        for (size_t k = 0; k < keys; k++)
-            if (!c->in[KEY_MASK]->data[j->b * j->n.Tk + j0 + k])
+        for (size_t k = 0; k < t->keys; k++)
+            if (!c->in[KEY_MASK]->data[j->b * j->n.Tk + t->first + k])
                 for (size_t i = 0; i < j->width; i++)
-                    s[k * w + i] = -INFINITY;
+                    s[k * QB + i] = -INFINITY;
     if (c->in[MASK])
         for (size_t i = 0; i < j->rows; i++) {
-            const char *row = c->in[MASK]->data + shared_row(c->in[MASK], j->b, j->h, j->i0 + i) + j0;
-            for (size_t k = 0; k < keys; k++)
+            const char *row = c->in[MASK]->data + shared_row(c->in[MASK], j->b, j->h, j->i0 + i) + t->first;
+            for (size_t k = 0; k < t->keys; k++)
                 if (!row[k])
-                    s[k * w + i] = -INFINITY;
+                    s[k * QB + i] = -INFINITY;
         }
 }
 
-/* r.packed_q = scale q of the block */
-static void pack_queries(const job *j, bool turned)
+/* r.q = scale q of the block, turned */
+static void open_queries(const job *j)
 {
     const at_tensor *q = j->c->in[Q];
     size_t D = j->n.D;
     real scale = (real)j->c->arg[SCALE].number;
-    for (size_t i = 0; i < j->rows; i++)
-        K->scale(D, scale, head_row(q, j->b, j->i0 + i, j->h), j->r.rows + i * D);
-    K->pack(false, j->rows, D, j->r.rows, D, j->r.packed_q);
-    if (turned)
-        K->pack(true, D, j->rows, j->r.rows, D, j->r.turned_q);
+    K->transpose(j->rows, D, head_row(q, j->b, j->i0, j->h), head_step(q), j->r.q, QB);
+    if (j->rows == QB) {
+        K->scale(D * QB, scale, j->r.q, j->r.q);
+        return;
+    }
+    for (size_t d = 0; d < D; d++) {
+        K->scale(j->rows, scale, j->r.q + d * QB, j->r.q + d * QB);
+        K->fill(j->width - j->rows, 0, j->r.q + d * QB + j->rows);
+    }
 }
 
-/* r.s = scores of keys j0 .. j0 + keys - 1 against the block; lanes beyond the block are 0. */
-static void scores(const job *j, size_t j0, size_t keys)
+/* r.s = scores of a tile */
+static void scores(const job *j, const tile *t)
 {
-    size_t hk = j->h / (j->n.H / j->n.Hk);
-    K->packed_gemm(keys, j->width, j->n.D, head_row(j->c->in[KEY], j->b, j0, hk), head_step(j->c->in[KEY]), j->r.packed_q, j->r.s,
-                   j->width, false);
-    adjust(j, j0, keys);
+    inner_products(j, t, KEY, j->n.D, j->r.q, j->r.s);
+    adjust(j, t);
+}
+
+/* r.s = weights of a tile, from its scores */
+static void weights(const job *j, const tile *t)
+{
+    for (size_t i = 0; i < j->width; i += j->lanes)
+        K->attend_weights(rows_of(t, i).n, j->r.lse + i, j->r.s + rows_of(t, i).lo * QB + i, QB);
 }
 
 /* x with dropout's mask of this tile applied, into y (may be x). */
-static void drop_tile(const job *j, size_t j0, size_t keys, const real *x, real *y)
+static void drop_tile(const job *j, const tile *t, const real *x, real *y)
 {
     const at_call *c = j->c;
     double p = c->arg[DROPOUT].number;
-    size_t tiles = (j->n.Tk + KB - 1) / KB * KB * block();
-    size_t first = ((j->b * j->n.H + j->h) * blocks(j->n.Tq) + j->i0 / block()) * tiles + j0 * block();
-    K->dropout(c->random.seed, c->random.counter, first, keys * j->width, at_random_threshold(1 - p), (real)(1 / (1 - p)), x, y, false);
-}
-
-static const real *turned_head(const sizes *n, const real *all, size_t width, size_t b, size_t hk)
-{
-    return all + (b * n->Hk + hk) * width * n->Tk;
-}
-
-/* ---- heads turned ---- */
-
-typedef struct turn {
-    const at_call *c;
-    const sizes *n;
-    int which;
-    real *to;
-} turn;
-
-static void turn_heads(size_t begin, size_t end, void *context)
-{
-    const turn *t = context;
-    const at_tensor *x = t->c->in[t->which];
-    size_t width = x->size[3];
-    for (size_t r = begin; r < end; r++)
-        K->transpose(t->n->Tk, width, head_row(x, r / t->n->Hk, 0, r % t->n->Hk), head_step(x), t->to + r * width * t->n->Tk,
-                     t->n->Tk);
+    size_t tiles = (j->n.Tk + KB - 1) / KB * KB * QB;
+    size_t first = ((j->b * j->n.H + j->h) * blocks(j->n.Tq) + j->i0 / QB) * tiles + t->first * QB;
+    K->dropout(c->random.seed, c->random.counter, first, t->keys * QB, at_random_threshold(1 - p), (real)(1 / (1 - p)), x, y, false);
 }
 
 /* ---- forward ---- */
@@ -286,10 +355,16 @@ static void turn_heads(size_t begin, size_t end, void *context)
 typedef struct pass {
     const at_call *c;
     sizes n;
-    const real *values, *keys;      /* turned */
-    char *slots;
     size_t per_slot, tasks;
 } pass;
+
+static pass pass_of(const at_call *c, size_t tasks)
+{
+    sizes n = sizes_of(c);
+    return (pass){c, n, room_bytes(&n), tasks};
+}
+
+static room room_of(const pass *p, size_t slot) { return room_at(&p->n, p->c->work + slot * p->per_slot); }
 
 static void write_weights(const job *j)
 {
@@ -298,51 +373,53 @@ static void write_weights(const job *j)
     real *w = at_outp(c, 1) + ((j->b * j->n.H + j->h) * j->n.Tq + j->i0) * W;
     memset(w, 0, j->rows * W * sizeof(real));
     for (size_t j0 = j->lo; j0 < j->hi; j0 += KB) {
-        size_t keys = j->hi - j0 < KB ? j->hi - j0 : KB;
-        scores(j, j0, keys);
-        K->attend_weights(keys, j->width, j->r.lse, j->r.s);
+        tile t;
+        take_tile(j, j0, &t);
+        scores(j, &t);
+        weights(j, &t);
         for (size_t i = 0; i < j->rows; i++) {
             at_span span = at_span_of(c->in[SPAN], j->n.Tq, j->n.Tk, j->b, j->i0 + i);
-            for (size_t k = 0; k < keys; k++)
+            for (size_t k = 0; k < t.keys; k++)
                 if (j0 + k >= span.lo && j0 + k < span.lo + span.n)
-                    w[i * W + j0 + k - span.lo] = j->r.s[k * j->width + i];
+                    w[i * W + j0 + k - span.lo] = j->r.s[k * QB + i];
         }
     }
 }
 
-static void forward_block(const job *j, const real *values)
+static void forward_block(const job *j)
 {
     const at_call *c = j->c;
     const room *r = &j->r;
-    size_t Dv = j->n.Dv, w = j->width;
-    bool drops = c->arg[DROPOUT].number > 0;
-    for (size_t i = 0; i < w; i++) {
+    size_t Dv = j->n.Dv;
+    for (size_t i = 0; i < j->width; i++) {
         r->max[i] = -INFINITY;
         r->sum[i] = 0;
     }
-    memset(r->out, 0, Dv * w * sizeof(real));
-    pack_queries(j, false);
+    memset(r->rows, 0, j->rows * Dv * sizeof(real));
+    open_queries(j);
     for (size_t j0 = j->lo; j0 < j->hi; j0 += KB) {
-        size_t keys = j->hi - j0 < KB ? j->hi - j0 : KB;
-        scores(j, j0, keys);
-        K->attend_softmax(keys, w, r->s, r->max, r->sum, r->factor);
-        if (drops)
-            drop_tile(j, j0, keys, r->s, r->s);
-        if (j0 > j->lo)
-            K->attend_rescale(Dv, w, r->factor, r->out);
-        K->packed_gemm(Dv, w, keys, values + j0, j->n.Tk, r->s, r->out, w, true);
+        tile t;
+        take_tile(j, j0, &t);
+        scores(j, &t);
+        for (size_t i = 0; i < j->width; i += j->lanes)
+            K->attend_softmax(rows_of(&t, i).n, r->s + rows_of(&t, i).lo * QB + i, QB, r->max + i, r->sum + i, r->factor + i);
+        if (c->arg[DROPOUT].number > 0)
+            drop_tile(j, &t, r->s, r->s);
+        for (size_t i = 0; i < j->rows && j0 > j->lo; i++)
+            if (r->factor[i] != 1)
+                K->scale(Dv, r->factor[i], r->rows + i * Dv, r->rows + i * Dv);
+        give_queries(j, &t, V, Dv, r->s, r->rows, Dv);
     }
-    real *saved = at_savedp(c, LSE) + (j->b * j->n.H + j->h) * j->n.Tq + j->i0;
-    for (size_t i = 0; i < w; i++) {
-        bool seen = r->sum[i] > 0 || isnan(r->sum[i]);
-        r->factor[i] = seen ? 1 / r->sum[i] : 0;
-        r->lse[i] = seen ? r->max[i] + log(r->sum[i]) : INFINITY;
-        if (i < j->rows)
-            saved[i] = r->lse[i];
-    }
-    K->attend_rescale(Dv, w, r->factor, r->out);
     real *y = at_outp(c, 0) + ((j->b * j->n.Tq + j->i0) * j->n.H + j->h) * Dv;
-    K->transpose(Dv, j->rows, r->out, w, y, j->n.H * Dv);
+    real *saved = at_savedp(c, LSE) + (j->b * j->n.H + j->h) * j->n.Tq + j->i0;
+    for (size_t i = 0; i < j->width; i++) {
+        bool seen = i < j->rows && (r->sum[i] > 0 || isnan(r->sum[i]));
+        r->lse[i] = seen ? r->max[i] + (real)log(r->sum[i]) : INFINITY;
+        if (i < j->rows) {
+            saved[i] = r->lse[i];
+            K->scale(Dv, seen ? 1 / r->sum[i] : 0, r->rows + i * Dv, y + i * j->n.H * Dv);
+        }
+    }
     if (c->arg[WEIGHTS].flag)
         write_weights(j);
 }
@@ -351,42 +428,32 @@ static void forward_tasks(size_t begin, size_t end, void *context)
 {
     const pass *p = context;
     for (size_t slot = begin; slot < end; slot++) {
-        room r = room_at(&p->n, p->slots + slot * p->per_slot);
+        room r = room_of(p, slot);
         /* every AT_SLOTS-th block: with causal order late blocks are long, and neighbours share their keys anyway */
         for (size_t t = slot; t < p->tasks; t += AT_SLOTS) {
             size_t per_head = blocks(p->n.Tq), head = t / per_head;
             job j = job_of(p->c, &p->n, head / p->n.H, head % p->n.H, t % per_head, r);
-            forward_block(&j, turned_head(&p->n, p->values, p->n.Dv, j.b, j.h / (p->n.H / p->n.Hk)));
+            forward_block(&j);
         }
     }
 }
 
-static pass pass_of(const at_call *c)
-{
-    pass p = {.c = c, .n = sizes_of(c)};
-    p.per_slot = room_bytes(&p.n);
-    p.slots = c->work;
-    p.values = (const real *)(const void *)(c->work + AT_SLOTS * p.per_slot);
-    p.keys = (const real *)(const void *)(c->work + AT_SLOTS * p.per_slot + turned_bytes(&p.n, p.n.Dv));
-    at_for(p.n.B * p.n.Hk, 1, turn_heads, &(turn){c, &p.n, V, (real *)(uintptr_t)p.values});
-    return p;
-}
-
 static void forward(const at_call *c)
 {
-    pass p = pass_of(c);
-    p.tasks = p.n.B * p.n.H * blocks(p.n.Tq);
-    at_for(p.tasks < AT_SLOTS ? p.tasks : AT_SLOTS, 1, forward_tasks, &p);
+    sizes n = sizes_of(c);
+    pass p = pass_of(c, n.B * n.H * blocks(n.Tq));
+    at_for(least(p.tasks, AT_SLOTS), 1, forward_tasks, &p);
 }
 
 /* ---- backward ---- */
 
-/* Everything of a block that does not depend on the keys: lse, delta, packed q and dy. False if no gradient comes to it. */
+/* Everything of a block that does not depend on the keys: lse, delta, q and dy turned. */
 static void open_block(job *j)
 {
     const at_call *c = j->c;
     const room *r = &j->r;
-    size_t Dv = j->n.Dv, first = (j->b * j->n.H + j->h) * j->n.Tq + j->i0;
+    size_t Dv = j->n.Dv, step = j->n.H * Dv, first = (j->b * j->n.H + j->h) * j->n.Tq + j->i0;
+    size_t row = ((j->b * j->n.Tq + j->i0) * j->n.H + j->h) * Dv;
     const real *lse = at_savedp(c, LSE) + first;
     const real *dy = at_dout(c, 0), *dw = c->n_out > 1 ? at_dout(c, 1) : NULL;
     for (size_t i = 0; i < j->width; i++) {
@@ -394,51 +461,53 @@ static void open_block(job *j)
         r->delta[i] = 0;
     }
     for (size_t i = 0; i < j->rows; i++) {
-        size_t row = ((j->b * j->n.Tq + j->i0 + i) * j->n.H + j->h) * Dv;
-        if (dy) {
-            memcpy(r->rows + i * Dv, dy + row, Dv * sizeof(real));
-            r->delta[i] = (real)K->dot(Dv, at_outp(c, 0) + row, dy + row);
-        }
+        if (dy)
+            r->delta[i] = (real)K->dot(Dv, at_outp(c, 0) + row + i * step, dy + row + i * step);
         if (dw)
             r->delta[i] += (real)K->dot(j->n.W, at_outp(c, 1) + (first + i) * j->n.W, dw + (first + i) * j->n.W);
     }
     if (dy) {
-        K->pack(false, j->rows, Dv, r->rows, Dv, r->packed_dy);
-        K->pack(true, Dv, j->rows, r->rows, Dv, r->turned_dy);
+        K->transpose(j->rows, Dv, dy + row, step, r->dy, QB);
+        for (size_t d = 0; d < Dv; d++)
+            K->fill(j->width - j->rows, 0, r->dy + d * QB + j->rows);
     }
-    pack_queries(j, true);
+    open_queries(j);
 }
 
-/* r.s = p and r.dp = ds (times `scale`) of one tile; adds to dv on the way if it is not NULL. */
-static void back_tile(const job *j, size_t j0, size_t keys, real *dv)
+/* r.s = p and r.dp = `scale` ds of one tile; adds to dv of the head on the way if it is not NULL. */
+static void back_tile(const job *j, const tile *t, real scale, real *dv)
 {
     const at_call *c = j->c;
     const room *r = &j->r;
-    size_t w = j->width, Dv = j->n.Dv, hk = j->h / (j->n.H / j->n.Hk);
+    size_t Dv = j->n.Dv;
     bool drops = c->arg[DROPOUT].number > 0;
     const real *dy = at_dout(c, 0), *dw = c->n_out > 1 ? at_dout(c, 1) : NULL;
-    scores(j, j0, keys);
-    K->attend_weights(keys, w, r->lse, r->s);
+    scores(j, t);
+    weights(j, t);
     if (dy) {
         if (dv && drops)
-            drop_tile(j, j0, keys, r->s, r->dp);
+            drop_tile(j, t, r->s, r->dp);
         if (dv)
-            K->packed_gemm(keys, Dv, j->rows, drops ? r->dp : r->s, w, r->turned_dy, dv + (j0 * j->n.Hk) * Dv, j->n.Hk * Dv, true);
-        K->packed_gemm(keys, w, Dv, head_row(c->in[V], j->b, j0, hk), head_step(c->in[V]), r->packed_dy, r->dp, w, false);
+            give_keys(j, t, Dv, drops ? r->dp : r->s, dy + ((j->b * j->n.Tq + j->i0) * j->n.H + j->h) * Dv, j->n.H * Dv, dv,
+                      j->n.Hk * Dv);
+        inner_products(j, t, V, Dv, r->dy, r->dp);
         if (drops)
-            drop_tile(j, j0, keys, r->dp, r->dp);
+            drop_tile(j, t, r->dp, r->dp);
     } else {
-        memset(r->dp, 0, keys * w * sizeof(real));
+        memset(r->dp, 0, t->keys * QB * sizeof(real));
     }
     if (dw)
         for (size_t i = 0; i < j->rows; i++) {
             at_span span = at_span_of(c->in[SPAN], j->n.Tq, j->n.Tk, j->b, j->i0 + i);
             const real *row = dw + ((j->b * j->n.H + j->h) * j->n.Tq + j->i0 + i) * j->n.W;
-            for (size_t k = 0; k < keys; k++)
-                if (j0 + k >= span.lo && j0 + k < span.lo + span.n)
-                    r->dp[k * w + i] += row[j0 + k - span.lo];
+            for (size_t k = 0; k < t->keys; k++)
+                if (t->first + k >= span.lo && t->first + k < span.lo + span.n)
+                    r->dp[k * QB + i] += row[t->first + k - span.lo];
         }
-    K->attend_back(keys, w, r->s, r->delta, 1, r->dp);
+    for (size_t i = 0; i < j->width; i += j->lanes) {
+        size_t at = rows_of(t, i).lo * QB + i;
+        K->attend_back(rows_of(t, i).n, r->s + at, r->delta + i, scale, r->dp + at, QB);
+    }
 }
 
 /* All queries that read one key head. */
@@ -448,12 +517,11 @@ static void backward_tasks(size_t begin, size_t end, void *context)
     const at_call *c = p->c;
     const sizes *n = &p->n;
     size_t group = n->H / n->Hk;
-    real *dq = at_din(c, Q), *dk = at_din(c, KEY), *dv = at_din(c, V);
+    real *dq = at_din(c, Q), *dk = at_din(c, KEY), *dv = at_din(c, V), scale = (real)c->arg[SCALE].number;
     for (size_t slot = begin; slot < end; slot++)
-        for (size_t t = slot; t < p->tasks; t += AT_SLOTS) {
-            room r = room_at(n, p->slots + slot * p->per_slot);
-            size_t b = t / n->Hk, hk = t % n->Hk;
-            const real *keys_turned = turned_head(n, p->keys, n->D, b, hk);
+        for (size_t task = slot; task < p->tasks; task += AT_SLOTS) {
+            room r = room_of(p, slot);
+            size_t b = task / n->Hk, hk = task % n->Hk;
             real *dk_head = dk ? dk + (b * n->Tk * n->Hk + hk) * n->D : NULL;
             real *dv_head = dv ? dv + (b * n->Tk * n->Hk + hk) * n->Dv : NULL;
             for (size_t h = hk * group; h < (hk + 1) * group; h++)
@@ -462,22 +530,16 @@ static void backward_tasks(size_t begin, size_t end, void *context)
                     if (j.lo >= j.hi)
                         continue;
                     open_block(&j);
-                    memset(r.out, 0, n->D * j.width * sizeof(real));
                     for (size_t j0 = j.lo; j0 < j.hi; j0 += KB) {
-                        size_t keys = j.hi - j0 < KB ? j.hi - j0 : KB;
-                        back_tile(&j, j0, keys, dv_head);
-                        if (dk)         /* the packed queries carry the scale */
-                            K->packed_gemm(keys, n->D, j.rows, r.dp, j.width, r.turned_q, dk_head + j0 * n->Hk * n->D, n->Hk * n->D,
-                                           true);
+                        tile t;
+                        take_tile(&j, j0, &t);
+                        back_tile(&j, &t, scale, dv_head);
+                        if (dk)
+                            give_keys(&j, &t, n->D, r.dp, head_row(c->in[Q], b, j.i0, h), head_step(c->in[Q]), dk_head,
+                                      n->Hk * n->D);
                         if (dq)
-                            K->packed_gemm(n->D, j.width, keys, keys_turned + j0, n->Tk, r.dp, r.out, j.width, true);
+                            give_queries(&j, &t, KEY, n->D, r.dp, dq + ((b * n->Tq + j.i0) * n->H + h) * n->D, n->H * n->D);
                     }
-                    if (!dq)
-                        continue;
-                    real scale = (real)c->arg[SCALE].number;
-                    K->transpose(n->D, j.rows, r.out, j.width, r.rows, n->D);
-                    for (size_t row = 0; row < j.rows; row++)
-                        K->axpy(n->D, scale, r.rows + row * n->D, dq + ((b * n->Tq + j.i0 + row) * n->H + h) * n->D);
                 }
         }
 }
@@ -492,25 +554,28 @@ static void bias_tasks(size_t begin, size_t end, void *context)
     real *db = at_din(c, BIAS);
     size_t per = bias->size[2] > 1 ? blocks(n->Tq) : 1;
     for (size_t slot = begin; slot < end; slot++)
-        for (size_t t = slot; t < p->tasks; t += AT_SLOTS) {
-            room r = room_at(n, p->slots + slot * p->per_slot);
-            size_t part = t / per, bb = part / bias->size[1], hh = part % bias->size[1];
+        for (size_t task = slot; task < p->tasks; task += AT_SLOTS) {
+            room r = room_of(p, slot);
+            size_t part_of = task / per, bb = part_of / bias->size[1], hh = part_of % bias->size[1];
             for (size_t b = 0; b < n->B; b++)
                 for (size_t h = 0; h < n->H; h++) {
                     if ((bias->size[0] > 1 && b != bb) || (bias->size[1] > 1 && h != hh))
                         continue;
-                    for (size_t i = bias->size[2] > 1 ? t % per : 0; i < (bias->size[2] > 1 ? t % per + 1 : blocks(n->Tq)); i++) {
+                    size_t first = bias->size[2] > 1 ? task % per : 0, last = bias->size[2] > 1 ? first + 1 : blocks(n->Tq);
+                    for (size_t i = first; i < last; i++) {
                         job j = job_of(c, n, b, h, i, r);
                         if (j.lo >= j.hi)
                             continue;
                         open_block(&j);
                         for (size_t j0 = j.lo; j0 < j.hi; j0 += KB) {
-                            size_t keys = j.hi - j0 < KB ? j.hi - j0 : KB;
-                            back_tile(&j, j0, keys, NULL);
+                            tile t;
+                        take_tile(&j, j0, &t);
+                            back_tile(&j, &t, 1, NULL);
                             for (size_t row = 0; row < j.rows; row++) {
                                 real *to = db + shared_row(bias, b, h, j.i0 + row) + j0;
-                                for (size_t k = 0; k < keys; k++)
-                                    to[k] += r.dp[k * j.width + row];
+                                at_span s = rows_of(&t, row);
+                                for (size_t k = s.lo; k < s.lo + s.n; k++)
+                                    to[k] += r.dp[k * QB + row];
                             }
                         }
                     }
@@ -520,15 +585,13 @@ static void bias_tasks(size_t begin, size_t end, void *context)
 
 static void backward(const at_call *c)
 {
-    pass p = pass_of(c);
-    at_for(p.n.B * p.n.Hk, 1, turn_heads, &(turn){c, &p.n, KEY, (real *)(uintptr_t)p.keys});
-    p.tasks = p.n.B * p.n.Hk;
+    pass p = pass_of(c, c->in[KEY]->size[0] * c->in[KEY]->size[2]);
     if (at_din(c, Q) || at_din(c, KEY) || at_din(c, V))
-        at_for(p.tasks < AT_SLOTS ? p.tasks : AT_SLOTS, 1, backward_tasks, &p);
+        at_for(least(p.tasks, AT_SLOTS), 1, backward_tasks, &p);
     if (c->in[BIAS] && at_din(c, BIAS)) {
         const at_tensor *bias = c->in[BIAS];
         p.tasks = bias->size[0] * bias->size[1] * (bias->size[2] > 1 ? blocks(p.n.Tq) : 1);
-        at_for(p.tasks < AT_SLOTS ? p.tasks : AT_SLOTS, 1, bias_tasks, &p);
+        at_for(least(p.tasks, AT_SLOTS), 1, bias_tasks, &p);
     }
 }
 

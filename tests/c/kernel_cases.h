@@ -658,7 +658,9 @@ static void test_packed(void)
             size_t n = ns[a], K_ = ks[b], ldw = K_ + 2, ldt = n + 1, M = 17;
             real *w = row(n * ldw, 1), *t = row(K_ * ldt, 1), *x = row(M * (K_ + 1), 1);
             real *packed = row(k->packed_size(n, K_), 1), *other = row(k->packed_size(n, K_), 1);
-            real *first = row(M * (n + 3), 1);
+            real *first = row(M * (n + 3), 1), *xt = row(K_ * M, 1);
+            for (size_t i = 0; i < M * K_; i++)
+                xt[i % K_ * M + i / K_] = x[i / K_ * (K_ + 1) + i % K_];
             for (size_t i = 0; i < n; i++)
                 for (size_t j = 0; j < K_; j++)
                     t[j * ldt + i] = w[i * ldw + j];
@@ -683,6 +685,18 @@ static void test_packed(void)
                 check(same, "%s %s product in place %zu x %zu x %zu", TYPE, level, m, n, K_);
                 free(few);
                 free(turned);
+                for (int back = 0; back < 2; back++) {          /* x as it stands, and turned */
+                    real *tile = copy(m * (n + 3), old);
+                    k->tile_gemm(back, m, n, K_, back ? xt : x, back ? M : K_ + 1, t, ldt, tile, n + 3, false);
+                    same = true;
+                    for (size_t i = 0; i < m * (n + 3); i++)
+                        same = same && near(tile[i], y[i], 2, 16);
+                    k->tile_gemm(back, m, n, K_, back ? xt : x, back ? M : K_ + 1, t, ldt, tile, n + 3, true);
+                    for (size_t i = 0; i < m * (n + 3); i++)
+                        same = same && near(tile[i], (i % (n + 3) < n ? 2 : 1) * (wide)y[i], 4, 16);
+                    check(same, "%s %s product of tiles %zu x %zu x %zu, turned %d", TYPE, level, m, n, K_, back);
+                    free(tile);
+                }
                 if (c == 0)
                     memcpy(first, y, n * sizeof *y);
                 bool ok = memcmp(first, y, n * sizeof *y) == 0;
@@ -702,7 +716,7 @@ static void test_packed(void)
                 free(old);
                 free(sum);
             }
-            real *lists[] = {w, t, x, packed, other, first};
+            real *lists[] = {w, t, x, xt, packed, other, first};
             for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
                 free(lists[i]);
         }
