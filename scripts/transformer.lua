@@ -1,13 +1,13 @@
 -- transformer: translation by attention alone, English to German, beside a recurrent model with attention.
 --
--- Command    attn scripts/transformer.lua --data DIR      trains for 8 minutes, BLEU greedy and by beam
+-- Command    attn scripts/transformer.lua --data DIR      trains for 8 minutes, BLEU greedy and by beam, an alignment
 --              --minutes 8 | --steps N                    how long; the steps for the minutes are measured
 --              --beside                                   then RNNsearch for the same minutes, and both in one table
 --              --claims                                   copy and reverse; post-norm without warm-up; padding
 --              --resume                                   goes on with the newest run
 -- Data       Multi30k: DIR/multi30k/{train,val,test_2016_flickr}.{en,de}.gz; the claims make their own, synthetic
 -- Expect     see scripts/README.md
--- Paper      Vaswani et al. 2017; Bahdanau, Cho and Bengio 2015 (beside)
+-- Papers     Vaswani et al. 2017; Bahdanau, Cho and Bengio 2015 (beside); Luong et al. 2015 (unknown words)
 local attn = require "attn"
 local data, metric, schedule, search, show, text, train = require "attn.data", require "attn.metric",
     require "attn.schedule", require "attn.search", require "attn.show", require "attn.text", require "attn.train"
@@ -22,7 +22,8 @@ local job = require "attn.run".start("transformer", {
 local cfg = job.options
 attn.seed(cfg.seed)
 
--- Models: encode(ids, lengths) -> state; forward(ids, lengths, target) -> logits; step(ids, state) -> logits, state ---
+-- Models: encode(ids, lengths) -> state; forward(ids, lengths, target) -> logits; step(ids, state) -> logits, state,
+-- weights over the source ---------------------------------------------------------------------------------------------
 
 local Transformer = attn.module "Transformer"
 
@@ -59,8 +60,9 @@ end
 
 function Transformer:step(ids, s)                   -- [R]
     local y = self:read(self.target, ids:unsqueeze(2), s.place):squeeze(2)
-    local out, hidden = self.decoder:step(y, s.memory, s.hidden, {memory_lengths = s.lengths})
-    return self.out(out), {memory = s.memory, lengths = s.lengths, hidden = hidden, place = s.place + 1}
+    local out, hidden, weights = self.decoder:step(y, s.memory, s.hidden,
+        {memory_lengths = s.lengths, weights = true})
+    return self.out(out), {memory = s.memory, lengths = s.lengths, hidden = hidden, place = s.place + 1}, weights
 end
 
 local Recurrent = attn.module "Recurrent"           -- RNNsearch: see rnnsearch.lua
@@ -86,8 +88,9 @@ function Recurrent:forward(ids, lengths, target)
 end
 
 function Recurrent:step(ids, s)
-    local logits, hidden = self.decoder:step(self.target(ids), s.memory, s.hidden, {memory_lengths = s.lengths})
-    return logits, {memory = s.memory, lengths = s.lengths, hidden = hidden}
+    local logits, hidden, weights = self.decoder:step(self.target(ids), s.memory, s.hidden,
+        {memory_lengths = s.lengths})
+    return logits, {memory = s.memory, lengths = s.lengths, hidden = hidden}, weights
 end
 
 local function with(c, more)
@@ -144,13 +147,22 @@ local function translation()
         for i, line in ipairs(sets.train[side]) do fields[side][i] = words[side]:encode(line) end
     end
 
-    local function bleu(model, set, width)
-        local lists, lines = {}, {}
+    local function translate(model, set, width)
+        local lists = {}
         for i, line in ipairs(set.source) do lists[i] = words.source:encode(line) end
-        for i, best in ipairs(decode(model, lists, width, cfg.max_length)) do
-            lines[i] = text.join(words.target:decode(best.ids)):gsub("<unk>", "UNK")
+        local found = decode(model, lists, width, cfg.max_length)
+        for _, best in ipairs(found) do best.words = words.target:decode(best.ids) end
+        return found
+    end
+
+    -- With `replaced`, an unknown word becomes the source word it looked at.
+    local function bleu(found, set, replaced)
+        local lines = {}
+        for i, best in ipairs(found) do
+            local line = replaced and text.replace_unknown(best.words, set.source[i], best.weights) or best.words
+            lines[i] = text.join(line):gsub("<unk>", "UNK")
         end
-        return metric.bleu(lines, set.target_lines), lines
+        return metric.bleu(lines, set.target_lines)
     end
 
     local function experiment(name, model, rate, keeps)
@@ -171,7 +183,7 @@ local function translation()
             model = model, data = batches, loss = loss, steps = steps, clip = cfg.clip,
             schedule = function(step) return rate(step, steps) end, optimizer = adam(model, 1e-3),
             every = math.max(1, (steps + 5) // 6),
-            evaluate = function() return {["val bleu"] = bleu(model, sets.val, 1).score} end}
+            evaluate = function() return {["val bleu"] = bleu(translate(model, sets.val, 1), sets.val).score} end}
         print("loss  " .. show.spark(history.losses))
         if keeps and cfg.average > 1 then
             local paths = {}
@@ -179,9 +191,14 @@ local function translation()
             model:load(train.average(paths))
             print(("the last %d checkpoints, averaged"):format(#paths))
         end
-        local greedy, lines = bleu(model, sets.test, 1)
-        return {name = name, parameters = model:count(), steps = steps, rate = history.rate, greedy = greedy,
-            beam = bleu(model, sets.test, cfg.beam), lines = lines}
+        local out = {name = name, parameters = model:count(), steps = steps, rate = history.rate}
+        for kind, width in pairs{greedy = 1, beam = cfg.beam} do
+            local found = translate(model, sets.test, width)
+            out[kind] = bleu(found, sets.test)
+            out[kind .. "_replaced"] = bleu(found, sets.test, true).score
+            if kind == "greedy" then out.found = found end
+        end
+        return out
     end
 
     local sizes = {sources = #words.source, targets = #words.target}
@@ -196,16 +213,25 @@ local function translation()
     end
     local rows = {}
     for i, out in ipairs(results) do
-        rows[i] = {out.name, out.parameters, out.steps, out.rate, out.greedy.score, out.beam.score}
+        rows[i] = {out.name, out.parameters, out.steps, out.rate, out.greedy.score, out.greedy_replaced,
+            out.beam.score, out.beam_replaced}
     end
     print("\nBLEU on test2016   " .. results[1].greedy.signature)
-    show.table({"model", "parameters", "steps", "tokens/s", "greedy", ("beam %d"):format(cfg.beam)}, rows)
-    for i = 1, 2 do print(("\n%s\n%s"):format(sets.test.source_lines[i], results[1].lines[i])) end
+    show.table({"model", "parameters", "steps", "tokens/s", "greedy", "unk replaced", ("beam %d"):format(cfg.beam),
+        "unk replaced"}, rows)
+    for i, best in ipairs{results[1].found[1], results[1].found[2]} do
+        print(("\n%s\n%s"):format(sets.test.source_lines[i], text.join(best.words)))
+        if i == 1 and best.weights then
+            show.attention(best.weights, {rows = best.words, columns = sets.test.source[i]})
+        end
+    end
     print()
     for i, out in ipairs(results) do
         local suffix = i == 1 and "" or "_rnnsearch"
         show.result("bleu" .. suffix, out.greedy.score)
         show.result("bleu_beam" .. suffix, out.beam.score)
+        show.result("bleu_replaced" .. suffix, out.greedy_replaced)
+        show.result("bleu_beam_replaced" .. suffix, out.beam_replaced)
         show.result("tokens_per_second" .. suffix, out.rate)
         show.result("parameters" .. suffix, out.parameters)
     end

@@ -54,6 +54,15 @@ A query that may attend to nothing gets a zero context, zero weights, zero gradi
     session = [[
 An expression is printed; a trailing ; hides it; _ is the last value. ?name shows help, :time expression measures, :mem shows memory.
 Tab completes names. Ctrl-C stops what runs, Ctrl-D leaves.]],
+    runs = [[
+A script that begins with attn.run.start keeps a folder for each run: options, metrics, checkpoints, what it printed.
+
+]] .. require "attn.runs".usage .. [[
+
+
+A run is `running` while a process holds it, `finished` once its script came to the end, else `stopped`: the script goes
+on with --resume [ID]. diff tells the options that differ, what was measured, and the first step where the losses part.
+See run.start for what scripts write, run.list, run.find and run.metrics for reading it.]],
 }
 
 local function sorted(t)

@@ -6,7 +6,7 @@ local show = require "attn.show"
 
 local m = {}
 
-local usage = [[
+m.usage = [[
 usage: attn runs [--runs DIR] [--json]              the runs of a folder (default: runs)
        attn runs show ID [--runs DIR] [--json]      one run: options, metrics, results, checkpoints
        attn runs diff A B [--runs DIR] [--json]     what differs between two runs
@@ -299,7 +299,7 @@ end
 function m.main(args)
     local words, root, json, i = {}, "runs", false, 1
     local function refuse(message)
-        io.stderr:write("attn runs: ", message, "\n", usage, "\n")
+        io.stderr:write("attn runs: ", message, "\n", m.usage, "\n")
         return 1
     end
     while i <= #args do
@@ -313,7 +313,7 @@ function m.main(args)
         elseif word:match("^%-%-runs=") then
             root = word:sub(8)
         elseif word == "--help" or word == "-h" then
-            print(usage)
+            print(m.usage)
             return 0
         elseif word:match("^%-") then
             return refuse(("unknown option %s"):format(word))

@@ -2,6 +2,13 @@
 --
 --     step(ids [R], state) -> logits [R, V], state [, weights [R, S]]
 --
+-- Weights with heads, [R, heads, S], stand for their mean. A decoder gives them, so that hypotheses carry an alignment:
+--
+--     out, hidden, weights = decoder:step(y, memory, hidden, {memory_lengths =, weights = true})      (transformer)
+--     logits, hidden, weights = decoder:step(y, memory, hidden, {memory_lengths =})                   (rnn)
+--
+-- In a causal encoder S is the number of tokens so far; shorter rows are then filled with zeros.
+--
 -- One row of the batch is one hypothesis. The first call has one row for each sentence; a row whose sentence is done
 -- leaves the batch before the next call, by `reorder`. Best entries of each row are found by tensor operations, so
 -- that only R * width numbers a step cross into Lua; scores are sums in double precision. Ties go to the smaller id.
@@ -89,10 +96,12 @@ local function call(cfg, step, ids, state)
     if not is_tensor(logits) or logits:dim() ~= 2 or logits:size(1) ~= #ids then
         error(("%s: step returned %s as logits, expected a tensor [%d, V]"):format(cfg.where, got(logits), #ids), 0)
     end
-    if weights ~= nil and (not is_tensor(weights) or weights:dim() ~= 2 or weights:size(1) ~= #ids) then
-        error(("%s: step returned %s as weights, expected a tensor [%d, S]"):format(cfg.where, got(weights), #ids), 0)
+    local heads = is_tensor(weights) and weights:dim() == 3 and weights:size(2) > 0
+    if weights ~= nil and (not is_tensor(weights) or weights:dim() ~= 2 and not heads or weights:size(1) ~= #ids) then
+        error(("%s: step returned %s as weights, expected a tensor [%d, S] or [%d, heads, S]"):format(cfg.where,
+            got(weights), #ids, #ids), 0)
     end
-    return logits, new, weights
+    return logits, new, heads and weights:mean(2) or weights
 end
 
 -- Rows of a state, if they are not the ones it has already.
@@ -156,7 +165,7 @@ local function coverage(node, length)
         local all = node.weights
         all.table = all.table or all.tensor:totable()
         local row = all.table[node.row]
-        for j = 1, length do sum[j] = sum[j] + row[j] end
+        for j = 1, math.min(length, #row) do sum[j] = sum[j] + row[j] end
         node = node.parent
     end
     local total = 0
@@ -192,7 +201,10 @@ local function hypothesis(cfg, sentence, node, score)
             rows[at.n] = at.weights.tensor[at.row]
             at = at.parent
         end
-        local width = node.weights.tensor:size(2)
+        local width = (last.weights or node.weights).tensor:size(2)
+        for t, row in ipairs(rows) do
+            if #row < width then rows[t] = attn.cat({row, attn.zeros(width - #row, {dtype = row.dtype})}, 1) end
+        end
         if cfg.lengths then width = math.min(width, cfg.lengths[sentence]) end
         if #rows > 0 and width > 0 then
             weights = attn.stack(rows, 1):narrow(2, 1, width)
@@ -546,7 +558,8 @@ local example = 'local function step(ids, state) return attn.randn(#ids, 8), sta
 local form = "Returns a list for each sentence of hypotheses, best first: {ids = without bos and eos, logp =,\n"
         .. "score =, weights = [T, S], ended = whether eos came before max_length}. lengths (of the sources)\n"
         .. "cuts the weights to size. no_repeat = n bars a word that would make an n-gram for the second time.\n"
-        .. "step(ids [R], state) -> logits [R, V], state [, weights [R, S]]"
+        .. "step(ids [R], state) -> logits [R, V], state [, weights [R, S] or [R, heads, S], whose mean is taken].\n"
+        .. "Decoders give these weights: decoder.rnn always, decoder.transformer with weights = true."
 attn.describe{name = "search.greedy",
     signature = "greedy(step, {state =, count =, bos = 2, eos = 3, max_length = 50, no_repeat =, lengths =}) -> list of"
         .. " lists",

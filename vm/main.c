@@ -57,7 +57,8 @@ static void print_usage(const options *o)
     fprintf(stderr,
         "usage: %s [options] [script [args]]\n"
         "       %s test [paths] [-j N] [--filter PATTERN] [--junit FILE]   run test scripts\n"
-        "       %s help [name]                                            the documentation\n"
+        "       %s runs [show ID | diff A B] [--runs DIR] [--json]         the runs that scripts kept\n"
+        "       %s help [name]                                             the documentation\n"
         "options:\n"
         "  -e stat      execute string 'stat'\n"
         "  -i           enter interactive mode after executing 'script'\n"
@@ -69,7 +70,7 @@ static void print_usage(const options *o)
         "  --           stop handling options\n"
         "  -            stop handling options and execute stdin\n"
         "  --version    version, BLAS, threads, SIMD level\n",
-        o->program, o->program, o->program);
+        o->program, o->program, o->program, o->program);
 }
 
 static void print_version(const char *lua, const char *hint)

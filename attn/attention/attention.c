@@ -999,8 +999,7 @@ bool at_attention_plain(at_build *g, at_layer *attend, at_tensor *memory, at_pla
 
 /* ---- methods ---- */
 
-/* true, false, or {rows = {first, last}, heads = {...}} */
-static bool read_weights(at_build *g, at_value v, at_attend_options *o)
+bool at_attend_read_weights(at_build *g, at_value v, bool layers, at_attend_options *o)
 {
     if (v.type == AT_NIL)
         return true;
@@ -1009,15 +1008,18 @@ static bool read_weights(at_build *g, at_value v, at_attend_options *o)
         return true;
     }
     if (v.type != AT_TABLE)
-        return at_refuse(g, "weights is %s, expected true or {rows = {first, last}, heads = {...}}",
-                         at_describe_value(v).text) != NULL;
+        return at_refuse(g, "weights is %s, expected true or {%srows = {first, last}, heads = {...}}",
+                         at_describe_value(v).text, layers ? "layer =, " : "") != NULL;
     o->want_weights = true;
     for (size_t i = 0; i < v.table->n; i++) {
         const at_entry *entry = &v.table->entry[i];
         at_value x = entry->value;
         const char *name = entry->key ? entry->key : "1";
+        if (layers && (strcmp(name, "layer") == 0 || (strcmp(name, "heads") == 0 && x.type == AT_TRUTH && x.truth)))
+            continue;
         if (strcmp(name, "rows") != 0 && strcmp(name, "heads") != 0)
-            return at_refuse(g, "weights has an unknown field '%.40s' (known: rows, heads)", name) != NULL;
+            return at_refuse(g, "weights has an unknown field '%.40s' (known: %srows, heads)", name,
+                             layers ? "layer, " : "") != NULL;
         if (x.type != AT_TABLE)
             return at_refuse(g, "weights.%s is %s, expected a table", name, at_describe_value(x).text) != NULL;
         if (strcmp(name, "heads") == 0) {
@@ -1048,7 +1050,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
         .position = p->given >> PLACE & 1 ? p->option[PLACE].integer : 0,
         .path = (at_attend_path)p->option[PATH].integer,
     };
-    if (p->given >> WEIGHTS & 1 && !read_weights(g, p->option[WEIGHTS].value, &o))
+    if (p->given >> WEIGHTS & 1 && !at_attend_read_weights(g, p->option[WEIGHTS].value, false, &o))
         return false;
     if (p->given >> CACHE & 1) {
         at_value v = p->option[CACHE].value;

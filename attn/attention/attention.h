@@ -39,6 +39,12 @@ at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor 
                      const at_attend_options *o, at_tensor **weights, at_tensor **logp);
 
 /*
+ * Reads a call's option `weights` into o: nil, true, false or {rows = {first, last}, heads = {...}}. layers: the
+ * attention is one of several, and `layer` and heads = true are left to the caller.
+ */
+bool at_attend_read_weights(at_build *g, at_value v, bool layers, at_attend_options *o);
+
+/*
  * Attention that a fused sequence can run itself: one head, softmax over all keys (lengths are the caller's to apply),
  * nothing projected, nothing dropped at the moment. keys are prepared here, once per memory, on the tape:
  *

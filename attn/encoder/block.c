@@ -150,27 +150,93 @@ typedef struct parts {
     block b;
     const at_blocks_pass *p;
     at_attend_options self, cross;
+    at_tensor *weights;         /* of the attention that p->weights means, if it asks for this block's */
 } parts;
 
 static at_tensor *self_part(at_build *g, at_tensor *x, void *context)
 {
     parts *c = context;
-    return x ? at_attend(g, c->b.self, x, x, NULL, &c->self, NULL, NULL) : NULL;
+    at_tensor **weights = c->self.want_weights ? &c->weights : NULL;
+    return x ? at_attend(g, c->b.self, x, x, NULL, &c->self, weights, NULL) : NULL;
 }
 
 static at_tensor *cross_part(at_build *g, at_tensor *x, void *context)
 {
     parts *c = context;
-    at_tensor *memory = c->p->memory;
+    at_tensor *memory = c->p->memory, **weights = c->cross.want_weights ? &c->weights : NULL;
     if (x && c->p->memory_cached)       /* nothing new: the projected memory is in the cache */
         memory = at_narrow(g, memory, 2, 1, 0);
-    return x && memory ? at_attend(g, c->b.cross, x, memory, NULL, &c->cross, NULL, NULL) : NULL;
+    return x && memory ? at_attend(g, c->b.cross, x, memory, NULL, &c->cross, weights, NULL) : NULL;
 }
 
 static at_tensor *ff_part(at_build *g, at_tensor *x, void *context)
 {
     parts *c = context;
     return x ? feed_forward(g, c->l, &c->b, x) : NULL;
+}
+
+/* ---- weights ---- */
+
+bool at_blocks_read_weights(at_build *g, const at_layer *l, const at_pass *p, int k, at_blocks_weights *w)
+{
+    int64_t layers = l->set[AT_BLOCK_LAYERS].integer;
+    *w = (at_blocks_weights){.layer = layers, .found = {.type = AT_NIL}};
+    at_value v = p->given >> k & 1 ? p->option[k].value : (at_value){.type = AT_NIL};
+    if (!at_attend_read_weights(g, v, true, &w->part))
+        return false;
+    const at_table *t = v.type == AT_TABLE ? v.table : NULL;
+    w->heads = at_table_get(t, "heads").type != AT_NIL;
+    at_value layer = at_table_get(t, "layer");
+    if (layer.type == AT_NIL)
+        return true;
+    w->layer = layer.type == AT_WHOLE ? layer.whole < 0 ? layers + 1 + layer.whole : layer.whole : 0;
+    bool all = layer.type == AT_TEXT && !strcmp(layer.text, "all");
+    return all || (w->layer >= 1 && w->layer <= layers) ||
+           at_refuse(g, "weights.layer is %s, expected 1 to %lld, -%lld to -1 or \"all\"",
+                     at_describe_value(layer).text, (long long)layers, (long long)layers);
+}
+
+/* Whether the pass is to give the weights of block k, from 0. */
+static bool wants_weights(const at_blocks_pass *p, int k)
+{
+    return p->weights && p->weights->part.want_weights && (p->weights->layer == 0 || p->weights->layer == k + 1);
+}
+
+/* The options of that attention with what is asked of its weights. */
+static void ask_weights(at_attend_options *o, const at_blocks_weights *w)
+{
+    o->want_weights = true;
+    o->heads = w->part.heads;
+    memcpy(o->rows, w->part.rows, sizeof o->rows);
+}
+
+/* [B, T, S], or [B, H, T, S] where heads are asked for, of block k; a step is without T. */
+static bool keep_weights(at_build *g, const at_blocks_pass *p, const at_layer *attend, int k, at_tensor *w)
+{
+    at_blocks_weights *want = p->weights;
+    bool heads = at_attention_shape_of(attend).heads > 1;
+    if (!w)
+        return false;
+    if (heads && !want->heads) {
+        w = at_apply(g, AT_ID_mean, 1, &w, 0, 2, (at_scalar_value[]){at_int(2), at_flag(false)}, 1, NULL);
+        heads = false;
+    }
+    if (w && p->caches)
+        w = at_select(g, w, heads ? 3 : 2, 1);
+    if (!w)
+        return false;
+    if (want->layer > 0) {
+        want->found = at_tensor_value(w);
+        return true;
+    }
+    if (want->found.type == AT_NIL) {
+        at_table *list = at_table_new(&g->arena);
+        if (!list)
+            return at_error_memory(g->error, g->where, sizeof *list);
+        want->found = at_table_value(list);
+    }
+    return at_table_add(&g->arena, want->found.table, NULL, k + 1, at_tensor_value(w)) ||
+           at_error_memory(g->error, g->where, sizeof(at_entry));
 }
 
 at_tensor *at_blocks_run(at_build *g, at_layer *l, at_tensor *x, const at_blocks_pass *p)
@@ -185,10 +251,14 @@ at_tensor *at_blocks_run(at_build *g, at_layer *l, at_tensor *x, const at_blocks
             c.self.cache = p->caches[cross ? 2 * k : k];
             c.cross.cache = cross ? p->caches[2 * k + 1] : NULL;
         }
+        if (wants_weights(p, k))
+            ask_weights(cross ? &c.cross : &c.self, p->weights);
         x = residual(g, l, c.b.norm[0], x, self_part, &c);
         if (cross)
             x = residual(g, l, c.b.norm[1], x, cross_part, &c);
         x = residual(g, l, c.b.norm[cross ? 2 : 1], x, ff_part, &c);
+        if (wants_weights(p, k) && !keep_weights(g, p, cross ? c.b.cross : c.b.self, k, c.weights))
+            x = NULL;
     }
     if (l->set[AT_BLOCK_NORM].integer == PRE)
         x = run(g, l->member[l->members - 1].layer, x);

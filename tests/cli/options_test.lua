@@ -141,6 +141,19 @@ t.case("a word of a sub-command is that sub-command, whatever files exist", func
     t.is_true(out:find("softmax(x", 1, true), out)
 end)
 
+t.case("the usage and the help name every sub-command; runs has a help", function()
+    local _, usage = run("attn --nonsense")
+    for _, word in ipairs{"test [paths]", "runs [show ID | diff A B]", "help [name]"} do
+        t.is_true(usage:find("/attn " .. word, 1, true), usage)
+    end
+    local out, err, code = run("attn help runs")
+    t.equal({err, code}, {"", 0})
+    local own = run("attn runs --help")
+    t.is_true(own:find("attn runs show ID", 1, true), own)
+    t.is_true(out:find(own, 1, true), out)
+    t.is_true(run("attn help"):find("topics\n[^\n]*runs"))
+end)
+
 t.case("closed standard files do no harm", function()
     write("out.lua", "print(1) io.stderr:write(2) print(io.read())")
     t.equal(select(3, run("attn out.lua <&- >&- 2>&-")), 0)

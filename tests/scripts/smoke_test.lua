@@ -73,7 +73,9 @@ t.case("transformer: translates, beside the recurrent model", function()
     local results, out = run("transformer.lua " .. multi30k() .. " --steps 6 --beside --model.dim 16 --model.heads 2"
         .. " --model.layers 1 --model.ff 16 --recurrent.dim 8 --recurrent.hidden 8 --max-length 8"
         .. " --min-count 1 --average 2")
-    has(results, "bleu bleu_beam tokens_per_second parameters bleu_rnnsearch bleu_beam_rnnsearch parameters_rnnsearch")
+    has(results, "bleu bleu_beam tokens_per_second parameters bleu_rnnsearch bleu_beam_rnnsearch parameters_rnnsearch"
+        .. " bleu_replaced bleu_beam_replaced bleu_replaced_rnnsearch bleu_beam_replaced_rnnsearch")
+    t.is_true(out:find("unk replaced", 1, true), out)
     t.is_true(out:find("the last 2 checkpoints, averaged", 1, true), out)
     t.is_true(out:find("claim F3 (b)", 1, true), out)
 end)

@@ -383,13 +383,15 @@ local function cached(model)
     return function(ids, s)
         local t = s.t + 1
         local x = model.embed(ids) + places(model, t, #ids)
-        local y, hidden
+        local y, hidden, weights
         if s.memory then
-            y, hidden = model.decoder:step(x, s.memory, s.hidden, {memory_lengths = s.lengths})
+            y, hidden, weights = model.decoder:step(x, s.memory, s.hidden,
+                {memory_lengths = s.lengths, weights = s.weights})
         else
-            y, hidden = model.encoder:step(x, s.hidden)
+            y, hidden, weights = model.encoder:step(x, s.hidden, {weights = s.weights})
         end
-        return model.out(y), {memory = s.memory, lengths = s.lengths, hidden = hidden, t = t}
+        return model.out(y), {memory = s.memory, lengths = s.lengths, hidden = hidden, t = t, weights = s.weights},
+            weights
     end
 end
 
@@ -442,6 +444,78 @@ t.case("transformers: decoding over caches finds what running the whole prefix a
     end
 end)
 
+t.case("transformers: every search carries the weights that the whole target has at once", function()
+    for _, with_memory in ipairs{true, false} do
+        attn.seed(13)
+        local model = transformer "pre"
+        local sizes, count = {6, 3, 5, 1, 4}, 5
+        local lengths = attn.tensor(sizes, {dtype = "int64"})
+        local memory = attn.no_grad(function()
+            return model.encoder(model.place(model.embed(attn.randint(4, 9, 5, 6))), {lengths = lengths})
+        end)
+        local function whole(i, one)            -- [T, S]: the target behind bos, run once
+            local given = attn.tensor({table.move(one, 1, #one - 1, 2, {2})}, {dtype = "int64"})
+            local x = model.place(model.embed(given))
+            if not with_memory then return select(2, model.encoder(x, {causal = true, weights = true}))[1] end
+            local _, weights = model.decoder(x, memory:narrow(1, i, 1), {weights = true,
+                memory_lengths = lengths:narrow(1, i, 1)})
+            return weights[1]:narrow(2, 1, sizes[i])
+        end
+        local targets, compared = {{4, 5, 6}, {}, {7}, {8, 8, 8, 8}, {4, 4}}, 0
+        for name, more in pairs{greedy = {count = count}, beam = {count = count, width = 4, nbest = 3,
+            coverage_penalty = with_memory and 0.2 or nil}, sample = {count = count, nbest = 2},
+            forced = {targets = targets}} do
+            -- as a matrix, and as a row for each head of the layer
+            for _, asked in ipairs{true, {heads = true}} do
+                local state = {memory = with_memory and memory or nil, lengths = lengths, t = 0, weights = asked}
+                local cfg = {state = state, max_length = name ~= "forced" and 8 or nil,
+                    lengths = with_memory and lengths or nil}
+                for field, value in pairs(more) do cfg[field] = value end
+                for i, list in ipairs(search[name](cached(model), cfg)) do
+                    if name == "forced" then t.equal(list[1].ids, targets[i]) end
+                    for _, one in ipairs(list) do
+                        t.equal(one.weights ~= nil, #one.ids > 0)
+                        if #one.ids > 0 then
+                            t.near(one.weights, attn.no_grad(whole, i, one.ids), 1e-9)
+                            compared = compared + 1
+                        end
+                    end
+                end
+            end
+        end
+        t.is_true(compared > 40, compared)
+    end
+end)
+
+t.case("transformers: forced alignment follows the projections", function()
+    -- No word but its place counts: the queries are the places turned by a permutation, the keys are the places.
+    local places, order = 6, {3, 1, 6, 2, 5, 4}
+    local decoder = attn.decoder.transformer{dim = places, layers = 1}
+    decoder:eval()
+    local place, turned = attn.eye(places) * 4, attn.zeros(places, places)
+    for i, j in ipairs(order) do turned[{j, i}] = 4 end
+    attn.no_grad(function()
+        for name, p in pairs(decoder:state()) do
+            if name:find("^l1%.self%.out") or name:find("^l1%.cross%.%a+%.bias") then p:fill_(0) end
+            if name == "l1.cross.query.weight" then p:copy_(turned) end
+            if name == "l1.cross.key.weight" then p:copy_(attn.eye(places)) end
+        end
+    end)
+    local function step(ids, s)
+        local here = place[math.min(s.t, places)]:unsqueeze(1):expand(#ids, places)
+        local y, hidden, weights = decoder:step(here, s.memory, s.hidden,
+            {memory_lengths = s.lengths, weights = true})
+        return attn.cat({y, y}, 2), {memory = s.memory, lengths = s.lengths, hidden = hidden, t = s.t + 1}, weights
+    end
+    local lengths = attn.tensor({6, 3}, {dtype = "int64"})
+    local found = search.forced(step, {targets = {{4, 9, 4, 5, 5, 7}, {8, 6}}, lengths = lengths,
+        state = {memory = place:unsqueeze(1):expand(2, places, places), lengths = lengths, t = 1}})
+    t.equal(found[1][1].weights:argmax(2):totable(), order)
+    t.is_true(found[1][1].weights:max(2):min():item() > 0.99)
+    t.equal(found[2][1].weights.shape, {2, 3})
+    t.equal(found[2][1].weights:argmax(2):totable(), {3, 1})
+end)
+
 t.case("reorder picks rows of tensors in nested tables and keeps the rest", function()
     local rows = attn.tensor({3, 1, 1}, {dtype = "int64"})
     local new = search.reorder(
@@ -460,6 +534,12 @@ t.case("errors name what is wrong", function()
     t.raises("search.beam: step is a nil", search.beam, nil, {count = 1})
     t.raises("step returned [2, 4] as logits, expected a tensor [1, V]", search.greedy,
         function() return attn.rand(2, 4) end, {count = 1})
+    for _, shape in ipairs{{2, 3}, {1}, {1, 0, 3}, {2, 2, 3}} do
+        t.raises("as weights, expected a tensor [1, S] or [1, heads, S]", search.greedy,
+            function(ids) return attn.rand(#ids, 4), nil, attn.rand(shape) end, {count = 1})
+    end
+    t.raises("step returned a table as weights", search.greedy,
+        function(ids) return attn.rand(#ids, 4), nil, {} end, {count = 1})
     t.raises("temperature is 0, expected more than 0", search.sample, step, {count = 1, temperature = 0})
     t.raises("hold NaN", search.greedy, function(ids) return attn.tensor{{0 / 0, 0 / 0}} end, {count = 1})
 end)
