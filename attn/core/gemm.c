@@ -3,7 +3,7 @@
  *
  * A large product is cut as Goto and van de Geijn 2008 do: KC columns of op(A) against NC columns of op(B) at a time.
  * Those of B are packed into tiles by all threads together, then blocks of C are given out. A needs no packing, its few
- * rows of a tile are streams; a transposed A is turned block by block. Every element of C is one chain over k, cut
+ * rows of a tile are streams; of a transposed A a block is packed. Every element of C is one chain over k, cut
  * every KC, whatever the other sizes are.
  *
  * With few rows packing is most of the work, and B is read in place instead (kernel/pack.c). Measured on one thread of
@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "attn/core/parallel.h"
 #include "attn/kernel/kernel.h"
@@ -47,9 +48,10 @@ typedef struct product {
     size_t lda;
     const real *b;
     size_t ldb;
-    real beta;
+    real beta;              /* 1 with a bias */
     real *c;
     size_t ldc;
+    const real *bias;       /* [n], what every row of C starts from; or NULL */
 } product;
 
 /* ---- memory of a thread, kept until the thread ends ---- */
@@ -154,12 +156,14 @@ static void pack_tiles(size_t begin, size_t end, void *ctx)
         K->scale(K->packed_size(columns, s->kb), p->alpha, to, to);
 }
 
-/* C = beta C */
-static void scale_block(const product *p, size_t i, size_t m, size_t j, size_t n)
+/* C = beta C, or the bias */
+static void start_block(const product *p, size_t i, size_t m, size_t j, size_t n)
 {
     for (size_t r = i; r < i + m; r++) {
         real *c = p->c + r * p->ldc + j;
-        if (p->beta == 0)
+        if (p->bias)
+            memcpy(c, p->bias + j, n * sizeof *c);
+        else if (p->beta == 0)
             K->fill(n, 0, c);
         else if (p->beta != 1)
             K->scale(n, p->beta, c, c);
@@ -177,20 +181,20 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
         real *c = p->c + i * p->ldc + s->j + j;
         bool add = s->l > 0 || p->beta != 0;
         if (s->l == 0 && p->beta != 0)
-            scale_block(p, i, m, s->j + j, n);
+            start_block(p, i, m, s->j + j, n);
         if (!p->ta) {
             K->packed_gemm(m, n, s->kb, p->a + i * p->lda + s->l, p->lda, s->panel + j * s->kb, c, p->ldc, add);
             continue;
         }
         /* as many rows at a time as there is room for when there is none of our own */
-        real small[2048], *turned = at_gemm_area(ROWS);
-        size_t room = turned ? s->rows : sizeof small / sizeof *small / KC;
-        if (!turned)
-            turned = small;
+        real small[SMALL], *rows = at_gemm_area(ROWS);
+        size_t room = rows ? s->rows : SMALL / KC / K->rows * K->rows;
+        if (!rows)
+            rows = small;
         for (size_t r = 0; r < m; r += room) {
-            size_t part = m - r < room ? m - r : room;
-            K->transpose(s->kb, part, p->a + s->l * p->lda + i + r, p->lda, turned, s->kb);
-            K->packed_gemm(part, n, s->kb, turned, s->kb, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
+            size_t part = least(m - r, room);
+            K->pack_rows(part, s->kb, p->a + s->l * p->lda + i + r, p->lda, rows);
+            K->rows_gemm(part, n, s->kb, rows, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
         }
     }
 }
@@ -216,6 +220,8 @@ static void multiply(const product *p)
             s.rows = ratio(ratio(p->m, high), 6) * 6;
             high = ratio(p->m, s.rows);
             s.tiles = ratio(tiles, least(tiles, ratio(parts, high)));
+            if (p->ta && high >= 8)     /* enough blocks; each group would pack its rows of A again */
+                s.tiles = tiles;
             s.groups = ratio(tiles, s.tiles);
             at_for(high * s.groups, 1, multiply_blocks, &s);
         }
@@ -229,7 +235,7 @@ static void few_columns(size_t begin, size_t end, void *ctx)
     real *c = p->c + begin;
 
     if (p->beta != 0)
-        scale_block(p, 0, p->m, begin, end - begin);
+        start_block(p, 0, p->m, begin, end - begin);
     K->few_gemm(!p->tb, p->m, end - begin, p->k, p->a, p->lda, p->b + (p->tb ? begin * p->ldb : begin), p->ldb,
                 c, p->ldc, p->beta != 0);
     for (size_t r = 0; r < p->m && p->alpha != 1; r++)
@@ -245,9 +251,9 @@ static void few(const product *p)
 
 /* ---- which way ---- */
 
-static void scale_all(size_t begin, size_t end, void *ctx)
+static void start_all(size_t begin, size_t end, void *ctx)
 {
-    scale_block(ctx, begin, end - begin, 0, ((const product *)ctx)->n);
+    start_block(ctx, begin, end - begin, 0, ((const product *)ctx)->n);
 }
 
 static bool fits_int(const product *p)
@@ -261,7 +267,7 @@ static void blas_rows(size_t begin, size_t end, void *ctx)
     const product *p = ctx;
 
     one_thread();
-    scale_block(p, begin, end - begin, 0, p->n);
+    start_block(p, begin, end - begin, 0, p->n);
     BLAS(gemm)(CblasRowMajor, p->ta ? CblasTrans : CblasNoTrans, p->tb ? CblasTrans : CblasNoTrans, (int)(end - begin),
                (int)p->n, (int)p->k, p->alpha, p->a + (p->ta ? begin : begin * p->lda), (int)p->lda, p->b, (int)p->ldb,
                1, p->c + begin * p->ldc, (int)p->ldc);
@@ -272,13 +278,13 @@ static void run(const product *p)
     if (p->m == 0 || p->n == 0)
         return;
     if (p->k == 0) {
-        at_for(p->m, ratio(PACK_PART, p->n), scale_all, (void *)(uintptr_t)p);
+        at_for(p->m, ratio(PACK_PART, p->n), start_all, (void *)(uintptr_t)p);
         return;
     }
     product q = *p;
     /* a column is a row of the product turned round, where its elements are side by side */
-    if (p->n == 1 && p->m > 1 && p->ldc == 1 && (p->tb || p->ldb == 1))
-        q = (product){false, !p->ta, 1, p->m, p->k, p->alpha, p->b, p->k, p->a, p->lda, p->beta, p->c, p->m};
+    if (p->n == 1 && p->m > 1 && p->ldc == 1 && !p->bias && (p->tb || p->ldb == 1))
+        q = (product){false, !p->ta, 1, p->m, p->k, p->alpha, p->b, p->k, p->a, p->lda, p->beta, p->c, p->m, NULL};
     if (q.m == 1 && q.ta && q.lda == 1)
         q.ta = false;
     /* in place: not for short dot products (tb), whose lanes have to be added up at the end; and many rows only with
@@ -300,7 +306,20 @@ static void run(const product *p)
 void AT_REAL(at_gemm)(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
                       const real *b, size_t ldb, real beta, real *c, size_t ldc)
 {
-    run(&(product){ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc});
+    run(&(product){ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL});
+}
+
+void AT_REAL(at_gemm_bias)(bool ta, bool tb, size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
+                           size_t ldb, const real *bias, real *c, size_t ldc)
+{
+    product p = {ta, tb, m, n, k, 1, a, lda, b, ldb, 1, c, ldc, bias};
+
+    if (n == 1) {       /* a column: the product is better turned round */
+        for (size_t i = 0; i < m; i++)
+            c[i * ldc] = *bias;
+        p.bias = NULL;
+    }
+    run(&p);
 }
 
 /* ---- many of one shape ---- */
@@ -340,7 +359,7 @@ void AT_REAL(at_gemm_batch)(size_t count, bool ta, bool tb, size_t m, size_t n, 
                             const real *a, size_t lda, size_t step_a, const real *b, size_t ldb, size_t step_b,
                             real beta, real *c, size_t ldc, size_t step_c)
 {
-    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc}, step_a, step_b, step_c,
+    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL}, step_a, step_b, step_c,
                               NULL, NULL, NULL});
 }
 
@@ -348,7 +367,7 @@ void AT_REAL(at_gemm_list)(size_t count, bool ta, bool tb, size_t m, size_t n, s
                            const real *const *a, size_t lda, const real *const *b, size_t ldb,
                            real beta, real *const *c, size_t ldc)
 {
-    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, NULL, lda, NULL, ldb, beta, NULL, ldc}, 0, 0, 0, a, b, c});
+    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, NULL, lda, NULL, ldb, beta, NULL, ldc, NULL}, 0, 0, 0, a, b, c});
 }
 
 /* ---- packed once ---- */

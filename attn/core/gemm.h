@@ -19,6 +19,10 @@
 void AT_REAL(at_gemm)(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
                       const real *b, size_t ldb, real beta, real *c, size_t ldc);
 
+/* C = op(A) op(B) + bias [n] in every row */
+void AT_REAL(at_gemm_bias)(bool ta, bool tb, size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
+                           size_t ldb, const real *bias, real *c, size_t ldc);
+
 /* count products of one shape; product i reads a + i * step_a, b + i * step_b and writes c + i * step_c, which must not
  * overlap for different i (step_c != 0). Steps of a and b may be 0. */
 void AT_REAL(at_gemm_batch)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,

@@ -187,19 +187,25 @@ static at_storage *plan_take(plan *p, size_t bytes)
     return NULL;
 }
 
+/* A tensor like `like`, contiguous, at `data`. */
+static at_tensor *spread(at_storage *s, char *data, const at_tensor *like, at_error *e)
+{
+    ptrdiff_t step[AT_MAX_DIM], n = 1;
+    at_tensor over = {.storage = s, .data = data, .dtype = like->dtype};
+    for (size_t d = like->ndim; d-- > 0;) {
+        step[d] = n;
+        n *= (ptrdiff_t)like->size[d];
+    }
+    return at_view_of(&over, like->ndim, like->size, step, 0, e);
+}
+
 /* A gradient for t, contiguous, not yet written. */
 static bool plan_gradient(plan *p, at_tensor *t, at_error *e)
 {
     size_t bytes = at_numel(t) * at_dtype_bytes((at_dtype)t->dtype);
     at_storage *s = t->node ? plan_take(p, bytes) : NULL;
     if (s) {
-        ptrdiff_t step[AT_MAX_DIM], n = 1;
-        for (size_t d = t->ndim; d-- > 0;) {
-            step[d] = n;
-            n *= (ptrdiff_t)t->size[d];
-        }
-        at_tensor over = {.storage = s, .data = s->data, .dtype = t->dtype};
-        t->grad = at_view_of(&over, t->ndim, t->size, step, 0, e);
+        t->grad = spread(s, s->data, t, e);
         at_storage_release(s);
     } else {
         t->grad = at_tensor_new((at_dtype)t->dtype, t->ndim, t->size, e);
@@ -252,12 +258,26 @@ static void put_back(aside *a)
     at_free(a->list, a->room * sizeof *a->list);
 }
 
+/* A view of all elements in their order, of a result that nobody else has given a gradient yet: both can have the same one. */
+static bool same_gradient(const plan *p, const at_node *node)
+{
+    const at_tensor *t = node->in[0], *y = node->op->view ? node->out[0] : NULL;
+    return y && y->grad && !y->wanted && t->node && !t->wanted && !t->grad && gathers(p, t) && t->data == y->data &&
+           at_numel(t) == at_numel(y) && at_contiguous(t) && at_contiguous(y);
+}
+
 static bool make_plan(plan *p, const nodes *order, size_t *scratch, at_error *e)
 {
     for (size_t i = 0; i < order->n; i++) {
         at_node *node = order->list[i];
         if (node->scratch > *scratch)
             *scratch = node->scratch;
+        if (same_gradient(p, node)) {
+            at_tensor *dy = node->out[0]->grad;
+            if (!(node->in[0]->grad = spread(dy->storage, dy->data, node->in[0], e)))
+                return false;
+            continue;
+        }
         for (int k = 0; k < node->n_in; k++) {
             at_tensor *t = node->in[k];
             if (gathers(p, t) && !t->grad && !plan_gradient(p, t, e))
@@ -285,7 +305,7 @@ static void drop_gradient(at_tensor *t)
 static bool view_backward(at_node *node, at_error *e)
 {
     at_tensor *dx = node->in[0]->grad;
-    if (!dx)
+    if (!dx || dx->storage == node->out[0]->grad->storage)
         return true;
     at_call again;
     at_tensor part;

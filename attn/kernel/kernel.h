@@ -143,6 +143,11 @@ typedef struct AT_REAL(at_kernels) {
     /* the same for very few rows against a matrix that is used once, in place: w [n, k], or if transposed [k, n] */
     void (*few_gemm)(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
                      const real *w, size_t ldw, real *y, size_t ldy, bool accumulate);
+    /* y [m, n] (+)= x w' with x' [k, m] in panels of `rows` rows: round_up(m, rows) * k elements */
+    size_t rows;
+    void (*pack_rows)(size_t m, size_t k, const real *x, size_t ldx, real *panels);
+    void (*rows_gemm)(size_t m, size_t n, size_t k, const real *panels, const real *packed, real *y, size_t ldy,
+                      bool accumulate);
     /* y [m, n] (+)= x b, all in place and in the first caches: x [m, k], or turned [k, m]; b [k, n] */
     void (*tile_gemm)(bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,
                       real *y, size_t ldy, bool accumulate);

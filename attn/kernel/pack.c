@@ -224,6 +224,9 @@ INLINE void strip_product(const int rows, const int nv, size_t k, const bool tur
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < nv; v++)
             sum[r][v] = (vec){0};
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < nv; v++)
+            __builtin_prefetch(y + (size_t)r * ldy + (size_t)v * W, 1);
     for (size_t j = 0; j < k; j++) {
         vec w[NV];
         for (int v = 0; v < nv; v++)
@@ -451,6 +454,39 @@ static void tile_gemm(bool turned, size_t m, size_t n, size_t k, const real *x, 
         tile_columns(false, m, n, k, x, ldx, b, ldb, y, ldy, accumulate);
 }
 
+/* ---- a transposed left side ---- */
+
+/* a [k, m] in panels of MR rows of a', each k-major, so that a product reads it as one stream. */
+static void pack_rows(size_t m, size_t k, const real *a, size_t lda, real *panels)
+{
+    enum { AHEAD = 12 };
+
+    for (size_t j = 0; j < k; j++) {
+        const real *from = a + j * lda;
+        real *to = panels + j * MR;
+        size_t i = 0;
+        if (j + AHEAD < k)      /* each row is on lines, often on a page, of its own */
+            for (size_t l = 0; l < m; l += 64 / sizeof *from)
+                __builtin_prefetch(from + AHEAD * lda + l);
+        for (; i + MR <= m; i += MR, to += MR * k)
+            memcpy(to, from + i, MR * sizeof *to);
+        if (i < m)
+            memcpy(to, from + i, (m - i) * sizeof *to);
+    }
+}
+
+static void rows_gemm(size_t m, size_t n, size_t k, const real *panels, const real *packed, real *y, size_t ldy,
+                      bool accumulate)
+{
+    for (size_t c = 0; c < n; c += TILE) {
+        size_t columns = n - c < TILE ? n - c : TILE, width = width_of(columns);
+        for (size_t i = 0; i < m; i += MR)
+            tile_columns(true, m - i < MR ? m - i : MR, columns, k, panels + i * k, MR, packed, width, y + i * ldy + c,
+                         ldy, accumulate);
+        packed += width * k;
+    }
+}
+
 void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t)
 {
     t->tile = TILE;
@@ -459,5 +495,8 @@ void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t)
     t->packed_gemm = packed_gemm;
     t->few_gemm = few_gemm;
     t->tile_gemm = tile_gemm;
+    t->rows = MR;
+    t->pack_rows = pack_rows;
+    t->rows_gemm = rows_gemm;
     t->transpose = transpose;
 }

@@ -1,12 +1,12 @@
 /*
  * A row to one number.
  *
- * Sums run over four vectors of partial sums within blocks of 2048 elements, and over the blocks in double: the order
- * depends on n only, and a float sum over a million elements keeps six digits.
+ * Sums run over four vectors of partial sums within blocks, and over the blocks in double: the order depends on
+ * n only, and a float sum over a million elements keeps six digits.
  */
 #include "attn/kernel/table.h"
 
-enum { BLOCK = 2048 };
+enum { BLOCK = 128 * W };       /* 32 additions to each partial sum */
 
 /* `term` is an expression in i (an index) and len (see EACH), and 0 in lanes that are not in use. */
 #define SUM(term)                                                   \

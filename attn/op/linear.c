@@ -9,7 +9,6 @@
  *   db       sum of dy over the rows, in an order that depends on the sizes only
  */
 #include "attn/core/gemm.h"
-#include "attn/core/rows.h"
 #include "attn/core/sum.h"
 
 static size_t rows_of(const at_tensor *x)
@@ -39,30 +38,18 @@ static bool shape(at_call *c)
     return at_out(c, x->ndim, size);
 }
 
-typedef struct rows {
-    const real *bias;
-    real *y;
-    size_t n;
-} rows;
-
-static void copy_bias(size_t begin, size_t end, void *context)
-{
-    const rows *r = context;
-    for (size_t i = begin; i < end; i++)
-        memcpy(r->y + i * r->n, r->bias, r->n * sizeof(real));
-}
-
 static void forward(const at_call *c)
 {
     size_t m = rows_of(c->in[0]), k = c->in[1]->size[1], n = c->in[1]->size[0];
-    const at_tensor *b = c->n_in > 2 ? c->in[2] : NULL;
+    const real *x = at_in(c, 0), *w = at_in(c, 1);
+    real *y = at_outp(c, 0);
 
     if (m * n == 0)
         return;
-    if (b)
-        at_for(m, at_grain_rows(n), copy_bias, &(rows){at_in(c, 2), at_outp(c, 0), n});
-    AT_REAL(at_gemm)(
-        false, true, m, n, k, 1, at_in(c, 0), k ? k : 1, at_in(c, 1), k ? k : 1, b ? 1 : 0, at_outp(c, 0), n);
+    if (c->n_in > 2 && c->in[2])
+        AT_REAL(at_gemm_bias)(false, true, m, n, k, x, k ? k : 1, w, k ? k : 1, at_in(c, 2), y, n);
+    else
+        AT_REAL(at_gemm)(false, true, m, n, k, 1, x, k ? k : 1, w, k ? k : 1, 0, y, n);
 }
 
 static void backward(const at_call *c)

@@ -71,6 +71,30 @@ end)
 
 -- ---- the gradient argument ----
 
+t.case("a whole view and its source share a gradient without mixing their consumers", function()
+    local w = attn.tensor({{1, 2, 3}, {4, 5, 6}}, {dtype = "float64"})
+    local function grads(loss_of)
+        local x = leaf{{1, -2, 3}, {-4, 5, -6}}
+        local y = x * 2                         -- a result, so that the view may take over its gradient
+        loss_of(y):backward()
+        return x.grad:totable()
+    end
+    local function both(y) return (y:view(6) * w:view(6)):sum() + (y * y):sum() end
+    t.equal(grads(both), {{10, -12, 30}, {-24, 50, -36}})
+    t.equal(grads(function(y) return (y * y):sum() + (y:view(6) * w:view(6)):sum() end), grads(both))
+    t.equal(grads(function(y)                   -- two views, one of a view, and a part
+        local flat = y:view(3, 2)
+        return (flat:view(6) * w:view(6)):sum() + (y:view(6) * 3):sum() + flat[2]:sum()
+    end), {{8, 10, 14}, {16, 16, 18}})
+    local x = leaf{{1, 2}, {3, 4}}              -- the view's own gradient is asked for too
+    local y = x * 3
+    local v = y:view(4)
+    local dy, dv = table.unpack(attn.grad((v * v):sum() + y:sum(), {y, v}))
+    t.equal(dv:totable(), {6, 12, 18, 24})
+    t.equal(dy:totable(), {{7, 13}, {19, 25}})
+    t.equal(dv:totable(), {6, 12, 18, 24})
+end)
+
 t.case("a gradient is given for what has more than one element", function()
     local x = leaf{1, 2}
     t.raises("backward: the tensor has 2 elements, expected 1 or a gradient (float64 [2])",
