@@ -87,12 +87,14 @@ INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
 /* In strips of a cache line of a, walked down: the lines of a strip stay in the first cache until all of it is used. */
 static void transpose(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb)
 {
-    enum { STRIP = 64 / sizeof(real) };
+    enum { STRIP = 64 / sizeof(real), NEXT = 3 * STRIP };
 
     for (size_t j0 = 0; j0 < n; j0 += STRIP) {
         size_t j1 = n - j0 < STRIP ? n : j0 + STRIP, i = 0;
         for (; i + SIDE <= m; i += SIDE) {
             size_t j = j0;
+            for (size_t r = i; r < i + SIDE && j0 + NEXT < n; r++)     /* more rows than the hardware follows */
+                __builtin_prefetch(a + r * lda + j0 + NEXT);
             for (; j + SIDE <= j1; j += SIDE)
                 square(a + i * lda + j, lda, b + j * ldb + i, ldb);
             for (; j < j1; j++)
