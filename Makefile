@@ -99,15 +99,16 @@ $(BUILD)/tests/%: tests/c/%.c $(wildcard tests/c/*.h) $(ENGINE)
 	@mkdir -p $(@D)
 	@echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(PKG_FLAGS) -o $@ $< $(ENGINE) $(LIBS)
 
-# Two commands work on a fresh machine: these two see to the packages first.
+# Two commands work on a fresh machine: these two see to the packages first, and build with every core.
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 demo:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory $(BIN)/attn
+	@$(MAKE) --no-print-directory $(JOBS) $(BIN)/attn
 	@$(BIN)/attn scripts/dates.lua
 
 test:
 	@$(MAKE) --no-print-directory deps
-	@$(MAKE) --no-print-directory run-tests
+	@$(MAKE) --no-print-directory $(JOBS) run-tests
 
 .PHONY: run-tests
 run-tests: $(BIN)/attn $(CTESTS)
@@ -117,7 +118,7 @@ run-tests: $(BIN)/attn $(CTESTS)
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 debug:
 	@$(MAKE) --no-print-directory deps
-	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(MAKE) --no-print-directory BUILD=build/debug BIN=bin/debug HARDEN= \
+	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(MAKE) --no-print-directory $(JOBS) BUILD=build/debug BIN=bin/debug HARDEN= \
 	  CFLAGS="-O1 -g -DAT_NO_POOL $(SANITIZE)" LDFLAGS="$(SANITIZE)" run-tests ARGS="$(ARGS)"
 
 bench: $(BIN)/attn
