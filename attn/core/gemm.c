@@ -180,6 +180,11 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
         size_t j = block % s->groups * s->tiles * K->tile, n = least(s->nb - j, s->tiles * K->tile);
         real *c = p->c + i * p->ldc + s->j + j;
         bool add = s->l > 0 || p->beta != 0;
+        if (!p->ta && p->bias && s->l == 0) {
+            K->packed_gemm_from(m, n, s->kb, p->a + i * p->lda, p->lda, s->panel + j * s->kb, c, p->ldc,
+                                p->bias + s->j + j, 0);
+            continue;
+        }
         if (s->l == 0 && p->beta != 0)
             start_block(p, i, m, s->j + j, n);
         if (!p->ta) {

@@ -140,7 +140,10 @@ typedef struct AT_REAL(at_kernels) {
     void (*pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed);
     void (*packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
                         real *y, size_t ldy, bool accumulate);
-    /* the same for very few rows against a matrix that is used once, in place: w [n, k], or if transposed [k, n] */
+    /* y = x W' + start, which is NULL (0), y itself, or with lds 0 one row for all */
+    void (*packed_gemm_from)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
+                             real *y, size_t ldy, const real *start, size_t lds);
+    /* y (+)= x W' for very few rows against a matrix that is used once, in place: w [n, k], or if transposed [k, n] */
     void (*few_gemm)(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
                      const real *w, size_t ldw, real *y, size_t ldy, bool accumulate);
     /* y [m, n] (+)= x w' with x' [k, m] in panels of `rows` rows: round_up(m, rows) * k elements */

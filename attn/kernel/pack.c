@@ -130,9 +130,9 @@ static void pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw,
     }
 }
 
-/* y[rows, nv W] (+)= x[rows, k] times one tile; `last` columns count in the last vector (W: all). */
+/* y[rows, nv W] = x[rows, k] times one tile + start (NULL: 0); `last` columns count in the last vector (W: all). */
 INLINE void tile_product(const int rows, const int nv, size_t k, const real *x, size_t ldx, const real *w, real *y,
-                         size_t ldy, size_t last, bool accumulate)
+                         size_t ldy, size_t last, const real *start, size_t lds)
 {
     vec sum[MR][NV];
 
@@ -157,20 +157,20 @@ INLINE void tile_product(const int rows, const int nv, size_t k, const real *x, 
         for (int v = 0; v < nv; v++) {
             real *to = y + (size_t)r * ldy + (size_t)v * W;
             size_t len = v == nv - 1 ? last : W;
-            put(to, len, accumulate ? get(to, len) + sum[r][v] : sum[r][v]);
+            put(to, len, start ? get(start + (size_t)r * lds + (size_t)v * W, len) + sum[r][v] : sum[r][v]);
         }
 }
 
 #define ROWS(r, nv)                                                             \
     case r:                                                                     \
-        tile_product(r, nv, k, x, ldx, w, y, ldy, last, accumulate);            \
+        tile_product(r, nv, k, x, ldx, w, y, ldy, last, start, lds);            \
         break
 #define COLUMNS(nv)                                                                                             \
     static void columns_##nv(size_t m, size_t k, const real *x, size_t ldx, const real *w, real *y, size_t ldy, \
-                             size_t last, bool accumulate)                                                      \
+                             size_t last, const real *start, size_t lds)                                        \
     {                                                                                                           \
-        for (; m >= MR; m -= MR, x += MR * ldx, y += MR * ldy)                                                  \
-            tile_product(MR, nv, k, x, ldx, w, y, ldy, last, accumulate);                                       \
+        for (; m >= MR; m -= MR, x += MR * ldx, y += MR * ldy, start = start ? start + MR * lds : NULL)         \
+            tile_product(MR, nv, k, x, ldx, w, y, ldy, last, start, lds);                                       \
         switch (m) {                                                                                            \
             ROWS(1, nv);                                                                                        \
             ROWS(2, nv);                                                                                        \
@@ -187,29 +187,36 @@ COLUMNS(3)
 COLUMNS(4)
 #endif
 
-static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
-                        real *y, size_t ldy, bool accumulate)
+static void packed_gemm_from(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
+                             real *y, size_t ldy, const real *start, size_t lds)
 {
     for (size_t c = 0; c < n; c += TILE) {
         size_t columns = n - c < TILE ? n - c : TILE, width = width_of(columns), last = columns - (width - W);
+        const real *from = start ? start + c : NULL;
         switch (width / W) {
         case 1:
-            columns_1(m, k, x, ldx, packed, y + c, ldy, last, accumulate);
+            columns_1(m, k, x, ldx, packed, y + c, ldy, last, from, lds);
             break;
         case 2:
-            columns_2(m, k, x, ldx, packed, y + c, ldy, last, accumulate);
+            columns_2(m, k, x, ldx, packed, y + c, ldy, last, from, lds);
             break;
 #ifdef __AVX512F__
         case 3:
-            columns_3(m, k, x, ldx, packed, y + c, ldy, last, accumulate);
+            columns_3(m, k, x, ldx, packed, y + c, ldy, last, from, lds);
             break;
         case 4:
-            columns_4(m, k, x, ldx, packed, y + c, ldy, last, accumulate);
+            columns_4(m, k, x, ldx, packed, y + c, ldy, last, from, lds);
             break;
 #endif
         }
         packed += width * k;
     }
+}
+
+static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
+                        real *y, size_t ldy, bool accumulate)
+{
+    packed_gemm_from(m, n, k, x, ldx, packed, y, ldy, accumulate ? y : NULL, ldy);
 }
 
 /* ---- a matrix that is read once: packing would cost more than the product ---- */
@@ -496,6 +503,7 @@ void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t)
     t->packed_size = packed_size;
     t->pack = pack;
     t->packed_gemm = packed_gemm;
+    t->packed_gemm_from = packed_gemm_from;
     t->few_gemm = few_gemm;
     t->tile_gemm = tile_gemm;
     t->rows = MR;
