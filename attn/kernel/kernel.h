@@ -62,6 +62,7 @@ typedef struct AT_REAL(at_kernels) {
     AT_MAP(vsilu);          /* x; x sigmoid(x) */
     AT_MAP(vsoftplus);      /* x; log(1 + exp(x)) */
     AT_MAP(velu);           /* y; alpha 1 */
+    AT_MAP(vphi);           /* y; elu(x) + 1, with all its digits where exp(x) is small */
     AT_MAP(vabs);           /* x; f'(0) = 0 */
     AT_MAP(vsin);           /* x */
     AT_MAP(vcos);           /* x */

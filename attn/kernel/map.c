@@ -150,6 +150,8 @@ BACK(vsilu, px, silu_slope(v))
 BACK(vsoftplus, px, sigmoid_of(v))
 MAP(velu, elu_of(x))
 BACK(velu, py, pick(v > 0, splat(1), v + 1))
+MAP(vphi, pick(x < 0, exp_of(x), x + 1))
+BACK(vphi, py, lesser(splat(1), v))
 MAP(vabs, magnitude(x))
 BACK(vabs, px, ones(v > 0) - ones(v < 0))
 BACK(vlog, px, 1 / v)
@@ -239,6 +241,7 @@ void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) *t)
     BOTH(vsilu);
     BOTH(vsoftplus);
     BOTH(velu);
+    BOTH(vphi);
     BOTH(vabs);
     BOTH(vsin);
     BOTH(vcos);

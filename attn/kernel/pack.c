@@ -130,9 +130,14 @@ static void pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw,
     }
 }
 
-/* y[rows, nv W] = x[rows, k] times one tile + start (NULL: 0); `last` columns count in the last vector (W: all). */
-INLINE void tile_product(const int rows, const int nv, size_t k, const real *x, size_t ldx, const real *w, real *y,
-                         size_t ldy, size_t last, const real *start, size_t lds)
+/* else the sums live in memory, as the last loop over them is left a loop */
+#define UNROLL _Pragma("GCC unroll 8")
+
+/* y[rows, nv W] = x b + start (NULL: 0); x [rows, k], or turned [k, rows]; b [k, nv W] with rows ldb apart. Of the last
+ * vector only `last` lanes are in use: the upper ones where it overlaps what is done already (a whole vector can be read
+ * then), else the lower. With nv > 1 whole vectors can be read anyway. */
+INLINE void product(const int rows, const int nv, size_t k, const bool turned, const real *x, size_t ldx, const real *b,
+                    size_t ldb, real *y, size_t ldy, size_t last, const bool overlap, const real *start, size_t lds)
 {
     vec sum[MR][NV];
 
@@ -144,40 +149,59 @@ INLINE void tile_product(const int rows, const int nv, size_t k, const real *x, 
         for (int v = 0; v < nv; v++)
             __builtin_prefetch(y + (size_t)r * ldy + (size_t)v * W, 1);
     for (size_t j = 0; j < k; j++) {
-        vec b[NV];
+        vec w[NV];
         for (int v = 0; v < nv; v++)
-            b[v] = *(const vec *)(w + (j * (size_t)nv + (size_t)v) * W);
+            w[v] = get(b + j * ldb + (size_t)v * W, overlap || nv > 1 ? W : last);
         for (int r = 0; r < rows; r++) {
-            real a = x[(size_t)r * ldx + j];
+            real a = turned ? x[j * ldx + (size_t)r] : x[(size_t)r * ldx + j];
             for (int v = 0; v < nv; v++)
-                sum[r][v] += a * b[v];
+                sum[r][v] += a * w[v];
         }
     }
+    UNROLL
     for (int r = 0; r < rows; r++)
+        UNROLL
         for (int v = 0; v < nv; v++) {
             real *to = y + (size_t)r * ldy + (size_t)v * W;
+            const real *from = start ? start + (size_t)r * lds + (size_t)v * W : NULL;
             size_t len = v == nv - 1 ? last : W;
-            put(to, len, start ? get(start + (size_t)r * lds + (size_t)v * W, len) + sum[r][v] : sum[r][v]);
+            if (overlap) {
+                real part[W];
+                store(part, sum[r][v]);
+                for (size_t i = W - len; i < W; i++)
+                    to[i] = from ? from[i] + part[i] : part[i];
+            } else {
+                put(to, len, from ? get(from, len) + sum[r][v] : sum[r][v]);
+            }
         }
 }
 
-#define ROWS(r, nv)                                                             \
-    case r:                                                                     \
-        tile_product(r, nv, k, x, ldx, w, y, ldy, last, start, lds);            \
-        break
+/* The same for any number of rows. */
+INLINE void rows_product(const bool turned, const int nv, size_t m, size_t k, const real *x, size_t ldx, const real *b,
+                         size_t ldb, real *y, size_t ldy, size_t last, const real *start, size_t lds)
+{
+#define ROWS(r) product(r, nv, k, turned, x, ldx, b, ldb, y, ldy, last, false, start, lds)
+    for (; m >= MR; m -= MR) {
+        ROWS(MR);
+        x += MR * (turned ? 1 : ldx);
+        y += MR * ldy;
+        start = start ? start + MR * lds : NULL;
+    }
+    switch (m) {
+    case 1: ROWS(1); break;
+    case 2: ROWS(2); break;
+    case 3: ROWS(3); break;
+    case 4: ROWS(4); break;
+    case 5: ROWS(5); break;
+    }
+#undef ROWS
+}
+
 #define COLUMNS(nv)                                                                                             \
     static void columns_##nv(size_t m, size_t k, const real *x, size_t ldx, const real *w, real *y, size_t ldy, \
                              size_t last, const real *start, size_t lds)                                        \
     {                                                                                                           \
-        for (; m >= MR; m -= MR, x += MR * ldx, y += MR * ldy, start = start ? start + MR * lds : NULL)         \
-            tile_product(MR, nv, k, x, ldx, w, y, ldy, last, start, lds);                                       \
-        switch (m) {                                                                                            \
-            ROWS(1, nv);                                                                                        \
-            ROWS(2, nv);                                                                                        \
-            ROWS(3, nv);                                                                                        \
-            ROWS(4, nv);                                                                                        \
-            ROWS(5, nv);                                                                                        \
-        }                                                                                                       \
+        rows_product(false, nv, m, k, x, ldx, w, nv * W, y, ldy, last, start, lds);                             \
     }
 
 COLUMNS(1)
@@ -220,45 +244,6 @@ static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx,
 }
 
 /* ---- a matrix that is read once: packing would cost more than the product ---- */
-
-/* y[rows, nv W] (+)= x b, x [rows, k], or turned [k, rows], b [k, ...] with rows ldb apart. Of the last vector only `last`
- * lanes are in use: the upper ones where it overlaps what is done already (a whole vector can be read then), else the
- * lower. */
-INLINE void strip_product(const int rows, const int nv, size_t k, const bool turned, const real *x, size_t ldx,
-                          const real *b, size_t ldb, real *y, size_t ldy, size_t last, const bool overlap,
-                          bool accumulate)
-{
-    vec sum[MR][NV];
-
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < nv; v++)
-            sum[r][v] = (vec){0};
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < nv; v++)
-            __builtin_prefetch(y + (size_t)r * ldy + (size_t)v * W, 1);
-    for (size_t j = 0; j < k; j++) {
-        vec w[NV];
-        for (int v = 0; v < nv; v++)
-            w[v] = get(b + j * ldb + (size_t)v * W, overlap ? W : last);
-        for (int r = 0; r < rows; r++) {
-            real a = turned ? x[j * ldx + (size_t)r] : x[(size_t)r * ldx + j];
-            for (int v = 0; v < nv; v++)
-                sum[r][v] += a * w[v];
-        }
-    }
-    for (int r = 0; r < rows; r++)
-        for (int v = 0; v < nv; v++) {
-            real *to = y + (size_t)r * ldy + (size_t)v * W;
-            if (overlap) {
-                real part[W];
-                store(part, sum[r][v]);
-                for (size_t i = W - last; i < W; i++)
-                    to[i] = accumulate ? to[i] + part[i] : part[i];
-            } else {
-                put(to, last, accumulate ? get(to, last) + sum[r][v] : sum[r][v]);
-            }
-        }
-}
 
 /* y[rows, n] (+)= x[rows, k] w', w [n, k]: sums along k, lanes added at the end. One row of w after the other, so that it
  * comes from memory as one stream: four at a time come at less than half the speed. */
@@ -339,34 +324,41 @@ INLINE void sweep(const int rows, size_t n, size_t k, const real *x, size_t ldx,
         sweep(r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                                     \
     }
 
+/* b in place: y[rows, n] (+)= x[rows, k] b[k, n] */
+INLINE void strips(const int rows, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,
+                   size_t ldy, bool accumulate)
+{
+    size_t c = 0;
+
+#define STRIP(nv, at, last, overlap)                                                                            \
+    product(rows, nv, k, false, x, ldx, b + (at), ldb, y + (at), ldy, last, overlap, accumulate ? y + (at) : NULL, ldy)
+    for (; c + TILE <= n; c += TILE)
+        STRIP(NV, c, W, false);
 #ifdef __AVX512F__
-#define MIDDLE(r)                                                                                               \
-    if (n - c >= 3 * W) {                                                                                       \
-        strip_product(r, 3, k, false, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                           \
-        c += 3 * W;                                                                                             \
-    } else if (n - c >= 2 * W) {                                                                                \
-        strip_product(r, 2, k, false, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                           \
-        c += 2 * W;                                                                                             \
+    if (n - c >= 3 * W) {
+        STRIP(3, c, W, false);
+        c += 3 * W;
+    } else if (n - c >= 2 * W) {
+        STRIP(2, c, W, false);
+        c += 2 * W;
     }
-#else
-#define MIDDLE(r)
 #endif
+    if (c + W <= n) {
+        STRIP(1, c, W, false);
+        c += W;
+    }
+    if (c < n && n < W)
+        STRIP(1, 0, n, false);
+    else if (c < n)
+        STRIP(1, n - W, n - c, true);
+#undef STRIP
+}
+
 #define STRIPS(r)                                                                                               \
     static void strips_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,   \
                            size_t ldy, bool accumulate)                                                         \
     {                                                                                                           \
-        size_t c = 0;                                                                                           \
-        for (; c + TILE <= n; c += TILE)                                                                        \
-            strip_product(r, NV, k, false, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                      \
-        MIDDLE(r)                                                                                               \
-        if (c + W <= n) {                                                                                       \
-            strip_product(r, 1, k, false, x, ldx, b + c, ldb, y + c, ldy, W, false, accumulate);                       \
-            c += W;                                                                                             \
-        }                                                                                                       \
-        if (c < n && n < W)                                                                                     \
-            strip_product(r, 1, k, false, x, ldx, b, ldb, y, ldy, n, false, accumulate);                               \
-        else if (c < n)                                                                                         \
-            strip_product(r, 1, k, false, x, ldx, b + n - W, ldb, y + n - W, ldy, n - c, true, accumulate);            \
+        strips(r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                                    \
     }
 #define DOT_ROWS(r)                                                                                             \
     static void dots_##r(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y,     \
@@ -394,7 +386,7 @@ typedef void few_rows(size_t n, size_t k, const real *x, size_t ldx, const real 
 static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
                      const real *w, size_t ldw, real *y, size_t ldy, bool accumulate)
 {
-    static few_rows *const strips[] = {sweep_1, sweep_2, sweep_3, strips_4, strips_5, strips_6};
+    static few_rows *const by_columns[] = {sweep_1, sweep_2, sweep_3, strips_4, strips_5, strips_6};
     static few_rows *const dots[] = {
         dots_1, dots_2, dots_3,
 #ifdef __AVX512F__
@@ -405,54 +397,38 @@ static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *
 
     for (size_t i = 0; i < m; i += most) {
         size_t rows = m - i < most ? m - i : most;
-        few_rows *product = transposed ? strips[rows - 1] : dots[rows - 1];
-        product(n, k, x + i * ldx, ldx, w, ldw, y + i * ldy, ldy, accumulate);
+        few_rows *some = transposed ? by_columns[rows - 1] : dots[rows - 1];
+        some(n, k, x + i * ldx, ldx, w, ldw, y + i * ldy, ldy, accumulate);
     }
 }
 
 /* ---- parts of a tile of attention ---- */
-
-/* nv vectors of columns, all of them whole or (last < W) a single one in part */
-INLINE void part_of_tile(const bool turned, const int nv, size_t m, size_t k, const real *x, size_t ldx, const real *b,
-                         size_t ldb, real *y, size_t ldy, size_t last, bool accumulate)
-{
-#define TAKE(r)                                                                             \
-    strip_product(r, nv, k, turned, x, ldx, b, ldb, y, ldy, last, false, accumulate);       \
-    break
-    for (; m >= MR; m -= MR, x += MR * (turned ? 1 : ldx), y += MR * ldy)
-        strip_product(MR, nv, k, turned, x, ldx, b, ldb, y, ldy, last, false, accumulate);
-    switch (m) {
-    case 1: TAKE(1);
-    case 2: TAKE(2);
-    case 3: TAKE(3);
-    case 4: TAKE(4);
-    case 5: TAKE(5);
-    }
-#undef TAKE
-}
 
 INLINE void tile_columns(const bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b,
                          size_t ldb, real *y, size_t ldy, bool accumulate)
 {
     size_t c = 0;
 
+#define TILES(nv, last)                                                                                         \
+    rows_product(turned, nv, m, k, x, ldx, b + c, ldb, y + c, ldy, last, accumulate ? y + c : NULL, ldy)
     for (; c + TILE <= n; c += TILE)
-        part_of_tile(turned, NV, m, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);
+        TILES(NV, W);
 #ifdef __AVX512F__
     if (c + 3 * W <= n) {
-        part_of_tile(turned, 3, m, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);
+        TILES(3, W);
         c += 3 * W;
     } else if (c + 2 * W <= n) {
-        part_of_tile(turned, 2, m, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);
+        TILES(2, W);
         c += 2 * W;
     }
 #endif
     if (c + W <= n) {
-        part_of_tile(turned, 1, m, k, x, ldx, b + c, ldb, y + c, ldy, W, accumulate);
+        TILES(1, W);
         c += W;
     }
     if (c < n)
-        part_of_tile(turned, 1, m, k, x, ldx, b + c, ldb, y + c, ldy, n - c, accumulate);
+        TILES(1, n - c);
+#undef TILES
 }
 
 static void tile_gemm(bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,

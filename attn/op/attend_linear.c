@@ -11,10 +11,18 @@
  *   dphi(q_i) = S_i g_i    R_j = dnext + sum_i phi(q_i) g_i' over queries that see key j    dphi(k_j) = R_j [v_j; 1]
  *   dv_j = first E of R_j' phi(k_j)    dstate = R over all queries
  *
- * O((Tq + Tk) D E); S is computed again for the backward pass, a place keeps its z only. Key j (`offset` more in the
- * whole sequence) takes part if it is below the row's length and not masked; the others are not read. One key head
- * of one row of the batch has one writer, so sums have one order.
+ * Places are taken in chunks, so that all of it is products of matrices. With Q, K the features of a chunk and M what
+ * causal order leaves of a square (query not before key):
+ *   N = Q S + M(Q K') V    S += K' [V, 1]                                             up, forward
+ *   dQ = G S' + M(G [V, 1]') K    S += K' [V, 1]                                      up
+ *   dK = [V, 1] R' + M(G [V, 1]')' Q    dV = K R + M(Q K')' G    R += Q' G            down
+ *
+ * O((Tq + Tk) D E); S is computed again for the backward pass, a place keeps its z only and nothing is kept of chunks.
+ * Key j (`offset` more in the whole sequence) takes part if it is below the row's length and not masked; the others are
+ * not read. What is not finite reaches later places only: M leaves zeros, which NaN would not let be, so a chunk with
+ * such keys is taken place by place. One key head of one row of the batch has one writer, so sums have one order.
  */
+#include <math.h>
 #include <string.h>
 
 #include "attn/core/parallel.h"
@@ -24,22 +32,60 @@
 enum { Q, KEY, V, STATE, LENGTHS, KEY_MASK };
 enum { CAUSAL, OFFSET };
 
+enum {
+    CHUNK = 64,     /* places */
+    STRIP = 16      /* of them, so many are taken or left out together */
+};
+
 typedef struct job {
     const at_call *c;
     size_t B, Tq, Tk, H, Hk, D, E, group;
     bool causal;
+    size_t L;                   /* places of a chunk */
     size_t blocks, slot;        /* of scratch; a slot in numbers */
 } job;
 
-static size_t slot_of(size_t D, size_t E) { return 2 * D * (E + 1) + 2 * D + 2 * (E + 1) + 16; }
+/* Scratch of one slot. Turned is one place per column, rows L apart. */
+typedef struct room {
+    real *one;          /* [L] */
+    real *fk, *v, *sum; /* phi(k) [L, D], v [L, E] without masked keys, sum of the phi(k) [D] */
+    real *fq, *fqt;     /* phi(q) [L, D], turned [D, L] */
+    real *a;            /* a query and a key each, turned [L, L] */
+    real *z, *zs;       /* [L]; last column of S [D] */
+    real *g, *gt;       /* g but for its last number [L, E]; turned [E + 1, L] */
+    real *st, *rt, *r;  /* S' and R' [E + 1, D], R without its last column [D, E] */
+    real *df, *dv;      /* dphi [L, D], dv [L, E] */
+} room;
 
-static job job_of(const at_call *c)
+/* Numbers in a slot, laid out from `at` on if that is not NULL. */
+static size_t lay_out(const job *s, bool back, real *at, room *r)
+{
+    size_t L = s->L, D = s->D, E = s->E, used = 0, forward = 9;
+    const struct { real **to; size_t n; } part[] = {
+        {&r->one, L}, {&r->fk, L * D}, {&r->v, L * E}, {&r->sum, D + E}, {&r->fq, L * D}, {&r->fqt, L * D}, {&r->a, L * L},
+        {&r->z, L}, {&r->zs, D},
+        {&r->g, L * E}, {&r->gt, (E + 1) * L}, {&r->st, (E + 1) * D}, {&r->rt, (E + 1) * D}, {&r->r, D * E},
+        {&r->df, L * D}, {&r->dv, L * E}};
+    for (size_t i = 0; i < (back ? sizeof part / sizeof *part : forward); i++) {
+        if (at)
+            *part[i].to = at + used;
+        used += (part[i].n + 15) / 16 * 16;
+    }
+    return used;
+}
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+
+static job job_of(const at_call *c, bool back)
 {
     const at_tensor *q = c->in[Q], *k = c->in[KEY], *v = c->in[V];
     job s = {.c = c, .B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1],
              .Hk = k->size[2], .E = v->size[3], .group = q->size[2] / k->size[2], .causal = c->arg[CAUSAL].flag};
-    s.slot = slot_of(s.D, s.E);
-    s.blocks = s.B * s.Hk < AT_SLOTS ? s.B * s.Hk : AT_SLOTS;
+    room none;
+    s.L = s.Tq < CHUNK && s.Tk < CHUNK ? (most(s.Tq, s.Tk) + 15) / 16 * 16 : CHUNK;
+    s.slot = lay_out(&s, back, NULL, &none);
+    s.blocks = least(s.B * s.Hk, AT_SLOTS);
     return s;
 }
 
@@ -58,7 +104,8 @@ static bool shape(at_call *c)
         (c->in[KEY_MASK] && (c->in[KEY_MASK]->ndim != 2 || c->in[KEY_MASK]->size[0] != q->size[0] ||
                              c->in[KEY_MASK]->size[1] != k->size[1])))
         return at_fail(c, "lengths or key_mask do not fit (k: %s)", at_describe(k).text);
-    at_want_scratch(c, AT_SLOTS * slot_of(q->size[3], v->size[3]) * sizeof(real));
+    job s = job_of(c, at_recording(c));
+    at_want_scratch(c, s.blocks * s.slot * sizeof(real));
     return at_out(c, 4, (size_t[]){q->size[0], q->size[1], q->size[2], v->size[3]}) && at_out(c, 4, size) &&
            (!at_recording(c) || at_save(c, at_call_dtype(c), q->size[0] * q->size[1] * q->size[2]));
 }
@@ -70,185 +117,329 @@ static bool there(const job *s, size_t b, size_t j)
            (!mask || mask->data[b * s->Tk + j]);
 }
 
-/* elu(x) + 1 = exp(x) or x + 1; and dx += dy phi'(x), phi' = phi or 1. */
-static void phi(size_t n, const real *x, real *y)
-{
-    K->vexp(n, x, y);
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] < 0 ? y[i] : x[i] + 1;
-}
-
-static void phi_back(size_t n, const real *x, const real *y, const real *dy, real *dx)
-{
-    for (size_t i = 0; i < n; i++)
-        dx[i] += x[i] < 0 ? dy[i] * y[i] : dy[i];
-}
-
 static size_t query_at(const job *s, size_t b, size_t i, size_t h) { return (b * s->Tq + i) * s->H + h; }
 static size_t key_at(const job *s, size_t b, size_t j, size_t hk) { return (b * s->Tk + j) * s->Hk + hk; }
 
-/* S += phi(k_j) [v_j; 1]' */
-static void add_key(const job *s, size_t b, size_t j, size_t hk, real *S, real *p)
+/* ---- chunks ---- */
+
+/* One key head of one row of the batch. */
+typedef struct head {
+    const job *s;
+    size_t b, hk;
+    real *S;            /* forward: [D, E] in rows of E + 1 */
+    room r;
+} head;
+
+/* Queries place .. place + queries - 1, and as many keys. */
+typedef struct chunk {
+    size_t place, queries, keys;
+    const real *v;      /* of its keys, rows ldv apart */
+    size_t ldv;
+    bool all;           /* no key among them is masked */
+    bool there[CHUNK];
+} chunk;
+
+/* Features of the keys and their sum; values where they stand, or a copy if some may not be read. */
+static void open_keys(const head *h, chunk *c)
 {
-    const real *v = at_in(s->c, V) + key_at(s, b, j, hk) * s->E;
-    if (!there(s, b, j))
+    const job *s = h->s;
+    size_t D = s->D, E = s->E, last = 0, count = 0, at = key_at(s, h->b, c->place, h->hk);
+    const real *k = at_in(s->c, KEY) + at * D, *v = at_in(s->c, V) + at * E;
+    for (size_t j = 0; j < c->keys; j++) {
+        c->there[j] = there(s, h->b, c->place + j);
+        if (c->there[j])
+            last = j + 1, count++;
+    }
+    c->keys = last;
+    c->all = count == last;
+    c->v = c->all ? v : h->r.v;
+    c->ldv = c->all ? s->Hk * E : E;
+    for (size_t j = 0; j < last; j++) {
+        if (c->there[j])
+            K->vphi(D, k + j * s->Hk * D, h->r.fk + j * D);
+        else
+            memset(h->r.fk + j * D, 0, D * sizeof(real));
+        if (c->there[j] && !c->all)
+            memcpy(h->r.v + j * E, v + j * s->Hk * E, E * sizeof(real));
+        else if (!c->all)
+            memset(h->r.v + j * E, 0, E * sizeof(real));
+    }
+    K->tile_gemm(false, 1, D, last, h->r.one, s->L, h->r.fk, D, h->r.sum, D, false);
+}
+
+/* Sums that overflow count as not finite, which costs time only. */
+static bool finite_keys(const head *h, const chunk *c)
+{
+    size_t D = h->s->D, E = h->s->E;
+    K->tile_gemm(false, 1, E, c->keys, h->r.one, h->s->L, c->v, c->ldv, h->r.sum + D, E, false);
+    return isfinite(K->sum(D + E, h->r.sum));
+}
+
+typedef void visitor(const head *h, const chunk *c);
+
+static void visit(const head *h, bool up, size_t place, size_t queries, size_t keys, visitor *fn)
+{
+    chunk c = {.place = place, .queries = queries, .keys = keys};
+    size_t places = most(queries, keys);
+    open_keys(h, &c);
+    if (places == 1 || queries == 0 || c.keys == 0 || finite_keys(h, &c)) {
+        fn(h, &c);
         return;
-    phi(s->D, at_in(s->c, KEY) + key_at(s, b, j, hk) * s->D, p);
-    for (size_t d = 0; d < s->D; d++) {
-        real *row = S + d * (s->E + 1);
-        if (p[d] == 0)
-            continue;
-        K->axpy(s->E, p[d], v, row);
-        row[s->E] += p[d];
+    }
+    for (size_t n = 0; n < places; n++) {
+        size_t i = up ? n : places - 1 - n;
+        chunk one = {.place = place + i, .queries = i < queries, .keys = i < keys};
+        open_keys(h, &one);
+        fn(h, &one);
     }
 }
 
-static void begin_state(const job *s, size_t p, real *S)
+/* Chunk after chunk, up or down. Without causal order those of keys come before (going up) those of queries. */
+static void walk(const head *h, bool up, visitor *fn)
 {
-    size_t n = s->D * (s->E + 1);
-    if (s->c->in[STATE])
-        memcpy(S, at_in(s->c, STATE) + p * n, n * sizeof(real));
-    else
-        memset(S, 0, n * sizeof(real));
-}
-
-/* [n; z] = S' phi(q) */
-static void read_state(const job *s, const real *S, const real *p, real *out)
-{
-    memset(out, 0, (s->E + 1) * sizeof(real));
-    for (size_t d = 0; d < s->D; d++)
-        K->axpy(s->E + 1, p[d], S + d * (s->E + 1), out);
-}
-
-static void forward_head(const job *s, size_t p, real *S)
-{
-    size_t b = p / s->Hk, hk = p % s->Hk, n = s->D * (s->E + 1), seen = 0;
-    real *f = S + 2 * n, *out = f + 2 * s->D;
-
-    begin_state(s, p, S);
-    for (size_t i = 0; i < s->Tq; i++) {
-        size_t until = s->causal && i + 1 < s->Tk ? i + 1 : s->Tk;
-        while (seen < until)
-            add_key(s, b, seen++, hk, S, f);
-        for (size_t r = 0; r < s->group; r++) {
-            size_t at = query_at(s, b, i, hk * s->group + r);
-            phi(s->D, at_in(s->c, Q) + at * s->D, f);
-            read_state(s, S, f, out);
-            real *c = at_outp(s->c, 0) + at * s->E, z = out[s->E];
-            if (s->c->n_saved)
-                at_savedp(s->c, 0)[at] = z;
-            if (z == 0)
-                memset(c, 0, s->E * sizeof(real));
-            else
-                K->scale(s->E, 1 / z, out, c);
+    size_t L = h->s->L, Tq = h->s->Tq, Tk = h->s->Tk;
+    for (int half = h->s->causal; half < 2; half++) {
+        bool queries = h->s->causal || (half == 1) == up, keys = h->s->causal || !queries;
+        size_t end = most(queries ? Tq : 0, keys ? Tk : 0), chunks = (end + L - 1) / L;
+        for (size_t n = 0; n < chunks; n++) {
+            size_t place = (up ? n : chunks - 1 - n) * L;
+            visit(h, up, place, queries && place < Tq ? least(Tq - place, L) : 0,
+                  keys && place < Tk ? least(Tk - place, L) : 0, fn);
         }
     }
-    while (seen < s->Tk)
-        add_key(s, b, seen++, hk, S, f);
-    memcpy(at_outp(s->c, 1) + p * n, S, n * sizeof(real));
 }
 
-static void heads(size_t begin, size_t end, const job *s, void (*fn)(const job *s, size_t p, real *S))
+/* a [keys, queries] (+)= x y where the query is not before the key, else 0; x [keys, n], y turned [n, queries] */
+static void pairs(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, const real *y, bool accumulate)
+{
+    size_t L = h->s->L;
+    real *a = h->r.a;
+    for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
+        K->tile_gemm(false, least(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L, a + j * L + j, L,
+                     accumulate);
+    for (size_t j = 1; j < c->keys; j++)
+        memset(a + j * L, 0, least(j, c->queries) * sizeof(real));
+}
+
+/* y [queries, n] += a' x, x [keys, n] */
+static void give_queries(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
+{
+    for (size_t i = 0; i < c->queries; i += STRIP)
+        K->tile_gemm(true, least(c->queries - i, STRIP), n, least(c->keys, i + STRIP), h->r.a + i, h->s->L, x, ldx,
+                     y + i * ldy, ldy, true);
+}
+
+/* y [keys, n] += a x, x [queries, n] */
+static void give_keys(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
+{
+    for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
+        K->tile_gemm(false, least(c->keys - j, STRIP), n, c->queries - j, h->r.a + j * h->s->L + j, h->s->L,
+                     x + j * ldx, ldx, y + j * ldy, ldy, true);
+}
+
+/* Features of the queries of head q (of those that read this key head); turned as well if asked for. */
+static void open_queries(const head *h, const chunk *c, size_t first, bool turned)
+{
+    const job *s = h->s;
+    size_t D = s->D;
+    for (size_t i = 0; i < c->queries; i++)
+        K->vphi(D, at_in(s->c, Q) + (first + i * s->H) * D, h->r.fq + i * D);
+    if (turned)
+        K->transpose(c->queries, D, h->r.fq, D, h->r.fqt, s->L);
+}
+
+static void heads(size_t begin, size_t end, const job *s, bool back, void (*fn)(head *h, size_t p))
 {
     size_t count = s->B * s->Hk;
     for (size_t block = begin; block < end; block++)
-        for (size_t p = count * block / s->blocks; p < count * (block + 1) / s->blocks; p++)
-            fn(s, p, (real *)(void *)s->c->work + block * s->slot);
+        for (size_t p = count * block / s->blocks; p < count * (block + 1) / s->blocks; p++) {
+            head h = {.s = s, .b = p / s->Hk, .hk = p % s->Hk};
+            lay_out(s, back, (real *)(void *)s->c->work + block * s->slot, &h.r);
+            K->fill(s->L, 1, h.r.one);
+            fn(&h, p);
+        }
 }
 
-static void forward_block(size_t begin, size_t end, void *context) { heads(begin, end, context, forward_head); }
+/* ---- forward ---- */
+
+static void forward_chunk(const head *h, const chunk *c)
+{
+    const job *s = h->s;
+    const room *r = &h->r;
+    size_t D = s->D, E = s->E, L = s->L;
+    for (size_t m = 0; m < s->group && c->queries > 0; m++) {
+        size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
+        real *y = at_outp(s->c, 0) + first * E;
+        open_queries(h, c, first, true);
+        K->tile_gemm(true, c->queries, E, D, r->fqt, L, h->S, E + 1, y, s->H * E, false);
+        K->tile_gemm(false, 1, c->queries, D, r->zs, D, r->fqt, L, r->z, L, false);
+        if (c->keys > 0) {
+            pairs(h, c, D, r->fk, D, r->fqt, false);
+            give_queries(h, c, E, c->v, c->ldv, y, s->H * E);
+            K->tile_gemm(false, 1, c->queries, c->keys, r->one, L, r->a, L, r->z, L, true);
+        }
+        for (size_t i = 0; i < c->queries; i++, y += s->H * E) {
+            if (s->c->n_saved)
+                at_savedp(s->c, 0)[first + i * s->H] = r->z[i];
+            if (r->z[i] == 0)
+                memset(y, 0, E * sizeof(real));
+            else
+                K->scale(E, 1 / r->z[i], y, y);
+        }
+    }
+    K->tile_gemm(true, D, E, c->keys, r->fk, D, c->v, c->ldv, h->S, E + 1, true);
+    K->acc(D, r->sum, r->zs);
+}
+
+/* S grows where the next state stands; its last column, which would break every product's columns, aside. */
+static void forward_head(head *h, size_t p)
+{
+    const at_call *c = h->s->c;
+    size_t D = h->s->D, E = h->s->E, n = D * (E + 1);
+    h->S = at_outp(c, 1) + p * n;
+    if (c->in[STATE])
+        memcpy(h->S, at_in(c, STATE) + p * n, n * sizeof(real));
+    else
+        memset(h->S, 0, n * sizeof(real));
+    for (size_t d = 0; d < D; d++)
+        h->r.zs[d] = h->S[d * (E + 1) + E];
+    walk(h, true, forward_chunk);
+    for (size_t d = 0; d < D; d++)
+        h->S[d * (E + 1) + E] = h->r.zs[d];
+}
+
+static void forward_block(size_t begin, size_t end, void *context) { heads(begin, end, context, false, forward_head); }
 
 static void forward(const at_call *c)
 {
-    job s = job_of(c);
+    job s = job_of(c, false);
     at_for(s.blocks, 1, forward_block, &s);
 }
 
 /* ---- backward ---- */
 
-/* What a query gives back: dq from S (NULL: not now), and its share of R (NULL: not now). */
-static void query_back(const job *s, size_t at, const real *S, real *R, real *work)
+/* g of the queries, 0 for those without a key, whose z is 0. */
+static void open_gradients(const head *h, const chunk *c, size_t first)
 {
-    const at_call *c = s->c;
-    real *f = work, *df = f + s->D, *g = df + s->D, z = at_savedp(c, 0)[at];
-    const real *q = at_in(c, Q) + at * s->D, *dc = at_dout(c, 0) + at * s->E;
-    if (z == 0)
-        return;
-    phi(s->D, q, f);
-    K->scale(s->E, 1 / z, dc, g);
-    g[s->E] = -(real)K->dot(s->E, g, at_outp(c, 0) + at * s->E);
-    if (S && at_din(c, Q)) {
-        for (size_t d = 0; d < s->D; d++)
-            df[d] = (real)K->dot(s->E + 1, S + d * (s->E + 1), g);
-        phi_back(s->D, q, f, df, at_din(c, Q) + at * s->D);
+    const job *s = h->s;
+    size_t E = s->E, L = s->L;
+    real *last = h->r.gt + E * L;
+    for (size_t i = 0; i < c->queries; i++) {
+        size_t at = first + i * s->H;
+        real *g = h->r.g + i * E, z = at_savedp(s->c, 0)[at];
+        last[i] = 0;
+        if (z == 0) {
+            memset(g, 0, E * sizeof(real));
+            continue;
+        }
+        K->scale(E, 1 / z, at_dout(s->c, 0) + at * E, g);
+        last[i] = -(real)K->dot(E, g, at_outp(s->c, 0) + at * E);
     }
-    for (size_t d = 0; R && d < s->D; d++)
-        K->axpy(s->E + 1, f[d], g, R + d * (s->E + 1));
+    K->transpose(c->queries, E, h->r.g, E, h->r.gt, L);
 }
 
-static void key_back(const job *s, size_t b, size_t j, size_t hk, const real *R, real *work)
+/* a = [v; 1] g: what a feature of a key and one of a query give each other */
+static void weigh_gradients(const head *h, const chunk *c)
 {
-    const at_call *c = s->c;
-    real *f = work, *df = f + s->D, *out = df + s->D;
-    size_t at = key_at(s, b, j, hk);
-    const real *k = at_in(c, KEY) + at * s->D, *v = at_in(c, V) + at * s->E;
-    if (!there(s, b, j))
-        return;
-    phi(s->D, k, f);
-    if (at_din(c, KEY)) {
-        for (size_t d = 0; d < s->D; d++)
-            df[d] = (real)K->dot(s->E, R + d * (s->E + 1), v) + R[d * (s->E + 1) + s->E];
-        phi_back(s->D, k, f, df, at_din(c, KEY) + at * s->D);
+    for (size_t j = 0; j < c->keys; j++)
+        memcpy(h->r.a + j * h->s->L, h->r.gt + h->s->E * h->s->L, c->queries * sizeof(real));
+    pairs(h, c, h->s->E, c->v, c->ldv, h->r.gt, true);
+}
+
+/* Up, S growing: dq. */
+static void back_queries(const head *h, const chunk *c)
+{
+    const job *s = h->s;
+    const room *r = &h->r;
+    size_t D = s->D, E = s->E;
+    for (size_t m = 0; m < s->group && c->queries > 0; m++) {
+        size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
+        open_queries(h, c, first, false);
+        open_gradients(h, c, first);
+        K->tile_gemm(true, c->queries, D, E + 1, r->gt, s->L, r->st, D, r->df, D, false);
+        if (c->keys > 0) {
+            weigh_gradients(h, c);
+            give_queries(h, c, D, r->fk, D, r->df, D);
+        }
+        for (size_t i = 0; i < c->queries; i++)
+            if (at_savedp(s->c, 0)[first + i * s->H] != 0)
+                K->vphi_back(D, NULL, r->fq + i * D, r->df + i * D, at_din(s->c, Q) + (first + i * s->H) * D);
     }
-    if (at_din(c, V)) {
-        read_state(s, R, f, out);
-        K->acc(s->E, out, at_din(c, V) + at * s->E);
+    K->tile_gemm(true, E, D, c->keys, c->v, c->ldv, r->fk, D, r->st, D, true);
+    K->acc(D, r->sum, r->st + E * D);
+}
+
+/* Down, R growing: dk, dv. */
+static void back_keys(const head *h, const chunk *c)
+{
+    const job *s = h->s;
+    const room *r = &h->r;
+    size_t D = s->D, E = s->E, at = key_at(s, h->b, c->place, h->hk), lddv = c->all ? s->Hk * E : E;
+    real *dk = at_din(s->c, KEY), *to = at_din(s->c, V), *dv = to && c->all ? to + at * E : r->dv;
+    if (dk && c->keys > 0) {
+        for (size_t j = 0; j < c->keys; j++)
+            memcpy(r->df + j * D, r->rt + E * D, D * sizeof(real));
+        K->tile_gemm(false, c->keys, D, E, c->v, c->ldv, r->rt, D, r->df, D, true);
+    }
+    if (to && c->keys > 0) {
+        K->transpose(E, D, r->rt, D, r->r, E);
+        K->tile_gemm(false, c->keys, E, D, r->fk, D, r->r, E, dv, lddv, c->all);
+    }
+    for (size_t m = 0; m < s->group && c->queries > 0 && at_dout(s->c, 0); m++) {
+        size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
+        open_queries(h, c, first, to && c->keys > 0);
+        open_gradients(h, c, first);
+        if (to && c->keys > 0) {
+            pairs(h, c, D, r->fk, D, r->fqt, false);
+            give_keys(h, c, E, r->g, E, dv, lddv);
+        }
+        if (dk && c->keys > 0) {
+            weigh_gradients(h, c);
+            give_keys(h, c, D, r->fq, D, r->df, D);
+        }
+        K->tile_gemm(false, E + 1, D, c->queries, r->gt, s->L, r->fq, D, r->rt, D, true);
+    }
+    for (size_t j = 0; j < c->keys; j++) {
+        if (c->there[j] && dk)
+            K->vphi_back(D, NULL, r->fk + j * D, r->df + j * D, dk + (at + j * s->Hk) * D);
+        if (c->there[j] && to && !c->all)
+            K->acc(E, r->dv + j * E, to + (at + j * s->Hk) * E);
     }
 }
 
-static void backward_head(const job *s, size_t p, real *S)
+static void turn_in(const head *h, size_t p, const real *x, real *turned)
 {
-    const at_call *c = s->c;
-    size_t b = p / s->Hk, hk = p % s->Hk, n = s->D * (s->E + 1), seen = 0, after = s->Tk;
-    real *R = S + n, *work = R + n;
-
-    if (at_dout(c, 1))
-        memcpy(R, at_dout(c, 1) + p * n, n * sizeof(real));
+    size_t D = h->s->D, E = h->s->E;
+    if (x)
+        K->transpose(D, E + 1, x + p * D * (E + 1), E + 1, turned, D);
     else
-        memset(R, 0, n * sizeof(real));
-    if (at_dout(c, 0)) {
-        /* the queries in order, S growing with them */
-        begin_state(s, p, S);
-        for (size_t i = 0; i < s->Tq; i++) {
-            for (size_t until = s->causal && i + 1 < s->Tk ? i + 1 : s->Tk; seen < until; seen++)
-                add_key(s, b, seen, hk, S, work);
-            for (size_t r = 0; r < s->group; r++)
-                query_back(s, query_at(s, b, i, hk * s->group + r), S, s->causal ? NULL : R, work);
-        }
-    }
-    if (at_dout(c, 0) && s->causal) {
-        /* and backwards, R growing: first the keys that no query sees */
-        for (; after > s->Tq; after--)
-            key_back(s, b, after - 1, hk, R, work);
-        for (size_t i = s->Tq; i-- > 0;) {
-            for (size_t r = 0; r < s->group; r++)
-                query_back(s, query_at(s, b, i, hk * s->group + r), NULL, R, work);
-            if (i < after)
-                key_back(s, b, i, hk, R, work);
-        }
-        after = 0;
-    }
-    for (; after > 0; after--)
-        key_back(s, b, after - 1, hk, R, work);
-    if (c->in[STATE] && at_din(c, STATE))
-        K->acc(n, R, at_din(c, STATE) + p * n);
+        memset(turned, 0, D * (E + 1) * sizeof(real));
 }
 
-static void backward_block(size_t begin, size_t end, void *context) { heads(begin, end, context, backward_head); }
+static void backward_head(head *h, size_t p)
+{
+    const at_call *c = h->s->c;
+    size_t D = h->s->D, E = h->s->E, n = D * (E + 1);
+    real *dstate = at_din(c, STATE);
+    if (at_dout(c, 0) && at_din(c, Q)) {
+        turn_in(h, p, c->in[STATE] ? at_in(c, STATE) : NULL, h->r.st);
+        walk(h, true, back_queries);
+    }
+    if (!at_din(c, KEY) && !at_din(c, V) && !dstate)
+        return;
+    turn_in(h, p, at_dout(c, 1), h->r.rt);
+    walk(h, false, back_keys);
+    if (dstate) {
+        K->transpose(E + 1, D, h->r.rt, D, h->r.st, E + 1);
+        K->acc(n, h->r.st, dstate + p * n);
+    }
+}
+
+static void backward_block(size_t begin, size_t end, void *context) { heads(begin, end, context, true, backward_head); }
 
 static void backward(const at_call *c)
 {
-    job s = job_of(c);
+    job s = job_of(c, true);
     at_for(s.blocks, 1, backward_block, &s);
 }
 
