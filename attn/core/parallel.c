@@ -40,7 +40,7 @@ static struct {
     _Alignas(64) _Atomic size_t next;   /* apart from state, which idle workers read all the time */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-static _Atomic int interrupted;
+static _Atomic int interrupted, whole;
 static _Thread_local int self;
 static _Thread_local bool inside;
 
@@ -124,12 +124,22 @@ void at_interrupt_clear(void)
     atomic_store(&interrupted, 0);
 }
 
+void at_whole(bool on)
+{
+    atomic_store(&whole, on);
+}
+
+static bool cut_short(void)
+{
+    return at_interrupted() && !atomic_load_explicit(&whole, memory_order_relaxed);
+}
+
 static void run_blocks(void)
 {
     inside = true;
     for (;;) {
         size_t b = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed);
-        if (b >= pool.blocks || at_interrupted())
+        if (b >= pool.blocks || cut_short())
             break;
         size_t begin = b * pool.grain, rest = pool.n - begin;
         pool.fn(begin, begin + (rest < pool.grain ? rest : pool.grain), pool.ctx);
@@ -142,7 +152,7 @@ static void run_alone(size_t n, size_t grain, void (*fn)(size_t, size_t, void *)
     bool outer = inside;
 
     inside = true;
-    for (size_t begin = 0; begin < n && !at_interrupted();) {
+    for (size_t begin = 0; begin < n && !cut_short();) {
         size_t step = n - begin < grain ? n - begin : grain;
         fn(begin, begin + step, ctx);
         begin += step;

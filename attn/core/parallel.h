@@ -36,4 +36,7 @@ void at_interrupt(void);        /* async-signal-safe */
 bool at_interrupted(void);
 void at_interrupt_clear(void);
 
+/* Loops between at_whole(true) and at_whole(false) run to their end all the same: for what may not be left half done. */
+void at_whole(bool on);
+
 #endif

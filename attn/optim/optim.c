@@ -257,13 +257,14 @@ bool at_optim_step(at_optim *o, at_error *e)
         at_tensor *p = o->slot[i].param;
         ok = !p->grad || prepare(o, &o->slot[i], i, &list[i], e);
     }
-    for (size_t i = 0; ok && i < o->n; i++) {
+    at_whole(true);
+    for (size_t i = 0; ok && i < o->n; i++)
         if (list[i].p)
             update(o, &o->slot[i], &list[i]);
-        if (at_interrupted()) {
-            e->interrupted = true;
-            ok = at_error_set(e, "interrupted!");
-        }
+    at_whole(false);
+    if (ok && at_interrupted()) {
+        e->interrupted = true;
+        ok = at_error_set(e, "interrupted!");
     }
     for (size_t i = 0; i < o->n; i++) {
         at_release(list[i].p);

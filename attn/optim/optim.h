@@ -88,7 +88,7 @@ bool at_optim_set_lr(at_optim *o, double lr, at_error *e);
 
 /*
  * One update of every parameter that has a gradient. Buffers are allocated before the first number changes, so a
- * failure leaves everything as it was (but an interrupt may come between two parameters).
+ * failure leaves everything as it was. An interrupt is an error too, but comes after the step: it is never done in part.
  */
 bool at_optim_step(at_optim *o, at_error *e);
 

@@ -124,6 +124,11 @@ static void test_interrupt(void)
         blocks = 0;
         at_for(1000000, 1, stop, NULL);
         check(at_interrupted() && blocks < 1000000, "%d threads: an interrupted loop stops", t);
+        blocks = 0;
+        at_whole(true);
+        at_for(1000, 1, stop, NULL);
+        at_whole(false);
+        check(at_interrupted() && blocks == 1000, "%d threads: what must be whole runs to its end", t);
         at_interrupt_clear();
         check(!at_interrupted(), "the flag can be cleared");
     }
