@@ -213,6 +213,33 @@ static inline void at_run_rows(at_rows *job)
         at_for(at_rows_blocks(a), 1, at_rows_block, job);
 }
 
+/* ---- operations along dimension arg 0 of in 0 whose gradient needs the result only (softmax and its like) ---- */
+
+typedef void at_row_fn(const at_rows *job, size_t row, const real *const *in, real *out, char *own);
+
+/* own: bytes of scratch for each element of a row */
+static inline bool at_along_shape(at_call *c, size_t own)
+{
+    at_axis a = at_along(c->in[0], c->arg[0].integer);
+    at_want_scratch(c, at_rows_scratch(a, a.n * own));
+    return at_out(c, c->in[0]->ndim, c->in[0]->size);
+}
+
+static inline void at_along_forward(const at_call *c, size_t own, at_row_fn *row)
+{
+    at_axis a = at_along(c->in[0], c->arg[0].integer);
+    at_run_rows(&(at_rows){.axis = a, .in = {at_in(c, 0)}, .out = at_outp(c, 0), .mode = AT_ROW_WRITE, .fn = row,
+                           .own_bytes = a.n * own, .work = c->work});
+}
+
+/* in: y, dy; adds to dx unless it is fresh */
+static inline void at_along_backward(const at_call *c, at_row_fn *row)
+{
+    at_run_rows(&(at_rows){.axis = at_along(c->out[0], c->arg[0].integer), .in = {at_outp(c, 0), at_dout(c, 0)},
+                           .out = at_din(c, 0), .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD, .fn = row,
+                           .work = c->work});
+}
+
 /* ---- elements of contiguous tensors of one shape ---- */
 
 typedef struct at_map {

@@ -10,23 +10,10 @@
 #include "attn/core/rows.h"
 #include "attn/kernel/kernel.h"
 
-static bool shape(at_call *c)
-{
-    const at_tensor *x = c->in[0];
-    at_want_scratch(c, at_rows_scratch(at_along(x, c->arg[0].integer), 0));
-    return at_out(c, x->ndim, x->size);
-}
-
 static void row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
 {
     (void)r, (void)own;
     K->softmax(job->axis.n, in[0], NULL, y);
-}
-
-static void forward(const at_call *c)
-{
-    at_run_rows(&(at_rows){.axis = at_along(c->in[0], c->arg[0].integer), .in = {at_in(c, 0)}, .out = at_outp(c, 0),
-                           .mode = AT_ROW_WRITE, .fn = row, .work = c->work});
 }
 
 static void row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
@@ -35,12 +22,9 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
     K->softmax_back(job->axis.n, in[0], in[1], dx);
 }
 
-static void backward(const at_call *c)
-{
-    at_run_rows(&(at_rows){.axis = at_along(c->out[0], c->arg[0].integer), .in = {at_outp(c, 0), at_dout(c, 0)},
-                           .out = at_din(c, 0), .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD, .fn = row_back,
-                           .work = c->work});
-}
+static bool shape(at_call *c) { return at_along_shape(c, 0); }
+static void forward(const at_call *c) { at_along_forward(c, 0, row); }
+static void backward(const at_call *c) { at_along_backward(c, row_back); }
 
 AT_OP(softmax,
     .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},

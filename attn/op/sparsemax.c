@@ -13,16 +13,6 @@
 #include "attn/core/rows.h"
 #include "attn/kernel/kernel.h"
 
-static size_t room(size_t n) { return n * sizeof(real); }
-
-static bool shape(at_call *c)
-{
-    const at_tensor *x = c->in[0];
-    at_axis a = at_along(x, c->arg[0].integer);
-    at_want_scratch(c, at_rows_scratch(a, room(a.n)));
-    return at_out(c, x->ndim, x->size);
-}
-
 static void row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
 {
     size_t n = job->axis.n, count = 0;
@@ -55,13 +45,6 @@ static void row(const at_rows *job, size_t r, const real *const *in, real *y, ch
     }
 }
 
-static void forward(const at_call *c)
-{
-    at_axis a = at_along(c->in[0], c->arg[0].integer);
-    at_run_rows(&(at_rows){.axis = a, .in = {at_in(c, 0)}, .out = at_outp(c, 0), .mode = AT_ROW_WRITE, .fn = row,
-                           .own_bytes = room(a.n), .work = c->work});
-}
-
 static void row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
 {
     const real *y = in[0], *dy = in[1];
@@ -79,12 +62,9 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
             dx[j] += (real)(dy[j] - sum / (double)count);
 }
 
-static void backward(const at_call *c)
-{
-    at_run_rows(&(at_rows){.axis = at_along(c->out[0], c->arg[0].integer), .in = {at_outp(c, 0), at_dout(c, 0)},
-                           .out = at_din(c, 0), .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD, .fn = row_back,
-                           .work = c->work});
-}
+static bool shape(at_call *c) { return at_along_shape(c, sizeof(real)); }
+static void forward(const at_call *c) { at_along_forward(c, sizeof(real), row); }
+static void backward(const at_call *c) { at_along_backward(c, row_back); }
 
 AT_OP(sparsemax, .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}}, .shape = shape,
       .forward = forward, .backward = backward, .keeps = AT_KEEP_OUT(0), .fresh = true,
