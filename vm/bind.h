@@ -46,6 +46,9 @@ void vm_push_object(lua_State *L, at_object *o);
 at_tensor *vm_check_tensor(lua_State *L, int at, const char *where, const char *name);
 at_object *vm_check_object(lua_State *L, int at, const at_class *class, const char *where);
 
+/* A zeroed userdata that owns what is put into it until `end`, its __gc and __close, lets that go. Scripts can reach `end` by way of
+ * debug.getmetatable and call it with anything, any number of times. */
+void *vm_push_owner(lua_State *L, size_t bytes, const char *name, lua_CFunction end);
 /* A chunk of memory that goes with its box. */
 at_arena *vm_push_arena(lua_State *L);
 /* A builder that goes with its box: at_build_end runs when the box is collected, if it has not before. */

@@ -69,16 +69,8 @@ static int work_end(lua_State *L)
 
 static work *push_work(lua_State *L)
 {
-    work *w = lua_newuserdatauv(L, sizeof *w, 0);
-    memset(w, 0, sizeof *w);
+    work *w = vm_push_owner(L, sizeof *w, WORK, work_end);
     w->magic = WORK_MAGIC;
-    if (luaL_newmetatable(L, WORK)) {
-        lua_pushcfunction(L, work_end);
-        lua_setfield(L, -2, "__gc");
-        lua_pushboolean(L, false);
-        lua_setfield(L, -2, "__metatable");
-    }
-    lua_setmetatable(L, -2);
     return w;
 }
 

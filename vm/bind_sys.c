@@ -129,17 +129,9 @@ static int file_end(lua_State *L)
 
 static file_box *push_file(lua_State *L)
 {
-    file_box *b = lua_newuserdatauv(L, sizeof *b, 0);
-    *b = (file_box){.magic = FILE_MAGIC, .fd = -1};
-    if (luaL_newmetatable(L, FOLDER)) {
-        lua_pushcfunction(L, file_end);
-        lua_setfield(L, -2, "__gc");
-        lua_pushcfunction(L, file_end);
-        lua_setfield(L, -2, "__close");
-        lua_pushboolean(L, false);
-        lua_setfield(L, -2, "__metatable");
-    }
-    lua_setmetatable(L, -2);
+    file_box *b = vm_push_owner(L, sizeof *b, FOLDER, file_end);
+    b->magic = FILE_MAGIC;
+    b->fd = -1;
     return b;
 }
 

@@ -66,15 +66,8 @@ static int normalize(lua_State *L)
         lua_pushvalue(L, 1);
         return 1;
     }
-    work *w = lua_newuserdatauv(L, sizeof *w, 0);
-    *w = (work){.magic = WORK_MAGIC};
-    if (luaL_newmetatable(L, WORK)) {
-        lua_pushcfunction(L, work_end);
-        lua_setfield(L, -2, "__gc");
-        lua_pushboolean(L, false);
-        lua_setfield(L, -2, "__metatable");
-    }
-    lua_setmetatable(L, -2);
+    work *w = vm_push_owner(L, sizeof *w, WORK, work_end);
+    w->magic = WORK_MAGIC;
     utf8proc_ssize_t length = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &w->text,
                                            (utf8proc_option_t)(forms[k] | UTF8PROC_STABLE));
     if (length < 0)

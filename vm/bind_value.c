@@ -131,15 +131,26 @@ static int arena_end(lua_State *L)
     return 0;
 }
 
-at_arena *vm_push_arena(lua_State *L)
+void *vm_push_owner(lua_State *L, size_t bytes, const char *name, lua_CFunction end)
 {
-    arena_box *box = lua_newuserdatauv(L, sizeof *box, 0);
-    *box = (arena_box){.magic = ARENA_MAGIC};
-    if (luaL_newmetatable(L, VM_ARENA)) {
-        lua_pushcfunction(L, arena_end);
+    void *box = lua_newuserdatauv(L, bytes, 0);
+    memset(box, 0, bytes);
+    if (luaL_newmetatable(L, name)) {
+        lua_pushcfunction(L, end);
         lua_setfield(L, -2, "__gc");
+        lua_pushcfunction(L, end);
+        lua_setfield(L, -2, "__close");
+        lua_pushboolean(L, false);
+        lua_setfield(L, -2, "__metatable");
     }
     lua_setmetatable(L, -2);
+    return box;
+}
+
+at_arena *vm_push_arena(lua_State *L)
+{
+    arena_box *box = vm_push_owner(L, sizeof *box, VM_ARENA, arena_end);
+    box->magic = ARENA_MAGIC;
     return &box->arena;
 }
 
@@ -153,15 +164,9 @@ static int build_end(lua_State *L)
 
 at_build *vm_push_build(lua_State *L, const char *where, at_error *e)
 {
-    at_build *g = lua_newuserdatauv(L, sizeof *g, 0);
-    *g = (at_build){.error = e, .where = where};
-    if (luaL_newmetatable(L, VM_BUILD)) {
-        lua_pushcfunction(L, build_end);
-        lua_setfield(L, -2, "__gc");
-        lua_pushboolean(L, false);
-        lua_setfield(L, -2, "__metatable");
-    }
-    lua_setmetatable(L, -2);
+    at_build *g = vm_push_owner(L, sizeof *g, VM_BUILD, build_end);
+    g->error = e;
+    g->where = where;
     return g;
 }
 
