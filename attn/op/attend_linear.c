@@ -19,8 +19,9 @@
  *
  * O((Tq + Tk) D E); S is computed again for the backward pass, a place keeps its z only and nothing is kept of chunks.
  * Key j (`offset` more in the whole sequence) takes part if it is below the row's length and not masked; the others are
- * not read. What is not finite reaches later places only: M leaves zeros, which NaN would not let be, so a chunk with
- * such keys is taken place by place. One key head of one row of the batch has one writer, so sums have one order.
+ * not read. Keys and values that are not finite reach no query before them: 0 times NaN would, where M leaves zeros, so
+ * a chunk with such keys is taken place by place. One key head of one row of the batch has one writer, so sums have one
+ * order.
  */
 #include <math.h>
 #include <string.h>
@@ -33,8 +34,9 @@ enum { Q, KEY, V, STATE, LENGTHS, KEY_MASK };
 enum { CAUSAL, OFFSET };
 
 enum {
-    CHUNK = 64,     /* places */
-    STRIP = 16      /* of them, so many are taken or left out together */
+    CHUNK = 64,         /* places */
+    CAUSAL_CHUNK = 32,  /* the same in causal order, where pairs cost: fastest of 32 .. 128 for D = 64 and 256 */
+    STRIP = 16          /* places that M takes or leaves out together */
 };
 
 typedef struct job {
@@ -60,7 +62,7 @@ typedef struct room {
 /* Numbers in a slot, laid out from `at` on if that is not NULL. */
 static size_t lay_out(const job *s, bool back, real *at, room *r)
 {
-    size_t L = s->L, D = s->D, E = s->E, used = 0, forward = 9;
+    size_t L = s->L, D = s->D, E = s->E, used = 0, forward = 9;     /* parts */
     const struct { real **to; size_t n; } part[] = {
         {&r->one, L}, {&r->fk, L * D}, {&r->v, L * E}, {&r->sum, D + E}, {&r->fq, L * D}, {&r->fqt, L * D}, {&r->a, L * L},
         {&r->z, L}, {&r->zs, D},
@@ -83,7 +85,8 @@ static job job_of(const at_call *c, bool back)
     job s = {.c = c, .B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1],
              .Hk = k->size[2], .E = v->size[3], .group = q->size[2] / k->size[2], .causal = c->arg[CAUSAL].flag};
     room none;
-    s.L = s.Tq < CHUNK && s.Tk < CHUNK ? (most(s.Tq, s.Tk) + 15) / 16 * 16 : CHUNK;
+    size_t places = most(s.Tq, s.Tk), chunk = s.causal ? CAUSAL_CHUNK : CHUNK;
+    s.L = places < chunk ? (places + 15) / 16 * 16 : chunk;
     s.slot = lay_out(&s, back, NULL, &none);
     s.blocks = least(s.B * s.Hk, AT_SLOTS);
     return s;

@@ -68,6 +68,7 @@ static wide f_gelu(wide x) { return x * erfcl(-x / sqrtl(2)) / 2; }
 static wide f_silu(wide x) { return x / (1 + expl(-x)); }
 static wide f_softplus(wide x) { return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x)); }
 static wide f_elu(wide x) { return x > 0 ? x : expm1l(x); }
+static wide f_phi(wide x) { return x < 0 ? expl(x) : x + 1; }
 static wide f_abs(wide x) { return fabsl(x); }
 static wide f_sin(wide x) { return sinl(x); }
 static wide f_cos(wide x) { return cosl(x); }
@@ -79,8 +80,8 @@ static const function functions[] = {
     FUNCTION(exp, -80, 80, 2, true), FUNCTION(log, 0.01, 50, 2, false), FUNCTION(sqrt, 0.01, 50, 2, true),
     FUNCTION(tanh, -12, 12, 3, true), FUNCTION(sigmoid, -80, 80, 3, true), FUNCTION(relu, -5, 5, 0, false),
     FUNCTION(gelu, -5, 5, 4, false), FUNCTION(silu, -30, 30, 4, false), FUNCTION(softplus, -30, 30, 2, false),
-    FUNCTION(elu, -30, 5, 3, true), FUNCTION(abs, -5, 5, 0, false), FUNCTION(sin, -5, 5, 2, false),
-    FUNCTION(cos, -5, 5, 2, false)};
+    FUNCTION(elu, -30, 5, 3, true), FUNCTION(phi, -80, 5, 2, true), FUNCTION(abs, -5, 5, 0, false),
+    FUNCTION(sin, -5, 5, 2, false), FUNCTION(cos, -5, 5, 2, false)};
 
 typedef void (*map_fn)(size_t n, const real *x, real *y);
 typedef void (*back_fn)(size_t n, const real *x, const real *y, const real *dy, real *dx);
