@@ -50,7 +50,7 @@ typedef struct job {
 /* Scratch of one slot. Turned is one place per column, rows L apart. */
 typedef struct room {
     real *one;          /* [L] */
-    real *fk, *v, *sum; /* phi(k) [L, D], v [L, E] without masked keys, sum of the phi(k) [D] */
+    real *fk, *v, *sum; /* phi(k) [L, D], v [L, E] if keys are masked, sums of both [D + E] */
     real *fq, *fqt;     /* phi(q) [L, D], turned [D, L] */
     real *a;            /* a query and a key each, turned [L, L] */
     real *z, *zs;       /* [L]; last column of S [D] */
@@ -64,8 +64,8 @@ static size_t lay_out(const job *s, bool back, real *at, room *r)
 {
     size_t L = s->L, D = s->D, E = s->E, used = 0, forward = 9;     /* parts */
     const struct { real **to; size_t n; } part[] = {
-        {&r->one, L}, {&r->fk, L * D}, {&r->v, L * E}, {&r->sum, D + E}, {&r->fq, L * D}, {&r->fqt, L * D}, {&r->a, L * L},
-        {&r->z, L}, {&r->zs, D},
+        {&r->one, L}, {&r->fk, L * D}, {&r->v, L * E}, {&r->sum, D + E}, {&r->fq, L * D}, {&r->fqt, L * D},
+        {&r->a, L * L}, {&r->z, L}, {&r->zs, D},
         {&r->g, L * E}, {&r->gt, (E + 1) * L}, {&r->st, (E + 1) * D}, {&r->rt, (E + 1) * D}, {&r->r, D * E},
         {&r->df, L * D}, {&r->dv, L * E}};
     for (size_t i = 0; i < (back ? sizeof part / sizeof *part : forward); i++) {
@@ -85,7 +85,7 @@ static job job_of(const at_call *c, bool back)
     job s = {.c = c, .B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1],
              .Hk = k->size[2], .E = v->size[3], .group = q->size[2] / k->size[2], .causal = c->arg[CAUSAL].flag};
     room none;
-    size_t places = most(s.Tq, s.Tk), chunk = s.causal ? CAUSAL_CHUNK : CHUNK;
+    size_t places = most(most(s.Tq, s.Tk), 1), chunk = s.causal ? CAUSAL_CHUNK : CHUNK;
     s.L = places < chunk ? (places + 15) / 16 * 16 : chunk;
     s.slot = lay_out(&s, back, NULL, &none);
     s.blocks = least(s.B * s.Hk, AT_SLOTS);

@@ -6,87 +6,27 @@
  *   dx        (g - h mean(g h)) / sqrt(mean(x^2) + eps),  h = x / sqrt(mean(x^2) + eps),  g = dy weight
  *   dweight   sum over the rows of dy h
  *
- * One number per row is kept, the factor. The sum over the rows is taken in blocks of rows that depend on the sizes
- * only, and over the blocks in order.
+ * One number per row is kept, the factor.
  */
-#include <string.h>
-
-#include "attn/core/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/core/norm.h"
 
 enum { WEIGHT = 1 };
 
-static size_t width(const at_tensor *x) { return x->size[x->ndim - 1]; }
-static size_t rows_of(const at_tensor *x) { return width(x) ? at_numel(x) / width(x) : 0; }
-static bool has(const at_call *c, int k) { return k < c->n_in && c->in[k]; }
-static const real *row_of(const at_call *c, int k) { return has(c, k) ? at_in(c, k) : NULL; }
-static real *gradient_of(const at_call *c, int k) { return has(c, k) ? at_din(c, k) : NULL; }
-
-/* The backward pass goes over blocks of rows; each gathers dweight in a slot of its own. */
-static size_t blocks_of(size_t rows, size_t D)
+static void row(const at_call *c, size_t D, const real *x, real *y, real *stats)
 {
-    size_t blocks = rows / at_grain_rows(D) + 1;
-    return blocks < AT_SLOTS ? blocks : AT_SLOTS;
+    K->rmsnorm(D, x, at_norm_param(c, WEIGHT), (real)c->arg[0].number, y, stats);
 }
 
-static bool shape(at_call *c)
+static void row_back(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx, real *const *dp)
 {
-    const at_tensor *x = c->in[0];
-
-    if (x->ndim == 0 || width(x) == 0)
-        return at_fail(c, "x has no last dimension to normalise (x: %s)", at_describe(x).text);
-    if (has(c, WEIGHT) && (c->in[WEIGHT]->ndim != 1 || c->in[WEIGHT]->size[0] != width(x)))
-        return at_fail(c, "weight has shape %s, expected [%zu] (x: %s)",
-                       at_describe_shape(c->in[WEIGHT]->ndim, c->in[WEIGHT]->size).text, width(x), at_describe(x).text);
-    if (at_recording(c))
-        at_want_scratch(c, blocks_of(rows_of(x), width(x)) * width(x) * sizeof(real));
-    return at_save(c, AT_REAL_DTYPE, rows_of(x)) && at_out(c, x->ndim, x->size);
+    K->rmsnorm_back(D, x, at_norm_param(c, WEIGHT), stats, dy, dx, dp[0]);
 }
 
-static void block(size_t begin, size_t end, void *context)
-{
-    const at_call *c = context;
-    size_t D = width(c->in[0]);
+static const at_norm norm = {.params = 1, .stats = 1, .row = row, .back = row_back};
 
-    for (size_t r = begin; r < end; r++)
-        K->rmsnorm(D, at_in(c, 0) + r * D, row_of(c, WEIGHT), (real)c->arg[0].number, at_outp(c, 0) + r * D,
-                   at_savedp(c, 0) + r);
-}
-
-static void forward(const at_call *c)
-{
-    at_for(rows_of(c->in[0]), at_grain_rows(width(c->in[0])), block, (void *)(uintptr_t)c);
-}
-
-static void block_back(size_t begin, size_t end, void *context)
-{
-    const at_call *c = context;
-    size_t D = width(c->in[0]), rows = rows_of(c->in[0]), blocks = blocks_of(rows, D);
-    real *dx = at_din(c, 0);
-
-    for (size_t b = begin; b < end; b++) {
-        real *dw = (real *)(void *)c->work + b * D;
-        memset(dw, 0, D * sizeof(real));
-        for (size_t r = rows * b / blocks; r < rows * (b + 1) / blocks; r++) {
-            if (dx && at_is_fresh(c, 0))
-                memset(dx + r * D, 0, D * sizeof(real));
-            K->rmsnorm_back(D, at_in(c, 0) + r * D, row_of(c, WEIGHT), at_savedp(c, 0) + r, at_dout(c, 0) + r * D,
-                            dx ? dx + r * D : NULL, gradient_of(c, WEIGHT) ? dw : NULL);
-        }
-    }
-}
-
-static void backward(const at_call *c)
-{
-    size_t D = width(c->in[0]), blocks = blocks_of(rows_of(c->in[0]), D);
-
-    at_for(blocks, 1, block_back, (void *)(uintptr_t)c);
-    real *d = gradient_of(c, WEIGHT);
-    if (d && at_is_fresh(c, WEIGHT))
-        memset(d, 0, D * sizeof(real));
-    for (size_t b = 0; d && b < blocks; b++)
-        K->acc(D, (const real *)(const void *)c->work + b * D, d);
-}
+static bool shape(at_call *c) { return at_norm_shape(c, &norm); }
+static void forward(const at_call *c) { at_norm_forward(c, &norm); }
+static void backward(const at_call *c) { at_norm_backward(c, &norm); }
 
 AT_OP(rmsnorm,
       .args = {{"x", AT_FLOAT},
