@@ -248,23 +248,28 @@ local function merge(ranks, units)
     return units
 end
 
+-- What `units` makes of each piece of a line, in one list. Lines repeat their words: what was made is kept.
+local function encode(self, name, line, split, units)
+    if type(line) ~= "string" then error(("%s: line is a %s, expected a string"):format(name, type(line)), 3) end
+    local list = {}
+    for _, piece in ipairs(split(line)) do
+        local found = self.cache[piece]
+        if not found then
+            if self.cached >= 100000 then self.cache, self.cached = {}, 0 end
+            found = units(self, piece)
+            self.cache[piece], self.cached = found, self.cached + 1
+        end
+        table.move(found, 1, #found, #list + 1, list)
+    end
+    return list
+end
+
+local function word_units(self, piece) return merge(self.rank, characters(piece)) end
+
 ---Units of a line.
 ---@param line string
 ---@return string[]
-function Bpe:encode(line)
-    if type(line) ~= "string" then error(("bpe: line is a %s, expected a string"):format(type(line)), 2) end
-    local words = {}
-    for _, piece in ipairs(pieces(line)) do
-        local units = self.cache[piece]
-        if not units then
-            if self.cached >= 100000 then self.cache, self.cached = {}, 0 end
-            units = merge(self.rank, characters(piece))
-            self.cache[piece], self.cached = units, self.cached + 1
-        end
-        table.move(units, 1, #units, #words + 1, words)
-    end
-    return words
-end
+function Bpe:encode(line) return (encode(self, "bpe", line, pieces, word_units)) end
 
 ---The line of a list of units.
 ---@param words string[]
@@ -521,33 +526,20 @@ function ByteBpe:__len() return self.count end
 
 function ByteBpe:__tostring() return ("byte_bpe  %d tokens, %d merges"):format(self.count, self.merges) end
 
-local function byte_units(piece)
-    local units = {}
-    for i = 1, #piece do units[i] = piece:sub(i, i) end
-    return units
+local function byte_ids(self, piece)
+    local bytes = {}
+    for i = 1, #piece do bytes[i] = piece:sub(i, i) end
+    local ids = merge(self.rank, bytes)
+    for i, unit in ipairs(ids) do
+        ids[i] = self.ids[unit] or error(("byte_bpe: the encoder has no token %q"):format(unit), 4)
+    end
+    return ids
 end
 
 ---Ids of a text, which may be any bytes.
 ---@param line string
 ---@return integer[]
-function ByteBpe:encode(line)
-    if type(line) ~= "string" then error(("byte_bpe: line is a %s, expected a string"):format(type(line)), 2) end
-    local ids = {}
-    for _, piece in ipairs(byte_pieces(line)) do
-        local found = self.cache[piece]
-        if not found then
-            if self.cached >= 100000 then self.cache, self.cached = {}, 0 end
-            found = merge(self.rank, byte_units(piece))
-            for i, unit in ipairs(found) do
-                found[i] = self.ids[unit]
-                    or error(("byte_bpe: the encoder has no token %q"):format(unit), 2)
-            end
-            self.cache[piece], self.cached = found, self.cached + 1
-        end
-        table.move(found, 1, #found, #ids + 1, ids)
-    end
-    return ids
-end
+function ByteBpe:encode(line) return (encode(self, "byte_bpe", line, byte_pieces, byte_ids)) end
 
 ---The text of a list of ids.
 ---@param ids integer[]
