@@ -258,11 +258,11 @@ static void put_back(aside *a)
     at_free(a->list, a->room * sizeof *a->list);
 }
 
-/* A view of all elements in their order, of a result that nobody else has given a gradient yet: both can have the same one. */
+/* A view of all elements in their order, of a tensor that nobody else has given a gradient yet: both can have the same one. */
 static bool same_gradient(const plan *p, const at_node *node)
 {
     const at_tensor *t = node->in[0], *y = node->op->view ? node->out[0] : NULL;
-    return y && y->grad && !y->wanted && t->node && !t->wanted && !t->grad && gathers(p, t) && t->data == y->data &&
+    return y && y->grad && !y->wanted && !t->wanted && !t->grad && gathers(p, t) && t->data == y->data &&
            at_numel(t) == at_numel(y) && at_contiguous(t) && at_contiguous(y);
 }
 
@@ -276,6 +276,7 @@ static bool make_plan(plan *p, const nodes *order, size_t *scratch, at_error *e)
             at_tensor *dy = node->out[0]->grad;
             if (!(node->in[0]->grad = spread(dy->storage, dy->data, node->in[0], e)))
                 return false;
+            node->in[0]->grad->index = UNWRITTEN;
             continue;
         }
         for (int k = 0; k < node->n_in; k++) {
@@ -301,11 +302,17 @@ static void drop_gradient(at_tensor *t)
     at_release(grad);
 }
 
+/* What same_gradient planned. */
+static bool shares_gradient(const at_node *node)
+{
+    return node->op->view && node->in[0]->grad->storage == node->out[0]->grad->storage;
+}
+
 /* The gradient of a view is the same view of the gradient: shape, asked again, says which elements those are. */
 static bool view_backward(at_node *node, at_error *e)
 {
     at_tensor *dx = node->in[0]->grad;
-    if (!dx || dx->storage == node->out[0]->grad->storage)
+    if (!dx || shares_gradient(node))
         return true;
     at_call again;
     at_tensor part;
@@ -388,7 +395,7 @@ static bool run_node(at_node *node, char *work, at_error *e)
             first |= 1u << k;
         if (node->op->fresh && k < 32)
             node->fresh |= 1u << k;
-        else
+        else if (!shares_gradient(node))
             memset(grad->data, 0, at_numel(grad) * at_dtype_bytes((at_dtype)grad->dtype));
     }
     if (!any)
