@@ -10,7 +10,8 @@ ARGS ?=
 WARN = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wpointer-arith -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers -Wno-missing-field-initializers
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2
 # Kernels: no errno and no traps, so that loops become vectors; never -ffast-math, masked scores are -inf
-KERNEL = -O3 -fno-math-errno -fno-trapping-math -ffp-contract=fast
+KERNEL_O = -O3
+KERNEL = $(KERNEL_O) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 BASE = -std=gnu17 -I. $(WARN) -MMD -MP -fPIE -pthread
 
 PACKAGES = lua5.4 openblas jansson zlib libedit libutf8proc
@@ -115,10 +116,11 @@ run-tests: $(BIN)/attn $(CTESTS)
 	@BIN=$(BIN) CTESTS="$(CTESTS)" sh tests/run.sh $(ARGS)
 
 # Program and tests with AddressSanitizer and UndefinedBehaviorSanitizer; the pool hands every block to malloc, so that they see it.
+# The kernels' unrolled loops would take minutes to compile with every check at -O3.
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 debug:
 	@$(MAKE) --no-print-directory deps
-	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(MAKE) --no-print-directory $(JOBS) BUILD=build/debug BIN=bin/debug HARDEN= \
+	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(MAKE) --no-print-directory $(JOBS) BUILD=build/debug BIN=bin/debug HARDEN= KERNEL_O=-O1 \
 	  CFLAGS="-O1 -g -DAT_NO_POOL $(SANITIZE)" LDFLAGS="$(SANITIZE)" run-tests ARGS="$(ARGS)"
 
 bench: $(BIN)/attn
