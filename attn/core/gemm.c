@@ -36,7 +36,7 @@ enum {
     PART = 1 << 18,         /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
     PACK_PART = 1 << 14,    /* numbers copied in a block of work */
     FEW = 48,               /* rows up to which packing B costs more than it gains; twice that if B is not turned */
-    FEW_PART = 1 << 17,     /* multiplications in a block of work there; it waits for memory */
+    FEW_PART = 1 << 15,     /* multiplications in a block of work there: small, so that threads end together */
     SMALL = 4096            /* numbers on the stack when there is no memory */
 };
 
