@@ -112,9 +112,9 @@ end
 
 -- ---- softmax attention ----
 
-local function attention_inputs(T)
+local function attention_inputs(T, backward)
     local inputs = {}
-    for _, name in ipairs {"q", "k", "v", "g"} do inputs[name] = attn.randn(64, T, 64) end
+    for _, name in ipairs {"q", "k", "v", backward and "g"} do inputs[name] = attn.randn(64, T, 64) end
     return inputs
 end
 
@@ -141,7 +141,7 @@ for _, T in ipairs {512, 2048} do
             case(("attention_%s%s_t%d"):format(causal and "causal_" or "", backward and "train" or "forward", T), {
                 target = targets[T][backward and 2 or 1][causal and 2 or 1], slow = T > 1000,
                 flops = (backward and 3.5 or 1) * 4 * 64 * T * T * 64 * (causal and 0.5 or 1),
-                make = function() return attention_inputs(T) end,
+                make = function() return attention_inputs(T, backward) end,
                 build = function(inputs) return heads_attention(inputs, causal, backward) end,
             })
         end

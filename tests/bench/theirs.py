@@ -154,7 +154,7 @@ def rnnsearch(feed):
 
 
 def attention(T, causal, backward):
-    q, k, v, g = (I[n] for n in "qkvg")
+    q, k, v, g = (I.get(n) for n in "qkvg")
     bias = torch.full((T, T), -math.inf).triu(1) if causal else None
     keep = {}
 
