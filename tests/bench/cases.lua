@@ -114,7 +114,7 @@ end
 
 local function attention_inputs(T, backward)
     local inputs = {}
-    for _, name in ipairs {"q", "k", "v", backward and "g"} do inputs[name] = attn.randn(64, T, 64) end
+    for _, name in ipairs {"q", "k", "v", backward and "g" or nil} do inputs[name] = attn.randn(64, T, 64) end
     return inputs
 end
 
