@@ -17,7 +17,7 @@ local job = require "attn.run".start("transformer", {
     recurrent = {dim = 256, hidden = 256, dropout = 0.3, lr = 1e-3},
     batch = 64, lr = 1.0, warmup = 1000, smoothing = 0.1, clip = 1.0, average = 5, min_count = 2, max_length = 50,
     beam = 4, length_penalty = 0.6, minutes = 8.0, steps = 0, seed = 1, beside = false, claims = false, examples = 0,
-    claim_steps = 5000, claim_tests = 500,
+    claim_steps = 4000, claim_tests = 500,
     stall = {layers = 8, steps = 300, lr = 4e-3}})
 local cfg = job.options
 attn.seed(cfg.seed)
