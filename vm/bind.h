@@ -99,6 +99,9 @@ _Noreturn void vm_raise(lua_State *L, const at_error *e);
 _Noreturn void vm_raise_text(lua_State *L, const char *text);
 _Noreturn void vm_error(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* After an attempt (from 0) that failed and left nothing: a collection if it was the first and memory was short; else raises. */
+void vm_retry(lua_State *L, const at_error *e, int attempt);
+
 /* Line and source of the innermost frame that is not the library's; false if there is none. */
 bool vm_script_place(lua_State *L, char *source, size_t room, int *line);
 

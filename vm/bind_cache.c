@@ -19,36 +19,34 @@ static int length(lua_State *L)
 
 static int fork_cache(lua_State *L)
 {
-    at_object *from = cache_at(L, "fork");
     vm_object_box *box = vm_push_object_box(L, &at_cache_class);
     at_error e;
-    at_error_clear(&e);
-    box->o = at_cache_fork(from, &e);
-    if (!box->o)
-        vm_raise(L, &e);
+    for (int attempt = 0; !box->o; attempt++) {
+        at_error_clear(&e);
+        box->o = at_cache_fork(cache_at(L, "fork"), &e);    /* only now: a finalizer could have closed it */
+        if (!box->o)
+            vm_retry(L, &e, attempt);
+    }
     return 1;
 }
 
 /* cache:reorder(rows) -> a cache of the rows rows[m], int64 [M] */
 static int reorder(lua_State *L)
 {
-    at_object *from = cache_at(L, "reorder");
     at_error e;
     for (int attempt = 0;; attempt++) {
         vm_object_box *box = vm_push_object_box(L, &at_cache_class);
         at_error_clear(&e);
         at_build *g = vm_push_build(L, "reorder", &e);
         vm_running = L;
-        box->o = at_cache_reorder(g, from, vm_check_tensor(L, 2, "reorder", "rows"));
+        box->o = at_cache_reorder(g, cache_at(L, "reorder"), vm_check_tensor(L, 2, "reorder", "rows"));
         at_build_end(g);
         if (box->o) {
             vm_account(L);
             lua_pop(L, 1);
             return 1;
         }
-        if (!e.memory || attempt > 0)
-            vm_raise(L, &e);
-        vm_collect(L);
+        vm_retry(L, &e, attempt);
     }
 }
 

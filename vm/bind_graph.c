@@ -24,9 +24,7 @@ static int backward(lua_State *L)
         vm_bury(L);
         if (ok)
             break;
-        if (!e.memory || attempt > 0)
-            vm_raise(L, &e);
-        vm_collect(L);
+        vm_retry(L, &e, attempt);
     }
     vm_account(L);
     return 0;
@@ -65,9 +63,7 @@ static int gradients(lua_State *L)
         vm_bury(L);
         if (ok)
             break;
-        if (!e.memory || attempt > 0)
-            vm_raise(L, &e);
-        vm_collect(L);
+        vm_retry(L, &e, attempt);
     }
     for (size_t k = 0; k < n; k++) {
         lua_rawgeti(L, -1, (lua_Integer)k + 1);
@@ -316,9 +312,7 @@ static int call_custom(lua_State *L)
         }
         free_custom(r);
         vm_bury(L);
-        if (!e.memory || attempt > 0)
-            vm_raise(L, &e);
-        vm_collect(L);
+        vm_retry(L, &e, attempt);
     }
     vm_account(L);
     return n_out;

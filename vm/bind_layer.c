@@ -32,10 +32,8 @@ static int construct(lua_State *L)
         at_value config = vm_read_value(L, 1, arena, where);    /* again each time: a finalizer may have changed the table */
         vm_running = L;
         box->o = (at_object *)at_layer_new(kind, config.table, &e);
-        if (!box->o && (!e.memory || attempt > 0))
-            vm_raise(L, &e);
         if (!box->o)
-            vm_collect(L);
+            vm_retry(L, &e, attempt);
     }
     vm_account(L);
     return 1;
@@ -86,10 +84,8 @@ static int call_method(lua_State *L, const at_layer_kind *kind, const at_method 
             return lua_gettop(L) - before;
         }
         at_build_end(g);
-        if (!e.memory || attempt > 0)
-            vm_raise(L, &e);
         lua_settop(L, top);
-        vm_collect(L);
+        vm_retry(L, &e, attempt);
     }
 }
 

@@ -343,9 +343,7 @@ static int call_op(lua_State *L)
             lua_settop(L, n);
             return n;
         }
-        if (!e.memory || attempt > 0)
-            vm_raise(L, &e);
-        vm_collect(L);
+        vm_retry(L, &e, attempt);
     }
 }
 

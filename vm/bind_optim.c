@@ -27,10 +27,8 @@ static int construct(lua_State *L)
         at_error_clear(&e);
         at_value config = vm_read_value(L, 1, arena, where);    /* again each time: a finalizer may have changed the table */
         box->o = (at_object *)at_optim_new(entry, config.table, &e);
-        if (!box->o && (!e.memory || attempt > 0))
-            vm_raise(L, &e);
         if (!box->o)
-            vm_collect(L);
+            vm_retry(L, &e, attempt);
     }
     return 1;
 }
@@ -44,9 +42,7 @@ static int step(lua_State *L)
         vm_running = L;
         if (at_optim_step(o, &e))
             break;
-        if (!e.memory || attempt > 0)
-            vm_raise(L, &e);
-        vm_collect(L);
+        vm_retry(L, &e, attempt);
     }
     vm_account(L);
     return 0;

@@ -30,9 +30,7 @@ static void push_view(lua_State *L, int at, int id, int n, const int64_t *arg)
         }
         if (box->t)
             return;
-        if (!e.memory || attempt > 0)
-            vm_raise(L, &e);
-        vm_collect(L);
+        vm_retry(L, &e, attempt);
     }
 }
 
@@ -441,10 +439,8 @@ static int detach(lua_State *L)
         at_tensor *t = self(L, "detach");
         at_error_clear(&e);
         box->t = at_detach(t, &e);
-        if (!box->t && attempt > 0)
-            vm_raise(L, &e);
         if (!box->t)
-            vm_collect(L);
+            vm_retry(L, &e, attempt);
     }
     return 1;
 }
