@@ -134,10 +134,9 @@ static void pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw,
 #define UNROLL _Pragma("GCC unroll 8")
 
 /* y[rows, nv W] = x b + start (NULL: 0); x [rows, k], or turned [k, rows]; b [k, nv W] with rows ldb apart. Of the last
- * vector only `last` lanes are in use: the upper ones where it overlaps what is done already (a whole vector can be read
- * then), else the lower. With nv > 1 whole vectors can be read anyway. */
+ * vector only `last` lanes are in use; with nv > 1 it can be read whole all the same. */
 INLINE void product(const int rows, const int nv, size_t k, const bool turned, const real *x, size_t ldx, const real *b,
-                    size_t ldb, real *y, size_t ldy, size_t last, const bool overlap, const real *start, size_t lds)
+                    size_t ldb, real *y, size_t ldy, size_t last, const real *start, size_t lds)
 {
     vec sum[MR][NV];
 
@@ -151,7 +150,7 @@ INLINE void product(const int rows, const int nv, size_t k, const bool turned, c
     for (size_t j = 0; j < k; j++) {
         vec w[NV];
         for (int v = 0; v < nv; v++)
-            w[v] = get(b + j * ldb + (size_t)v * W, overlap || nv > 1 ? W : last);
+            w[v] = get(b + j * ldb + (size_t)v * W, nv > 1 ? W : last);
         for (int r = 0; r < rows; r++) {
             real a = turned ? x[j * ldx + (size_t)r] : x[(size_t)r * ldx + j];
             for (int v = 0; v < nv; v++)
@@ -165,14 +164,7 @@ INLINE void product(const int rows, const int nv, size_t k, const bool turned, c
             real *to = y + (size_t)r * ldy + (size_t)v * W;
             const real *from = start ? start + (size_t)r * lds + (size_t)v * W : NULL;
             size_t len = v == nv - 1 ? last : W;
-            if (overlap) {
-                real part[W];
-                store(part, sum[r][v]);
-                for (size_t i = W - len; i < W; i++)
-                    to[i] = from ? from[i] + part[i] : part[i];
-            } else {
-                put(to, len, from ? get(from, len) + sum[r][v] : sum[r][v]);
-            }
+            put(to, len, from ? get(from, len) + sum[r][v] : sum[r][v]);
         }
 }
 
@@ -180,7 +172,7 @@ INLINE void product(const int rows, const int nv, size_t k, const bool turned, c
 INLINE void rows_product(const bool turned, const int nv, size_t m, size_t k, const real *x, size_t ldx, const real *b,
                          size_t ldb, real *y, size_t ldy, size_t last, const real *start, size_t lds)
 {
-#define ROWS(r) product(r, nv, k, turned, x, ldx, b, ldb, y, ldy, last, false, start, lds)
+#define ROWS(r) product(r, nv, k, turned, x, ldx, b, ldb, y, ldy, last, start, lds)
     for (; m >= MR; m -= MR) {
         ROWS(MR);
         x += MR * (turned ? 1 : ldx);
@@ -244,6 +236,34 @@ static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx,
 }
 
 /* ---- a matrix that is read once: packing would cost more than the product ---- */
+
+/* y[m, n] (+)= x b, b [k, n] in place */
+INLINE void tile_columns(const bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b,
+                         size_t ldb, real *y, size_t ldy, bool accumulate)
+{
+    size_t c = 0;
+
+#define TILES(nv, last)                                                                                         \
+    rows_product(turned, nv, m, k, x, ldx, b + c, ldb, y + c, ldy, last, accumulate ? y + c : NULL, ldy)
+    for (; c + TILE <= n; c += TILE)
+        TILES(NV, W);
+#ifdef __AVX512F__
+    if (c + 3 * W <= n) {
+        TILES(3, W);
+        c += 3 * W;
+    } else if (c + 2 * W <= n) {
+        TILES(2, W);
+        c += 2 * W;
+    }
+#endif
+    if (c + W <= n) {
+        TILES(1, W);
+        c += W;
+    }
+    if (c < n)
+        TILES(1, n - c);
+#undef TILES
+}
 
 /* y[rows, n] (+)= x[rows, k] w', w [n, k]: sums along k, lanes added at the end. One row of w after the other, so that it
  * comes from memory as one stream: four at a time come at less than half the speed. */
@@ -324,41 +344,12 @@ INLINE void sweep(const int rows, size_t n, size_t k, const real *x, size_t ldx,
         sweep(r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                                     \
     }
 
-/* b in place: y[rows, n] (+)= x[rows, k] b[k, n] */
-INLINE void strips(const int rows, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,
-                   size_t ldy, bool accumulate)
-{
-    size_t c = 0;
-
-#define STRIP(nv, at, last, overlap)                                                                            \
-    product(rows, nv, k, false, x, ldx, b + (at), ldb, y + (at), ldy, last, overlap, accumulate ? y + (at) : NULL, ldy)
-    for (; c + TILE <= n; c += TILE)
-        STRIP(NV, c, W, false);
-#ifdef __AVX512F__
-    if (n - c >= 3 * W) {
-        STRIP(3, c, W, false);
-        c += 3 * W;
-    } else if (n - c >= 2 * W) {
-        STRIP(2, c, W, false);
-        c += 2 * W;
-    }
-#endif
-    if (c + W <= n) {
-        STRIP(1, c, W, false);
-        c += W;
-    }
-    if (c < n && n < W)
-        STRIP(1, 0, n, false);
-    else if (c < n)
-        STRIP(1, n - W, n - c, true);
-#undef STRIP
-}
-
+/* The number of rows is a constant here: left to a switch inside, four and five rows take a quarter longer. */
 #define STRIPS(r)                                                                                               \
     static void strips_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,   \
                            size_t ldy, bool accumulate)                                                         \
     {                                                                                                           \
-        strips(r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                                    \
+        tile_columns(false, r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                       \
     }
 #define DOT_ROWS(r)                                                                                             \
     static void dots_##r(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y,     \
@@ -403,33 +394,6 @@ static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *
 }
 
 /* ---- parts of a tile of attention ---- */
-
-INLINE void tile_columns(const bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b,
-                         size_t ldb, real *y, size_t ldy, bool accumulate)
-{
-    size_t c = 0;
-
-#define TILES(nv, last)                                                                                         \
-    rows_product(turned, nv, m, k, x, ldx, b + c, ldb, y + c, ldy, last, accumulate ? y + c : NULL, ldy)
-    for (; c + TILE <= n; c += TILE)
-        TILES(NV, W);
-#ifdef __AVX512F__
-    if (c + 3 * W <= n) {
-        TILES(3, W);
-        c += 3 * W;
-    } else if (c + 2 * W <= n) {
-        TILES(2, W);
-        c += 2 * W;
-    }
-#endif
-    if (c + W <= n) {
-        TILES(1, W);
-        c += W;
-    }
-    if (c < n)
-        TILES(1, n - c);
-#undef TILES
-}
 
 static void tile_gemm(bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,
                       real *y, size_t ldy, bool accumulate)
