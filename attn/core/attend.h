@@ -35,6 +35,9 @@ typedef enum at_row_kind {
     AT_ROW_PROPORTIONAL     /* e / sum e: the weights of linear attention */
 } at_row_kind;
 
+static inline size_t at_least(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t at_most(size_t a, size_t b) { return a > b ? a : b; }
+
 typedef struct at_span { size_t lo, n; } at_span;
 
 static inline at_span at_span_of(const at_tensor *span, size_t Tq, size_t Tk, size_t b, size_t i)

@@ -440,10 +440,8 @@ bool at_call_run(at_call *c, at_error *e)
         at_free(c->work, c->scratch);
     c->work = NULL;
     c->error = NULL;
-    if (at_interrupted()) {
-        e->interrupted = true;
-        return at_error_set(e, "interrupted!");
-    }
+    if (!at_uninterrupted(e))
+        return false;
     if (at_anomaly && !at_anomaly_forward(c, e))
         return false;
     if (at_recording(c))

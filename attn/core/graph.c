@@ -414,11 +414,7 @@ static bool run_node(at_node *node, char *work, at_error *e)
     else
         node->op->backward(node);
     node->work = NULL;
-    if (ok && at_interrupted()) {
-        e->interrupted = true;
-        ok = at_error_set(e, "interrupted!");
-    }
-    ok = ok && (!at_anomaly || anomaly_backward(node, finite, nan, e));
+    ok = ok && at_uninterrupted(e) && (!at_anomaly || anomaly_backward(node, finite, nan, e));
     for (int k = 0; !ok && k < node->n_in && k < 32; k++)
         if (first >> k & 1 && node->in[k] && node->in[k]->grad)
             node->in[k]->grad->index = UNWRITTEN;       /* undo drops it */

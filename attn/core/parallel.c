@@ -124,6 +124,14 @@ void at_interrupt_clear(void)
     atomic_store(&interrupted, 0);
 }
 
+bool at_uninterrupted(at_error *e)
+{
+    if (!at_interrupted())
+        return true;
+    e->interrupted = true;
+    return at_error_set(e, "interrupted!");
+}
+
 void at_whole(bool on)
 {
     atomic_store(&whole, on);

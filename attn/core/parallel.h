@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "attn/core/error.h"
+
 enum { AT_MAX_THREADS = 256 };
 
 /* Number of threads in use: at_set_threads, else $ATTN_THREADS, else the cores this process may run on. */
@@ -35,6 +37,9 @@ bool at_in_parallel(void);
 void at_interrupt(void);        /* async-signal-safe */
 bool at_interrupted(void);
 void at_interrupt_clear(void);
+
+/* After work that at_interrupt may have stopped: false, with the error "interrupted!", if it was called. */
+bool at_uninterrupted(at_error *e);
 
 /* Loops between at_whole(true) and at_whole(false) run to their end all the same: for what may not be left half done. */
 void at_whole(bool on);

@@ -262,10 +262,7 @@ bool at_optim_step(at_optim *o, at_error *e)
         if (list[i].p)
             update(o, &o->slot[i], &list[i]);
     at_whole(false);
-    if (ok && at_interrupted()) {
-        e->interrupted = true;
-        ok = at_error_set(e, "interrupted!");
-    }
+    ok = ok && at_uninterrupted(e);
     for (size_t i = 0; i < o->n; i++) {
         at_release(list[i].p);
         at_release(list[i].g);
@@ -557,9 +554,6 @@ bool at_clip_grad_norm(size_t n, at_tensor *const *params, double max, double *n
     }
     ok = ok && clip(distinct(n, list), list, max, norm, e);
     at_free(list, bytes);
-    if (ok && at_interrupted()) {
-        e->interrupted = true;
-        ok = at_error_set(e, "interrupted!");
-    }
+    ok = ok && at_uninterrupted(e);
     return ok;
 }
