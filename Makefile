@@ -7,7 +7,7 @@ BUILD ?= build
 BIN ?= bin
 ARGS ?=
 
-WARN = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wpointer-arith -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers -Wno-missing-field-initializers
+WARN = -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wpointer-arith -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral -Wno-missing-field-initializers
 HARDEN = -fstack-protector-strong -D_FORTIFY_SOURCE=2
 # Kernels: no errno and no traps, so that loops become vectors; never -ffast-math, masked scores are -inf
 KERNEL_O = -O3
@@ -120,8 +120,8 @@ run-tests: $(BIN)/attn $(CTESTS)
 SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 debug:
 	@$(MAKE) --no-print-directory deps
-	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(MAKE) --no-print-directory $(JOBS) BUILD=build/debug BIN=bin/debug HARDEN= KERNEL_O=-O1 \
-	  CFLAGS="-O1 -g -DAT_NO_POOL $(SANITIZE)" LDFLAGS="$(SANITIZE)" run-tests ARGS="$(ARGS)"
+	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(MAKE) --no-print-directory $(JOBS) BUILD=build/debug BIN=bin/debug \
+	  HARDEN= KERNEL_O=-O1 CFLAGS="-O1 -g -DAT_NO_POOL $(SANITIZE)" LDFLAGS="$(SANITIZE)" run-tests ARGS="$(ARGS)"
 
 bench: $(BIN)/attn
 	@$(BIN)/attn tests/bench/bench.lua $(ARGS)
