@@ -13,6 +13,7 @@
 #include "attn/core/cpu.h"
 #include "attn/core/error.h"
 #include "attn/core/graph.h"
+#include "attn/core/later.h"
 #include "attn/core/op.h"
 #include "attn/core/parallel.h"
 #include "attn/core/random.h"

@@ -1,6 +1,10 @@
 /*
  * What the files of the binding share. Any lua_ call may raise: own nothing on the C side across one. Check arguments first, push
  * an empty box second, allocate third; from then on the box owns it.
+ *
+ * Any lua_ call that allocates may run a finalizer, which may free, close and replace whatever it reaches. A tensor or object got from a
+ * box before stays whole until the function returns (gc.c), but a box may be empty, a table changed and a string gone: look again,
+ * and keep strings on the stack. Where a function calls the script knowingly (lua_call, lua_pcall) it holds nothing.
  */
 #ifndef VM_BIND_H
 #define VM_BIND_H
@@ -33,14 +37,12 @@ at_object *vm_object_at(lua_State *L, int at, const at_class *class);
 vm_tensor_box *vm_push_box(lua_State *L);
 vm_object_box *vm_push_object_box(lua_State *L, const at_class *class);
 
-/* Pushes a handle that keeps the tensor at a stack place alive while code of the script may run (a finalizer, whenever Lua
- * allocates); ended by vm_unpin. */
-at_tensor *vm_pin(lua_State *L, int at);
-void vm_unpin(lua_State *L, int at);
-
 /* Pushes a new handle of t (retained, so t must be anchored elsewhere while this runs); nil for NULL. */
 void vm_push_tensor(lua_State *L, at_tensor *t);
 void vm_push_object(lua_State *L, at_object *o);
+
+/* __gc and __close of every class of objects. */
+int vm_free_object(lua_State *L);
 
 /* The tensor of argument `at`, or the error "where: name is ..., expected a tensor". Never a freed one. */
 at_tensor *vm_check_tensor(lua_State *L, int at, const char *where, const char *name);
@@ -107,7 +109,11 @@ bool vm_script_place(lua_State *L, char *source, size_t room, int *line);
 
 /* ---- gc.c ---- */
 
-/* To be called when a result is boxed: a full collection when live bytes have passed the budget. */
+/* To be called at the start of a function that lets go of what scripts can reach (free, zero_grad, an assignment): in a finalizer
+ * the last releases wait, else those that waited take place. */
+void vm_releases(lua_State *L);
+/* To be called when a result is boxed and no other tensor or object is looked at any more: what waited is released, and a full
+ * collection made when live bytes have passed the budget. */
 void vm_account(lua_State *L);
 /* A collection because an allocation failed. Raises nothing. */
 void vm_collect(lua_State *L);

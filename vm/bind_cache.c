@@ -60,22 +60,11 @@ static int to_string(lua_State *L)
     return 1;
 }
 
-static int free_cache(lua_State *L)         /* __gc and __close */
-{
-    if (vm_object_at(L, 1, &at_cache_class)) {
-        vm_object_box *box = lua_touserdata(L, 1);
-        at_object *o = box->o;
-        box->o = NULL;
-        at_object_release(o);
-    }
-    return 0;
-}
-
 void vm_open_cache(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"fork", fork_cache}, {"reorder", reorder}, {NULL, NULL}};
     static const luaL_Reg meta[] = {
-        {"__len", length}, {"__tostring", to_string}, {"__gc", free_cache}, {"__close", free_cache}, {NULL, NULL}
+        {"__len", length}, {"__tostring", to_string}, {"__gc", vm_free_object}, {"__close", vm_free_object}, {NULL, NULL}
     };
     static const vm_doc docs[] = {
         {"cache:fork", "cache:fork() -> cache\nAnother cache with the same past; both may go on, each for itself."},

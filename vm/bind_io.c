@@ -282,8 +282,14 @@ static void write_named(lua_State *L, work *w, int names, int depth, size_t n)
     int table = lua_gettop(L);
     key *keys = lua_newuserdatauv(L, n * sizeof *keys, 0);
     size_t i = 0;
-    for (lua_pushnil(L); lua_next(L, table) && i < n; lua_pop(L, 1), i++)
+    lua_createtable(L, n < 1 << 20 ? (int)n : 0, 0);        /* holds the keys: state() of a module may remove them from the table */
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1), i++) {
+        if (i == n || lua_type(L, -2) != LUA_TSTRING)
+            refuse(L, w, "the table was changed while it was saved");
         keys[i].text = lua_tolstring(L, -2, &keys[i].n);
+        lua_pushvalue(L, -2);
+        lua_rawseti(L, table + 2, (lua_Integer)i + 1);
+    }
     qsort(keys, i, sizeof *keys, by_text);
     at_json_text(&w->json, AT_TREE_TABLE);
     for (size_t k = 0; k < i; k++) {

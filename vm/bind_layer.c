@@ -172,19 +172,9 @@ static int newindex_layer(lua_State *L)
     at_tensor *t = vm_check_tensor(L, 3, where, lua_tostring(L, 2));
     at_error e;
     at_error_clear(&e);
+    vm_releases(L);
     if (!at_layer_set(l, lua_tostring(L, 2), t, &e))
         vm_raise(L, &e);
-    return 0;
-}
-
-static int free_object(lua_State *L)        /* __gc and __close */
-{
-    vm_object_box *box = vm_object_at(L, 1, NULL) ? lua_touserdata(L, 1) : NULL;
-    if (box) {
-        at_object *o = box->o;
-        box->o = NULL;
-        at_object_release(o);
-    }
     return 0;
 }
 
@@ -284,6 +274,7 @@ static int convert(lua_State *L)
         vm_error(L, "to: dtype is %s, expected float32 or float64", at_dtype_name(dtype));
     at_error e;
     at_error_clear(&e);
+    vm_releases(L);
     if (!(l ? at_layer_to(l, dtype, &e) : at_convert(t, dtype, &e)))
         vm_raise(L, &e);
     vm_account(L);
@@ -378,7 +369,7 @@ void vm_open_layer(lua_State *L, int lib)
         {"identity", identity}, {"kind", kind_of}, {"raise", raise_message}, {NULL, NULL}
     };
     static const luaL_Reg meta[] = {
-        {"__newindex", newindex_layer}, {"__call", call_layer}, {"__gc", free_object}, {"__close", free_object},
+        {"__newindex", newindex_layer}, {"__call", call_layer}, {"__gc", vm_free_object}, {"__close", vm_free_object},
         {"__eq", equal_object}, {NULL, NULL}
     };
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");

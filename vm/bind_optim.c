@@ -50,6 +50,7 @@ static int step(lua_State *L)
 
 static int zero_grad(lua_State *L)
 {
+    vm_releases(L);
     at_optim_zero_grad(optim_at(L, "zero_grad"));
     return 0;
 }
@@ -71,6 +72,8 @@ static int load(lua_State *L)
     if (lua_type(L, 2) != LUA_TTABLE)
         vm_error(L, "%s: state is %s, expected a table", at_optim_name(o), vm_describe(L, 2).text);
     at_arena *arena = vm_push_arena(L);
+    vm_releases(L);
+    o = optim_at(L, "load");
     at_value v = vm_read_value(L, 2, arena, at_optim_name(o));
     at_error e;
     at_error_clear(&e);
@@ -137,17 +140,6 @@ static int optim_tostring(lua_State *L)
     return 1;
 }
 
-static int optim_free(lua_State *L)         /* __gc and __close */
-{
-    if (vm_object_at(L, 1, &at_optim_class)) {
-        vm_object_box *box = lua_touserdata(L, 1);
-        at_object *o = box->o;
-        box->o = NULL;
-        at_object_release(o);
-    }
-    return 0;
-}
-
 /* ---- clipping ---- */
 
 /* clip_grad_norm(params, max) -> norm */
@@ -181,7 +173,7 @@ void vm_open_optim(lua_State *L, int lib)
         {"step", step}, {"zero_grad", zero_grad}, {"state", state}, {"load", load}, {NULL, NULL}
     };
     static const luaL_Reg meta[] = {
-        {"__newindex", newindex_optim}, {"__tostring", optim_tostring}, {"__gc", optim_free}, {"__close", optim_free},
+        {"__newindex", newindex_optim}, {"__tostring", optim_tostring}, {"__gc", vm_free_object}, {"__close", vm_free_object},
         {NULL, NULL}
     };
     static const vm_doc docs[] = {

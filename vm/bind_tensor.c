@@ -354,9 +354,7 @@ static at_tensor *self(lua_State *L, const char *where)
 
 static int totable(lua_State *L)
 {
-    self(L, "totable");
-    push_nested(L, vm_pin(L, 1), 0, 0);
-    vm_unpin(L, -2);
+    push_nested(L, self(L, "totable"), 0, 0);
     return 1;
 }
 
@@ -382,12 +380,9 @@ static size_t check_dim(lua_State *L, const at_tensor *t, int at, const char *wh
 
 static void push_shape(lua_State *L, const at_tensor *t)
 {
-    int ndim = t->ndim;
-    size_t size[AT_MAX_DIM];
-    memcpy(size, t->size, sizeof size);         /* the new table may set off a finalizer that frees t */
-    lua_createtable(L, ndim, 0);
-    for (int d = 0; d < ndim; d++) {
-        lua_pushinteger(L, (lua_Integer)size[d]);
+    lua_createtable(L, t->ndim, 0);
+    for (int d = 0; d < t->ndim; d++) {
+        lua_pushinteger(L, (lua_Integer)t->size[d]);
         lua_rawseti(L, -2, d + 1);
     }
 }
@@ -575,6 +570,7 @@ static int requires_grad_(lua_State *L)
 static int zero_grad(lua_State *L)
 {
     at_tensor *t = self(L, "zero_grad");
+    vm_releases(L);
     if (t->node)
         return 0;       /* has a gradient only while a backward pass is running, which needs it */
     at_tensor *grad = t->grad;
@@ -685,6 +681,7 @@ static int newindex_tensor(lua_State *L)
         at_tensor *kept = grad ? at_detach(grad, &e) : NULL;    /* a record of its own, so that none refers to itself */
         if (grad && !kept)
             vm_raise(L, &e);
+        vm_releases(L);
         t->grad = kept;
         at_release(old);
         return 0;
@@ -701,6 +698,7 @@ static int free_tensor(lua_State *L)        /* free, __gc and __close: may run m
 {
     vm_tensor_box *box = vm_tensor_at(L, 1);
     if (box) {
+        vm_releases(L);
         at_tensor *t = box->t;
         box->t = NULL;
         at_release(t);

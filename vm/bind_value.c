@@ -54,6 +54,18 @@ vm_object_box *vm_push_object_box(lua_State *L, const at_class *class)
     return box;
 }
 
+int vm_free_object(lua_State *L)
+{
+    vm_object_box *box = object_box(L, 1);
+    if (box) {
+        vm_releases(L);
+        at_object *o = box->o;
+        box->o = NULL;
+        at_object_release(o);
+    }
+    return 0;
+}
+
 void vm_push_tensor(lua_State *L, at_tensor *t)
 {
     if (!t) {
@@ -91,21 +103,6 @@ at_tensor *vm_check_tensor(lua_State *L, int at, const char *where, const char *
     if (!box->t || !box->t->storage)
         vm_error(L, "%s: %s: tensor was freed", where, named(name, at, buffer, sizeof buffer));
     return box->t;
-}
-
-at_tensor *vm_pin(lua_State *L, int at)
-{
-    at = lua_absindex(L, at);
-    vm_tensor_box *pin = vm_push_box(L);
-    return pin->t = at_retain(vm_tensor_at(L, at)->t);
-}
-
-void vm_unpin(lua_State *L, int at)
-{
-    vm_tensor_box *pin = vm_tensor_at(L, at);
-    at_tensor *t = pin->t;
-    pin->t = NULL;
-    at_release(t);
 }
 
 at_object *vm_check_object(lua_State *L, int at, const at_class *class, const char *where)

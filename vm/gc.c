@@ -5,6 +5,11 @@
  * what is live if that is more. This works in both collector modes; steps told to the collector do not (in generational mode it
  * never frees an old tensor that way).
  *
+ * Finalizers run wherever Lua allocates, so also while a function of the binding looks at a tensor, layer or optimizer that it has
+ * from a box and does not hold. What is let go in a finalizer therefore waits (attn/core/later.h) until a call outside of any finalizer
+ * is at a place where it looks at nothing: vm_account, vm_collect, or the start of a function that lets go itself. Calls of the script's
+ * functions that a function of the binding makes knowingly are such places too.
+ *
  * attn.scope: boxes made inside are listed in a table; when the function returns, all are emptied but those it returns or keeps.
  */
 #include "vm/bind.h"
@@ -18,13 +23,25 @@ static bool collecting;
 static int scopes;          /* how many attn.scope calls are running */
 static const char scope_key;
 
+#if LUA_VERSION_RELEASE_NUM < 50404
+#error "Lua 5.4.4 or later is needed: lua_gc says there whether a finalizer is running"
+#endif
+
+void vm_releases(lua_State *L)
+{
+    at_later = lua_gc(L, LUA_GCCOUNT) < 0;
+    if (!at_later)
+        at_let_go();
+}
+
 void vm_collect(lua_State *L)
 {
-    if (collecting)
+    if (collecting || lua_gc(L, LUA_GCCOUNT) < 0)
         return;
     collecting = true;
     lua_gc(L, LUA_GCCOLLECT);
     collecting = false;
+    at_let_go();
     size_t live = at_live_bytes(), heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10, growth = 4 * heap;
     growth = growth < 4 * MIB ? 4 * MIB : growth > 256 * MIB ? 256 * MIB : growth;
     budget = live + (growth > live / 4 ? growth : live / 4);
@@ -32,6 +49,8 @@ void vm_collect(lua_State *L)
 
 void vm_account(lua_State *L)
 {
+    if (at_later)
+        vm_releases(L);
     if (at_live_bytes() > budget)
         vm_collect(L);
 }
@@ -139,6 +158,7 @@ static int scope(lua_State *L)
     int results = lua_gettop(L) - 2;
     if (status == LUA_OK)
         keep(L, 3, 2 + results, 1, false);         /* what is returned belongs to the scope around this one */
+    vm_releases(L);
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         vm_tensor_box *box = vm_tensor_at(L, -2);
         if (box) {

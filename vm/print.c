@@ -139,8 +139,7 @@ int vm_tensor_tostring(lua_State *L)
         lua_pushstring(L, "a freed tensor");
         return 1;
     }
-    const at_tensor *t = vm_pin(L, 1);
-    int pin = lua_gettop(L);
+    const at_tensor *t = box->t;
     style s = {.digits = 4};
     double largest = 0, smallest = INFINITY;
     bool whole = true;
@@ -162,6 +161,5 @@ int vm_tensor_tostring(lua_State *L)
     if (at_numel(t) > 0)
         add_block(&b, t, 0, 0, &s, place);
     luaL_pushresult(&b);
-    vm_unpin(L, pin);
     return 1;
 }

@@ -2,6 +2,7 @@
 #include "attn/core/tensor.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/later.h"
 #include "attn/core/op.h"
 
 #include <stdio.h>
@@ -199,6 +200,10 @@ void at_release(at_tensor *t)
 {
     if (!t)
         return;
+    if (at_later && t->uses == 1) {
+        at_later_tensor(t);
+        return;
+    }
     if (--t->uses == 0 && t->refs > 1) {
         at_storage_release(t->storage);
         t->storage = NULL;

@@ -31,7 +31,7 @@ typedef struct at_tensor {
     char *data;             /* first element */
     at_node *node;          /* what made it, NULL for a leaf; owns a reference to the node while refs > 0 */
     struct at_tensor *grad;
-    struct at_tensor *next;     /* on the list of records about to go */
+    struct at_tensor *next;     /* on the list of records about to go, or of those whose last release waits (later.h) */
     uint32_t refs, uses;
     uint16_t index;         /* which output of node */
     uint8_t dtype, ndim;

@@ -2,6 +2,7 @@
 #include "attn/core/value.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/later.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +24,11 @@ at_object *at_object_retain(at_object *o)
 
 void at_object_release(at_object *o)
 {
-    if (o && --o->refs == 0)
+    if (!o)
+        return;
+    if (at_later && o->refs == 1)
+        at_later_object(o);
+    else if (--o->refs == 0)
         o->class->destroy(o);
 }
 

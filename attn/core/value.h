@@ -11,6 +11,7 @@
 typedef struct at_object {
     const struct at_class *class;
     uint32_t refs;
+    struct at_object *next;     /* among those whose last release waits (later.h) */
 } at_object;
 
 typedef struct at_class {

@@ -12,15 +12,21 @@ local function command(line)
     return pipe:close(), out:gsub("%s+$", "")
 end
 
-t.case("random calls of every function, method and metamethod raise nothing but Lua errors", function()
+local function fuzz(variables)
     local _, place = command "mktemp -d"
     local log = os.getenv "ATTN_FUZZ_LOG" or place .. "/log"
     local ok, out = command(table.concat({
         "exe=" .. quote(exe), "script=" .. quote(folder .. "/calls.lua"),
         '[ -x "$PWD/$exe" ] && exe=$PWD/$exe', '[ -f "$PWD/$script" ] && script=$PWD/$script',
-        "cd " .. quote(place), "ATTN_FUZZ_LOG=" .. quote(log) .. ' "$exe" "$script" 2>&1 </dev/null'}, "; "))
+        "cd " .. quote(place), variables .. " ATTN_FUZZ_LOG=" .. quote(log) .. ' "$exe" "$script" 2>&1 </dev/null'}, "; "))
     local last
     for line in io.lines(log) do last = line end
     os.execute("rm -rf " .. quote(place))
     t.is_true(ok, ("%s\nlast: %s"):format(out:sub(-4000), tostring(last):sub(1, 1000)))
+end
+
+t.case("random calls of every function, method and metamethod raise nothing but Lua errors", function() fuzz "" end)
+
+t.case("the same while finalizers free, close, clear and replace what the calls were given", function()
+    fuzz("ATTN_FUZZ_FINALIZERS=1 ATTN_FUZZ_CALLS=" .. (tonumber(os.getenv "ATTN_FUZZ_CALLS") or 20000) // 20)
 end)

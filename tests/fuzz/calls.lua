@@ -4,13 +4,15 @@
 -- Run by api_test.lua in a process and a folder of its own, since some of what is called writes files.
 --
 -- ATTN_FUZZ_CALLS (20000) calls, ATTN_FUZZ_SEED (1) chooses which; ATTN_FUZZ_LOG names a file that gets each call
--- before it is made.
+-- before it is made. With ATTN_FUZZ_FINALIZERS=1 the collector runs at every allocation while a call is made, and each time a
+-- finalizer frees, closes, clears or replaces something that the call was given.
 local attn = require "attn"
 local internal = require "attn.internal"
 
 local COUNT = tonumber(os.getenv "ATTN_FUZZ_CALLS") or 20000
 local SEED = tonumber(os.getenv "ATTN_FUZZ_SEED") or 1
 local LIMIT = 256 << 20
+local VANDAL = os.getenv "ATTN_FUZZ_FINALIZERS" == "1"
 
 -- Not called at random, and why.
 local SKIP = {
@@ -560,6 +562,54 @@ for name in pairs(RIGHT) do assert(found[name], "nothing is called " .. name) en
 for i, target in ipairs(targets) do target.order = i end
 table.sort(targets, function(a, b) return a[1] < b[1] or a[1] == b[1] and a.order < b.order end)
 
+-- ---- a finalizer that wrecks what the call at hand was given ----
+
+local victims           -- its arguments
+
+local wreckers = {
+    function(x) x:free() end,
+    function(x) x:zero_grad() end,
+    function(x) x.grad = nil end,
+    function(x) local _ <close> = x end,
+    function(x) x:to "float64" end,
+    function(x) x:load(x:state()) end,
+    function(x) x.weight = attn.ones(x.weight.shape) end,
+    function(x) x.inner, x.w, x.list = nil, nil, nil end,
+    function(x) for key in pairs(x:state()) do x[key] = nil end end,
+}
+
+local function wreck(v, depth)
+    if type(v) == "userdata" and v ~= file then
+        pcall(any(wreckers), v)
+    elseif type(v) == "table" and depth < 4 and v ~= deep and v ~= attn and v ~= _G then
+        for key, inner in next, v do
+            wreck(inner, depth + 1)
+            if chance(0.3) and v ~= cyclic then v[key] = nil end
+        end
+    end
+end
+
+local function vandal()
+    setmetatable({}, {__gc = function()
+        if victims and chance(0.5) then
+            local list = victims
+            for i = 1, list.n do if chance(0.5) then wreck(list[i], 0) end end
+        end
+        vandal()
+    end})
+end
+
+-- fn(...) with the collector at work wherever Lua allocates; the arguments are the list's.
+local function among_finalizers(fn, list)
+    victims = list
+    collectgarbage("incremental", 1, 1000, 100)         -- a whole cycle at every step, and no pause between
+    collectgarbage "step"
+    local results = table.pack(fn(table.unpack(list, 1, list.n)))
+    collectgarbage("incremental", 200, 100, 13)
+    victims = nil
+    return results
+end
+
 -- ---- calls ----
 
 local function describe(v)
@@ -607,11 +657,12 @@ held, pool = {}, nil
 local before = live()
 refill()
 attn.memory_limit(LIMIT)
+if VANDAL then vandal() end
 local reached, worst, worst_call = 0, 0, "none"
 local succeeded = {}
 local fine, problem = xpcall(function()
     for i = 1, COUNT do
-        if i % 200 == 0 then
+        if i % (VANDAL and 20 or 200) == 0 then
             held = {}
             refill()
         end
@@ -625,7 +676,9 @@ local fine, problem = xpcall(function()
         local heap, clock = collectgarbage("count"), os.clock()
         local results
         if chance(0.15) then internal.fail_allocation(random(25), any{1, 2, true}) end
-        if chance(0.1) then
+        if VANDAL then
+            results = among_finalizers(function(...) return pcall(target[2], ...) end, args)
+        elseif chance(0.1) then
             results = table.pack(coroutine.resume(coroutine.create(target[2]), table.unpack(args, 1, args.n)))
         else
             results = table.pack(pcall(target[2], table.unpack(args, 1, args.n)))
@@ -646,7 +699,10 @@ local fine, problem = xpcall(function()
                 if #held < 60 and (kind == "function" or kind == "userdata" or kind == "table" and v ~= attn) then
                     held[#held + 1] = v
                 end
-                if type(v) == "userdata" then pcall(tostring, v) end
+                if type(v) == "userdata" then
+                    if VANDAL then among_finalizers(function() return pcall(tostring, v) end, {v, n = 1}) end
+                    pcall(tostring, v)
+                end
             end
         end
         attn.anomaly(false)
