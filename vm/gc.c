@@ -190,6 +190,7 @@ static int keep_values(lua_State *L)
 
 static int memory(lua_State *L)
 {
+    vm_releases(L);
     at_memory m = at_memory_now();
     lua_createtable(L, 0, 4);
     lua_pushinteger(L, (lua_Integer)m.live);
