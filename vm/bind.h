@@ -91,8 +91,8 @@ void vm_protocol_tostring(lua_State *L);
 
 /* ---- bind_graph.c ---- */
 
-/* Lets go of the Lua values of custom functions whose nodes are gone; to be called where nodes may have been freed. */
-void vm_bury(lua_State *L);
+/* Lets go of the Lua values of custom functions whose nodes are gone, if there are any; to be called where nodes may have been freed. */
+bool vm_bury(lua_State *L);
 
 /* ---- raise.c ---- */
 
@@ -110,8 +110,8 @@ bool vm_script_place(lua_State *L, char *source, size_t room, int *line);
 /* ---- gc.c ---- */
 
 /* To be called at the start of a function that lets go of what scripts can reach (free, zero_grad, an assignment): in a finalizer
- * the last releases wait, else those that waited take place. */
-void vm_releases(lua_State *L);
+ * the last releases wait, else those that waited take place; true if values of custom functions went with them. */
+bool vm_releases(lua_State *L);
 /* To be called when a result is boxed and no other tensor or object is looked at any more: what waited is released, and a full
  * collection made when live bytes have passed the budget. */
 void vm_account(lua_State *L);

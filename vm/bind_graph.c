@@ -215,10 +215,10 @@ static void free_custom(void *extra)
     graves = r;
 }
 
-void vm_bury(lua_State *L)
+bool vm_bury(lua_State *L)
 {
     if (!graves)
-        return;
+        return false;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
     while (graves) {
         custom_record *r = graves;
@@ -227,6 +227,7 @@ void vm_bury(lua_State *L)
         lua_rawsetp(L, -2, r);
     }
     lua_pop(L, 1);
+    return true;
 }
 
 /* The tensors among the n arguments into in[]; how many. */

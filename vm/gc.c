@@ -27,11 +27,13 @@ static const char scope_key;
 #error "Lua 5.4.4 or later is needed: lua_gc says there whether a finalizer is running"
 #endif
 
-void vm_releases(lua_State *L)
+bool vm_releases(lua_State *L)
 {
     at_later = lua_gc(L, LUA_GCCOUNT) < 0;
-    if (!at_later)
-        at_let_go();
+    if (at_later)
+        return false;
+    at_let_go();
+    return vm_bury(L);
 }
 
 void vm_collect(lua_State *L)
@@ -41,7 +43,7 @@ void vm_collect(lua_State *L)
     collecting = true;
     lua_gc(L, LUA_GCCOLLECT);
     collecting = false;
-    at_let_go();
+    vm_releases(L);
     size_t live = at_live_bytes(), heap = (size_t)lua_gc(L, LUA_GCCOUNT) << 10, growth = 4 * heap;
     growth = growth < 4 * MIB ? 4 * MIB : growth > 256 * MIB ? 256 * MIB : growth;
     budget = live + (growth > live / 4 ? growth : live / 4);
@@ -190,7 +192,8 @@ static int keep_values(lua_State *L)
 
 static int memory(lua_State *L)
 {
-    vm_releases(L);
+    if (vm_releases(L))
+        vm_collect(L);      /* what custom functions kept has become garbage just now */
     at_memory m = at_memory_now();
     lua_createtable(L, 0, 4);
     lua_pushinteger(L, (lua_Integer)m.live);
