@@ -41,6 +41,8 @@ static const char *expected(const at_arg *a)
     case AT_LIST: return "a list of tensors";
     case AT_NUMBER: return "a number";
     case AT_INTEGER: case AT_DIM: case AT_NEW_DIM: return "an integer";
+    case AT_DIMS: return "a dimension or a table of dimensions";
+    case AT_COUNTS: return a->choices ? "a number, a table of two or a word" : "an integer or a table of two";
     case AT_FLAG: return "true or false";
     default: return "a string";
     }
@@ -70,6 +72,55 @@ static int64_t read_choice(lua_State *L, const at_op *op, const at_arg *a, int a
     return place;
 }
 
+/* The integers at a stack place, one or a table of at most `most`, into out; how many. */
+static int read_integers(lua_State *L, const args *r, const at_arg *a, int at, int most, int64_t *out)
+{
+    int n = lua_type(L, at) == LUA_TTABLE ? (int)(lua_rawlen(L, at) <= (size_t)most ? lua_rawlen(L, at) : 0) : 1, whole = 1;
+    if (n == 0)
+        wrong(L, r->op, a, at);
+    for (int i = 0; i < n; i++) {
+        if (lua_type(L, at) == LUA_TTABLE)
+            lua_rawgeti(L, at, i + 1);
+        else
+            lua_pushvalue(L, at);
+        out[i] = lua_type(L, -1) == LUA_TNUMBER ? lua_tointegerx(L, -1, &whole) : (whole = 0);
+        if (!whole)
+            wrong(L, r->op, a, at);
+        lua_pop(L, 1);
+    }
+    return n;
+}
+
+static int64_t read_dims(lua_State *L, const args *r, const at_arg *a, int at)
+{
+    int64_t dims[AT_MAX_DIM], set = 0;
+    int n = read_integers(L, r, a, at, AT_MAX_DIM, dims);
+    for (int i = 0; i < n; i++) {
+        int64_t bit = at_dim_bit(dims[i]);
+        if (bit == 0 || set & bit)
+            vm_error(L, "%s: %s holds %lld%s", short_name(r->op), a->name, (long long)dims[i], bit ? " twice" : ", which is no dimension");
+        set |= bit;
+    }
+    return set;
+}
+
+static void read_counts(lua_State *L, args *r, const at_arg *a, int k, int at)
+{
+    if (lua_type(L, at) == LUA_TSTRING && a->choices) {
+        r->scalar[k].counts[1] = (int32_t)read_choice(L, r->op, a, at);
+        r->scalar[k].counts[0] = AT_WORD;
+        return;
+    }
+    int64_t n[2];
+    if (read_integers(L, r, a, at, 2, n) == 1)
+        n[1] = n[0];
+    for (int i = 0; i < 2; i++) {
+        if (n[i] < -INT32_MAX || n[i] > INT32_MAX)
+            vm_error(L, "%s: %s is %lld, which is too large", short_name(r->op), a->name, (long long)n[i]);
+        r->scalar[k].counts[i] = (int32_t)n[i];
+    }
+}
+
 static void read_scalar(lua_State *L, args *r, const at_arg *a, int k, int at)
 {
     int whole = 1;
@@ -93,6 +144,12 @@ static void read_scalar(lua_State *L, args *r, const at_arg *a, int k, int at)
         break;
     case AT_CHOICE:
         r->scalar[k].integer = read_choice(L, r->op, a, at);
+        break;
+    case AT_DIMS:
+        r->scalar[k].integer = read_dims(L, r, a, at);
+        break;
+    case AT_COUNTS:
+        read_counts(L, r, a, k, at);
         break;
     default:
         if (lua_type(L, at) != LUA_TSTRING)
@@ -170,18 +227,23 @@ static void read_options(lua_State *L, args *r, int at)
         char known[200] = "";
         size_t n = 0;
         bool found = false;
-        int k = 0;
+        int k = 0, in = 0;
         for (const at_arg *a = r->op->args; a->kind != AT_END; a++) {
-            if (a->option) {
+            bool scalar = a->kind >= AT_NUMBER && a->kind != AT_SIZES;
+            if (a->option || a->named) {
                 if (n < sizeof known)
                     n += (size_t)snprintf(known + n, sizeof known - n, n ? ", %s" : "%s", a->name);
                 if (strcmp(a->name, name) == 0) {
-                    read_scalar(L, r, a, k, lua_gettop(L));
+                    if (scalar)
+                        read_scalar(L, r, a, k, lua_gettop(L));
+                    else
+                        r->in[in] = tensor_of(L, r, a, lua_gettop(L));
                     found = true;
                     break;
                 }
             }
-            k += a->kind >= AT_NUMBER && a->kind != AT_SIZES;
+            k += scalar;
+            in += a->kind < AT_LIST;
         }
         if (!found)
             vm_error(L, "%s: unknown option '%.40s' (known: %s)", short_name(r->op), name, known);
@@ -237,10 +299,15 @@ static void read_args(lua_State *L, args *r, const at_op *op, int base)
         bool scalar = a->kind >= AT_NUMBER && a->kind != AT_SIZES;
         if (a->option) {
             options = true;
-            k++;
+            if (scalar)
+                k++;
+            else
+                r->in[r->n_in++] = NULL;
             continue;
         }
-        if (a->optional && (lua_isnoneornil(L, at) || (a->kind != AT_SIZES && a->kind != AT_LIST && lua_istable(L, at)))) {
+        options = options || a->named;
+        bool lists = a->kind == AT_SIZES || a->kind == AT_LIST || ((a->kind == AT_DIMS || a->kind == AT_COUNTS) && lua_istable(L, at) && lua_rawlen(L, at) > 0);
+        if (a->optional && (lua_isnoneornil(L, at) || (!lists && lua_istable(L, at)))) {
             if (!lua_istable(L, at))
                 at++;
             if (!scalar && a->kind < AT_NUMBER)
@@ -374,7 +441,8 @@ static const char *descend(lua_State *L, int lib, const char *path)
 
 static const char *const kind_names[] = {
     [AT_FLOAT] = "tensor", [AT_OPERAND] = "operand", [AT_IDS] = "ids", [AT_MASK] = "mask", [AT_ANY] = "any", [AT_LIST] = "list",
-    [AT_NUMBER] = "number", [AT_INTEGER] = "integer", [AT_DIM] = "dim", [AT_NEW_DIM] = "dim", [AT_FLAG] = "flag",
+    [AT_NUMBER] = "number", [AT_INTEGER] = "integer", [AT_DIM] = "dim", [AT_NEW_DIM] = "dim", [AT_DIMS] = "dims",
+    [AT_COUNTS] = "counts", [AT_FLAG] = "flag",
     [AT_CHOICE] = "choice", [AT_SIZES] = "sizes", [AT_STRING] = "string",
 };
 

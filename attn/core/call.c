@@ -158,6 +158,8 @@ at_call *at_call_new(const at_op_entry *entry, size_t n_in, at_error *e)
             c->arg[k].number = a->value;
         else if (a->kind == AT_FLAG)
             c->arg[k].flag = a->value != 0;
+        else if (a->kind == AT_COUNTS)
+            c->arg[k].counts[0] = c->arg[k].counts[1] = (int32_t)a->value;
         else if (a->kind != AT_STRING)
             c->arg[k].integer = (int64_t)a->value;
         k++;
@@ -341,6 +343,25 @@ static bool pick(at_call *c)
     return true;
 }
 
+/* From what scripts write (at_dim_bit) to dimensions of x, from 0. */
+static bool resolve_set(at_call *c, const at_arg *a, int64_t *set)
+{
+    const at_tensor *x = c->in[0];
+    int64_t found = 0;
+    for (int64_t d = -8; d <= 8; d++) {
+        if (!(*set & at_dim_bit(d)))
+            continue;
+        if (d > x->ndim || d < -x->ndim)
+            return at_fail(c, "%s is %lld, expected 1..%d or -%d..-1 (x: %s)", a->name, (long long)d, x->ndim, x->ndim, at_describe(x).text);
+        int64_t bit = (int64_t)1 << (d > 0 ? d - 1 : d + x->ndim);
+        if (found & bit)
+            return at_fail(c, "%s names dimension %lld twice (x: %s)", a->name, (long long)(d > 0 ? d : d + x->ndim + 1), at_describe(x).text);
+        found |= bit;
+    }
+    *set = found;
+    return true;
+}
+
 static bool resolve_dims(at_call *c)
 {
     int k = 0;
@@ -358,6 +379,8 @@ static bool resolve_dims(at_call *c)
                                (long long)ndim, (long long)ndim, at_describe(t).text);
             c->arg[k].integer = d > 0 ? d - 1 : d + ndim;
         }
+        if (a->kind == AT_DIMS && !resolve_set(c, a, &c->arg[k].integer))
+            return false;
         k++;
     }
     return true;

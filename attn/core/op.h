@@ -30,6 +30,8 @@ typedef enum at_kind {
     AT_INTEGER,         /* arg.integer */
     AT_DIM,             /* dimension of the first tensor, 1.. or negative; arg.integer counts from 0 */
     AT_NEW_DIM,         /* the same for a result with one dimension more */
+    AT_DIMS,            /* one dimension or a table of them: arg.integer is a set, bit d for dimension d from 0; 0: none given */
+    AT_COUNTS,          /* a number, or a table of one or two: arg.counts; or a word of .choices, if there are any */
     AT_FLAG,            /* arg.flag */
     AT_CHOICE,          /* one of the words of .choices; arg.integer is its place */
     AT_SIZES,           /* numbers or one table of them: at_call.sizes; at most one such argument */
@@ -40,8 +42,9 @@ typedef struct at_arg {
     const char *name;
     at_kind kind;
     bool optional;
-    bool option;                /* a field of the trailing table of options */
-    double value;               /* default of a number, integer, dimension, flag or choice */
+    bool option;                /* a field of the trailing table of options; a tensor there is optional too */
+    bool named;                 /* stands among the arguments and may be given in the table of options instead */
+    double value;               /* default of a number, integer, dimension, flag, choice, or of both counts */
     const char *choices;        /* "mean|sum|none" */
 } at_arg;
 
@@ -50,7 +53,17 @@ typedef union at_scalar_value {
     int64_t integer;
     bool flag;
     const char *string;
+    int32_t counts[2];          /* one number given: twice that */
 } at_scalar_value;
+
+/* counts[0] where a word was given; counts[1] is then its place among the choices. */
+enum { AT_WORD = INT32_MIN };
+
+/* A set of dimensions (AT_DIMS) as scripts write them: -1 .. -8 stand behind 1 .. 8 until the tensor is known. */
+static inline int64_t at_dim_bit(int64_t d)
+{
+    return d >= 1 && d <= 8 ? (int64_t)1 << (d - 1) : d <= -1 && d >= -8 ? (int64_t)1 << (7 - d) : 0;
+}
 
 typedef struct at_op at_op;
 

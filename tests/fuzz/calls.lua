@@ -196,6 +196,8 @@ local kinds = {
     number = function() return any{0, 0.5, 1, 2, -1, any(NUMBERS)} end,
     integer = function() return any{1, 2, 3, 4, 4, 4, 0, -1, any(NUMBERS)} end,
     dim = function() return any{1, 1, 2, -1, 3, -2, any(NUMBERS)} end,
+    dims = function() return any{1, 2, -1, {1, 2}, {1, -1}, {3}, {}, any(NUMBERS), {any(NUMBERS)}} end,
+    counts = function() return any{1, 2, 3, {2, 1}, {3, 3}, {0, 2}, any(NUMBERS), {any(NUMBERS), 1}, any(STRINGS)} end,
     flag = function() return chance(0.5) end,
     sizes = function() return any{{2, -1}, {-1}, {3, 4}, {4, 3}, {1, 2}, {2, 1}, {}, {2, 3, 4}, any(NUMBERS),
         {any(NUMBERS), any(NUMBERS)}} end,
