@@ -35,15 +35,11 @@ end
 
 local function ids_tensor(list) return attn.tensor(list, {dtype = "int64"}) end
 
----Picks, repeats or drops rows of a state: tensors along dimension 1, a decoder's state by its decoder, tables field by
----field, caches of attention row by row; anything else is kept.
----@param state any
----@param rows any int64 [M]
----@return any
-function m.reorder(state, rows)
+-- Tensors along dimension `batch`: what the metatable of the table around them says, 1 if nothing.
+local function reorder(state, rows, batch)
     if is_tensor(state) then
-        if state:dim() == 0 then return state end
-        return state:index_select(1, rows)
+        if state:dim() < batch then return state end
+        return state:index_select(batch, rows)
     elseif type(state) == "userdata" and getmetatable(state) == "cache" then
         return state:reorder(rows)
     elseif type(state) ~= "table" then
@@ -51,10 +47,19 @@ function m.reorder(state, rows)
     end
     local decoder = state.decoder
     if type(decoder) == "userdata" and not is_tensor(decoder) then return decoder:reorder(state, rows) end
-    local new = {}
-    for name, value in pairs(state) do new[name] = m.reorder(value, rows) end
-    return setmetatable(new, getmetatable(state))
+    local meta = getmetatable(state)
+    local new, own = {}, type(meta) == "table" and math.tointeger(rawget(meta, "batch")) or 1
+    for name, value in pairs(state) do new[name] = reorder(value, rows, own) end
+    return setmetatable(new, meta)
 end
+
+---Picks, repeats or drops rows of a state: tensors along dimension 1, a decoder's state by its decoder, tables field by
+---field, caches of attention row by row; anything else is kept. A table whose metatable has batch = d, such as the state
+---of encoder.rnn (d = 2), holds tensors with the batch in dimension d.
+---@param state any
+---@param rows any int64 [M]
+---@return any
+function m.reorder(state, rows) return reorder(state, rows, 1) end
 
 local common = {
     {"state", "any"}, {"count", "integer", required = true, least = 1}, {"bos", "integer", 2, least = 1},
@@ -590,7 +595,9 @@ attn.describe{name = "search.corpus",
     example = example .. 'attn.search.corpus(step, {{5, 6}, {7}}, {encode = function(ids, lengths) return nil end})'}
 attn.describe{name = "search.reorder", signature = "reorder(state, rows) -> state",
     help = "Picks, repeats or drops rows (int64 [M]) of a state: tensors along dimension 1, a decoder's state by\n"
-        .. "its decoder, tables field by field; anything else is kept.",
+        .. "its decoder, tables field by field; anything else is kept. Tensors in a table whose metatable has\n"
+        .. "batch = d are picked along dimension d: the state of encoder.rnn {h =, c =} says batch = 2, and a table\n"
+        .. "of your own does with setmetatable({h = h}, {batch = 2}).",
     example = 'attn.search.reorder({h = attn.rand(3, 4)}, attn.tensor({1, 1, 3}, {dtype = "int64"}))'}
 
 return m

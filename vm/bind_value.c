@@ -275,6 +275,12 @@ void vm_push_value(lua_State *L, at_value v)
             else
                 lua_rawseti(L, -2, v.table->entry[i].index);
         }
+        if (v.table->batch) {       /* read by attn.search.reorder */
+            lua_createtable(L, 0, 1);
+            lua_pushinteger(L, v.table->batch);
+            lua_setfield(L, -2, "batch");
+            lua_setmetatable(L, -2);
+        }
         break;
     }
 }

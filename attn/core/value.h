@@ -51,6 +51,7 @@ typedef struct at_entry {
 struct at_table {
     size_t n, room;
     at_entry *entry;
+    int batch;              /* of a state: the dimension of its tensors that is the batch; 0: nothing is said, the first */
 };
 
 /* Memory that goes all at once. */

@@ -87,6 +87,8 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
             return false;
     }
     at_table *state = at_table_new(&g->arena);
+    if (state)
+        state->batch = 2;
     h = stack(g, (int)layers, last_h);
     c = cell == AT_CELL_LSTM ? stack(g, (int)layers, last_c) : NULL;
     if (!state || !at_table_add(&g->arena, state, "h", 0, at_tensor_value(h)) ||
@@ -109,4 +111,5 @@ AT_LAYER(encoder_rnn, "encoder.rnn",
             "outputs are zero beyond a row's length, the backward direction starts at the row's own last token, state is\n"
             "{h = [layers * directions, B, hidden], c = ...}. Parameters per layer and direction, as in PyTorch:\n"
             "weight_ih_l1 [G * hidden, inputs], weight_hh_l1, bias_ih_l1, bias_hh_l1, and the same with _reverse; gate\n"
-            "order gru r, z, n; lstm i, f, g, o.");
+            "order gru r, z, n; lstm i, f, g, o. The state says that its batch is dimension 2 (its metatable has batch = 2), so\n"
+            "that attn.search.reorder picks sentences, not layers; a state of your own says it with setmetatable(s, {batch = 2}).");

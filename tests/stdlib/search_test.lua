@@ -526,6 +526,49 @@ t.case("reorder picks rows of tensors in nested tables and keeps the rest", func
     t.equal(new.e, 5)
 end)
 
+t.case("reorder picks sentences of an encoder's state, not layers, however deep it lies", function()
+    local rows = attn.tensor({3, 1, 1}, {dtype = "int64"})
+    for _, cell in ipairs{"gru", "lstm"} do
+        local encoder = attn.encoder.rnn{inputs = 2, hidden = 4, cell = cell, layers = 2, bidirectional = true}
+        local x = attn.randn(3, 5, 2)
+        local _, state = encoder(x)
+        local _, want = encoder(x:index_select(1, rows))
+        local given = {deep = {encoder = state, x = x}}
+        for _ = 1, 2 do         -- what was picked still says it
+            local new = search.reorder(given, rows)
+            for _, name in ipairs{"h", cell == "lstm" and "c" or nil} do
+                t.equal(new.deep.encoder[name].shape, {4, 3, 4})
+                t.near(new.deep.encoder[name], want[name], 1e-6)
+            end
+            given, rows = new, attn.tensor({1, 2, 3}, {dtype = "int64"})
+        end
+        t.equal(search.reorder(setmetatable({h = state.h}, {batch = 2}), rows).h, state.h)
+        t.equal((encoder(x, {state = search.reorder(state, rows)})), (encoder(x, {state = state})))
+    end
+end)
+
+t.case("search over a step that keeps an encoder's state as its own is the sentence's alone", function()
+    attn.seed(3)
+    local V, hidden = 6, 5
+    local cell, out = attn.encoder.rnn{inputs = 4, hidden = hidden, layers = 2}, attn.layer.linear{inputs = hidden, outputs = V}
+    local embed = attn.layer.embedding{count = V, dim = 4}
+    local function step(ids, state)
+        local y, new = cell(embed(ids):unsqueeze(2), {state = state.hidden})
+        return out(y:select(2, 1)) * 3, {hidden = new}
+    end
+    local h = attn.randn(2, 3, hidden)
+    local function start(first, n) return {hidden = setmetatable({h = h:narrow(2, first, n)}, {batch = 2})} end
+    local function beam(first, n)
+        return search.beam(step, {state = start(first, n), count = n, max_length = 6, width = 2})
+    end
+    local all = beam(1, 3)
+    for i = 1, 3 do
+        local alone = beam(i, 1)[1][1]
+        t.equal(all[i][1].ids, alone.ids)
+        t.near(all[i][1].logp, alone.logp, 1e-5)
+    end
+end)
+
 t.case("errors name what is wrong", function()
     local function step(ids, state) return attn.rand(#ids, 4), state end
     t.raises("search.greedy: field 'count' is missing", search.greedy, step, {})
