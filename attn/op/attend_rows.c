@@ -7,16 +7,16 @@
  *
  *   x = e + bias - m_h |i - j|  (alibi: Press et al. 2022), over the keys that are left:
  *   softmax       exp(x) / sum                        dx = y (dy - <dy, y>)
- *   sparsemax     max(x - tau, 0), sum 1              dx = dy - mean of dy over the support, on it (Martins et al. 2016)
- *   entmax15      max(x/2 - tau, 0)^2, sum 1          dx = s (dy - <s, dy> / sum s), s = sqrt(y)   (Peters et al. 2019)
+ *   sparsemax     op/sparsemax.c
+ *   entmax15      op/entmax15.c
  *   sigmoid       1 / (1 + exp(-x))                   dx = dy y (1 - y)
  *   hard_max      1 at the first greatest             none
  *   hard_sample   1 at a draw from softmax            dx = dlogp (y - softmax)                        (Williams 1992)
  *   proportional  e / sum e                           dx = (dy - <dy, y>) / sum e
  *
  * A key that is left out is not read: it may be NaN. With no key left the row is 0 and has no gradient, logp is 0.
- * Thresholds need no sorting: for sparsemax those below the threshold of all leave until nobody does (Michelot
- * 1986), for entmax15 Newton's iteration. bias gets its gradient summed over what it was broadcast over, in order.
+ * So it is with a row of minus infinities, which scores make too (log 0). Rows of sparsemax and entmax15: op/row.h.
+ * bias gets its gradient summed over what it was broadcast over, in order.
  */
 #include <math.h>
 #include <string.h>
@@ -25,78 +25,12 @@
 #include "attn/core/parallel.h"
 #include "attn/core/rows.h"
 #include "attn/kernel/kernel.h"
+#include "attn/op/row.h"
 
 enum { E, BIAS, MASK, KEY_MASK, SPAN };
 enum { KIND, KEYS, OFFSET, ALIBI };
 
 /* ---- distributions: n scores, m the bytes of keys that are left or NULL for all ---- */
-
-static bool left(const uint8_t *m, size_t j) { return !m || m[j]; }
-
-/* Scores within `reach` of the greatest, less it, times scale, side by side in z; *n of them, 0 if no key is there. */
-static real candidates(size_t *n, const real *x, const uint8_t *m, double reach, double scale, double *z)
-{
-    size_t count = 0, all = *n;
-    real max = -INFINITY;
-    for (size_t j = 0; j < all; j++)
-        if (left(m, j) && (x[j] > max || isnan(x[j])))
-            max = x[j];
-    for (size_t j = 0; max != -INFINITY && j < all; j++) {
-        z[count] = ((double)x[j] - (double)max) * scale;
-        count += left(m, j) && z[count] > -reach;
-    }
-    *n = count;
-    return max;
-}
-
-static void sparsemax(size_t n, const real *x, const uint8_t *m, real *y, double *z)
-{
-    size_t count = n, before = 0;
-    double max = (double)candidates(&count, x, m, 1, 1, z), tau = -1;
-    while (count != before) {       /* those below the threshold of all leave, which raises it */
-        double sum = 0;
-        for (size_t j = 0; j < count; j++)
-            sum += z[j];
-        tau = (sum - 1) / (double)count;
-        before = count;
-        count = 0;
-        for (size_t j = 0; j < before; j++) {
-            z[count] = z[j];
-            count += z[j] > tau;
-        }
-    }
-    for (size_t j = 0; j < n; j++)
-        y[j] = !left(m, j) || (double)x[j] - max <= tau ? 0 : (real)((double)x[j] - max - tau);
-}
-
-/* Newton's iteration on |max(z - tau, 0)| = 1: convex, and almost straight, so three to five turns; from the left, so
- * those below tau are out for good. */
-static void entmax15(size_t n, const real *x, const uint8_t *m, real *y, double *z)
-{
-    size_t count = n;
-    double max = (double)candidates(&count, x, m, 1, 0.5, z), tau = -1;
-    for (int turn = 0; count > 0 && turn < 64; turn++) {
-        double sum = 0, squares = 0;
-        size_t stay = 0;
-        for (size_t j = 0; j < count; j++) {
-            double d = z[j] - tau;
-            z[stay] = z[j];
-            stay += d > 0;
-            d = d > 0 ? d : 0;
-            sum += d;
-            squares += d * d;
-        }
-        count = stay;
-        double norm = sqrt(squares), next = tau + (norm - 1) * norm / sum;
-        if (!(next > tau + 1e-15))
-            break;
-        tau = next;
-    }
-    for (size_t j = 0; j < n; j++) {
-        double d = left(m, j) ? ((double)x[j] - max) / 2 - tau : 0;
-        y[j] = d <= 0 ? 0 : (real)(d * d);
-    }
-}
 
 static void sigmoid(size_t n, const real *x, const uint8_t *m, real *y)
 {
@@ -110,7 +44,7 @@ static void hard_max(size_t n, const real *x, const uint8_t *m, real *y)
 {
     size_t best = n;
     for (size_t j = 0; j < n; j++)
-        if (left(m, j) && x[j] > -INFINITY && (best == n || x[j] > x[best]))
+        if (at_left(m, j) && x[j] > -INFINITY && (best == n || x[j] > x[best]))
             best = j;
     memset(y, 0, n * sizeof(real));
     if (best < n)
@@ -141,7 +75,7 @@ static real proportional(size_t n, const real *x, const uint8_t *m, real *y)
 {
     double sum = 0;
     for (size_t j = 0; j < n; j++) {
-        y[j] = left(m, j) ? x[j] : 0;
+        y[j] = at_left(m, j) ? x[j] : 0;
         sum += (double)y[j];
     }
     K->scale(n, sum == 0 ? 0 : (real)(1 / sum), y, y);
@@ -286,8 +220,8 @@ static void row(const job *s, size_t r, real *own, uint8_t *bytes, double *z)
     memset(y + keys.n, 0, (s->W - keys.n) * sizeof(real));
     switch (s->kind) {
     case AT_ROW_SOFTMAX: K->softmax(keys.n, x, m, y); break;
-    case AT_ROW_SPARSEMAX: sparsemax(keys.n, x, m, y, z); break;
-    case AT_ROW_ENTMAX15: entmax15(keys.n, x, m, y, z); break;
+    case AT_ROW_SPARSEMAX: AT_REAL(at_sparsemax_row)(keys.n, x, m, y, z); break;
+    case AT_ROW_ENTMAX15: AT_REAL(at_entmax15_row)(keys.n, x, m, y, z); break;
     case AT_ROW_SIGMOID: sigmoid(keys.n, x, m, y); break;
     case AT_ROW_HARD_MAX: hard_max(keys.n, x, m, y); break;
     case AT_ROW_HARD_SAMPLE:
@@ -344,31 +278,8 @@ static void row_back(const job *s, size_t r, size_t n, real *dx)
         return;
     switch (s->kind) {
     case AT_ROW_SOFTMAX: K->softmax_back(n, y, dy, dx); break;
-    case AT_ROW_SPARSEMAX: {
-        double sum = 0, count = 0;
-        for (size_t j = 0; j < n; j++)
-            if (y[j] > 0) {
-                sum += (double)dy[j];
-                count++;
-            }
-        for (size_t j = 0; j < n; j++)
-            if (y[j] > 0)
-                dx[j] += (real)((double)dy[j] - sum / count);
-        break;
-    }
-    case AT_ROW_ENTMAX15: {
-        double sum = 0, total = 0;
-        for (size_t j = 0; j < n; j++)
-            if (y[j] > 0) {
-                double root = sqrt((double)y[j]);
-                sum += root * (double)dy[j];
-                total += root;
-            }
-        for (size_t j = 0; j < n; j++)
-            if (y[j] > 0)
-                dx[j] += (real)(sqrt((double)y[j]) * ((double)dy[j] - sum / total));
-        break;
-    }
+    case AT_ROW_SPARSEMAX: AT_REAL(at_sparsemax_row_back)(n, y, dy, dx); break;
+    case AT_ROW_ENTMAX15: AT_REAL(at_entmax15_row_back)(n, y, dy, dx); break;
     case AT_ROW_SIGMOID:
         for (size_t j = 0; j < n; j++)
             if (y[j] != 0)

@@ -1,75 +1,74 @@
 /*
- * entmax15: argmax over the simplex of <y, x> + H(y), H Tsallis' entropy with alpha 1.5 (Peters et al. 2019, alg. 2)
+ * entmax15: argmax over the simplex of <y, x> + H(y), H Tsallis' entropy with alpha 1.5         (Peters et al. 2019)
  *
  *   y_j    max(x_j / 2 - tau, 0)^2, tau such that the row sums to 1
- *   tau    mean - sqrt((1 - ss) / k) of the k greatest x / 2, ss the sum of their squared deviations from the mean, for
- *          the largest k whose tau does not exceed the k-th
  *   dx     s (dy - <s, dy> / sum s),  s = sqrt(y)
  *
- * tau is at least max x / 2 - 1, so only elements above that are sorted. -inf has weight 0; a row of -inf only gives
- * zeros.
+ * tau is found by Newton's iteration on |max(z - tau, 0)| = 1: convex, and almost straight, so three to five turns; from
+ * the left, so those below tau are out for good. It is at least max x / 2 - 1. -inf has weight 0; a row of -inf only
+ * gives zeros. The rows are those of attention, too: op/row.h.
  */
-#include <tgmath.h>
-
-#include "attn/core/descend.h"
 #include "attn/core/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/op/row.h"
 
-static void row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
+void AT_REAL(at_entmax15_row)(size_t n, const real *x, const uint8_t *m, real *y, double *z)
 {
-    size_t n = job->axis.n, count = 0;
-    const real *x = in[0];
-    real *z = (real *)(void *)own, max = K->max(n, x);
-    double sum = 0, squares = 0, tau = 0;
-
-    (void)r;
-    if (max == -INFINITY) {
-        K->fill(n, 0, y);
+    real max;
+    size_t count = at_row_candidates(n, x, m, 0.5, &max, y, z);
+    double tau = -1;
+    if (count == 0)
         return;
-    }
-    if (!isfinite(max)) {
-        K->fill(n, NAN, y);
-        return;
-    }
-    for (size_t j = 0; j < n; j++)
-        if ((x[j] - max) / 2 > -1)
-            z[count++] = (x[j] - max) / 2;
-    at_sort_descending(z, count);
-    for (size_t k = 0; k < count; k++) {
-        double m = (double)(k + 1), mean, spare;
-        sum += z[k];
-        squares += (double)z[k] * z[k];
-        mean = sum / m;
-        spare = 1 - (squares - sum * mean);
-        double t = mean - sqrt(spare > 0 ? spare / m : 0);
-        if (t > z[k])
+    for (int turn = 0; turn < 64; turn++) {
+        double sum = 0, squares = 0;
+        size_t stay = 0;
+        for (size_t j = 0; j < count; j++) {
+            double d = z[j] - tau;
+            z[stay] = z[j];
+            stay += d > 0;
+            d = d > 0 ? d : 0;
+            sum += d;
+            squares += d * d;
+        }
+        count = stay;
+        double norm = sqrt(squares), next = tau + (norm - 1) * norm / sum;
+        if (!(next > tau + 1e-15))
             break;
-        tau = t;
+        tau = next;
     }
     for (size_t j = 0; j < n; j++) {
-        double over = (double)(x[j] - max) / 2 - tau;
+        double over = at_left(m, j) ? ((double)x[j] - (double)max) / 2 - tau : 0;
         y[j] = over > 0 ? (real)(over * over) : 0;
     }
 }
 
-static void row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
+void AT_REAL(at_entmax15_row_back)(size_t n, const real *y, const real *dy, real *dx)
 {
-    const real *y = in[0], *dy = in[1];
     double sum = 0, total = 0;
-
-    (void)r, (void)own;
-    for (size_t j = 0; j < job->axis.n; j++) {
-        double root = sqrt((double)y[j]);
-        sum += root * dy[j];
-        total += root;
-    }
-    for (size_t j = 0; j < job->axis.n; j++)
+    for (size_t j = 0; j < n; j++)
+        if (y[j] > 0) {
+            double root = sqrt((double)y[j]);
+            sum += root * (double)dy[j];
+            total += root;
+        }
+    for (size_t j = 0; j < n; j++)
         if (y[j] > 0)
-            dx[j] += (real)(sqrt((double)y[j]) * (dy[j] - sum / total));
+            dx[j] += (real)(sqrt((double)y[j]) * ((double)dy[j] - sum / total));
 }
 
-static bool shape(at_call *c) { return at_along_shape(c, sizeof(real)); }
-static void forward(const at_call *c) { at_along_forward(c, sizeof(real), row); }
+static void row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
+{
+    (void)r;
+    AT_REAL(at_entmax15_row)(job->axis.n, in[0], NULL, y, (double *)(void *)own);
+}
+
+static void row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
+{
+    (void)r, (void)own;
+    AT_REAL(at_entmax15_row_back)(job->axis.n, in[0], in[1], dx);
+}
+
+static bool shape(at_call *c) { return at_along_shape(c, sizeof(double)); }
+static void forward(const at_call *c) { at_along_forward(c, sizeof(double), row); }
 static void backward(const at_call *c) { at_along_backward(c, row_back); }
 
 AT_OP(entmax15,

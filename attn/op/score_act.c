@@ -62,7 +62,7 @@ static real slope(at_score_act f, real x, real y)
     case AT_ACT_TANH: return 1 - y * y;
     case AT_ACT_RELU: return x > 0;
     case AT_ACT_SIGMOID: return y * (1 - y);
-    case AT_ACT_LOG_SQUARE: return x == 0 ? 0 : 2 / x;
+    case AT_ACT_LOG_SQUARE: return isinf(2 / x) ? 0 : 2 / x;    /* at 0 and where it is beyond the type */
     default: return 1;
     }
 }

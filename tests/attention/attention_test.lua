@@ -185,6 +185,22 @@ t.case("hard_sample draws as softmax says, and REINFORCE's gradient reaches the 
     t.gradient(function(a, b) return (select(3, double(a, b))) end, {free, keys})
 end)
 
+t.case("the polynomial kernel of queries that are nearly 0 has a finite gradient", function()
+    for dtype, tiny in pairs{float32 = 1e-20, float64 = 1e-160} do
+        for _, distribution in ipairs{"softmax", "sparsemax", "entmax15", "sigmoid", "hard_sample"} do
+            local attend = attn.attention{query = 2, score = "kernel", kernel = "polynomial", distribution = distribution}
+            attend:to(dtype)
+            local q = attn.tensor({{{tiny, 0}, {0, 0}}}, {dtype = dtype}):requires_grad_(true)
+            local k = attn.tensor({{{tiny, 1}, {2 * tiny, 0}}}, {dtype = dtype}):requires_grad_(true)
+            local out = table.pack(attend(q, k, k, {weights = true}))
+            local sum = 0
+            for i = 1, out.n do sum = sum + (out[i] * out[i]):sum() end
+            sum:backward()
+            for _, x in ipairs{q.grad, k.grad, table.unpack(out, 1, out.n)} do t.equal((x * 0):abs():sum():item(), 0) end
+        end
+    end
+end)
+
 t.case("windows: work goes with the window, not with the keys", function()
     local attend = attn.attention{query = 4, score = "dot", window = {type = "band", left = 3, right = 3}}
     local x = attn.randn(1, 30000, 4)       -- all pairs would be 3.6 GB

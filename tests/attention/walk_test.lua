@@ -2,7 +2,8 @@
 -- the others must be refused with a reason. For each cell: the float64 gradient against a central difference along one
 -- random direction of all inputs and parameters, and what must hold whatever the combination: weights of an empty row,
 -- a masked key that is NaN, rows of a batch on their own, the composed path against the chosen one, and steps through a
--- cache against the whole. Then once more, in sizes that fused kernels serve, what they serve.
+-- cache against the whole. Then once more, in sizes that fused kernels serve, what they serve; and everything in both
+-- types with rows that have nothing to look at.
 
 local attn, t = require "attn", require "attn.test"
 
@@ -329,6 +330,94 @@ t.case("positions, with every window, output and mask", function()
     end
     t.equal(checked, 2 * 3 * #windows * 3 * #masks)
 end)
+
+-- ---- rows with nothing to look at ----
+
+-- Of a batch of six: zero queries; zero keys; a zero query among zero keys; a bias of minus infinities; a mask without
+-- keys; a length of 0. The second query of each stays as it is, but for the length.
+local function call_empty(attend, dtype, direct)
+    local o = {dtype = dtype}
+    local x = {attn.randn(6, Tq, D, o), attn.randn(6, Tk, D, o), attn.randn(6, Tk, 2, o)}
+    for _, b in ipairs{1, 3} do
+        x[1][{b, 1}] = 0
+        x[1][{b, 3}] = 0
+    end
+    x[2][2] = 0
+    x[2][3] = 0
+    local options = {lengths = attn.tensor({5, 5, 5, 5, 5, 0}, {dtype = "int64"}), weights = true}
+    local leaves = {x[1], x[2], x[3]}
+    local empty = {{6, 1}, {6, 2}, {6, 3}}
+    if not direct then
+        local bias, mask = attn.zeros(6, Tq, Tk, o), attn.ones(6, Tq, Tk):gt(0)
+        for _, i in ipairs{1, 3} do
+            bias[{4, i}] = -math.huge
+            mask[{5, i}] = false
+            empty[#empty + 1], empty[#empty + 2] = {4, i}, {5, i}
+        end
+        options.bias, options.mask = bias, mask
+        leaves[4] = bias
+    end
+    for _, p in attend:named_parameters() do leaves[#leaves + 1] = p end
+    for _, leaf in ipairs(leaves) do leaf:requires_grad_(true) end
+    attend:zero_grad()
+    local out = table.pack(attend(x[1], x[2], x[3], options))
+    local total
+    for k = 1, out.n do
+        local term = (out[k] * attn.randn(out[k].shape, o)):sum()
+        total = total and total + term or term
+    end
+    total:backward()
+    return out, leaves, empty
+end
+
+local function finite(x) return (x * 0):abs():sum():item() == 0 end
+
+local function check_empty(score, distribution, window, output, dtype)
+    local ok, attend = pcall(attn.attention, configuration(score, distribution, window, output))
+    if not ok then return end           -- the walk above has seen why
+    attend:to(dtype)
+    local out, leaves, empty = call_empty(attend, dtype, score[1] == "linear")
+    for k = 1, out.n do if not finite(out[k]) then error("result " .. k .. " is not finite", 0) end end
+    for k, leaf in ipairs(leaves) do
+        if leaf.grad and not finite(leaf.grad) then error("gradient " .. k .. " is not finite", 0) end
+    end
+    local heads = output == "heads" or output == "grouped heads"
+    local weights = heads and out[2]:transpose(2, 3) or out[2]
+    -- the square of a product with zeros is 0, and its logarithm a score of minus infinity
+    if score.kernel == "polynomial" and output == "one head" then
+        for _, place in ipairs{{1, 1}, {1, 3}, {2, 2}, {3, 2}} do empty[#empty + 1] = place end
+    end
+    for _, place in ipairs(empty) do
+        if weights[place]:abs():max():item() ~= 0 then
+            error(("query %d of row %d has weights"):format(place[2], place[1]), 0)
+        end
+        local grad = score[1] ~= "linear" and leaves[4].grad
+        if grad and grad[place]:abs():max():item() ~= 0 then
+            error(("the bias of query %d of row %d has a gradient"):format(place[2], place[1]), 0)
+        end
+    end
+    return true
+end
+
+for _, dtype in ipairs{"float32", "float64"} do
+    t.case("rows with nothing to look at: every cell, " .. dtype, function()
+        local cells = 0
+        for _, score in ipairs(scores) do
+            for _, distribution in ipairs(distributions) do
+                for _, window in ipairs(windows) do
+                    for _, output in ipairs(outputs) do
+                        local cell = {score = score, distribution = distribution, window = window, output = output}
+                        local good, result = pcall(check_empty, score, distribution, window, output, dtype)
+                        if not good then error(name_of(cell) .. ": " .. tostring(result), 0) end
+                        if result then cells = cells + 1 end
+                    end
+                end
+            end
+        end
+        -- multi_dimensional is additive's alone and takes no draws; linear is for itself
+        t.equal(cells, (#scores - 1) * #distributions * #windows * 4 + (#distributions - 1) * #windows + 4)
+    end)
+end
 
 t.case("sizes that fused kernels serve", function()
     Tq, Tk, checked = 18, 21, 0
