@@ -463,7 +463,7 @@ typedef struct call {
     at_tensor *q, *k, *v;                   /* [B, T, heads, width], prepared */
     at_pair pair;
     at_cache_growth growth;
-    at_tensor *weights, *logp;              /* [B, H, Tq, W], [B, H, Tq] */
+    at_tensor *weights, *logp, *p;          /* [B, H, Tq, W], [B, H, Tq], as weights */
 } call;
 
 static bool no(const call *c, at_tensor *nothing)
@@ -773,16 +773,18 @@ static at_tensor *distribute(call *c, at_tensor *e, at_row_kind kind, at_tensor 
     int64_t slopes = c->a->position && c->a->position->distance ? (int64_t)c->a->heads : 0;
     return at_apply(
         c->g, AT_ID_attend_rows, 5, (at_tensor *[]){e, c->bias, c->mask, c->o.key_mask, c->span}, 2 | 4 | 8 | 16, 4,
-        (at_scalar_value[]){at_int(kind), at_int((int64_t)c->Tk), at_int(c->offset), at_int(slopes)}, 2, out);
+        (at_scalar_value[]){at_int(kind), at_int((int64_t)c->Tk), at_int(c->offset), at_int(slopes)}, 3, out);
 }
 
 /* Every combination: scores, weights and context one after the other, each by its own operation. */
 static at_tensor *composed(call *c)
 {
     at_build *g = c->g;
-    at_tensor *out[2];
-    at_tensor *w = distribute(c, score(c), c->a->distribution->row, out);
+    const at_distribution *d = c->a->distribution;
+    at_tensor *out[3];
+    at_tensor *w = distribute(c, score(c), d->samples && !g->training ? d->row_eval : d->row, out);
     c->logp = out[1];
+    c->p = out[2];
     if (c->place)
         w = at_apply(g, AT_ID_attend_gauss, 3, (at_tensor *[]){w, c->place, c->span}, 0, 2,
                      (at_scalar_value[]){at_int((int64_t)c->Tk), at_num(c->a->setting.radius / 2)}, 1, NULL);
@@ -952,17 +954,15 @@ static at_tensor *finish_weights(call *c, at_tensor *w)
 }
 
 at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor *key, at_tensor *value,
-                     const at_attend_options *o, at_tensor **weights, at_tensor **logp)
+                     const at_attend_options *o, at_attended *more)
 {
     const char *where = g->where;
     bool training = g->training;
     call c = {.g = g, .l = attend, .a = attend->own, .query = query, .key = key, .value = value};
     at_tensor *y = NULL;
 
-    if (weights)
-        *weights = NULL;
-    if (logp)
-        *logp = NULL;
+    if (more)
+        *more = (at_attended){0};
     if (!at_ok(g) || !query || !key)
         return NULL;
     if (o)
@@ -972,10 +972,12 @@ at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor 
     g->training = attend->training;
     if (check_arguments(&c) && check_options(&c) && find_span(&c) && prepare(&c))
         y = finish_context(&c, attend_heads(&c));
-    if (y && weights && c.o.want_weights)
-        *weights = finish_weights(&c, c.weights);
-    if (y && logp && c.logp)
-        *logp = drop(g, drop(g, c.logp, 3, c.step), 2, c.a->heads == 1);
+    if (y && more && c.o.want_weights)
+        more->weights = finish_weights(&c, c.weights);
+    if (y && more && c.logp) {
+        more->logp = drop(g, drop(g, c.logp, 3, c.step), 2, c.a->heads == 1);
+        more->probabilities = finish_weights(&c, c.p);
+    }
     if (at_ok(g) && c.o.cache)
         at_cache_commit(c.o.cache, &c.growth);
     at_cache_abandon(&c.growth);
@@ -1058,15 +1060,17 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
             return at_refuse(g, "cache is %s, expected one made by attend:cache()", at_describe_value(v).text) != NULL;
         o.cache = v.object;
     }
-    at_tensor *weights, *logp, *y;
-    y = at_attend(g, l, at_arg_tensor(p, 0), at_arg_tensor(p, 1), at_arg_tensor(p, 2), &o, &weights, &logp);
+    at_attended more;
+    at_tensor *y = at_attend(g, l, at_arg_tensor(p, 0), at_arg_tensor(p, 1), at_arg_tensor(p, 2), &o, &more);
     if (!y)
         return false;
     at_return(p, at_tensor_value(y));
     if (o.want_weights || a->distribution->samples)
-        at_return(p, at_tensor_value(weights));
-    if (a->distribution->samples)
-        at_return(p, at_tensor_value(logp));
+        at_return(p, at_tensor_value(more.weights));
+    if (a->distribution->samples) {
+        at_return(p, at_tensor_value(more.logp));
+        at_return(p, at_tensor_value(more.probabilities));
+    }
     return true;
 }
 
@@ -1081,7 +1085,7 @@ static const at_method methods[] = {
     {"forward", {{"query", AT_TENSOR, false}, {"key", AT_TENSOR, false}, {"value", AT_TENSOR, true}}, options, forward,
      "attend(query [B, Tq, query], key [B, Tk, key] [, value [B, Tk, value]], {options}) -> context [B, Tq, value] [, "
      "weights "
-     "[B, Tq, Tk]] [, log-probability]; query [B, query] is one step"},
+     "[B, Tq, Tk]] [, log-probability [B, Tq], probabilities [B, Tq, Tk]]; query [B, query] is one step"},
     {"cache", {{0}}, NULL, make_cache,
      "attend:cache() -> an empty cache; attend(q, k, v, {cache = c}) appends to it and attends to all so far"},
     {0}
@@ -1111,7 +1115,8 @@ static const char help[] =
     "\nCall options: lengths [B], key_mask [B, Tk], mask and bias [Tq, Tk], [B, Tq, Tk] or [B, H, Tq, Tk], causal,\n"
     "position, weights (true or {rows = {first, last}, heads = {...}}; those before dropout), cache, path =\n"
     "\"composed\" (without fused kernels, to compare with). A query that may attend to nothing gets a zero context. hard_sample\n"
-    "always returns weights and log-probability.";
+    "always returns context, weights, log-probability [B, Tq] (through which the scores learn) and the probabilities it drew from\n"
+    "(like the weights, differentiable: for their entropy). After attend:eval() it takes the most likely key.";
 
 AT_LAYER(attention, "attention", .fields = fields, .setup = setup, .own_bytes = sizeof(at_attention),
          .methods = methods, .summary = summary, .help = help);

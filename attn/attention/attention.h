@@ -29,14 +29,20 @@ typedef struct at_attend_options {
     at_attend_path path;        /* for tests that compare paths */
 } at_attend_options;
 
+/* What a call gives besides the context; NULL where it does not. */
+typedef struct at_attended {
+    at_tensor *weights;         /* [B, Tq, Tk], [B, H, Tq, Tk] with heads, without Tq for one step; if asked for */
+    at_tensor *logp;            /* hard_sample only: log-probability of the keys taken [B, Tq] or [B, H, Tq] */
+    at_tensor *probabilities;   /* hard_sample only: what the keys were drawn from, like weights */
+} at_attended;
+
 /*
  * Runs an attention layer. query [B, Tq, query] or [B, query] (one step), key [B, Tk, key], value [B, Tk, value] or
  * NULL (the key); o may be NULL. Returns the context [B, Tq, value] ([B, value] for one step); NULL after a failure.
- * weights (may be NULL) gets [B, Tq, Tk], [B, H, Tq, Tk] with heads, without Tq for one step; NULL if not asked for.
- * logp (may be NULL): hard_sample only.
+ * more may be NULL.
  */
 at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor *key, at_tensor *value,
-                     const at_attend_options *o, at_tensor **weights, at_tensor **logp);
+                     const at_attend_options *o, at_attended *more);
 
 /*
  * Reads a call's option `weights` into o: nil, true, false or {rows = {first, last}, heads = {...}}. layers: the
@@ -69,7 +75,7 @@ bool at_attention_plain(at_build *g, at_layer *attend, at_tensor *memory, at_pla
 /* Widths a layer was made for, for those who hold one. */
 typedef struct at_attention_shape {
     int64_t query, key, value, output, heads;
-    bool projected, samples;    /* samples: hard_sample, which always returns weights and log-probability */
+    bool projected, samples;    /* samples: hard_sample, which always gives all of at_attended */
 } at_attention_shape;
 at_attention_shape at_attention_shape_of(const at_layer *attend);
 

@@ -32,6 +32,7 @@ typedef enum at_score_act { AT_ACT_TANH, AT_ACT_RELU, AT_ACT_SIGMOID, AT_ACT_LOG
 /* From a row of scores to a row of weights. */
 typedef enum at_row_kind {
     AT_ROW_SOFTMAX, AT_ROW_SPARSEMAX, AT_ROW_ENTMAX15, AT_ROW_SIGMOID, AT_ROW_HARD_SAMPLE, AT_ROW_HARD_MAX,
+    AT_ROW_HARD_LIKELY,     /* hard_sample in eval mode: the most likely key, not a draw */
     AT_ROW_PROPORTIONAL     /* e / sum e: the weights of linear attention */
 } at_row_kind;
 

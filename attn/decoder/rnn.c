@@ -8,6 +8,7 @@
  *   none       s_t = cell(y_{t-1}, s_{t-1});  logits from [s_t; y_{t-1}], or from s_t in luong style
  *
  *   y [B, T, inputs]    memory [B, S, memory]    logits [B, T, outputs]    weights [B, T, S]
+ *   hard_sample also: log-probability [B, T], probabilities [B, T, S]
  *
  * Without attention, and in luong style without feeding, the recurrence does not see the memory: it is a recurrent
  * layer, and the attention runs once for all queries. Otherwise an attention that is plain (attention.h) runs fused with
@@ -184,7 +185,8 @@ typedef struct run {
     at_tensor *h, *c, *fed, *keys;      /* in and out; NULL: zeros, or not yet prepared */
     int64_t step;                       /* steps before this run */
     bool keep;                          /* step: the keys are wanted in the state */
-    at_tensor *features, *weights;
+    at_tensor *features;
+    at_attended found;                  /* of all steps */
 } run;
 
 /* x [B, T, width] through the cell; the state in r goes on. */
@@ -207,10 +209,10 @@ static at_tensor *combine(at_build *g, at_layer *l, at_tensor *context, at_tenso
     return at_tanh(g, at_linear(g, at_cat(g, 2, (at_tensor *[]){context, s}, -1), at_weight(l, o->combine), NULL));
 }
 
-static at_tensor *attend(at_build *g, at_layer *l, const run *r, at_tensor *query, int64_t step, at_tensor **weights)
+static at_tensor *attend(at_build *g, at_layer *l, const run *r, at_tensor *query, int64_t step, at_attended *found)
 {
     at_attend_options o = {.lengths = r->memory_lengths, .position = step, .want_weights = true};
-    return at_ok(g) && query ? at_attend(g, attention_of(l), query, r->memory, NULL, &o, weights, NULL) : NULL;
+    return at_ok(g) && query ? at_attend(g, attention_of(l), query, r->memory, NULL, &o, found) : NULL;
 }
 
 /* T steps side by side in time, which is dimension d. */
@@ -219,7 +221,7 @@ static at_tensor *join(at_build *g, int64_t T, at_tensor **steps, int d)
     return T == 1 ? steps[0] : at_apply(g, AT_ID_cat, (int)T, steps, 0, 1, (at_scalar_value[]){at_int(d)}, 1, NULL);
 }
 
-/* Dimension of the weights that is time: [B, T, S] or, with heads, [B, heads, T, S]. */
+/* Dimension of what attention gives that is time: [B, T, S] or, with heads, [B, heads, T, S]. */
 static int time_of_weights(const at_layer *l)
 {
     return at_attention_shape_of(attention_of(l)).heads > 1 ? 3 : 2;
@@ -232,8 +234,10 @@ static bool composed(at_build *g, at_layer *l, run *r)
     int64_t B = (int64_t)r->y->size[0], T = (int64_t)r->y->size[1], H = l->set[HIDDEN].integer;
     at_tensor **features = at_arena_alloc(&g->arena, (size_t)T * sizeof *features);
     at_tensor **weights = at_arena_alloc(&g->arena, (size_t)T * sizeof *weights);
+    at_tensor **logp = at_arena_alloc(&g->arena, (size_t)T * sizeof *logp);
+    at_tensor **p = at_arena_alloc(&g->arena, (size_t)T * sizeof *p);
 
-    if (!features || !weights)
+    if (!features || !weights || !logp || !p)
         return at_error_memory(g->error, g->where, (size_t)T * sizeof *features);
     if (!r->h)
         r->h = at_own(g, at_tensor_zeros(l->dtype, 3, (size_t[]){1, (size_t)B, (size_t)H}, g->error));
@@ -241,7 +245,8 @@ static bool composed(at_build *g, at_layer *l, run *r)
         r->fed = at_own(g, at_tensor_zeros(l->dtype, 2, (size_t[]){(size_t)B, (size_t)H}, g->error));
     at_tensor *s = at_transpose(g, r->h, 1, 2), *fed = luong ? at_unsqueeze(g, r->fed, 2) : NULL;       /* [B, 1, H] */
     for (int64_t t = 0; t < T && at_ok(g); t++) {
-        at_tensor *y = T == 1 ? r->y : at_narrow(g, r->y, 2, t + 1, 1), *a = NULL;
+        at_tensor *y = T == 1 ? r->y : at_narrow(g, r->y, 2, t + 1, 1);
+        at_attended a = {0};
         if (luong) {
             s = recur(g, l, r, at_cat(g, 2, (at_tensor *[]){y, fed}, 3));
             at_tensor *c = attend(g, l, r, s, r->step + t + 1, &a);
@@ -251,14 +256,21 @@ static bool composed(at_build *g, at_layer *l, run *r)
             s = recur(g, l, r, at_cat(g, 2, (at_tensor *[]){y, c}, 3));
             features[t] = at_cat(g, 3, (at_tensor *[]){s, y, c}, 3);
         }
-        weights[t] = a;
+        weights[t] = a.weights;
+        logp[t] = a.logp;
+        p[t] = a.probabilities;
     }
     if (!at_ok(g))
         return false;
     if (o->feeding)
         r->fed = at_select(g, fed, 2, 1);
     r->features = join(g, T, features, 2);
-    r->weights = join(g, T, weights, time_of_weights(l));
+    int d = time_of_weights(l);
+    r->found.weights = join(g, T, weights, d);
+    if (at_attention_shape_of(attention_of(l)).samples) {
+        r->found.logp = join(g, T, logp, d);
+        r->found.probabilities = join(g, T, p, d);
+    }
     return at_ok(g);
 }
 
@@ -283,7 +295,7 @@ static bool fused(at_build *g, at_layer *l, run *r, const at_plain_attention *p)
     if (!at_ok(g))
         return false;
     r->features = out[0];
-    r->weights = out[1];
+    r->found.weights = out[1];
     r->h = out[2];
     r->c = out[3];
     if (luong && r->keep)
@@ -306,7 +318,7 @@ static bool recurrence(at_build *g, at_layer *l, run *r)
     }
     if (luong && !o->feeding) {
         at_tensor *s = recur(g, l, r, r->y);
-        r->features = combine(g, l, attend(g, l, r, s, r->step + 1, &r->weights), s);
+        r->features = combine(g, l, attend(g, l, r, s, r->step + 1, &r->found), s);
         return at_ok(g);
     }
     /* with keys prepared before, one row of the memory shows what else the attention is made of */
@@ -388,6 +400,18 @@ static bool begin(at_build *g, at_layer *l, run *r, at_value memory, at_value st
                      r->memory->size[1], at_describe(r->memory).text) != NULL;
 }
 
+/* weights [, log-probability, probabilities] */
+static bool return_found(at_pass *p, const at_attended *found)
+{
+    if (found->weights)
+        at_return(p, at_tensor_value(found->weights));
+    if (found->logp) {
+        at_return(p, at_tensor_value(found->logp));
+        at_return(p, at_tensor_value(found->probabilities));
+    }
+    return true;
+}
+
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
     run r = {.y = at_arg_tensor(p, 0)};
@@ -402,7 +426,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
     if (!recurrence(g, l, &r))
         return false;
     at_return(p, at_tensor_value(readout(g, l, r.features)));
-    return !r.weights || at_return(p, at_tensor_value(r.weights));
+    return return_found(p, &r.found);
 }
 
 static bool put(at_build *g, at_table *t, const char *key, at_value v)
@@ -420,7 +444,10 @@ static bool step(at_build *g, at_layer *l, at_pass *p)
     if (!r.y || !recurrence(g, l, &r))
         return false;
     at_tensor *logits = at_select(g, readout(g, l, r.features), 2, 1);
-    at_tensor *weights = r.weights ? at_select(g, r.weights, time_of_weights(l), 1) : NULL;
+    at_tensor **found[] = {&r.found.weights, &r.found.logp, &r.found.probabilities};
+    for (int k = 0; k < 3; k++)
+        if (*found[k])
+            *found[k] = at_select(g, *found[k], time_of_weights(l), 1);
     at_table *state = at_table_new(&g->arena);
     if (!state)
         return at_error_memory(g->error, g->where, sizeof *state);
@@ -430,7 +457,7 @@ static bool step(at_build *g, at_layer *l, at_pass *p)
         return false;
     at_return(p, at_tensor_value(logits));
     at_return(p, at_table_value(state));
-    return !weights || at_return(p, at_tensor_value(weights));
+    return return_found(p, &r.found);
 }
 
 /* True if rows are 1, 2 ... of n: nothing is to be copied. */
@@ -475,9 +502,10 @@ static bool reorder(at_build *g, at_layer *l, at_pass *p)
 static const at_method methods[] = {
     {"forward", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}}, options, forward,
      "decoder(y [B, T, inputs], memory [B, S, memory], {lengths =, memory_lengths =, state =})\n"
-     "    -> logits [B, T, outputs], weights [B, T, S]"},
+     "    -> logits [B, T, outputs], weights [B, T, S] [, log-probability [B, T], probabilities [B, T, S]: hard_sample]"},
     {"step", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}, {"state", AT_TABLE, true}}, step_options, step,
-     "decoder:step(y [B, inputs], memory, state, {memory_lengths =}) -> logits [B, outputs], state, weights [B, S]"},
+     "decoder:step(y [B, inputs], memory, state, {memory_lengths =}) -> logits [B, outputs], state, weights [B, S]\n"
+     "    [, log-probability [B], probabilities [B, S]: hard_sample]"},
     {"reorder", {{"state", AT_TABLE, false}, {"rows", AT_TENSOR, false}}, NULL, reorder,
      "decoder:reorder(state, rows int64 [M]) -> state with those rows: picked, repeated or dropped"},
     {0}
@@ -491,6 +519,9 @@ AT_LAYER(decoder_rnn, "decoder.rnn",
             "logits, weights = decoder(y [B, T, inputs], memory [B, S, memory], {memory_lengths =, state =}) with the true y;\n"
             "logits, state, weights = decoder:step(y [B, inputs], memory, state, {memory_lengths =}) one step;\n"
             "decoder:reorder(state, rows) picks rows of a state.\n"
+            "With attention = {distribution = \"hard_sample\", ...} both give behind the weights the log-probability of the draws\n"
+            "([B, T], a step [B]), through which alone the attention learns (REINFORCE), and the probabilities drawn from (like the\n"
+            "weights, for their entropy); after decoder:eval() the most likely place is taken.\n"
             "bahdanau: c from s_{t-1}, s_t = cell([y; c], s_{t-1}), logits from [s_t; y; c]. luong: s_t = cell([y; h~_{t-1}],\n"
             "s_{t-1}), c from s_t, h~_t = tanh(W_c [c; s_t]), logits from h~_t; without input_feeding s_t = cell(y, s_{t-1}).\n"
             "Without attention the memory is ignored. The attention's query is hidden wide, key and value are the memory.\n"

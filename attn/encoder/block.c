@@ -60,7 +60,14 @@ static at_layer *make_attention(maker *m, const at_layer *l, const at_table *mor
         at_error_memory(m->error, "a block", 0);
         return NULL;
     }
-    return at_layer_new(&at_layer_attention, t, m->error);
+    at_layer *made = at_layer_new(&at_layer_attention, t, m->error);
+    if (!made || !at_attention_shape_of(made).samples)
+        return made;
+    /* it would never learn, and nobody would be told */
+    at_error_set(m->error, "%s: hard_sample learns through its log-probability, which blocks have no place for (attention and "
+                 "decoder.rnn return it)", at_layer_where(l->kind));
+    at_object_release(&made->base);
+    return NULL;
 }
 
 static at_layer *make_norm(maker *m, const at_layer *l)
@@ -150,23 +157,23 @@ typedef struct parts {
     block b;
     const at_blocks_pass *p;
     at_attend_options self, cross;
-    at_tensor *weights;         /* of the attention that p->weights means, if it asks for this block's */
+    at_attended found;          /* by the attention that p->weights means, if it asks for this block's */
 } parts;
 
 static at_tensor *self_part(at_build *g, at_tensor *x, void *context)
 {
     parts *c = context;
-    at_tensor **weights = c->self.want_weights ? &c->weights : NULL;
-    return x ? at_attend(g, c->b.self, x, x, NULL, &c->self, weights, NULL) : NULL;
+    return x ? at_attend(g, c->b.self, x, x, NULL, &c->self, c->self.want_weights ? &c->found : NULL) : NULL;
 }
 
 static at_tensor *cross_part(at_build *g, at_tensor *x, void *context)
 {
     parts *c = context;
-    at_tensor *memory = c->p->memory, **weights = c->cross.want_weights ? &c->weights : NULL;
+    at_tensor *memory = c->p->memory;
     if (x && c->p->memory_cached)       /* nothing new: the projected memory is in the cache */
         memory = at_narrow(g, memory, 2, 1, 0);
-    return x && memory ? at_attend(g, c->b.cross, x, memory, NULL, &c->cross, weights, NULL) : NULL;
+    at_attended *found = c->cross.want_weights ? &c->found : NULL;
+    return x && memory ? at_attend(g, c->b.cross, x, memory, NULL, &c->cross, found) : NULL;
 }
 
 static at_tensor *ff_part(at_build *g, at_tensor *x, void *context)
@@ -257,7 +264,7 @@ at_tensor *at_blocks_run(at_build *g, at_layer *l, at_tensor *x, const at_blocks
         if (cross)
             x = residual(g, l, c.b.norm[1], x, cross_part, &c);
         x = residual(g, l, c.b.norm[cross ? 2 : 1], x, ff_part, &c);
-        if (wants_weights(p, k) && !keep_weights(g, p, cross ? c.b.cross : c.b.self, k, c.weights))
+        if (wants_weights(p, k) && !keep_weights(g, p, cross ? c.b.cross : c.b.self, k, c.found.weights))
             x = NULL;
     }
     if (l->set[AT_BLOCK_NORM].integer == PRE)

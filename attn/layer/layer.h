@@ -31,7 +31,7 @@ struct at_layer {
 };
 
 /* A call of a layer's method: positional arguments, options, results. */
-enum { AT_CALL_ARGS = 6, AT_RESULTS = 4, AT_OPTIONS = 16 };
+enum { AT_CALL_ARGS = 6, AT_RESULTS = 5, AT_OPTIONS = 16 };
 typedef struct at_pass {
     at_value arg[AT_CALL_ARGS];         /* AT_NIL where absent; checked against the method's list */
     at_setting option[AT_OPTIONS];      /* by the method's options */

@@ -3,7 +3,7 @@
  *
  *   e      [B, H, Tq, W]            bias   [B or 1, H or 1, Tq or 1, Tk], added; -inf in it leaves a key out
  *   mask   the shapes of bias, key_mask [B, Tk]: false leaves a key out         span: core/attend.h
- *   y      [B, H, Tq, W] weights    logp   [B, H, Tq], hard_sample only
+ *   y      [B, H, Tq, W] weights    logp   [B, H, Tq] and p  like y, hard_sample and hard_likely only
  *
  *   x = e + bias - m_h |i - j|  (alibi: Press et al. 2022), over the keys that are left:
  *   softmax       exp(x) / sum                        dx = y (dy - <dy, y>)
@@ -11,7 +11,8 @@
  *   entmax15      op/entmax15.c
  *   sigmoid       1 / (1 + exp(-x))                   dx = dy y (1 - y)
  *   hard_max      1 at the first greatest             none
- *   hard_sample   1 at a draw from softmax            dx = dlogp (y - softmax)                        (Williams 1992)
+ *   hard_sample   1 at a draw from p = softmax        dx = dlogp (y - p) + p (dp - <dp, p>)           (Williams 1992)
+ *   hard_likely   1 at the first greatest             the same
  *   proportional  e / sum e                           dx = (dy - <dy, y>) / sum e
  *
  * A key that is left out is not read: it may be NaN. With no key left the row is 0 and has no gradient, logp is 0.
@@ -51,8 +52,8 @@ static void hard_max(size_t n, const real *x, const uint8_t *m, real *y)
         y[best] = 1;
 }
 
-/* p: softmax of the row. Returns log p of the draw. */
-static real hard_sample(size_t n, const real *p, double uniform, real *y)
+/* p: softmax of the row. */
+static void hard_sample(size_t n, const real *p, double uniform, real *y)
 {
     double total = 0;
     size_t drawn = n;
@@ -65,10 +66,17 @@ static real hard_sample(size_t n, const real *p, double uniform, real *y)
             break;
     }
     memset(y, 0, n * sizeof(real));
-    if (drawn == n)
-        return 0;
-    y[drawn] = 1;
-    return log(p[drawn]);
+    if (drawn < n)
+        y[drawn] = 1;
+}
+
+/* log p of the key that y chose; NaN stays NaN. */
+static real log_chosen(size_t n, const real *y, const real *p)
+{
+    for (size_t j = 0; j < n; j++)
+        if (y[j] > 0 || isnan(p[j]))
+            return log(p[j]);
+    return 0;
 }
 
 static real proportional(size_t n, const real *x, const uint8_t *m, real *y)
@@ -158,10 +166,10 @@ static bool shape(at_call *c)
     if (!at_out(c, 4, e->size))
         return false;
     at_row_kind kind = (at_row_kind)c->arg[KIND].integer;
-    if (kind == AT_ROW_HARD_SAMPLE) {
+    if (kind == AT_ROW_HARD_SAMPLE)
         c->random = at_random_reserve(rows);
-        return at_out(c, 3, e->size) && (!at_recording(c) || at_save(c, at_call_dtype(c), rows * W));
-    }
+    if (kind == AT_ROW_HARD_SAMPLE || kind == AT_ROW_HARD_LIKELY)
+        return at_out(c, 3, e->size) && at_out(c, 4, e->size);
     return kind != AT_ROW_PROPORTIONAL || !at_recording(c) || at_save(c, at_call_dtype(c), rows);
 }
 
@@ -225,13 +233,17 @@ static void row(const job *s, size_t r, real *own, uint8_t *bytes, double *z)
     case AT_ROW_SIGMOID: sigmoid(keys.n, x, m, y); break;
     case AT_ROW_HARD_MAX: hard_max(keys.n, x, m, y); break;
     case AT_ROW_HARD_SAMPLE:
-        K->softmax(keys.n, x, m, own);
-        if (c->n_saved) {
-            memcpy(at_savedp(c, 0) + r * s->W, own, keys.n * sizeof(real));
-            memset(at_savedp(c, 0) + r * s->W + keys.n, 0, (s->W - keys.n) * sizeof(real));
-        }
-        at_outp(c, 1)[r] = hard_sample(keys.n, own, at_random_bits(c->random, r) * 0x1p-32, y);
+    case AT_ROW_HARD_LIKELY: {
+        real *p = at_outp(c, 2) + r * s->W;
+        memset(p + keys.n, 0, (s->W - keys.n) * sizeof(real));
+        K->softmax(keys.n, x, m, p);
+        if (s->kind == AT_ROW_HARD_LIKELY)
+            hard_max(keys.n, x, m, y);
+        else
+            hard_sample(keys.n, p, at_random_bits(c->random, r) * 0x1p-32, y);
+        at_outp(c, 1)[r] = log_chosen(keys.n, y, p);
         break;
+    }
     case AT_ROW_PROPORTIONAL: {
         real sum = proportional(keys.n, x, m, y);
         if (c->n_saved)
@@ -267,11 +279,13 @@ static void row_back(const job *s, size_t r, size_t n, real *dx)
     const at_call *c = s->c;
     const real *y = at_outp(c, 0) + r * s->W, *dy = at_dout(c, 0) ? at_dout(c, 0) + r * s->W : NULL;
 
-    if (s->kind == AT_ROW_HARD_SAMPLE) {
-        const real *p = at_savedp(c, 0) + r * s->W, *dlogp = at_dout(c, 1);
+    if (s->kind == AT_ROW_HARD_SAMPLE || s->kind == AT_ROW_HARD_LIKELY) {
+        const real *p = at_outp(c, 2) + r * s->W, *dlogp = at_dout(c, 1), *dp = at_dout(c, 2);
         if (dlogp && dlogp[r] != 0)
             for (size_t j = 0; j < n; j++)
                 dx[j] += dlogp[r] * (y[j] - p[j]);
+        if (dp)
+            K->softmax_back(n, p, dp + r * s->W, dx);
         return;
     }
     if (!dy || s->kind == AT_ROW_HARD_MAX)
@@ -349,8 +363,8 @@ AT_OP(attend_rows,
     .args = {{"e", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true}, {"mask", AT_MASK, .optional = true},
              {"key_mask", AT_MASK, .optional = true}, {"span", AT_IDS, .optional = true},
              {"kind", AT_INTEGER}, {"keys", AT_INTEGER}, {"offset", AT_INTEGER}, {"alibi", AT_INTEGER}},
-    .shape = shape, .forward = forward, .backward = backward, .outs = 2, .strided = true, .internal = true,
-    .keeps = AT_KEEP(SPAN) | AT_KEEP_OUT(0),
+    .shape = shape, .forward = forward, .backward = backward, .outs = 3, .strided = true, .internal = true,
+    .keeps = AT_KEEP(SPAN) | AT_KEEP_OUT(0) | AT_KEEP_OUT(2),
     .help = "attend_rows(e [B, H, Tq, W] [, bias, mask, key_mask, span], kind, keys, offset, alibi)"
-            " -> weights [, logp]\n"
+            " -> weights [, logp, probabilities]\n"
             "Attention weights from scores: biases, masks and a distribution, row by row.");

@@ -185,6 +185,41 @@ t.case("hard_sample draws as softmax says, and REINFORCE's gradient reaches the 
     t.gradient(function(a, b) return (select(3, double(a, b))) end, {free, keys})
 end)
 
+t.case("hard_sample gives the probabilities it drew from, for their entropy", function()
+    for _, heads in ipairs{1, 2} do
+        local attend = layer{query = 4, heads = heads, score = "general", distribution = "hard_sample"}
+        local q, k = attn.randn(2, 3, 4, f64), attn.randn(2, 5, 4, f64)
+        local o = {lengths = attn.tensor({5, 3}, {dtype = "int64"})}
+        local soft = layer{query = 4, heads = heads, score = "general"}
+        soft:load(attend:state())
+        local _, want = soft(q, k, k, {lengths = o.lengths, weights = true})
+        local _, w, logp, p, more = attend(q, k, k, o)
+        t.equal(more, nil)
+        t.near(p, want, 1e-12)
+        t.near(logp, (w * p):sum(-1):log(), 1e-12)
+        t.equal(select(4, attend(q[{{}, 1}], k, k, o)).shape, heads == 1 and {2, 5} or {2, 2, 5})
+        t.gradient(function(a, b)
+            local _, _, logp, p = attend(a, b, b, o)
+            return (p * (p + 1e-300):log()):sum() + logp:sum()
+        end, {q, k})
+    end
+end)
+
+t.case("hard_sample in eval mode takes the most likely key, the first of equals, and draws nothing", function()
+    local attend = attn.attention{query = 2, score = "dot", distribution = "hard_sample"}:eval()
+    local q, k = attn.tensor{{{1, 0}, {0, 1}, {0, 0}}}, attn.tensor{{{0.1, 0}, {0, 0.3}, {0.2, 0.3}}}
+    local state = attn.random_state()
+    local context, w, logp, p = attend(q, k)
+    t.equal(attn.random_state(), state)
+    t.equal(w, {{{0, 0, 1}, {0, 1, 0}, {1, 0, 0}}})
+    t.equal(context, (attn.matmul(w, k)))
+    t.near(logp, (w * p):sum(-1):log(), 1e-6)
+    t.near(p, attn.matmul(q, k:transpose(2, 3)):softmax(), 1e-6)
+    local double = layer{query = 2, distribution = "hard_sample"}:eval()
+    t.gradient(function(a, b) return (select(3, double(a, b))) end, {attn.randn(2, 3, 2, f64), attn.randn(2, 4, 2, f64)})
+    t.equal(select(2, attend(q, k, k, {lengths = attn.tensor({0}, {dtype = "int64"})})):sum():item(), 0)
+end)
+
 t.case("the polynomial kernel of queries that are nearly 0 has a finite gradient", function()
     for dtype, tiny in pairs{float32 = 1e-20, float64 = 1e-160} do
         for _, distribution in ipairs{"softmax", "sparsemax", "entmax15", "sigmoid", "hard_sample"} do

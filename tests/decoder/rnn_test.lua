@@ -263,6 +263,72 @@ t.case("reorder picks, repeats and drops rows", function()
     end
 end)
 
+t.case("hard attention learns: the log-probability of the draws comes back, whole and step by step", function()
+    for _, style in ipairs(styles) do
+        for _, feeding in ipairs(style == "luong" and {true, false} or {true}) do
+            for _, heads in ipairs{1, 2} do
+                local decoder = make{style = style, input_feeding = feeding,
+                    attention = {score = "general", distribution = "hard_sample", heads = heads}}
+                local y, memory, lengths = doubles(3, 4, 3), doubles(3, 6, 4), ids{6, 2, 4}
+                local state = attn.random_state()
+                local logits, weights, logp, p, more = decoder(y, memory, {memory_lengths = lengths})
+                t.equal(more, nil)
+                t.equal(logp.shape, heads == 1 and {3, 4} or {3, 2, 4})
+                t.equal(p.shape, weights.shape)
+                t.near(logp, (weights * p):sum(-1):log(), 1e-12)
+                for k = 3, 4 do         -- of the log-probability, of the probabilities
+                    local from = select(k, decoder(y, memory, {memory_lengths = lengths}))
+                    decoder:zero_grad();
+                    (from * from):sum():backward()
+                    t.is_true(decoder.attention["score.weight"].grad:abs():sum():item() > 1e-6)
+                end
+                if feeding then         -- drawn in the same order
+                    attn.random_state(state)
+                    local hidden
+                    for k = 1, 4 do
+                        local one, new, a, l, q = decoder:step(y:select(2, k), memory, hidden, {memory_lengths = lengths})
+                        hidden = new
+                        t.near(one, logits:select(2, k), 1e-12)
+                        t.equal(a, weights:select(heads == 1 and 2 or 3, k))
+                        t.near(l, logp:select(heads == 1 and 2 or 3, k), 1e-12)
+                        t.near(q, p:select(heads == 1 and 2 or 3, k), 1e-12)
+                    end
+                end
+                decoder:eval()
+                local _, taken, best, from = decoder(y, memory, {memory_lengths = lengths})
+                t.near(best, from:max(-1):log(), 1e-12)
+                t.equal((decoder(y, memory, {memory_lengths = lengths})), (decoder(y, memory, {memory_lengths = lengths})))
+                t.equal((taken * from):sum(-1), (from:max(-1)))
+            end
+        end
+    end
+    local soft = make{attention = {score = "general"}}
+    t.equal(select("#", soft(doubles(1, 2, 3), doubles(1, 3, 4))), 2)
+end)
+
+t.case("REINFORCE teaches hard attention where to look", function()
+    attn.seed(5)
+    local decoder = attn.decoder.rnn{inputs = 2, hidden = 4, memory = 5, outputs = 2,
+        attention = {score = "general", distribution = "hard_sample"}}
+    local attention = {}
+    for name, p in decoder:named_parameters() do
+        if name:find "^attention" then attention[#attention + 1] = p end
+    end
+    local opt = attn.optim.adam{params = attention, lr = 0.05}
+    local y, memory = attn.randn(64, 1, 2), attn.eye(5):unsqueeze(1):expand(64, 5, 5)
+    local state = {h = attn.randn(1, 64, 4)}
+    local function at_third() return select(4, decoder(y, memory, {state = state})):narrow(3, 3, 1):mean():item() end
+    local before = at_third()
+    for _ = 1, 60 do
+        local _, weights, logp = decoder(y, memory, {state = state})
+        local reward = weights:detach():narrow(3, 3, 1):squeeze(3)
+        opt:zero_grad();
+        (-(reward - reward:mean()) * logp):mean():backward()
+        opt:step()
+    end
+    t.is_true(at_third() > before + 0.1)
+end)
+
 t.case("keys are prepared once", function()
     local decoder = attn.decoder.rnn{inputs = 3, hidden = 4, memory = 6, outputs = 5,
         attention = {score = "additive", dim = 3}}

@@ -61,6 +61,10 @@ t.case("one weight for each feature keeps its features", function()
 end)
 
 t.case("what cannot be had is told", function()
+    for _, kind in ipairs{"encoder", "decoder"} do
+        t.raises(kind .. ".transformer: hard_sample learns through its log-probability, which blocks have no place for",
+                 attn[kind].transformer, {dim = 8, attention = {distribution = "hard_sample"}})
+    end
     local encoder = make{attention = {score = "linear"}}
     local x = attn.randn({1, 8}, {dtype = "float64"})
     local _, state = encoder:step(x)

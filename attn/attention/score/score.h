@@ -76,7 +76,8 @@ typedef struct at_score {
 typedef struct at_distribution {
     const char *name;
     at_row_kind row;            /* op/attend_rows.c */
-    bool samples;               /* always returns weights and log-probability */
+    at_row_kind row_eval;       /* with samples: in eval mode */
+    bool samples;               /* always returns weights, log-probability and probabilities */
 } at_distribution;
 
 #define AT_DISTRIBUTION(id, ...) const at_distribution at_distribution_##id = {.name = #id, __VA_ARGS__}
