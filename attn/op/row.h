@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "attn/core/real.h"
+#include "attn/kernel/kernel.h"
 
 void AT_REAL(at_sparsemax_row)(size_t n, const real *x, const uint8_t *m, real *y, double *z);
 void AT_REAL(at_sparsemax_row_back)(size_t n, const real *y, const real *dy, real *dx);    /* dx += ... */
@@ -30,9 +31,9 @@ static inline size_t at_row_candidates(size_t n, const real *x, const uint8_t *m
                                        double *z)
 {
     size_t count = 0;
-    *max = -INFINITY;
-    for (size_t j = 0; j < n; j++)
-        if (at_left(m, j) && (x[j] > *max || isnan(x[j])))
+    *max = m ? -INFINITY : K->max(n, x);
+    for (size_t j = 0; m && j < n; j++)
+        if (m[j] && (x[j] > *max || isnan(x[j])))
             *max = x[j];
     if (!isfinite(*max)) {
         for (size_t j = 0; j < n; j++)
