@@ -3,7 +3,7 @@
  *
  * A checkpoint is a safetensors file whose metadata has the field "attn": the saved table as JSON, in which tensors are
  * named. Modules, layers and optimizers are replaced by their state(). Loading makes tables, numbers, strings and
- * tensors, and runs nothing.
+ * tensors, and runs nothing. The field "format" is FORMAT; its files have a checksum. Those of FORMAT_1 have none.
  */
 #include "vm/bind.h"
 
@@ -12,6 +12,9 @@
 #include <string.h>
 
 enum { DEEPEST = 64, PATH = 800 };
+
+#define FORMAT "attn checkpoint 2"
+#define FORMAT_1 "attn checkpoint 1"
 
 #define WORK "attn.io"
 #define WORK_MAGIC 0x6b726f772d6f692du
@@ -420,12 +423,22 @@ static int save(lua_State *L)
     lua_pushlstring(L, w->json.text, w->json.n);
     at_json_free(&w->json);
     add_metadata(L, w, where, "attn", lua_tostring(L, -1));
-    add_metadata(L, w, where, "format", "attn checkpoint 1");
+    add_metadata(L, w, where, AT_CHECKSUM, "");
+    add_metadata(L, w, where, "format", FORMAT);
     save_work(L, w, where, path);
     return 0;
 }
 
 /* ---- attn.load ---- */
+
+/* A field of the metadata, or NULL. */
+static const char *find_metadata(const work *w, const char *name)
+{
+    for (size_t i = 0; i < w->metadata.n; i++)
+        if (strcmp(w->metadata.pair[i].key, name) == 0)
+            return w->metadata.pair[i].value;
+    return NULL;
+}
 
 static _Noreturn void malformed(lua_State *L, work *w, const char *path)
 {
@@ -485,17 +498,17 @@ static void push_node(lua_State *L, work *w, const char *path, at_tree_node node
 
 static int load(lua_State *L)
 {
-    const char *where = "load", *path = check_path(L, where), *text = NULL;
+    const char *where = "load", *path = check_path(L, where);
     lua_settop(L, 1);
     work *w = push_work(L);
     load_work(L, w, where, path);
-    for (size_t i = 0; i < w->metadata.n; i++)
-        if (strcmp(w->metadata.pair[i].key, "attn") == 0)
-            text = w->metadata.pair[i].value;
+    const char *text = find_metadata(w, "attn"), *format = find_metadata(w, "format");
     at_error e;
     at_error_clear(&e);
     if (!text)
         at_error_set(&e, "%.200s: not a file of attn.save (attn.safetensors.load reads others)", path);
+    else if (format && strcmp(format, FORMAT_1) != 0 && !find_metadata(w, AT_CHECKSUM))
+        at_error_set(&e, "%.200s: it has no checksum: the file is damaged, or another program wrote it", path);
     else if (!(w->tree = at_tree_parse(text, strlen(text))))
         at_error_set(&e, "%.200s: the tree of values is damaged", path);
     if (!w->tree)
@@ -578,8 +591,9 @@ void vm_open_io(lua_State *L, int lib)
     static const vm_doc docs[] = {
         {"save", "save(path, table)\n"
                  "Writes a checkpoint: tensors, modules, layers and optimizers (as their state()), numbers, strings,\n"
-                 "booleans and tables of these, keys strings or 1 to n. The old file stays until the new one is on the disk."},
-        {"load", "load(path) -> table\nWhat attn.save wrote. Runs no code."},
+                 "booleans and tables of these, keys strings or 1 to n. The old file stays until the new one is on the disk;\n"
+                 "a checksum of all its bytes is in it."},
+        {"load", "load(path) -> table\nWhat attn.save wrote; an error if its checksum is another. Runs no code."},
         {"lines", "lines(path) -> list of strings\nThe lines of a text file, plain or gzip, without their ends."},
         {"safetensors.save", "safetensors.save(path, tensors [, metadata])\n"
                              "Tensors by name, and strings by name, as a safetensors file."},

@@ -19,14 +19,17 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and read as they are");
 
-enum { BUFFER = 1 << 16, NAME_PART = 200 };
+enum { BUFFER = 1 << 16, NAME_PART = 200, MAX_LINKS = 40 };
 
 struct at_file {
     int fd;
     size_t used;
+    bool summed;
+    uint32_t sum;
     const char *shown;                  /* the path as the caller gave it */
     char path[PATH_MAX], temp[PATH_MAX], folder[PATH_MAX];
     char buffer[BUFFER];
@@ -59,7 +62,30 @@ static void remove_stale(const char *folder, const char *prefix)
         closedir(dir);
 }
 
-/* Fills path (where a symbolic link leads, so that the link stays), folder and temp. */
+/* Where a chain of symbolic links leads, whether anything is there or not, so that the links stay. */
+static bool follow(const char *shown, char path[PATH_MAX])
+{
+    char target[PATH_MAX];
+    ssize_t n;
+    if (strlen(shown) >= PATH_MAX) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(path, shown);
+    for (int links = 0; (n = readlink(path, target, sizeof target - 1)) >= 0; links++) {
+        const char *slash = strrchr(path, '/');
+        size_t folder = slash && target[0] != '/' ? (size_t)(slash - path) + 1 : 0;
+        if (links == MAX_LINKS || folder + (size_t)n >= PATH_MAX) {
+            errno = links == MAX_LINKS ? ELOOP : ENAMETOOLONG;
+            return false;
+        }
+        memcpy(path + folder, target, (size_t)n);
+        path[folder + (size_t)n] = 0;
+    }
+    return true;            /* no link, or nothing */
+}
+
+/* Fills path, folder and temp. */
 static bool name_files(at_file *f, mode_t *mode, bool *exists, at_error *e)
 {
     struct stat st;
@@ -71,12 +97,8 @@ static bool name_files(at_file *f, mode_t *mode, bool *exists, at_error *e)
     if (*exists && access(f->shown, W_OK) != 0)
         return system_error(e, f->shown, "cannot be written");
     *mode = *exists ? st.st_mode & 0777 : 0;
-    if (*exists ? !realpath(f->shown, f->path) : strlen(f->shown) >= sizeof f->path) {
-        errno = *exists ? errno : ENAMETOOLONG;
+    if (!follow(f->shown, f->path))
         return system_error(e, f->shown, "cannot be written");
-    }
-    if (!*exists)
-        strcpy(f->path, f->shown);
     const char *slash = strrchr(f->path, '/'), *name = slash ? slash + 1 : f->path;
     size_t length = slash ? (size_t)(slash - f->path) : 0;
     if (*name == 0)
@@ -105,6 +127,7 @@ at_file *at_file_create(const char *path, at_error *e)
     }
     f->fd = -1;
     f->used = 0;
+    f->summed = false;
     f->shown = path;
     if (!name_files(f, &mode, &exists, e)) {
         at_free(f, sizeof *f);
@@ -125,6 +148,8 @@ at_file *at_file_create(const char *path, at_error *e)
 
 static bool put(at_file *f, const char *data, size_t n, at_error *e)
 {
+    if (f->summed)
+        f->sum = (uint32_t)crc32_z(f->sum, (const unsigned char *)data, n);
     while (n > 0) {
         ssize_t wrote = write(f->fd, data, n < (size_t)1 << 30 ? n : (size_t)1 << 30);
         if (wrote < 0 && errno == EINTR)
@@ -154,6 +179,30 @@ bool at_file_write(at_file *f, const void *data, size_t n, at_error *e)
         return put(f, data, n, e);
     memcpy(f->buffer + f->used, data, n);
     f->used += n;
+    return true;
+}
+
+void at_file_sum(at_file *f)
+{
+    f->summed = true;
+    f->sum = 0;
+}
+
+bool at_file_sum_end(at_file *f, uint64_t at, at_error *e)
+{
+    char text[9];
+    if (!flush(f, e))
+        return false;
+    f->summed = false;
+    snprintf(text, sizeof text, "%08x", f->sum);
+    for (size_t done = 0; done < 8;) {
+        ssize_t wrote = pwrite(f->fd, text + done, 8 - done, (off_t)(at + done));
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote <= 0)
+            return system_error(e, f->shown, "cannot be written");
+        done += (size_t)wrote;
+    }
     return true;
 }
 
@@ -225,7 +274,7 @@ bool at_source_open(at_source *s, const char *path, at_error *e)
     return s->size > 0;
 }
 
-bool at_source_read(const at_source *s, uint64_t at, void *to, size_t n, at_error *e)
+bool at_source_read(at_source *s, uint64_t at, void *to, size_t n, at_error *e)
 {
     char *next = to;
     while (n > 0) {
@@ -236,6 +285,8 @@ bool at_source_read(const at_source *s, uint64_t at, void *to, size_t n, at_erro
             return system_error(e, s->path, "cannot be read");
         if (got == 0)
             return at_error_set(e, "%.200s: the file ended at byte %llu", s->path, (unsigned long long)at);
+        if (s->summed)
+            s->sum = (uint32_t)crc32_z(s->sum, (const unsigned char *)next, (size_t)got);
         next += got;
         at += (uint64_t)got;
         n -= (size_t)got;
@@ -320,7 +371,7 @@ static bool convert(at_file_type type, size_t n, const char *data, char *out)
     return fits;
 }
 
-bool at_source_elements(const at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what,
+bool at_source_elements(at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what,
                         at_error *e)
 {
     size_t n = at_numel(t), bytes = types[type].bytes, wide = at_dtype_bytes(types[type].dtype);

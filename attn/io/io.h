@@ -18,6 +18,10 @@ typedef struct at_file at_file;
 
 at_file *at_file_create(const char *path, at_error *e);
 bool at_file_write(at_file *f, const void *data, size_t n, at_error *e);
+/* From here on the bytes written are summed; at_file_sum_end puts their CRC-32, as eight hexadecimal digits, over the
+ * bytes at place `at`. */
+void at_file_sum(at_file *f);
+bool at_file_sum_end(at_file *f, uint64_t at, at_error *e);
 /* Flushes to the disk and renames. Frees f, also when it fails. */
 bool at_file_commit(at_file *f, at_error *e);
 /* Removes the temporary file and frees f; NULL is allowed. */
@@ -31,11 +35,13 @@ typedef struct at_source {
     const char *path;
     int fd;
     uint64_t size;
+    bool summed;            /* each at_source_read adds its bytes to the CRC-32 `sum` */
+    uint32_t sum;
 } at_source;
 
 bool at_source_open(at_source *s, const char *path, at_error *e);
 /* Exactly n bytes from place `at`; a file that ends before them is an error. */
-bool at_source_read(const at_source *s, uint64_t at, void *to, size_t n, at_error *e)
+bool at_source_read(at_source *s, uint64_t at, void *to, size_t n, at_error *e)
     __attribute__((warn_unused_result));
 void at_source_close(at_source *s);
 
@@ -48,7 +54,7 @@ typedef enum at_file_type {
 size_t at_file_type_bytes(at_file_type type);
 at_dtype at_file_type_dtype(at_file_type type);
 /* A tensor's elements from the file; `what` names it in messages. swap: the file has the other byte order. */
-bool at_source_elements(const at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what,
+bool at_source_elements(at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what,
                         at_error *e);
 /* A tensor's elements in row order, whatever its steps. */
 bool at_file_elements(at_file *f, const at_tensor *t, at_error *e);
@@ -72,13 +78,18 @@ typedef struct at_string_map {
     size_t n;
 } at_string_map;
 
+/* The field of __metadata__ that holds the CRC-32 of the whole file, taken with eight zeros in its place. */
+#define AT_CHECKSUM "attn.crc32"
+
 /*
- * Reads all tensors, in the file's order, and its __metadata__. F16 and BF16 become float32, integers int64. To be
- * freed with at_named_free and at_string_map_free; on failure there is nothing to free.
+ * Reads all tensors, in the file's order, and its __metadata__. F16 and BF16 become float32, integers int64. A file
+ * that has the field AT_CHECKSUM must have that checksum. To be freed with at_named_free and at_string_map_free; on
+ * failure there is nothing to free.
  */
 bool at_safetensors_load(const char *path, at_named **list, size_t *n, at_string_map *metadata, at_error *e);
 
-/* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first. */
+/* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first. The field
+ * AT_CHECKSUM of the metadata, whatever its value, is written with the right one. */
 bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata, at_error *e);
 
 void at_named_free(at_named *list, size_t n);

@@ -154,7 +154,7 @@ static bool read_dictionary(const char *path, const char *text, size_t n, array 
 /* ---- loading ---- */
 
 /* Header read and checked; *data is the place of the first number. */
-static bool read_header(const at_source *s, array *a, uint64_t *data, at_error *e)
+static bool read_header(at_source *s, array *a, uint64_t *data, at_error *e)
 {
     unsigned char start[12];
     char text[MAX_HEADER];
@@ -179,7 +179,7 @@ static bool read_header(const at_source *s, array *a, uint64_t *data, at_error *
 }
 
 /* The array as the file has it, and if that is column by column, in row order. */
-static at_tensor *load(const at_source *s, at_error *e)
+static at_tensor *load(at_source *s, at_error *e)
 {
     array a = {0};
     uint64_t data;

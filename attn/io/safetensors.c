@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 enum { MAX_HEADER = 100000000, MAX_TENSORS = 100000, MAX_NAME = 1024, MAX_DEPTH = 32 };
+#define NO_SUM "00000000"
 enum { MAX_COST = 160000000 };        /* bytes that the JSON library may need: 100,000 tensors of four dimensions */
 #define MAX_NUMBER ((json_int_t)1 << 53)
 
@@ -228,9 +230,52 @@ static bool read_items(const char *path, json_t *root, uint64_t data_bytes, item
     return true;
 }
 
+/* ---- the checksum ---- */
+
+/* The place of its digits in a header that is valid JSON; n if it is not written as write_metadata does. */
+static size_t find_sum(const char *text, size_t n)
+{
+    static const char field[] = "\"" AT_CHECKSUM "\":\"";
+    size_t length = sizeof field - 1;
+    for (size_t i = 1; i + length + 9 <= n; i++)
+        if ((text[i - 1] == '{' || text[i - 1] == ',') && memcmp(text + i, field, length) == 0)
+            return text[i + length + 8] == '"' ? i + length : n;
+    return n;
+}
+
+/* Begins the sum of a file whose header has been read, if it has a checksum: that of its first 8 bytes and of the header with
+ * zeros for the digits, which go to `given`. The tensors' bytes follow as they are read. */
+static bool begin_sum(at_source *s, const char *text, size_t n, const at_string_map *metadata, char given[9], at_error *e)
+{
+    uint64_t length = n;
+    given[0] = 0;
+    for (size_t i = 0; i < metadata->n; i++)
+        s->summed = s->summed || strcmp(metadata->pair[i].key, AT_CHECKSUM) == 0;
+    if (!s->summed)
+        return true;
+    size_t at = find_sum(text, n);
+    if (at == n)
+        return at_error_set(e, "%.200s: the checksum (" AT_CHECKSUM ") is not 8 digits: the file is damaged", s->path);
+    snprintf(given, 9, "%.8s", text + at);
+    uLong sum = crc32_z(0, (const unsigned char *)&length, 8);
+    sum = crc32_z(sum, (const unsigned char *)text, at);
+    sum = crc32_z(sum, (const unsigned char *)NO_SUM, 8);
+    s->sum = (uint32_t)crc32_z(sum, (const unsigned char *)text + at + 8, n - at - 8);
+    return true;
+}
+
+static bool check_sum(const at_source *s, const char *given, at_error *e)
+{
+    char found[9];
+    snprintf(found, sizeof found, "%08x", s->sum);
+    return !s->summed || strcmp(found, given) == 0 ||
+           at_error_set(e, "%.200s: its checksum is %s, not %.8s: the file is damaged, or another program changed it", s->path,
+                        found, given);
+}
+
 /* ---- loading ---- */
 
-static bool load_tensors(const at_source *s, uint64_t data, const item *items, size_t n, at_named *list, at_error *e)
+static bool load_tensors(at_source *s, uint64_t data, const item *items, size_t n, at_named *list, at_error *e)
 {
     for (size_t i = 0; i < n; i++) {
         const item *it = &items[i];
@@ -243,9 +288,11 @@ static bool load_tensors(const at_source *s, uint64_t data, const item *items, s
     return true;
 }
 
-static bool load_root(const at_source *s, uint64_t data, json_t *root, at_named **list, size_t *n,
+static bool load_root(at_source *s, const char *text, size_t length, json_t *root, at_named **list, size_t *n,
                       at_string_map *metadata, at_error *e)
 {
+    uint64_t data = 8 + length;
+    char given[9];
     size_t count = json_object_size(root) - (json_object_get(root, "__metadata__") != NULL);
     if (count > MAX_TENSORS)
         return at_error_set(e, "%.200s: %zu tensors, expected at most %d", s->path, count, MAX_TENSORS);
@@ -256,12 +303,13 @@ static bool load_root(const at_source *s, uint64_t data, json_t *root, at_named 
     if (ok && !(*list = at_alloc_zero(count * sizeof **list)))
         ok = at_error_memory(e, "a header", count * sizeof **list);
     *n = count;
-    ok = ok && load_tensors(s, data, items, count, *list, e);
+    ok = ok && begin_sum(s, text, length, metadata, given, e) && load_tensors(s, data, items, count, *list, e) &&
+         check_sum(s, given, e);
     at_free(items, (count + 1) * sizeof *items);
     return ok;
 }
 
-static bool load_header(const at_source *s, at_named **list, size_t *n, at_string_map *metadata, at_error *e)
+static bool load_header(at_source *s, at_named **list, size_t *n, at_string_map *metadata, at_error *e)
 {
     uint64_t length;
     if (s->size < 8)
@@ -281,8 +329,8 @@ static bool load_header(const at_source *s, at_named **list, size_t *n, at_strin
     if (ok && !(root = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error)))
         ok = at_error_set(e, "%.200s: the header is not valid JSON at byte %d (%s)", s->path, 8 + error.position,
                           json_error_code(&error) == json_error_duplicate_key ? "a name appears twice" : "RFC 8259");
+    ok = ok && load_root(s, text, (size_t)length, root, list, n, metadata, e);
     at_free(text, (size_t)length);
-    ok = ok && load_root(s, 8 + length, root, list, n, metadata, e);
     json_decref(root);
     return ok;
 }
@@ -354,7 +402,8 @@ static bool check_names(const char *path, const at_named **order, size_t n, at_e
     return true;
 }
 
-static bool write_metadata(at_json *j, const char *path, const at_string_map *map, at_error *e)
+/* *hole: where in the text the digits of the checksum are to be written, 0 if there is none. */
+static bool write_metadata(at_json *j, const char *path, const at_string_map *map, size_t *hole, at_error *e)
 {
     const at_string_pair **order = at_alloc(map->n * sizeof *order);
     bool ok = order != NULL || at_error_memory(e, "metadata", map->n * sizeof *order);
@@ -372,6 +421,10 @@ static bool write_metadata(at_json *j, const char *path, const at_string_map *ma
         at_json_text(j, i ? "," : "");
         at_json_quote(j, key, strlen(key));
         at_json_text(j, ":");
+        if (strcmp(key, AT_CHECKSUM) == 0) {
+            value = NO_SUM;
+            *hole = j->n + 1;
+        }
         at_json_quote(j, value, strlen(value));
     }
     at_json_text(j, "}");
@@ -380,14 +433,14 @@ static bool write_metadata(at_json *j, const char *path, const at_string_map *ma
 }
 
 static bool write_header(at_json *j, const char *path, const at_named **order, size_t n, const at_string_map *metadata,
-                         at_error *e)
+                         size_t *hole, at_error *e)
 {
     char text[64];
     uint64_t at = 0;
     bool first = true;
     at_json_text(j, "{");
     if (metadata && metadata->n > 0) {
-        if (!write_metadata(j, path, metadata, e))
+        if (!write_metadata(j, path, metadata, hole, e))
             return false;
         first = false;
     }
@@ -417,15 +470,19 @@ static bool write_header(at_json *j, const char *path, const at_named **order, s
                                               path, j->n, MAX_HEADER);
 }
 
-static bool write_file(const char *path, const at_json *header, const at_named **order, size_t n, at_error *e)
+static bool write_file(const char *path, const at_json *header, size_t hole, const at_named **order, size_t n, at_error *e)
 {
     uint64_t length = header->n;
     at_file *f = at_file_create(path, e);
     if (!f)
         return false;
+    if (hole > 0)
+        at_file_sum(f);
     bool ok = at_file_write(f, &length, 8, e) && at_file_write(f, header->text, header->n, e);
     for (size_t i = 0; ok && i < n; i++)
         ok = at_file_elements(f, order[i]->tensor, e);
+    if (hole > 0)
+        ok = ok && at_file_sum_end(f, 8 + hole, e);
     if (ok)
         return at_file_commit(f, e);
     at_file_abort(f);
@@ -435,6 +492,7 @@ static bool write_file(const char *path, const at_json *header, const at_named *
 bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata, at_error *e)
 {
     at_json header = {0};
+    size_t hole = 0;
     const at_named **order = at_alloc((n + 1) * sizeof *order);
     if (!order)
         return at_error_memory(e, "a header", (n + 1) * sizeof *order);
@@ -443,7 +501,7 @@ bool at_safetensors_save(const char *path, const at_named *list, size_t n, const
     bool ok = check_names(path, order, n, e);
     if (ok && n > 0)
         qsort(order, n, sizeof *order, standard_order);
-    ok = ok && write_header(&header, path, order, n, metadata, e) && write_file(path, &header, order, n, e);
+    ok = ok && write_header(&header, path, order, n, metadata, &hole, e) && write_file(path, &header, hole, order, n, e);
     at_json_free(&header);
     at_free(order, (n + 1) * sizeof *order);
     return ok;

@@ -165,4 +165,50 @@ t.case("a damaged or foreign file is an error", function()
     end
 end)
 
+-- A file with the bytes given, read by fn.
+local function with(bytes, fn)
+    local f = assert(io.open(path, "wb"))
+    f:write(bytes)
+    f:close()
+    return pcall(fn, path)
+end
+
+t.case("any changed byte is an error: the checksum is of the whole file, the header too", function()
+    attn.save(path, {a = attn.tensor{1, 2, 3}, deep = {text = "word", n = 12, yes = true}, step = 345})
+    local f = assert(io.open(path, "rb"))
+    local bytes = f:read("a")
+    f:close()
+    for i = 1, #bytes do
+        for _, flip in ipairs{1, 2, 32} do
+            local bad = bytes:sub(1, i - 1) .. string.char(bytes:byte(i) ~ flip) .. bytes:sub(i + 1)
+            local ok, got = with(bad, attn.load)
+            t.is_true(not ok, ("byte %d, ~ %d"):format(i, flip))
+        end
+    end
+    local ok, e = with(bytes:sub(1, -2) .. string.char(bytes:byte(-1) ~ 1), attn.load)
+    t.is_true(not ok and e:find("load: " .. path .. ": its checksum is ", 1, true), e)
+    ok, e = with(bytes:gsub("attn%.crc32", "attn.crc33"), attn.load)
+    t.is_true(not ok and e:find("it has no checksum", 1, true), e)
+    ok, e = with(bytes:gsub('("attn%.crc32":")', "%1\\u00"), attn.load)
+    t.is_true(not ok, e)
+    t.is_true(with(bytes, attn.load))
+end)
+
+t.case("files without a checksum load; one that is edited by safetensors.load and save has the right one", function()
+    attn.save(path, {a = attn.tensor{1, 2, 3}})
+    local tensors, metadata = attn.safetensors.load(path)
+    tensors.a = attn.tensor{4, 5}
+    attn.safetensors.save(path, tensors, metadata)
+    t.equal(attn.load(path).a:totable(), {4, 5})
+    t.is_true(select(2, attn.safetensors.load(path))["attn.crc32"] ~= metadata["attn.crc32"])
+    metadata["attn.crc32"], metadata.format = nil, "attn checkpoint 1"      -- as attn 0.1 wrote them
+    attn.safetensors.save(path, tensors, metadata)
+    t.equal(attn.load(path).a:totable(), {4, 5})
+    -- a field of this name in what another wrote is no checksum unless it is one of __metadata__
+    attn.safetensors.save(path, {["attn.crc32"] = attn.ones(1), [',"attn.crc32":"'] = attn.ones(1)}, {x = '{"attn.crc32":"'})
+    t.equal(attn.safetensors.load(path)["attn.crc32"]:item(), 1)
+    attn.safetensors.save(path, {x = attn.ones(2, 3):transpose(1, 2)}, {['{"attn.crc32":"'] = "x", ["attn.crc32"] = "wrong"})
+    t.equal(attn.safetensors.load(path).x.shape, {3, 2})
+end)
+
 t.case("the test's file is removed", function() t.is_true(os.remove(path)) end)

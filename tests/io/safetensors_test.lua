@@ -280,5 +280,22 @@ t.case("what a dead process left is removed, a symbolic link stays one, the mode
     os.remove(path .. ".link")
 end)
 
+t.case("saving through a link whose file is missing makes that file, and the link stays", function()
+    local name = path:match("[^/]+$")
+    os.execute(("mkdir -p %s.d && ln -sf %s.d/second %s.link && ln -sf ../%s.target %s.d/second"):format(path, name, path,
+        name, path))
+    save(path .. ".link", {a = attn.tensor{3}})
+    t.equal(load(path .. ".target").a:item(), 3)
+    save(path .. ".link", {a = attn.tensor{4}})
+    t.equal(load(path .. ".target").a:item(), 4)
+    local look = io.popen(("readlink %s.link %s.d/second"):format(path, path))
+    t.equal(look:read("a"), name .. ".d/second\n../" .. name .. ".target\n")
+    look:close()
+    os.execute(("ln -sf %s.link %s.link"):format(name, path))
+    t.raises("cannot be written", save, path .. ".link", {a = attn.ones(1)})
+    os.execute(("ln -sfn %s.nowhere/file %s.link"):format(name, path))
+    t.raises("cannot be written: No such file", save, path .. ".link", {a = attn.ones(1)})
+    os.execute(("rm -r %s.link %s.target %s.d"):format(path, path, path))
+end)
 
 t.case("the test's file is removed", function() t.is_true(os.remove(path)) end)
