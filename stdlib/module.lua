@@ -6,42 +6,78 @@ local kind, raise = internal.kind, internal.raise
 
 local module = {}
 
--- Runs fn for a module or list unless it is inside itself; `above` holds those that are being walked through.
-local function enter(value, above, fn, ...)
-    if above[value] then raise("module: a module or list contains itself") end
-    above[value] = true
-    fn(...)
-    above[value] = nil
+-- Names first the numbers, then the words, each sorted: an order that does not depend on how a table was filled.
+local function before(a, b)
+    if type(a) ~= type(b) then return type(a) == "number" end
+    return a < b
 end
 
--- Calls visit(name, tensor, is_buffer, set) for every tensor of an object, in order of assignment; set(t) replaces it there.
-local function walk(object, prefix, visit, above)
-    above = above or {[object] = true}
-    local what = kind(object)
-    if what == "layer" then
-        for _, m in ipairs(internal.members(object)) do
-            visit(prefix .. m[1], m[2], m[3], function(t) object[m[1]] = t end)
+-- The keys of a table whose values may be or hold something; other values are the script's own.
+local function keys_of(value)
+    local keys = {}
+    for key, v in pairs(value) do
+        if type(v) == "userdata" and kind(v) or type(v) == "table" then
+            if type(key) == "string" or type(key) == "number" then
+                keys[#keys + 1] = key
+            elseif kind(v) then
+                raise(("module: a %s is kept under a key that is a %s; names and numbers can be saved"):format(kind(v), type(key)))
+            end
         end
-        return
     end
+    table.sort(keys, before)
+    return keys
+end
+
+-- Calls visit(name, value, kind) for every layer, module and tensor that a module holds itself: fields in order of assignment,
+-- tables in them by number and name. A table met again by a name (a class that is its own __index, a node's parent) has nothing
+-- new; a list inside itself is a mistake.
+local function held(object, visit)
     local fields, order = internal.fields(object)
-    local function value(name, v, set)
+    local above, met = {}, {}
+    local function value(name, v)
         local k = kind(v)
-        if k == "tensor" then
-            visit(prefix .. name, v, not v.requires_grad, set)
-        elseif k == "layer" or k == "module" then
-            enter(v, above, walk, v, prefix .. name .. ".", visit, above)
-        elseif type(v) == "table" then
-            enter(v, above, function()
-                for i, element in ipairs(v) do
-                    value(name .. "." .. i, element, function(t) v[i] = t end)
-                end
-            end)
+        if k == "tensor" or k == "layer" or k == "module" then
+            visit(name, v, k)
+        elseif type(v) == "table" and not met[v] then
+            above[v], met[v] = true, true
+            for _, key in ipairs(keys_of(v)) do
+                if type(key) == "number" and above[v[key]] then raise("module: a module or list contains itself") end
+                value(name .. "." .. key, v[key])
+            end
+            above[v] = nil
         end
     end
     for _, name in ipairs(order) do
-        if type(name) == "string" then value(name, fields[name], function(t) object[name] = t end) end
+        if type(name) == "string" or type(name) == "number" then
+            value(tostring(name), fields[name])
+        elseif kind(fields[name]) then
+            keys_of(fields)                     -- says so
+        end
     end
+end
+
+-- Runs fn for a module unless it is inside itself; `above` holds those that are being walked through.
+local function enter(object, above, fn, ...)
+    if above[object] then raise("module: a module or list contains itself") end
+    above[object] = true
+    fn(...)
+    above[object] = nil
+end
+
+-- Calls visit(name, tensor, is_buffer) for every tensor of an object, in order.
+local function walk(object, prefix, visit, above)
+    above = above or {[object] = true}
+    if kind(object) == "layer" then
+        for _, m in ipairs(internal.members(object)) do visit(prefix .. m[1], m[2], m[3]) end
+        return
+    end
+    held(object, function(name, v, k)
+        if k == "tensor" then
+            visit(prefix .. name, v, not v.requires_grad)
+        else
+            enter(v, above, walk, v, prefix .. name .. ".", visit, above)
+        end
+    end)
 end
 
 -- Calls visit(layer) for every layer and module inside an object, itself first.
@@ -49,18 +85,9 @@ local function each(object, visit, above)
     above = above or {[object] = true}
     visit(object)
     if kind(object) ~= "module" then return end
-    local fields, order = internal.fields(object)
-    local function value(v)
-        local k = kind(v)
-        if k == "layer" or k == "module" then
-            enter(v, above, each, v, visit, above)
-        elseif type(v) == "table" then
-            enter(v, above, function()
-                for _, element in ipairs(v) do value(element) end
-            end)
-        end
-    end
-    for _, name in ipairs(order) do value(fields[name]) end
+    held(object, function(_, v, k)
+        if k ~= "tensor" then enter(v, above, each, v, visit, above) end
+    end)
 end
 
 local function check(object, where)
@@ -72,11 +99,12 @@ end
 
 -- Names and tensors in order; a tensor met twice counts once, under its first name.
 local function list(object, buffers)
-    local seen, out = {}, {}
+    local seen, names, out = {}, {}, {}
     walk(object, "", function(name, t, buffer)
         local id = internal.identity(t)
         if not seen[id] and (buffers or not buffer) then
-            seen[id] = true
+            if names[name] then raise(("module: two tensors are called '%s'"):format(name)) end
+            seen[id], names[name] = true, true
             out[#out + 1] = {name, t}
         end
     end)
@@ -191,18 +219,8 @@ local function lines(object, name, indent, out)
         title, rest = internal.title(object)
         inner = internal.inner(object)
     else
-        local fields, order, class = internal.fields(object)
-        title, rest, inner = class.__name, "", {}
-        for _, field in ipairs(order) do
-            local v = fields[field]
-            if kind(v) then
-                inner[#inner + 1] = {field, v}
-            elseif type(v) == "table" then
-                for i, element in ipairs(v) do
-                    if kind(element) then inner[#inner + 1] = {field .. "." .. i, element} end
-                end
-            end
-        end
+        title, rest, inner = select(3, internal.fields(object)).__name, "", {}
+        held(object, function(field, v) inner[#inner + 1] = {field, v} end)
     end
     local head = indent .. (name and name .. ": " or "") .. title .. (rest ~= "" and "  " .. rest or "")
     out[#out + 1] = string.format("%-60s %12s", head, thousands(module.count(object)) .. " parameters")

@@ -84,10 +84,27 @@ static int index_module(lua_State *L)
     return 1;
 }
 
+/* self.name = value where the class has a method of that name: every later call of the method would find the value. A function is
+ * meant to replace it. */
+static void check_shadow(lua_State *L)
+{
+    if (lua_isnil(L, 3) || lua_isfunction(L, 3) || lua_type(L, 2) != LUA_TSTRING)
+        return;
+    lua_getiuservalue(L, 1, CLASS);
+    lua_pushvalue(L, 2);
+    if (lua_gettable(L, 4) == LUA_TFUNCTION) {
+        lua_getfield(L, 4, "__name");
+        vm_error(L, "%.80s: field '%.80s' is %s, but the class has a method of that name: call the field otherwise",
+                 luaL_tolstring(L, -1, NULL), lua_tostring(L, 2), vm_describe(L, 3).text);
+    }
+    lua_settop(L, 3);
+}
+
 static int newindex_module(lua_State *L)
 {
     check_module(L, 1, "assignment");
     lua_settop(L, 3);
+    check_shadow(L);
     lua_getiuservalue(L, 1, FIELDS);
     lua_pushvalue(L, 2);
     if (lua_rawget(L, 4) == LUA_TNIL && !lua_isnil(L, 3)) {
@@ -202,7 +219,8 @@ void vm_open_module(lua_State *L, int lib)
     };
     static const vm_doc docs[] = {
         {"module", "module(name [, base]) -> class\n"
-                   "A class whose instances hold layers, tensors and other modules in fields. Define class:init(...) and\n"
+                   "A class whose instances hold layers, tensors and other modules in fields, also in tables: self.parts =\n"
+                   "{conv = layer} is called parts.conv, a list's first entry blocks.1. Define class:init(...) and\n"
                    "class:forward(...); Class(...) makes an instance, instance(...) calls forward. Instances have parameters,\n"
                    "named_parameters, state, load, train, eval, to, zero_grad and count as layers do."},
         {NULL, NULL}

@@ -77,6 +77,77 @@ t.case("a class inherits methods and init", function()
     t.raises("module: name is nil, expected a string", attn.module)
 end)
 
+t.case("layers and tensors in tables that are no lists count, numbers first, then names sorted", function()
+    local Parts = attn.module "Parts"
+    function Parts:init()
+        self.parts = {conv = linear(1, 2), attend = linear(2, 1), [3] = linear(1, 1), [1] = linear(2, 2),
+            deep = {[2.5] = attn.ones(1), list = {{x = attn.ones(3):requires_grad_(true)}}}, width = 3, note = "text"}
+        self[7] = attn.ones(2):requires_grad_(true)
+        self.tied = {again = self.parts.conv}
+    end
+    local net = Parts()
+    t.equal(names(net), {"parts.1.weight", "parts.1.bias", "parts.3.weight", "parts.3.bias", "parts.attend.weight",
+        "parts.attend.bias", "parts.conv.weight", "parts.conv.bias", "parts.deep.list.1.x", "7"})
+    t.equal(net:count(), 6 + 2 + 3 + 4 + 3 + 2)
+    t.equal(net:state()["parts.deep.2.5"]:totable(), {1})
+    net:eval()
+    t.equal({net.parts.conv.training, net.parts[3].training}, {false, false})
+    net:to "float64"
+    t.equal({net.parts.conv.dtype, net.parts.deep[2.5].dtype}, {"float64", "float64"})
+    t.is_true(tostring(net):find("parts.conv: linear", 1, true) and tostring(net):find("parts.deep.list.1.x [3]", 1, true))
+    local other = Parts():to "float64"
+    other:load(net:state())
+    t.equal(other.parts.conv.weight:totable(), net.parts.conv.weight:totable())
+    net.parts.more = linear(1, 1)               -- looked at when asked
+    t.equal(names(net)[11], "parts.more.bias")
+end)
+
+t.case("tables of the script's own are passed through; what has no name is an error", function()
+    local Own = attn.module "Own"
+    local own = Own()
+    local Class = {}
+    Class.__index = Class
+    local node = {layer = linear(1, 1)}
+    node.next = {previous = node}
+    own.class = Class
+    own.node = node
+    own.all = {node, node, {[true] = 1, [Class] = {1}}}
+    t.equal(names(own), {"node.layer.weight", "node.layer.bias"})
+    own.graph = {}
+    for i = 1, 30 do own.graph[i] = {edges = own.graph} end     -- would be walked for ever, path by path
+    t.equal(#own:parameters(), 2)
+    own.odd = {[true] = linear(1, 1)}
+    t.raises("module: a layer is kept under a key that is a boolean", own.parameters, own)
+    own.odd = nil
+    own[Class] = linear(1, 1)
+    t.raises("module: a layer is kept under a key that is a table", own.state, own)
+    own[Class] = nil
+    own.twice = {[1] = attn.ones(1), ["1"] = attn.ones(1)}
+    t.raises("module: two tensors are called 'twice.1'", own.state, own)
+end)
+
+t.case("a field that hides a method is an error where it is assigned", function()
+    local Mine = attn.module "Mine"
+    Mine.width = 3
+    function Mine:step() return 1 end
+    local Big = attn.module("Big", Mine)
+    local big = Big()
+    t.raises("Big: field 'state' is float32 [2], but the class has a method of that name", function()
+        big.state = attn.ones(2)
+    end)
+    t.raises("Big: field 'step' is 3, but", function() big.step = 3 end)
+    local _, e = pcall(function()
+        big.parameters = {}
+    end)
+    t.is_true(e:find(("module_test.lua:%d: "):format(debug.getinfo(1, "l").currentline - 2), 1, true), e)
+    t.equal(big:step(), 1)
+    big.width = 4                               -- a default, no method
+    big.step = function() return 2 end          -- meant to
+    t.equal({big.width, big:step(), #big:parameters()}, {4, 2, 0})
+    big.step = nil
+    t.equal(big:step(), 1)
+end)
+
 -- ---- ties ----
 
 t.case("a tensor met twice counts once, under its first name, and is trained as one", function()
