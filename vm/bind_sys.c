@@ -207,6 +207,30 @@ static int checksum(lua_State *L)
     return 1;
 }
 
+/* ---- the end of the script ---- */
+
+#define AT_END "attn.at_end"
+
+/* internal.at_end(f): f() is called when the script has come to its end; not after an error, os.exit or a signal. */
+static int at_end(lua_State *L)
+{
+    vm_check_function(L, 1, "at_end", "f");
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, AT_END);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    return 0;
+}
+
+bool vm_script_end(lua_State *L, const char *program)
+{
+    bool ok = true;
+    if (lua_getfield(L, LUA_REGISTRYINDEX, AT_END) == LUA_TTABLE)
+        for (lua_Integer i = 1; lua_rawgeti(L, -1, i) == LUA_TFUNCTION; i++)
+            ok = vm_report(L, vm_call(L, 0, 0), program) && ok;
+    lua_settop(L, 1);
+    return ok;
+}
+
 /* ---- what is printed, into a file too ----
  * A stream that writes to descriptor 1 (2) and to the file stands in for stdout (stderr) until the process ends, and
  * io.stdout with it. io.stderr is left: progress bars, which are written over, go there. A copy that fails (the disk
@@ -301,5 +325,7 @@ void vm_open_sys(lua_State *L, int lib)
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
     lua_pushcfunction(L, copy_output);
     lua_setfield(L, -2, "tee");
+    lua_pushcfunction(L, at_end);
+    lua_setfield(L, -2, "at_end");
     lua_pop(L, 1);
 }

@@ -296,12 +296,14 @@ static int run(lua_State *L)
         return 0;
     if (script && !run_script(L, o))
         return 0;
+    if (!vm_script_end(L, o->program))
+        return 0;
     if (session) {
         if (terminal)
             print_version("Lua " LUA_VERSION_MAJOR "." LUA_VERSION_MINOR, "          ?name for help");
         vm_session(L, !o->bare);
     } else if (!script && !o->statement && !o->version) {
-        if (!vm_test_finish(L, run_chunk(L, vm_load_file(L, NULL), o->program)))
+        if (!vm_test_finish(L, run_chunk(L, vm_load_file(L, NULL), o->program)) || !vm_script_end(L, o->program))
             return 0;
     }
     o->ok = true;
@@ -323,6 +325,12 @@ int main(int argc, char **argv)
 
     open_standard_files();
     signal(SIGXFSZ, SIG_IGN);       /* a file that may not grow is an error of the write, not the end */
+    at_error e;
+    at_error_clear(&e);
+    if (!at_threads_check(&e) || !at_simd_check(&e)) {
+        vm_message(o.program, e.text);
+        return EXIT_FAILURE;
+    }
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         print_version(LUA_RELEASE, "");
         return EXIT_SUCCESS;

@@ -19,6 +19,10 @@ int luaopen_attn(lua_State *L);
 /* The machine, as `attn --version` shows it after "attn 0.1  Lua 5.4": BLAS and its core, threads, SIMD level. */
 void vm_version(char *out, size_t n);
 
+/* The script came to its end without an error: calls what asked to be told (attn.internal.at_end). False if one failed, which
+ * is reported. */
+bool vm_script_end(lua_State *L, const char *program);
+
 /* ---- stdlib.c: the Lua modules compiled in ---- */
 
 typedef struct vm_module {

@@ -67,15 +67,33 @@ const struct at_kernels_f64 *at_kernels_at_f64(at_simd level)
 }
 #endif
 
-__attribute__((constructor)) static void choose(void)
+/* $ATTN_SIMD; above all levels if it is not set or empty, -1 if it is none of the words. */
+static int wanted_level(void)
 {
     static const char *const words[] = {"base", "avx2", "avx512"};
     const char *wanted = getenv("ATTN_SIMD");
 
-    best = chosen = detect();
-    for (int level = AT_SIMD_BASE; wanted && level < (int)best; level++)
+    if (!wanted || !*wanted)
+        return AT_SIMD_AVX512 + 1;
+    for (int level = AT_SIMD_BASE; level <= AT_SIMD_AVX512; level++)
         if (strcasecmp(wanted, words[level]) == 0)
-            chosen = (at_simd)level;
+            return level;
+    return -1;
+}
+
+bool at_simd_check(at_error *e)
+{
+    return wanted_level() >= 0 ||
+           at_error_set(e, "ATTN_SIMD is '%.40s', expected base, avx2 or avx512", getenv("ATTN_SIMD"));
+}
+
+__attribute__((constructor)) static void choose(void)
+{
+    int wanted = wanted_level();
+
+    best = chosen = detect();
+    if (wanted >= 0 && wanted < (int)best)
+        chosen = (at_simd)wanted;
     at_kernel_f32 = at_kernels_at_f32(chosen);
     at_kernel_f64 = at_kernels_at_f64(chosen);
 }

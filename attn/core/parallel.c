@@ -75,16 +75,30 @@ static int cores(void)
     return n < 1 ? 1 : n > AT_MAX_THREADS ? AT_MAX_THREADS : (int)n;
 }
 
+/* $ATTN_THREADS; 0 if it is not set or empty, -1 if it is no number of threads. */
+static int wanted_threads(void)
+{
+    const char *text = getenv("ATTN_THREADS");
+    char *end = NULL;
+    long n = text && *text ? strtol(text, &end, 10) : 0;
+
+    return !end ? 0 : n >= 1 && n <= AT_MAX_THREADS && *end == '\0' ? (int)n : -1;
+}
+
+bool at_threads_check(at_error *e)
+{
+    return wanted_threads() >= 0 || at_error_set(e, "ATTN_THREADS is '%.40s', expected an integer from 1 to %d",
+                                                 getenv("ATTN_THREADS"), AT_MAX_THREADS);
+}
+
 int at_threads(void)
 {
     int n = atomic_load(&pool.threads);
 
     if (n == 0) {
-        const char *text = getenv("ATTN_THREADS");
-        char *end = NULL;
-        long wanted = text ? strtol(text, &end, 10) : 0;
+        int wanted = wanted_threads();
         pool.cores = cores();
-        n = wanted >= 1 && wanted <= AT_MAX_THREADS && *end == '\0' ? (int)wanted : pool.cores;
+        n = wanted > 0 ? wanted : pool.cores;
         atomic_store(&pool.threads, n);
     }
     return n;

@@ -18,6 +18,9 @@ enum { AT_MAX_THREADS = 256 };
 /* Number of threads in use: at_set_threads, else $ATTN_THREADS, else the cores this process may run on. */
 int at_threads(void);
 
+/* False, with a message, when $ATTN_THREADS is set and is no number of threads; at_threads passes over it. */
+bool at_threads_check(at_error *e);
+
 /* False when n is not in 1 .. AT_MAX_THREADS, or called from inside at_for. */
 bool at_set_threads(int n);
 

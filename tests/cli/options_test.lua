@@ -154,6 +154,21 @@ t.case("the usage and the help name every sub-command; runs has a help", functio
     t.is_true(run("attn help"):find("topics\n[^\n]*runs"))
 end)
 
+t.case("a variable that no one can obey is an error that names it, whatever is run", function()
+    for _, what in ipairs{"-e 'print(1)'", "--version", "runs", "test .", "-E -e ''"} do
+        for _, word in ipairs{"abc", "0", "-1", "257", "2x", "99999999999999999999", "1.5"} do
+            local out, err, code = run(("ATTN_THREADS=%s attn %s"):format(word, what))
+            t.equal({out, code}, {"", 1})
+            t.is_true(err:find(("ATTN_THREADS is '%s', expected an integer from 1 to 256"):format(word), 1, true), err)
+        end
+    end
+    local _, err, code = run("ATTN_SIMD=avx3 attn -e ''")
+    t.equal(code, 1)
+    t.is_true(err:find("ATTN_SIMD is 'avx3', expected base, avx2 or avx512", 1, true), err)
+    t.equal(run("ATTN_THREADS=3 ATTN_SIMD=BASE attn -e 'print(attn.threads(), attn.simd())'"), "3\tbase\n")
+    t.equal(select(3, run("ATTN_THREADS= ATTN_SIMD= attn -e ''")), 0)
+end)
+
 t.case("closed standard files do no harm", function()
     write("out.lua", "print(1) io.stderr:write(2) print(io.read())")
     t.equal(select(3, run("attn out.lua <&- >&- 2>&-")), 0)
