@@ -5,6 +5,7 @@
 -- known from its number alone, so that resuming needs only the epoch and the place in it.
 local attn = require "attn"
 local fields = require "attn.fields"
+local describe = fields.describe
 
 local m = {}
 
@@ -124,11 +125,17 @@ end
 
 -- One tensor of rows of different length, zeros after their ends. A batch of empty rows is one column wide: no tensor
 -- of the library's recurrent layers is empty.
-local function padded(rows, where, before, after)
+local function padded(rows, where, before, after, names)
     local width, lengths, out = 1, {}, {}
     for i, row in ipairs(rows) do
         if type(row) ~= "table" then
             error(("%s: entry %d is a %s, expected a list of ids"):format(where, i, type(row)), 3)
+        end
+        for j = 1, #row do
+            if type(row[j]) ~= "number" or not math.tointeger(row[j]) then
+                error(("%s: entry %s has %s at place %d, expected an integer"):format(where, names and names[i] or i,
+                    describe(row[j]), j), 3)
+            end
         end
         lengths[i] = #row
         width = math.max(width, #row + (before and 1 or 0) + (after and 1 or 0))
@@ -185,7 +192,7 @@ function Batches:collate(index)
             batch[name] = attn.tensor(rows, {dtype = self.scalar[name]})
         else
             local where, lengths = "data.batches: field '" .. name .. "'", nil
-            batch[name], lengths = padded(rows, where)
+            batch[name], lengths = padded(rows, where, nil, nil, index)
             batch[name .. "_lengths"] = attn.tensor(lengths, {dtype = "int64"})
             if self.shifted[name] then
                 batch[name .. "_in"] = padded(rows, where, self.bos)
@@ -296,8 +303,11 @@ function m.batches(cfg)
         {"by", "string"}})
     local names, lists, scalar, shifted, count = {}, {}, {}, {}, nil
     for name, values in pairs(cfg.fields) do
-        if type(name) ~= "string" or type(values) ~= "table" then
-            error("data.batches: fields must map names to lists of examples", 2)
+        if type(name) ~= "string" then
+            error(("data.batches: fields has the key %s, expected names: {source = lists, target = lists}"):format(
+                tostring(name)), 2)
+        elseif type(values) ~= "table" then
+            error(("data.batches: field '%s' is %s, expected a list of examples"):format(name, describe(values)), 2)
         elseif name == "index" then
             error("data.batches: a field cannot be called 'index'", 2)
         end
@@ -318,7 +328,7 @@ function m.batches(cfg)
         for i, value in ipairs(values) do
             if type(value) ~= kind or kind ~= "table" and kind ~= "number" then
                 error(("data.batches: field '%s': entry %d is a %s, expected %s"):format(name, i, type(value),
-                    kind == "number" and "a number" or "a list of ids"), 2)
+                    kind == "number" and "a number" or kind == "table" and "a list of ids" or "a list of ids or a number"), 2)
             end
             integers = integers and math.type(value) == "integer"
         end

@@ -2,6 +2,7 @@
 -- one or one of the wrong type is an error that names the field. A string is never a number, 2.5 never an integer.
 -- Used by the other modules of the library; scripts that offer a constructor of their own may use it too.
 local attn = require "attn"
+local internal = require "attn.internal"
 
 local m = {}
 
@@ -45,10 +46,25 @@ end
 
 local article = {integer = "an integer", any = "a value"}
 
-local function describe(value)
+---"a table", "nil", "2.5", "a layer", "float32 [2, 3]": a value for a message.
+---@param value any
+---@return string
+function m.describe(value)
     if type(value) == "number" then return tostring(value) end
     if value == nil then return "nil" end
-    return (type(value) == "userdata" and "a " or "a ") .. type(value)
+    local kind = internal.kind(value)
+    if kind == "tensor" then return ("%s [%s]"):format(value.dtype, table.concat(value.shape, ", ")) end
+    kind = kind or type(value)
+    return (kind:find "^[aeiou]" and "an " or "a ") .. kind
+end
+local describe = m.describe
+
+-- The first of the methods that the value has not.
+local function lacking(value, methods)
+    for _, name in ipairs(methods) do
+        local ok, method = pcall(function() return value[name] end)
+        if not ok or type(method) ~= "function" then return name end
+    end
 end
 
 ---One value of a kind: "integer", "number", "string", "boolean", "table", "function" (anything callable), "any".
@@ -69,7 +85,7 @@ end
 ---Reads a configuration table.
 ---@param where string the function that reads it, for messages
 ---@param cfg table
----@param known table[] {name, kind, default, required =, least =, above =, most =, choices =} each
+---@param known table[] {name, kind, default, required =, least =, above =, most =, choices =, methods =, expected =} each
 ---@param level? integer stack level the error points at, as in `error` (default: the caller of the caller)
 ---@return table read a new table with every field, defaults filled in
 function m.read(where, cfg, known, level)
@@ -89,7 +105,7 @@ function m.read(where, cfg, known, level)
     end
     for _, field in ipairs(known) do
         local name, kind = field[1], field[2]
-        local expected = article[kind] or "a " .. kind
+        local expected = field.expected or article[kind] or "a " .. kind
         local value = cfg[name]
         if value == nil then
             if field.required then
@@ -100,6 +116,11 @@ function m.read(where, cfg, known, level)
             local good = convert(value, kind)
             if good == nil then
                 error(("%s: %s is %s, expected %s"):format(where, name, describe(value), expected), level)
+            end
+            local method = field.methods and lacking(good, field.methods)
+            if method then
+                error(("%s: %s is %s without a method '%s', expected %s"):format(where, name, describe(value), method, expected),
+                    level)
             end
             if kind == "number" and good ~= good then error(("%s: %s is NaN"):format(where, name), level) end
             if field.least and good < field.least then
@@ -125,14 +146,18 @@ end
 
 attn.describe{name = "fields.read", signature = "read(where, cfg, known [, level]) -> table",
     help = "Reads the configuration table cfg of the function named `where`. known lists its fields as {name,\n"
-        .. "kind, default, required =, least =, above =, most =, choices =}; kinds are integer, number, string,\n"
-        .. "boolean, table, function, any. An unknown, missing or mistyped field is an error that names it.\n"
+        .. "kind, default, required =, least =, above =, most =, choices =, methods =, expected =}; kinds are\n"
+        .. "integer, number, string, boolean, table, function, any; methods lists those an object must have, expected\n"
+        .. "is what a message calls it. An unknown, missing or mistyped field is an error that names it.\n"
         .. "Returns a new table with the defaults filled in.",
     example = 'local cfg = require "attn.fields".read("ring", {size = 4}, {{"size", "integer", least = 1}})'}
 attn.describe{name = "fields.nearest", signature = "nearest(word, words) -> string or nil",
     help = "The entry of the list words that word was probably meant to be (edit distance), or nil if none is near.",
     example = 'require "attn.fields".nearest("adative", {"additive", "dot"})'}
 
+attn.describe{name = "fields.describe", signature = "describe(value) -> string",
+    help = "A value for a message: \"a table\", \"nil\", \"2.5\", \"a layer\", \"float32 [2, 3]\".",
+    example = 'require "attn.fields".describe(attn.ones(2))'}
 attn.describe{name = "fields.suggest", signature = "suggest(word, words) -> string",
     help = "\" (did you mean 'x'?)\" for the entry x of words that word was probably meant to be, or an empty string.",
     example = 'require "attn.fields".suggest("adative", {"additive", "dot"})'}

@@ -9,6 +9,7 @@
 --     log.txt          what was printed
 --     checkpoints/     step-NNNNNN-CRC.safetensors: the name holds the checksum of the file, so that the newest valid
 --                      one can be told without an index that could disagree with the files
+--     loops/NAME/      metrics.jsonl and checkpoints/ of a train.loop that has a name
 --     script.lua       a copy
 --     lock             held by the process that writes here, given back by the system however that process ends
 local attn = require "attn"
@@ -426,8 +427,9 @@ end
 function m.metrics(path)
     local records = {}
     local file = io.open(path, "rb")
-    if not file then return records end
-    for line in file:lines() do
+    local content = file and file:read("a")
+    if file then file:close() end
+    for line in (content or ""):gmatch("[^\n]+") do        -- a folder of that name has no content
         local ok, record = pcall(attn.json.decode, line)
         if ok and type(record) == "table" then
             if record.event == "resume" and math.type(record.step) == "integer" then
@@ -442,17 +444,25 @@ function m.metrics(path)
             records[#records + 1] = record
         end
     end
-    file:close()
     return records
 end
 
----@class Run
----@field name string
----@field id string
+-- Metrics and checkpoints of one loop, in a folder. A run is one itself; its loops that have names are others.
+---@class Part
 ---@field path string the folder
----@field options table<string, any>
+---@field id string of the run
 ---@field resumed boolean
-local Run = {}
+---@field sound table<string, boolean> checkpoints that were looked at in this life of the run: true if read, false if damaged
+---@field written table<string, boolean> checkpoints that this life wrote
+local Part = {}
+Part.__index = Part
+Part.__name = "run"
+
+---@class Run : Part
+---@field name string
+---@field options table<string, any>
+---@field parts table<string, Part>
+local Run = setmetatable({}, {__index = Part})
 Run.__index = Run
 Run.__name = "run"
 
@@ -473,7 +483,7 @@ end
 
 ---Adds a record to metrics.jsonl.
 ---@param record table of numbers, strings, booleans; fields `step` and `split` by custom
-function Run:record(record)
+function Part:record(record)
     local path = self.path .. "/metrics.jsonl"
     if not self.file then
         local torn = false
@@ -492,13 +502,16 @@ function Run:record(record)
     if not ok then fail(("run: %s cannot be written: %s"):format(path, why)) end
 end
 
----The checkpoints, the newest first. Only names are looked at.
+---The checkpoints, the newest first. Only names are looked at; a name that `save` does not give is passed over.
 ---@return {step: integer, path: string, sum: string}[]
-function Run:checkpoints()
+function Part:checkpoints()
     local list, folder = {}, self.path .. "/checkpoints"
     for _, name in ipairs(attn.list_folder(folder)) do
-        local step, sum = name:match("^step%-(%d+)%-(%x+)%.safetensors$")
-        if step then list[#list + 1] = {step = math.tointeger(step), path = folder .. "/" .. name, sum = sum} end
+        local digits, sum = name:match("^step%-(%d+)%-(%x%x%x%x%x%x%x%x)%.safetensors$")
+        local step = digits and math.tointeger(tonumber(digits))
+        if step and ("%06d"):format(step) == digits then
+            list[#list + 1] = {step = step, path = folder .. "/" .. name, sum = sum}
+        end
     end
     table.sort(list, function(a, b)
         if a.step ~= b.step then return a.step > b.step end
@@ -507,11 +520,51 @@ function Run:checkpoints()
     return list
 end
 
+-- What a checkpoint holds, or nil and how its checksum is wrong. Whatever else is in the way (memory, rights, a disk that
+-- fails, a checkpoint of another run) says nothing against the file, so it is an error.
+local function read_checkpoint(self, one)
+    local sum = attn.crc32(one.path)
+    if sum ~= one.sum then
+        self.sound[one.path] = false
+        return nil, ("its checksum is %s, not %s"):format(sum, one.sum)
+    end
+    local ok, saved = pcall(attn.load, one.path)
+    if not ok then fail(("run: %s cannot be used: %s"):format(one.path, tostring(saved))) end
+    if saved.run == nil or saved.step ~= one.step then
+        fail(("run: %s is not a checkpoint of step %d of a run"):format(one.path, one.step))
+    end
+    if saved.run ~= self.id then
+        fail(("run: %s belongs to the run %s, this one is %s"):format(one.path, tostring(saved.run), self.id))
+    end
+    self.sound[one.path] = true
+    return saved
+end
+
+-- Whether this checkpoint may go: this life of the run wrote it, or one that is as new has been read back.
+local function dispensable(self, one, list)
+    if self.written[one.path] then return true end
+    for _, other in ipairs(list) do
+        if other.step < one.step then break end
+        if self.written[other.path] and self.sound[other.path] == nil and not list.unread then
+            local ok, saved, why = pcall(read_checkpoint, self, other)
+            if not (ok and saved) then
+                list.unread = true          -- for this once: what failed may have been no more than memory
+                print(("run: older checkpoints stay: %s"):format(ok and other.path .. ": " .. why or tostring(saved)))
+            end
+        end
+        if other.path ~= one.path and self.sound[other.path] then return true end
+    end
+    return false
+end
+
 ---Saves a checkpoint of a step. The file gets its name when it is whole on the disk.
 ---@param step integer
 ---@param state table see `attn.save`
 ---@return string path
-function Run:save(step, state)
+function Part:save(step, state)
+    if math.type(step) ~= "integer" or step < 0 then
+        error(("run:save: step is %s, expected an integer of at least 0"):format(tostring(step)), 2)
+    end
     local saved = {run = self.id, step = step}
     for name, value in pairs(state) do saved[name] = value end
     local folder = self.path .. "/checkpoints/"
@@ -521,56 +574,83 @@ function Run:save(step, state)
     local path = folder .. ("step-%06d-%s.safetensors"):format(step, sum)
     local ok, why = os.rename(partial, path)
     if not ok then fail(("run: %s cannot be written: %s"):format(path, why)) end
-    for _, other in ipairs(self:checkpoints()) do
-        if other.step == step and other.path ~= path then os.remove(other.path) end
+    self.written[path], self.sound[path] = true, nil
+    local list = self:checkpoints()
+    for _, other in ipairs(list) do
+        if other.step == step and other.path ~= path and dispensable(self, other, list) then os.remove(other.path) end
     end
     return path
 end
 
----Removes all checkpoints but the newest `count` and those of the steps in `steps`.
+---Removes all checkpoints but the newest `count` and those of the steps in `steps`. What an earlier life of the run wrote stays
+---until a newer one has been read back; damaged ones do not count.
 ---@param count integer
 ---@param steps? table<integer, any>
-function Run:prune(count, steps)
-    for i, one in ipairs(self:checkpoints()) do
-        if i > count and not (steps and steps[one.step]) then os.remove(one.path) end
+function Part:prune(count, steps)
+    local list, kept = self:checkpoints(), 0
+    for _, one in ipairs(list) do
+        if self.sound[one.path] ~= false then kept = kept + 1 end
+        local wanted = kept <= count and self.sound[one.path] ~= false or steps and steps[one.step]
+        if not wanted and dispensable(self, one, list) then os.remove(one.path) end
     end
-end
-
--- What a checkpoint holds, or nil and what is wrong with it.
-local function read_checkpoint(self, one)
-    local sum = attn.crc32(one.path)
-    if sum ~= one.sum then return nil, ("its checksum is %s, not %s"):format(sum, one.sum) end
-    local ok, saved = pcall(attn.load, one.path)
-    if not ok then return nil, tostring(saved) end
-    if saved.run == nil or saved.step == nil then return nil, "it is not a checkpoint of a run" end
-    if saved.run ~= self.id then
-        fail(("run: %s belongs to the run %s, this one is %s"):format(one.path, tostring(saved.run), self.id))
-    end
-    return saved
 end
 
 ---What the checkpoint of a step holds; an error if it is not there or damaged.
 ---@param step integer
 ---@return table
-function Run:at(step)
+function Part:at(step)
+    local why
     for _, one in ipairs(self:checkpoints()) do
         if one.step == step then
-            local saved, why = read_checkpoint(self, one)
-            return saved or fail(("run: %s cannot be used: %s"):format(one.path, why))
+            local saved, wrong = read_checkpoint(self, one)
+            if saved then return saved end
+            why = ("run: %s cannot be used: %s"):format(one.path, wrong)
         end
     end
-    fail(("run: %s has no checkpoint of step %s"):format(self.path, tostring(step)))
+    fail(why or ("run: %s has no checkpoint of step %s"):format(self.path, tostring(step)))
 end
 
----What the newest valid checkpoint holds; damaged ones are named and passed over. nil if there is none.
+---What the newest valid checkpoint holds; those whose checksum is wrong are named and passed over. nil if there is none,
+---an error if there are some and none can be used.
 ---@return table?
 ---@return string? path
-function Run:newest()
-    for _, one in ipairs(self:checkpoints()) do
+function Part:newest()
+    local list = self:checkpoints()
+    for _, one in ipairs(list) do
         local saved, why = read_checkpoint(self, one)
         if saved then return saved, one.path end
         print(("run: %s is not used: %s"):format(one.path, why))
     end
+    if #list > 0 then
+        fail(("run: no checkpoint in %s can be used; move them away to begin again"):format(self.path .. "/checkpoints"))
+    end
+end
+
+-- Metrics and checkpoints in a folder, which is made; what was being written when a process died is removed.
+local function new_part(class, path, id, resumed)
+    attn.mkdir(path .. "/checkpoints")
+    for _, name in ipairs(attn.list_folder(path .. "/checkpoints")) do
+        if name:match("%.partial$") then os.remove(path .. "/checkpoints/" .. name) end
+    end
+    return setmetatable({path = path, id = id, resumed = resumed, sound = {}, written = {}}, class)
+end
+
+---Metrics and checkpoints of the loop of that name, in a folder of their own; without a name the run's own.
+---@param name? string
+---@return Part
+function Run:part(name)
+    if name == nil then return self end
+    if type(name) ~= "string" or name:find "[/%c]" or name:find "^%.?$" or name:find "^%." or #name > 100 then
+        internal.raise(("run: a loop is called %s, expected up to 100 characters without '/', the first no '.'"):format(
+            type(name) == "string" and ("'%s'"):format(name) or tostring(name)))
+    end
+    if not self.parts[name] then
+        local path = self.path .. "/loops/" .. name
+        attn.mkdir(self.path .. "/loops")
+        attn.mkdir(path)
+        self.parts[name] = new_part(Part, path, self.id, self.resumed)
+    end
+    return self.parts[name]
 end
 
 ---A value that is found once in the life of a run (a number of steps for so many minutes, a split), and is the same
@@ -588,7 +668,7 @@ function Run:once(name, make)
     return known[name]
 end
 
----Tells `attn runs` that the run came to its end, and gives the folder back.
+---Tells `attn runs` that the run came to its end; what a script does not call is called when it comes to its own.
 function Run:finish()
     if self.ended then return end
     self.ended = true
@@ -628,56 +708,57 @@ local function changed(a, b)
     return a ~= b
 end
 
-local function go_on(self, reader, special, actions)
+local function go_on(name, reader, special, actions)
     local config
     if special.resume == "" then
         for _, one in ipairs(m.list(special.runs)) do
-            if one.name == self.name then config = one end
+            if one.name == name then config = one end
         end
-        if not config then fail(("run: no run of %s in %s to resume"):format(self.name, special.runs)) end
+        if not config then fail(("run: no run of %s in %s to resume"):format(name, special.runs)) end
     else
         config = m.find(special.runs, special.resume)
-        if config.name ~= self.name then
-            fail(("run: %s is a run of %s, not of %s"):format(config.path, tostring(config.name), self.name))
+        if config.name ~= name then
+            fail(("run: %s is a run of %s, not of %s"):format(config.path, tostring(config.name), name))
         end
     end
-    self.path, self.id, self.resumed = config.path, config.id, true
     reader:take(config.options, "", config.path .. "/config.json")
     local before = {}
-    for name, value in pairs(reader.value) do before[name] = value end
+    for option, value in pairs(reader.value) do before[option] = value end
     reader:apply(actions, special)
-    self.lock = take_lock(self.path)
-    attn.mkdir(self.path .. "/checkpoints")
-    for _, name in ipairs(attn.list_folder(self.path .. "/checkpoints")) do
-        if name:match("%.partial$") then os.remove(self.path .. "/checkpoints/" .. name) end
-    end
+    local lock = take_lock(config.path)
+    local self = new_part(Run, config.path, config.id, true)
+    self.lock = lock
     internal.tee(self.path .. "/log.txt")
     print(("run %s, resumed"):format(self.path))
-    for _, name in ipairs(reader.names) do
-        if changed(before[name], reader.value[name]) then
-            print(("  %s = %s, was %s"):format(name, text(reader.value[name]), text(before[name])))
+    for _, option in ipairs(reader.names) do
+        if changed(before[option], reader.value[option]) then
+            print(("  %s = %s, was %s"):format(option, text(reader.value[option]), text(before[option])))
         end
     end
+    return self
 end
 
-local function begin(self, reader, special, actions)
+local function begin(name, reader, special, actions)
     reader:apply(actions, special)
     attn.mkdir(special.runs)
+    local id, path
     repeat
-        self.id = random_id()
-        self.path = ("%s/%s-%s-%s"):format(special.runs, self.name, os.date("%Y%m%d-%H%M%S"), self.id)
-    until attn.mkdir(self.path)
-    self.lock = take_lock(self.path)
-    attn.mkdir(self.path .. "/checkpoints")
+        id = random_id()
+        path = ("%s/%s-%s-%s"):format(special.runs, name, os.date("%Y%m%d-%H%M%S"), id)
+    until attn.mkdir(path)
+    local lock = take_lock(path)
+    local self = new_part(Run, path, id, false)
+    self.lock = lock
     local script = copy_script(self.path)
     local arguments = rawget(_G, "arg")
     write_whole(self.path .. "/config.json", attn.json.encode(plain{
-        name = self.name, id = self.id, started = os.date("!%Y-%m-%dT%H:%M:%SZ"), attn = attn._VERSION, script = script,
+        name = name, id = id, started = os.date("!%Y-%m-%dT%H:%M:%SZ"), attn = attn._VERSION, script = script,
         arguments = type(arguments) == "table" and table.move(arguments, 1, #arguments, 1, {}) or nil,
         threads = attn.threads(), simd = attn.simd(), blas = attn.blas(), options = reader:result(),
         from = reader.source}, 2) .. "\n")
     internal.tee(self.path .. "/log.txt")
     print(("run %s"):format(self.path))
+    return self
 end
 
 ---Reads the options of a script (as `options` does) and makes the folder of this run, or with `--resume [ID]` goes on
@@ -703,12 +784,12 @@ function m.start(name, defaults, args)
         os.exit(0, true)
     end
     special.runs = (special.runs or "runs"):gsub("(.)/+$", "%1")
-    local self = setmetatable({name = name, resumed = false}, Run)
     local make = special.resume and go_on or begin
-    make(self, reader, special, actions)
-    self.options = reader:result()
+    local self = make(name, reader, special, actions)
+    self.name, self.options, self.parts = name, reader:result(), {}
     if special.data and defaults.data == nil then self.options.data = special.data end
     self:record{event = self.resumed and "process" or "start", time = os.date("!%Y-%m-%dT%H:%M:%SZ")}
+    internal.at_end(function() self:finish() end)
     return self
 end
 
@@ -724,8 +805,9 @@ attn.describe{name = "run.start", signature = "start(name, {option = default, ..
         .. "log.txt, checkpoints, script.lua. --resume [ID] goes on with the newest run of that name, or the one\n"
         .. "named. run.options are the options, run.path the folder; give run to train.loop. run:record{step =, ...}\n"
         .. "adds to metrics.jsonl, run:save(step, table) makes a checkpoint, run:newest() reads the newest valid\n"
-        .. "one, run:at(step) that of a step (history.best lists the best), run:once(name, make) keeps what must\n"
-        .. "be the same after a resume, run:finish() says that all is done. `attn runs` lists them.",
+        .. "one, run:at(step) that of a step (history.best lists the best), run:part(name) has these of a loop with\n"
+        .. "a name, run:once(name, make) keeps what must be the same after a resume. `attn runs` lists them: finished\n"
+        .. "is what called run:finish() or came to the end of its script.",
     example = 'local job = attn.run.start("tagger", {dim = 64, steps = 1000, seed = 1})\n'
         .. 'attn.train.loop{run = job, steps = job.options.steps, ...}'}
 attn.describe{name = "run.list", signature = "list(folder) -> list of runs",

@@ -59,38 +59,45 @@ end
 local function results_of(config)
     local results = {}
     local file = io.open(config.path .. "/log.txt", "rb")
-    if not file then return results end
-    for line in file:lines() do
+    local content = file and file:read("a")
+    if file then file:close() end
+    for line in (content or ""):gmatch("[^\n]+") do         -- a folder of that name has no content
         local name, value = line:match("^result (%S+) (%S+)")
         if name then results[name] = tonumber(value) or value end
     end
-    file:close()
     return results
 end
 
--- What is known about a run.
+-- What the metrics in a folder say: of a run, or of a loop with a name.
+local function curve(path, name)
+    local c = {name = name, path = path, step = 0, train = {}, valid = {}, records = run.metrics(path .. "/metrics.jsonl")}
+    for _, record in ipairs(c.records) do
+        if record.split == "train" and math.type(record.step) == "integer" then
+            c.step = math.max(c.step, record.step)
+            c.train[#c.train + 1] = record
+        elseif record.split == "valid" and math.type(record.step) == "integer" then
+            c.valid[#c.valid + 1] = record
+            c.seconds = type(record.seconds) == "number" and record.seconds or c.seconds
+        end
+    end
+    c.loss = c.train[#c.train] and c.train[#c.train].loss
+    return c
+end
+
+-- What is known about a run: its own curve, and in `loops` those of its loops that have names.
 local function summary(config)
-    local records = run.metrics(config.path .. "/metrics.jsonl")
-    local s = {run = config.folder, name = config.name, id = config.id, started = config.started, step = 0,
-        options = config.options, changed = {}, train = {}, valid = {}, results = results_of(config),
-        machine = {threads = config.threads, simd = config.simd, blas = config.blas}, attn = config.attn}
-    s.state, s.process = state_of(config, records)
-    local flat = flatten(config.options, "", {})
-    for name, value in pairs(flat) do
+    local s = curve(config.path)
+    s.run, s.config, s.loops, s.changed, s.results = config.folder, config, {}, {}, results_of(config)
+    s.machine = {threads = config.threads, simd = config.simd, blas = config.blas}
+    s.state, s.process = state_of(config, s.records)
+    local ok, names = pcall(attn.list_folder, config.path .. "/loops")
+    table.sort(ok and names or {})
+    for i, name in ipairs(ok and names or {}) do s.loops[i] = curve(config.path .. "/loops/" .. name, name) end
+    for name, value in pairs(flatten(config.options, "", {})) do
         if type(config.from) == "table" and config.from[name] ~= nil and config.from[name] ~= "default" then
             s.changed[name] = value
         end
     end
-    for _, record in ipairs(records) do
-        if record.split == "train" and math.type(record.step) == "integer" then
-            s.step = math.max(s.step, record.step)
-            s.train[#s.train + 1] = record
-        elseif record.split == "valid" and math.type(record.step) == "integer" then
-            s.valid[#s.valid + 1] = record
-            s.seconds = record.seconds or s.seconds
-        end
-    end
-    s.loss = s.train[#s.train] and s.train[#s.train].loss
     return s
 end
 
@@ -139,10 +146,16 @@ local function measures(s)
     return out
 end
 
-local function machine_readable(s)
-    return {run = s.run, name = s.name, id = s.id, started = s.started, state = s.state, step = s.step, loss = s.loss,
-        seconds = s.seconds, options = s.options, changed = s.changed, valid = measures(s), results = s.results,
-        machine = s.machine, attn = s.attn}
+local function machine_readable(s, losses)
+    local config, loops = s.config, {}
+    for _, c in ipairs(s.loops) do
+        loops[c.name] = {step = c.step, loss = c.loss, seconds = c.seconds, valid = measures(c),
+            losses = losses and values_of(c.train, "loss") or nil}
+    end
+    return {run = s.run, name = config.name, id = config.id, started = config.started, state = s.state, step = s.step,
+        loss = s.loss, seconds = s.seconds, options = config.options, changed = s.changed, valid = measures(s),
+        loops = next(loops) and loops or nil, results = s.results, machine = s.machine, attn = config.attn,
+        losses = losses and values_of(s.train, "loss") or nil}
 end
 
 local function print_json(value)
@@ -162,67 +175,81 @@ local function list(root, json)
         return 0
     end
     local rows = {}
-    for i, s in ipairs(all) do
-        local values, options = {}, {}
-        for _, name in ipairs(valid_names(s)) do values[#values + 1] = name .. " " .. text(last_valid(s, name)) end
+    local function row(title, state, c, options)
+        local values = {}
+        for _, name in ipairs(valid_names(c)) do values[#values + 1] = name .. " " .. text(last_valid(c, name)) end
+        rows[#rows + 1] = {title, state, c.step, c.loss, table.concat(values, "  "),
+            c.seconds and math.floor(c.seconds + 0.5), options}
+    end
+    for _, s in ipairs(all) do
+        local options = {}
         for _, name in ipairs(sorted(s.changed)) do options[#options + 1] = name .. "=" .. text(s.changed[name]) end
-        rows[i] = {s.run, s.state, s.step, s.loss, table.concat(values, "  "),
-            s.seconds and math.floor(s.seconds + 0.5), table.concat(options, " ")}
+        row(s.run, s.state, s, table.concat(options, " "))
+        for _, c in ipairs(s.loops) do row("  " .. c.name, "", c, "") end
     end
     show.table({"run", "state", "step", "loss", "evaluation", "seconds", "options given"}, rows)
     return 0
 end
 
-local function show_one(config, json)
-    local s = summary(config)
-    if json then
-        local out = machine_readable(s)
-        out.losses = values_of(s.train, "loss")
-        print_json(out)
-        return 0
+local function show_checkpoints(path, name)
+    local ok, files = pcall(attn.list_folder, path .. "/checkpoints")
+    if ok and #files > 0 then
+        table.sort(files)
+        print(("\ncheckpoints%s\n  %s"):format(name and " of " .. name or "", table.concat(files, "\n  ")))
     end
-    print(("%s  %s%s  started %s"):format(s.run, s.state, s.process and (" (process %d)"):format(s.process) or "",
-        text(s.started)))
-    print(("attn %s  %s threads  %s  %s"):format(text(s.attn), text(s.machine.threads), text(s.machine.simd),
-        text(s.machine.blas)))
-    print("\noptions")
-    local rows, flat = {}, flatten(s.options, "", {})
-    for i, name in ipairs(sorted(flat)) do
-        rows[i] = {name, text(flat[name]), type(config.from) == "table" and config.from[name] or ""}
+end
+
+local function show_curve(c)
+    if #c.train > 0 then
+        print(("\n%sstep %d  loss %s\n%s"):format(c.name and "loop " .. c.name .. "  " or "", c.step, text(c.loss),
+            show.spark(values_of(c.train, "loss"))))
     end
-    show.table({"name", "value", "from"}, rows)
-    if #s.train > 0 then
-        print(("\nstep %d  loss %s\n%s"):format(s.step, text(s.loss), show.spark(values_of(s.train, "loss"))))
-    end
-    local names = valid_names(s)
+    local names = valid_names(c)
     if #names > 0 then
-        print("\nevaluations")
+        print(("\nevaluations%s"):format(c.name and " of " .. c.name or ""))
         local columns, lines = {"step"}, {}
         for j, name in ipairs(names) do columns[1 + j] = name end
-        for i = math.max(1, #s.valid - 19), #s.valid do
-            local line = {s.valid[i].step}
-            for j, name in ipairs(names) do line[1 + j] = s.valid[i][name] end
+        for i = math.max(1, #c.valid - 19), #c.valid do
+            local line = {c.valid[i].step}
+            for j, name in ipairs(names) do line[1 + j] = c.valid[i][name] end
             lines[#lines + 1] = line
         end
         show.table(columns, lines)
     end
+end
+
+local function show_one(config, json)
+    local s = summary(config)
+    if json then
+        print_json(machine_readable(s, true))
+        return 0
+    end
+    print(("%s  %s%s  started %s"):format(s.run, s.state, s.process and (" (process %d)"):format(s.process) or "",
+        text(config.started)))
+    print(("attn %s  %s threads  %s  %s"):format(text(config.attn), text(s.machine.threads), text(s.machine.simd),
+        text(s.machine.blas)))
+    print("\noptions")
+    local rows, flat = {}, flatten(config.options, "", {})
+    for i, name in ipairs(sorted(flat)) do
+        rows[i] = {name, text(flat[name]), type(config.from) == "table" and config.from[name] or ""}
+    end
+    show.table({"name", "value", "from"}, rows)
+    show_curve(s)
+    for _, c in ipairs(s.loops) do show_curve(c) end
     if next(s.results) then
         print("\nresults")
         local lines = {}
         for i, name in ipairs(sorted(s.results)) do lines[i] = {name, s.results[name]} end
         show.table({"name", "value"}, lines)
     end
-    local ok, files = pcall(attn.list_folder, config.path .. "/checkpoints")
-    if ok and #files > 0 then
-        table.sort(files)
-        print("\ncheckpoints\n  " .. table.concat(files, "\n  "))
-    end
+    show_checkpoints(s.path)
+    for _, c in ipairs(s.loops) do show_checkpoints(c.path, c.name) end
     return 0
 end
 
 local function diff(one, other, json)
     local a, b = summary(one), summary(other)
-    local x, y = flatten(a.options, "", {}), flatten(b.options, "", {})
+    local x, y = flatten(one.options, "", {}), flatten(other.options, "", {})
     local function put(from, name, value, list_of)
         local entry = list_of[name] or {}
         entry[from], list_of[name] = value, entry
@@ -242,25 +269,40 @@ local function diff(one, other, json)
             machine[name] = {a = a.machine[name], b = b.machine[name]}
         end
     end
-    if a.attn ~= b.attn then machine.attn = {a = a.attn, b = b.attn} end
-    measured.step = {a = a.step, b = b.step}
-    measured["train loss"] = {a = a.loss, b = b.loss}
-    measured.seconds = {a = a.seconds, b = b.seconds}
+    if one.attn ~= other.attn then machine.attn = {a = one.attn, b = other.attn} end
+    local function measure(from, c)
+        local prefix = c.name and c.name .. ": " or ""
+        put(from, prefix .. "step", c.step, measured)
+        put(from, prefix .. "train loss", c.loss, measured)
+        put(from, prefix .. "seconds", c.seconds, measured)
+        for _, name in ipairs(valid_names(c)) do
+            local low, high = extremes(c, name)
+            put(from, prefix .. name, last_valid(c, name), measured)
+            put(from, prefix .. name .. " (least)", low, measured)
+            put(from, prefix .. name .. " (most)", high, measured)
+        end
+    end
+    local curves = {}                               -- of both runs, by the loop's name; "" is the run's own
     for from, s in pairs{a = a, b = b} do
-        for _, name in ipairs(valid_names(s)) do
-            local low, high = extremes(s, name)
-            put(from, name, last_valid(s, name), measured)
-            put(from, name .. " (least)", low, measured)
-            put(from, name .. " (most)", high, measured)
+        measure(from, s)
+        put(from, "", s, curves)
+        for _, c in ipairs(s.loops) do
+            measure(from, c)
+            put(from, c.name, c, curves)
         end
         for name, value in pairs(s.results) do put(from, "result " .. name, value, measured) end
     end
     -- where the curves part: the first step whose losses are not the same number
-    local parted
-    for i = 1, math.min(#a.train, #b.train) do
-        if a.train[i].loss ~= b.train[i].loss or a.train[i].step ~= b.train[i].step then
-            parted = a.train[i].step
-            break
+    local function parting(p, q)
+        for i = 1, math.min(#p.train, #q.train) do
+            if p.train[i].loss ~= q.train[i].loss or p.train[i].step ~= q.train[i].step then return p.train[i].step end
+        end
+    end
+    local parted, compared = parting(a, b), {}
+    for _, name in ipairs(sorted(curves)) do
+        local p, q = curves[name].a, curves[name].b
+        if p and q and #p.train > 0 and #q.train > 0 then
+            compared[#compared + 1] = {name = name, parted = parting(p, q), steps = math.min(#p.train, #q.train)}
         end
     end
     if json then
@@ -285,10 +327,13 @@ local function diff(one, other, json)
         print()
         show.table({one_part[1], "a", "b", "b - a"}, one_part[2])
     end
-    if parted then
-        print(("\nthe losses differ from step %d on"):format(parted))
-    elseif #a.train > 0 and #b.train > 0 then
-        print(("\nthe losses are the same, bit for bit, in the first %d steps"):format(math.min(#a.train, #b.train)))
+    for _, c in ipairs(compared) do
+        local of = c.name == "" and "" or " of " .. c.name
+        if c.parted then
+            print(("\nthe losses%s differ from step %d on"):format(of, c.parted))
+        else
+            print(("\nthe losses%s are the same, bit for bit, in the first %d steps"):format(of, c.steps))
+        end
     end
     return 0
 end

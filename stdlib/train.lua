@@ -5,6 +5,8 @@
 -- Progress goes to stderr and only to a terminal; one line for each evaluation to stdout.
 local attn = require "attn"
 local fields = require "attn.fields"
+local internal = require "attn.internal"
+local kind, raise = internal.kind, internal.raise
 
 local m = {}
 
@@ -98,15 +100,17 @@ local function source(data)
     end
 end
 
-local function loss_of(cfg, batch, step)
+local function loss_of(where, cfg, batch, step)
     local loss, count = cfg.loss(batch)
-    if type(loss) ~= "userdata" then
-        error(("train.loop: loss returned a %s, expected a tensor of one element"):format(type(loss)), 0)
+    local tensor = kind(loss) == "tensor"
+    if not tensor or loss:numel() ~= 1 then
+        raise(("%s: loss returned %s, expected a tensor of one element"):format(where, tensor and fields.describe(loss)
+            .. (" of %d elements"):format(loss:numel()) or "a " .. (kind(loss) or type(loss))))
     end
     local value = loss:item()
     if value ~= value or value == math.huge or value == -math.huge then
-        error(("train.loop: the loss is %s at step %d (attn.anomaly(true) finds the operation that made it)")
-            :format(value, step), 0)
+        raise(("%s: the loss is %s at step %d (attn.anomaly(true) finds the operation that made it)")
+            :format(where, value, step))
     end
     return loss, value, count
 end
@@ -115,13 +119,13 @@ end
 -- whole is divided by the number of all tokens, so that a batch of few tokens does not count as much as one of many.
 local function gradient(cfg, draw, step, parameters)
     if cfg.accumulate == 1 then
-        local loss, value, count = loss_of(cfg, draw(step, 1), step)
+        local loss, value, count = loss_of("train.loop", cfg, draw(step, 1), step)
         loss:backward()
         return value, type(count) == "number" and count or nil
     end
     local sum, tokens = 0, 0
     for k = 1, cfg.accumulate do
-        local loss, value, count = loss_of(cfg, draw(step, k), step)
+        local loss, value, count = loss_of("train.loop", cfg, draw(step, k), step)
         if type(count) ~= "number" or count < 0 then
             error(("train.loop: with accumulate, loss must return the number of tokens too, got a %s"):format(
                 type(count)), 0)
@@ -187,7 +191,7 @@ end
 ---@return Average
 function m.ema(cfg)
     cfg = fields.read("train.ema", cfg, {
-        {"model", "any", required = true}, {"decay", "number", 0.999, least = 0, most = 1}})
+        {"model", "any", required = true, expected = "a module or layer", methods = {"named_parameters"}}, {"decay", "number", 0.999, least = 0, most = 1}})
     local average = setmetatable({decay = cfg.decay, parameters = {}, means = {}, names = {}}, Average)
     for name, p in cfg.model:named_parameters() do
         local i = #average.names + 1
@@ -232,13 +236,16 @@ end
 
 -- The loop -----------------------------------------------------------------------------------------------------------
 
+local model_field = {"model", "any", required = true, expected = "a module or layer",
+    methods = {"parameters", "named_parameters", "state", "load", "train", "eval", "zero_grad"}}
 local known = {
-    {"model", "any", required = true}, {"optimizer", "any", required = true}, {"data", "any", required = true},
+    model_field, {"data", "any", required = true},
+    {"optimizer", "any", required = true, expected = "an optimizer", methods = {"step", "zero_grad", "state", "load"}},
     {"loss", "function", required = true}, {"steps", "integer", required = true, least = 1}, {"schedule", "function"},
     {"clip", "number", above = 0}, {"accumulate", "integer", 1, least = 1}, {"ema", "number", least = 0, most = 1},
     {"every", "integer", least = 1}, {"evaluate", "function"}, {"metric", "string"},
     {"mode", "string", "min", choices = {"min", "max"}}, {"patience", "integer", least = 1},
-    {"run", "table"}, {"checkpoint", "string"}, {"resume", "boolean", false}, {"save_every", "integer", least = 1},
+    {"run", "any", expected = "a run of run.start", methods = {"part"}}, {"name", "string"}, {"checkpoint", "string"}, {"resume", "boolean", false}, {"save_every", "integer", least = 1},
     {"keep", "integer", 2, least = 1}, {"best", "integer", 0, least = 0}, {"extra", "table"},
     {"quiet", "boolean", false}}
 
@@ -258,6 +265,7 @@ local known = {
 ---@field mode string? "min" or "max"
 ---@field patience integer? evaluations without a better value before the loop stops
 ---@field run table? of run.start: metrics and checkpoints go there
+---@field name string? of this loop within its run, which keeps metrics and checkpoints of each name
 ---@field checkpoint string? path
 ---@field resume boolean?
 ---@field save_every integer? steps between checkpoints
@@ -344,12 +352,22 @@ end
 ---@return {step: integer, losses: number[], values: table[], seconds: number, tokens: number, rate: number}
 function m.loop(cfg)
     cfg = fields.read("train.loop", cfg, known)
-    local run = cfg.run
+    if type(cfg.data) ~= "function" then
+        fields.read("train.loop", {data = cfg.data}, {{"data", "any", expected = "batches or a function", methods = {"epoch"}}})
+    end
+    if cfg.name and not cfg.run then error("train.loop: name needs the field run", 2) end
+    local run = cfg.run and cfg.run:part(cfg.name)
     if cfg.resume and not cfg.checkpoint then error("train.loop: resume needs the field checkpoint", 2) end
     if run and cfg.checkpoint then error("train.loop: run keeps the checkpoints, so checkpoint has no meaning", 2) end
     if not run and cfg.best > 0 then error("train.loop: best needs the field run", 2) end
     if cfg.patience and not cfg.evaluate then error("train.loop: patience needs the field evaluate", 2) end
     if cfg.best > 0 and not cfg.evaluate then error("train.loop: best needs the field evaluate", 2) end
+    if run and run.taken then
+        error(cfg.name and ("train.loop: the run has a loop called '%s' already; give each a name of its own"):format(cfg.name)
+            or "train.loop: the run has a loop without a name already; give each loop of a run a name: name = \"...\"", 2)
+    elseif run then
+        run.taken = true
+    end
     local model, optimizer, schedule = cfg.model, cfg.optimizer, cfg.schedule
     local plateau = type(schedule) == "table" and schedule.update
     local place = type(cfg.data) ~= "function" and cfg.data.state ~= nil
@@ -360,7 +378,11 @@ function m.loop(cfg)
 
     if run and run.resumed then
         local saved, path = run:newest()
-        if saved then progress = restore(cfg, saved, ema, place, path) end
+        if saved then
+            progress = restore(cfg, saved, ema, place, path)
+        else
+            print(("run: %s has no checkpoint yet: it begins at step 1"):format(run.path))
+        end
         run:record{event = "resume", step = progress.step}
     elseif cfg.resume then
         progress = restore(cfg, attn.load(cfg.checkpoint), ema, place, cfg.checkpoint)
@@ -471,15 +493,15 @@ end
 ---@return number
 function m.pace(cfg)
     cfg = fields.read("train.pace", cfg, {
-        {"model", "any", required = true}, {"data", "any", required = true}, {"loss", "function", required = true},
-        {"batches", "integer", 10, least = 1}})
+        model_field, {"data", "any", required = true, expected = "batches", methods = {"epoch", "state", "load"}},
+        {"loss", "function", required = true}, {"batches", "integer", 10, least = 1}})
     local random, place = attn.random_state(), cfg.data:state()
     local training = cfg.model.training
     cfg.model:train()
     local n, began = -1, nil
     for batch in cfg.data:epoch(1) do
         cfg.model:zero_grad()
-        local loss = loss_of(cfg, batch, 0)
+        local loss = loss_of("train.pace", cfg, batch, 0)
         loss:backward()
         n = n + 1
         if n == 0 then began = attn.clock() end         -- the first one starts threads and fills the storage pool
@@ -495,8 +517,8 @@ end
 
 attn.describe{name = "train.loop",
     signature = "loop{model =, optimizer =, data =, loss = function(batch), steps =, schedule =, clip =,"
-        .. " accumulate = 1, ema =, every =, evaluate =, metric =, mode = \"min\", patience =, run =, checkpoint =,"
-        .. " resume = false, save_every = every, keep = 2, best = 0, extra =, quiet = false} -> history",
+        .. " accumulate = 1, ema =, every =, evaluate =, metric =, mode = \"min\", patience =, run =, name =,"
+        .. " checkpoint =, resume = false, save_every = every, keep = 2, best = 0, extra =, quiet = false} -> history",
     help = "Trains for `steps` steps. data is a data.batches or a function(step) -> batch; loss returns a tensor\n"
         .. "of one element and optionally how many tokens it is the mean of; schedule(step) sets the rate; clip\n"
         .. "bounds the gradient's norm; accumulate is the number of batches of a step, whose gradient is that of\n"
@@ -506,7 +528,7 @@ attn.describe{name = "train.loop",
         .. "(mode = \"max\": the larger) it is: after `patience` evaluations without a better one the loop stops.\n"
         .. "With run = run.start(...) metrics go to its folder, and every `save_every` steps a checkpoint, of which\n"
         .. "the newest `keep` and the `best` best ones stay; a run that is resumed goes on, bit for bit, from the\n"
-        .. "newest valid one. checkpoint = path with resume = true does that with one file. history has step,\n"
+        .. "newest valid one. A run with several loops gives each a name. checkpoint = path with resume = true does that with one file. history has step,\n"
         .. "losses (one for each step), values ({step =, value =}), best, seconds, tokens, rate.",
     example = 'attn.train.loop{model = model, optimizer = optimizer, data = batches, steps = 1000,\n'
         .. '  loss = function(batch) return attn.loss.cross_entropy(model(batch.source), batch.target) end}'}

@@ -118,6 +118,19 @@ t.case("wrong fields are named", function()
     t.raises("field 'x': entry 2 is a string", data.batches, {fields = {x = {{1}, "a"}}, size = 1})
 end)
 
+t.case("what is in a field that is wrong is named, with its place", function()
+    t.raises("field 'x' is 3, expected a list of examples", data.batches, {fields = {x = 3}, size = 1})
+    t.raises("field 'x' is int64 [2], expected a list of examples", data.batches, {fields = {x = attn.arange(1, 2)}, size = 1})
+    t.raises("fields has the key 1, expected names", data.batches, {fields = {{{1}}}, size = 1})
+    t.raises("field 'x': entry 1 is a string, expected a list of ids or a number", data.batches, {fields = {x = {"a"}}, size = 1})
+    for _, wrong in ipairs{{"a", "a string"}, {1.5, "1.5"}, {{1}, "a table"}, {true, "a boolean"}} do
+        local b = data.batches{fields = {x = {{1}, {2, wrong[1]}}, y = {{1}, {2}}}, size = 2, shuffle = false}
+        t.raises(("data.batches: field 'x': entry 2 has %s at place 2, expected an integer"):format(wrong[2]), b:epoch(1))
+        t.raises(("data.pad: entry 1 has %s at place 1"):format(wrong[2]), data.pad, {{wrong[1]}})
+    end
+    t.equal(data.pad{{3.0}}:totable(), {{3}})
+end)
+
 t.case("split divides without loss, the same way each time", function()
     local list = {}
     for i = 1, 11 do list[i] = i end

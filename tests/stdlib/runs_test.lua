@@ -311,3 +311,220 @@ t.case("a run stops when it gets no better, and stays stopped", function()
     t.equal(first, uninterrupted())         -- the schedule does not know how many steps there would have been
     t.equal(ok("attn tiny.lua --runs early --resume"):match "result checksum (%x+)", first)
 end)
+
+-- Two loops in one run: what people write first. The loss of step `fail` of the loop `at` ends the process.
+shell.write("sweep.lua", [[
+local attn = require "attn"
+local job = attn.run.start("sweep", {steps = 12, fail = 0, at = "a", names = {"a", "b 2=x", "c"}, seed = 1})
+local cfg = job.options
+local sums = {}
+for i, name in ipairs(cfg.names) do
+    attn.seed(cfg.seed + i)
+    local model = attn.layer.linear{inputs = 2 + (i == 3 and 1 or 0), outputs = 1}
+    local at = 0
+    local history = attn.train.loop{run = job, name = name ~= "none" and name or nil, model = model, steps = cfg.steps,
+        optimizer = attn.optim.adam{params = model:parameters(), lr = 0.1}, every = 5, save_every = 5, best = 1,
+        quiet = true, data = function(step) at = step return attn.randn(4, model.inputs) end,
+        evaluate = function(step) return math.abs(step - 10) + i end,
+        loss = function(x)
+            if name == cfg.at and at == cfg.fail then os.exit(9) end
+            return attn.loss.mse(model(x), x:sum(2, true))
+        end}
+    assert(history.step == cfg.steps)
+    attn.save("sum", {model = model, losses = history.losses})
+    sums[i] = attn.crc32 "sum"
+end
+attn.show.result("checksum", table.concat(sums, "-"))
+]])
+
+t.case("each loop of a run has a name, metrics and checkpoints of its own, and is resumed as itself", function()
+    local whole = ok("attn sweep.lua --runs sweeps"):match "result checksum (%S+)"
+    local path = only_run "sweeps"
+    for i, name in ipairs{"a", "b 2=x", "c"} do
+        local steps, best = 0, nil
+        for _, r in ipairs(attn.run.metrics(("%s/loops/%s/metrics.jsonl"):format(path, name))) do
+            if r.split == "train" then
+                steps = steps + 1
+                t.equal(r.step, steps)
+            elseif r.split == "valid" and r.step == 10 then
+                best = r.value
+            end
+        end
+        t.equal({steps, best}, {12, i})
+        t.equal(#checkpoints(("%s/loops/%s"):format(path, name)), 2)
+    end
+    t.equal(checkpoints(path), {})
+    for _, fail in ipairs{"--at a --fail 3", "--at a --fail 7", "--at 'b 2=x' --fail 1", "--at c --fail 12"} do
+        os.execute("rm -rf " .. shell.quote(shell.folder() .. "/cut"))
+        t.equal(select(3, shell.run("attn sweep.lua --runs cut " .. fail)), 9)
+        local out = ok "attn sweep.lua --runs cut --resume --fail 0"
+        t.equal(out:match "result checksum (%S+)", whole, fail)
+        local cut = only_run "cut"
+        t.is_true(out:find(("run: cut/%s/loops/c has no checkpoint yet: it begins at step 1"):format(cut:match "[^/]+$"), 1, true)
+            or fail:find "at c", out)
+        local steps = 0
+        for _, r in ipairs(attn.run.metrics(cut .. "/loops/a/metrics.jsonl")) do
+            if r.split == "train" then steps = steps + 1 end
+        end
+        t.equal(steps, 12)
+    end
+    local listed = ok "attn runs --runs sweeps"
+    t.is_true(listed:match "\n +b 2=x +12 ", listed)
+    local shown = attn.json.decode(ok(("attn runs show %s --runs sweeps --json"):format(path:match "[^/]+$")))
+    t.equal(shown.loops["b 2=x"].valid.value, {last = 4, least = 2, most = 7})
+    t.equal(#shown.loops.c.losses, 12)
+    t.is_true(ok(("attn runs show %s --runs sweeps"):format(path:match "[^/]+$")):find("loop c  step 12", 1, true))
+    ok "attn sweep.lua --runs sweeps --seed 5"
+    local list = attn.run.list(shell.folder() .. "/sweeps")
+    local diff = ok(("attn runs diff %s %s --runs sweeps"):format(list[1].folder, list[2].folder))
+    t.is_true(diff:find("the losses of c differ from step 1 on", 1, true) and diff:find("c: train loss", 1, true), diff)
+end)
+
+t.case("a second loop of the same name, or without one, is an error that says so", function()
+    fails("sweep.lua:9: train.loop: the run has a loop without a name already; give each loop of a run a name",
+        "attn sweep.lua --runs twice --names none,none")
+    fails("train.loop: the run has a loop called 'x' already", "attn sweep.lua --runs twice --names x,x")
+    for _, name in ipairs{"a/b", "..", ".", ".x", ("n"):rep(101)} do
+        fails("run: a loop is called '" .. name .. "', expected", "attn sweep.lua --runs twice --names " .. name)
+    end
+    ok "attn sweep.lua --runs twice --names none,x"
+end)
+
+t.case("a script that came to its end is finished, one that failed is stopped; before a checkpoint, resuming says so", function()
+    shell.write("end.lua", [[
+        local attn = require "attn"
+        local job = attn.run.start("ends", {how = "end"})
+        if job.options.how == "error" then error("on purpose") end
+        if job.options.how == "exit" then os.exit(0) end
+        if job.resumed then print(job:newest()) end]])
+    local function state(root) return attn.json.decode(ok(("attn runs --json --runs %s"):format(root)))[1].state end
+    ok "attn end.lua --runs end1"
+    t.equal(state "end1", "finished")
+    t.equal(select(3, shell.run "attn end.lua --runs end2 --how error"), 1)
+    t.equal(state "end2", "stopped")
+    ok "attn end.lua --runs end3 --how exit"
+    t.equal(state "end3", "stopped")
+    ok "attn end.lua --runs end2 --resume --how end"
+    t.equal(state "end2", "finished")
+    t.equal(select(3, shell.run("attn - --runs end4", shell.read(shell.folder() .. "/end.lua"))), 0)
+    t.equal(state "end4", "finished")
+    t.equal(select(3, shell.run "attn sweep.lua --runs end5 --names none --at none --fail 3"), 9)
+    local out = ok "attn sweep.lua --runs end5 --resume --fail 0"
+    t.is_true(out:match "run: end5/%S+ has no checkpoint yet: it begins at step 1\n", out)
+end)
+
+-- A script that goes on with a run, first changing the library.
+local function resume_with(root, change, after)
+    shell.write("changed.lua", ([[
+        local attn = require "attn"
+        %s
+        local job = attn.run.start("tiny", {model = {hidden = 12, dropout = 0.1}, lr = 0.02, steps = 30, seed = 1, save_every = 5,
+            every = 10, accumulate = 2, pause = 0.0, words = {"a"}, best = 1, patience = 100, fill = 0})
+        local function here()
+            local list = {}
+            for i, one in ipairs(job:checkpoints()) do list[i] = tostring(one.step) end
+            return table.concat(list, " ")
+        end
+        %s]]):format(change, after))
+    return shell.run(("attn changed.lua --runs %s --resume"):format(root))
+end
+
+t.case("a checkpoint that cannot be read is an error, not damage, and nothing is removed", function()
+    ok "attn tiny.lua --runs memory --steps 20"
+    local path = only_run "memory"
+    local before = fingerprint(path)
+    local _, err, code = resume_with("memory", 'function attn.load() error("load: out of memory", 0) end',
+        "job:newest() job:save(25, {}) job:prune(1)")
+    t.equal(code, 1)
+    t.is_true(err:find("cannot be used: load: out of memory", 1, true), err)
+    t.equal(fingerprint(path), before)
+    _, err, code = resume_with("memory", 'function attn.crc32(path) error("crc32: " .. path .. ": Input/output error", 0) end',
+        "job:newest()")
+    t.equal(code, 1)
+    t.is_true(err:find("Input/output error", 1, true), err)
+    -- all of them damaged
+    for _, name in ipairs(checkpoints(path)) do
+        local f <close> = io.open(path .. "/checkpoints/" .. name, "r+b")
+        f:seek("set", 100)
+        f:write("damage")
+    end
+    before = fingerprint(path)
+    fails("can be used; move them away to begin again", "attn tiny.lua --runs memory --resume")
+    t.equal(fingerprint(path), before)
+end)
+
+t.case("pruning keeps what an earlier life wrote until a newer one has been read back", function()
+    ok "attn tiny.lua --runs prune --steps 20"
+    local out, err, code = resume_with("prune", "", [[
+        local load = attn.load
+        print("at", here())                     -- the best, and the two newest
+        job:save(25, {x = 1})
+        function attn.load() error("load: out of memory", 0) end
+        job:prune(1)
+        print("at", here())
+        job:save(26, {x = 1})
+        job:save(27, {x = 1})
+        job:prune(1)                            -- its own it may remove
+        print("at", here())
+        attn.load = load
+        job:save(28, {x = 1})
+        job:prune(2, {[10] = true})
+        print("at", here())
+        job:save(28, {x = 2})                   -- again
+        job:prune(2)
+        print("at", here(), job:newest().x)]])
+    t.equal({err, code}, {"", 0})
+    local seen = {}
+    for line in out:gmatch "at\t([^\n]*)" do seen[#seen + 1] = line end
+    t.equal(seen, {"20 15 10", "25 20 15 10", "27 20 15 10", "28 27 10", "28 27\t2"})
+    t.is_true(out:find("run: older checkpoints stay: ", 1, true), out)
+end)
+
+t.case("damaged checkpoints do not count as kept; one of the same step takes its place", function()
+    ok "attn tiny.lua --runs place --steps 20"
+    local path = only_run "place"
+    local names = checkpoints(path)
+    local f = io.open(("%s/checkpoints/%s"):format(path, names[3]), "r+b")
+    f:seek("set", 100)
+    f:write("damage")
+    f:close()
+    local out, err = resume_with("place", "", [[
+        print("at", select(2, job:newest()):match "step%-%d+")
+        job:save(16, {})
+        job:prune(2)
+        print("at", here())
+        job:save(20, {x = 3})
+        print("at", here(), job:newest().x)
+        print("error", pcall(job.save, job, -1, {}))
+        print("error", pcall(job.save, job, 1.5, {}))]])
+    t.equal(err, "")
+    local seen = {}
+    for line in out:gmatch "at\t([^\n]*)" do seen[#seen + 1] = line end
+    t.equal(seen, {"step-000015", "20 16 15", "20 16 15\t3"})
+    t.is_true(out:find("run:save: step is -1, expected", 1, true) and out:find("run:save: step is 1.5, expected", 1, true), out)
+end)
+
+t.case("absurd names among the checkpoints, and folders where files should be, stop nobody", function()
+    ok "attn tiny.lua --runs absurd --steps 20"
+    local path = only_run "absurd"
+    for _, name in ipairs{"step-99999999999999999999-0.safetensors", "step-99999999999999999999-00000000.safetensors",
+        "step-9-00000000.safetensors", "step-0000020-00000000.safetensors", "step-000030-0.safetensors",
+        "step--00001-00000000.safetensors", "notes.txt"} do
+        io.open(path .. "/checkpoints/" .. name, "w"):close()
+    end
+    local out = ok "attn tiny.lua --runs absurd --resume --steps 30"
+    t.equal(out:match "result checksum (%x+)", uninterrupted())
+    t.is_true(not out:find "is not used", out)
+    ok "attn tiny.lua --runs absurd --steps 10"
+    for _, name in ipairs{"log.txt", "metrics.jsonl"} do
+        os.execute(("rm %s/%s && mkdir %s/%s"):format(path, name, path, name))
+    end
+    local list = attn.run.list(shell.folder() .. "/absurd")
+    local f <close> = io.open(list[list[1].path == path and 2 or 1].path .. "/metrics.jsonl", "ab")
+    f:write('{"split": "valid", "step": 3, "seconds": "x", "loss": {}}\n{"split": "train", "step": 99, "loss": [1]}\n')
+    f:close()
+    t.equal(#attn.json.decode(ok "attn runs --runs absurd --json"), 2)
+    out = ok "attn runs --runs absurd"
+    t.equal(select(2, out:gsub("tiny%-", "")), 2, out)
+    ok(("attn runs show %s --runs absurd"):format(path:match "[^/]+$"))
+end)

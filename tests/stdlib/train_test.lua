@@ -224,3 +224,34 @@ t.case("the loop stops when it gets no better", function()
     cfg.evaluate, cfg.patience, cfg.best = nil, nil, 1
     t.raises("best needs the field run", train.loop, cfg)
 end)
+
+t.case("a loss that is no single number, and objects that are none, are named", function()
+    local cfg = setup(6)
+    cfg.steps = 1
+    cfg.loss = function() return attn.ones(3) end
+    local line = debug.getinfo(1, "l").currentline + 1
+    local e = t.raises("train.loop: loss returned float32 [3] of 3 elements, expected a tensor of one element", function() train.loop(cfg) end)
+    t.is_true(e:find(("train_test.lua:%d: "):format(line), 1, true), e)
+    cfg.loss = function() return cfg.model end
+    t.raises("train.loop: loss returned a module, expected a tensor", train.loop, cfg)
+    cfg.loss = function() return attn.ones(3) end
+    t.raises("train.pace: loss returned float32 [3]", train.pace, {model = cfg.model, data = cfg.data, loss = cfg.loss})
+    for _, one in ipairs{
+        {"optimizer", {}, "optimizer is a table without a method 'step', expected an optimizer"},
+        {"optimizer", 3, "optimizer is 3 without a method 'step', expected an optimizer"},
+        {"optimizer", cfg.model, "optimizer is a module without a method 'step', expected an optimizer"},
+        {"model", {}, "model is a table without a method 'parameters', expected a module or layer"},
+        {"model", attn.ones(2), "model is float32 [2] without a method 'parameters'"},
+        {"data", {}, "data is a table without a method 'epoch', expected batches or a function"},
+        {"data", "x", "data is a string without a method 'epoch'"},
+        {"run", {}, "run is a table without a method 'part', expected a run of run.start"},
+        {"name", "x", "name needs the field run"},
+    } do
+        local wrong = setup(6)
+        wrong.steps = 1
+        wrong[one[1]] = one[2]
+        t.raises("train.loop: " .. one[3], train.loop, wrong)
+    end
+    t.raises("train.pace: model is a table without", train.pace, {model = {}, data = cfg.data, loss = cfg.loss})
+    t.raises("train.ema: model is 3 without", train.ema, {model = 3})
+end)
