@@ -61,7 +61,8 @@ A script that begins with attn.run.start keeps a folder for each run: options, m
 
 
 A run is `running` while a process holds it, `finished` once its script came to the end, else `stopped`: the script goes
-on with --resume [ID]. diff tells the options that differ, what was measured, and the first step where the losses part.
+on with --resume [ID]. A train.loop that has a name keeps its metrics and checkpoints in loops/NAME of the folder, and is listed
+under its run. diff tells the options that differ, what was measured, and the first step where the losses part.
 See run.start for what scripts write, run.list, run.find and run.metrics for reading it.]],
 }
 

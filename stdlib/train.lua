@@ -191,7 +191,8 @@ end
 ---@return Average
 function m.ema(cfg)
     cfg = fields.read("train.ema", cfg, {
-        {"model", "any", required = true, expected = "a module or layer", methods = {"named_parameters"}}, {"decay", "number", 0.999, least = 0, most = 1}})
+        {"model", "any", required = true, expected = "a module or layer", methods = {"named_parameters"}},
+        {"decay", "number", 0.999, least = 0, most = 1}})
     local average = setmetatable({decay = cfg.decay, parameters = {}, means = {}, names = {}}, Average)
     for name, p in cfg.model:named_parameters() do
         local i = #average.names + 1
@@ -245,7 +246,8 @@ local known = {
     {"clip", "number", above = 0}, {"accumulate", "integer", 1, least = 1}, {"ema", "number", least = 0, most = 1},
     {"every", "integer", least = 1}, {"evaluate", "function"}, {"metric", "string"},
     {"mode", "string", "min", choices = {"min", "max"}}, {"patience", "integer", least = 1},
-    {"run", "any", expected = "a run of run.start", methods = {"part"}}, {"name", "string"}, {"checkpoint", "string"}, {"resume", "boolean", false}, {"save_every", "integer", least = 1},
+    {"run", "any", expected = "a run of run.start", methods = {"part"}}, {"name", "string"},
+    {"checkpoint", "string"}, {"resume", "boolean", false}, {"save_every", "integer", least = 1},
     {"keep", "integer", 2, least = 1}, {"best", "integer", 0, least = 0}, {"extra", "table"},
     {"quiet", "boolean", false}}
 
@@ -528,7 +530,8 @@ attn.describe{name = "train.loop",
         .. "(mode = \"max\": the larger) it is: after `patience` evaluations without a better one the loop stops.\n"
         .. "With run = run.start(...) metrics go to its folder, and every `save_every` steps a checkpoint, of which\n"
         .. "the newest `keep` and the `best` best ones stay; a run that is resumed goes on, bit for bit, from the\n"
-        .. "newest valid one. A run with several loops gives each a name. checkpoint = path with resume = true does that with one file. history has step,\n"
+        .. "newest valid one. A run with several loops gives each a name. checkpoint = path with\n"
+        .. "resume = true does that with one file. history has step,\n"
         .. "losses (one for each step), values ({step =, value =}), best, seconds, tokens, rate.",
     example = 'attn.train.loop{model = model, optimizer = optimizer, data = batches, steps = 1000,\n'
         .. '  loss = function(batch) return attn.loss.cross_entropy(model(batch.source), batch.target) end}'}

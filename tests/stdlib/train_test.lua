@@ -229,8 +229,9 @@ t.case("a loss that is no single number, and objects that are none, are named", 
     local cfg = setup(6)
     cfg.steps = 1
     cfg.loss = function() return attn.ones(3) end
-    local line = debug.getinfo(1, "l").currentline + 1
-    local e = t.raises("train.loop: loss returned float32 [3] of 3 elements, expected a tensor of one element", function() train.loop(cfg) end)
+    local line = debug.getinfo(1, "l").currentline + 2
+    local e = t.raises("train.loop: loss returned float32 [3] of 3 elements, expected a tensor of one element",
+        function() train.loop(cfg) end)
     t.is_true(e:find(("train_test.lua:%d: "):format(line), 1, true), e)
     cfg.loss = function() return cfg.model end
     t.raises("train.loop: loss returned a module, expected a tensor", train.loop, cfg)
