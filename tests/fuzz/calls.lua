@@ -23,6 +23,7 @@ local SKIP = {
     ["isatty"] = "any number is a file",
     ["run.options"] = "it may end the process (--help)",
     ["internal.tee"] = "it copies the standard output, where the verdict goes",
+    ["internal.at_end"] = "what it is given runs when the script has ended, and decides the exit status",
 }
 
 math.randomseed(SEED)
