@@ -204,20 +204,14 @@ static int searcher(lua_State *L)
     } else {
         lua_pushliteral(L, "");
     }
-    if (lua_getfield(L, LUA_REGISTRYINDEX, FOLDER) == LUA_TSTRING) {
-        if ((n = search(L, name)) > 0)
-            return n;
-        lua_pushliteral(L, "\n\t");
-        lua_concat(L, 2);
-    } else {
-        lua_pop(L, 1);
-        lua_pushliteral(L, "");
-    }
+    if (lua_getfield(L, LUA_REGISTRYINDEX, FOLDER) == LUA_TSTRING && (n = search(L, name)) > 0)
+        return n;
+    lua_pop(L, 1);      /* scripts compare the message with Lua's, which knows no such folder */
     if (lua_getfield(L, lua_upvalueindex(1), "path") != LUA_TSTRING)
         return luaL_error(L, "'package.path' must be a string");
     if ((n = search(L, name)) > 0)
         return n;
-    lua_concat(L, 3);
+    lua_concat(L, 2);
     return 1;
 }
 

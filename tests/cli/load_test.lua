@@ -79,6 +79,18 @@ t.case("what is wrong with a module is said with its place", function()
     t.is_true(err:find("'package.path' must be a string", 1, true), err)
 end)
 
+t.case("a module that is missing gives Lua's own message, in a script as on the command line", function()
+    local code = "package.path, package.cpath = '?.lua;?/?', '?.so;?/init' print(select(2, pcall(require, 'pack.XXX')))"
+    local expected = "module 'pack.XXX' not found:\n\tno field package.preload['pack.XXX']\n\tno file 'pack/XXX.lua'\n"
+        .. "\tno file 'pack/XXX/pack/XXX'\n\tno file 'pack/XXX.so'\n\tno file 'pack/XXX/init'\n"
+        .. "\tno file 'pack.so'\n\tno file 'pack/init'\n"
+    write("missing.lua", code)
+    write("deep/missing.lua", code)
+    for _, command in ipairs{"attn missing.lua", "attn deep/missing.lua", "attn -", "attn -e " .. shell.quote(code)} do
+        t.equal({run(command, code)}, {expected, "", 0})
+    end
+end)
+
 t.case("the library is inside the executable, and ATTN_STDLIB replaces it", function()
     os.execute("mkdir -p " .. shell.folder() .. "/lib " .. shell.folder() .. "/empty")
     os.execute("cp " .. shell.quote(shell.exe) .. " " .. shell.folder() .. "/empty/attn")
