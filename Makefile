@@ -14,13 +14,20 @@ KERNEL_O = -O3
 KERNEL = $(KERNEL_O) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 BASE = -std=gnu17 -I. $(WARN) -MMD -MP -fPIE -pthread
 
-PACKAGES = lua5.4 openblas jansson zlib libedit libutf8proc
-DEBIAN = gcc make pkg-config liblua5.4-dev libopenblas-dev libjansson-dev zlib1g-dev libedit-dev libutf8proc-dev
+PACKAGES = lua5.4 jansson zlib libedit libutf8proc
+DEBIAN = gcc make pkg-config liblua5.4-dev libopenblas-serial-dev libjansson-dev zlib1g-dev libedit-dev libutf8proc-dev
 PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LIB_DIR := $(shell pkg-config --variable=libdir lua5.4 2>/dev/null)
 # the Lua of the system as a static archive: no symbol look-ups at start, and modules written in C still find it (-Wl,-E)
-LUA_LIB := $(shell pkg-config --variable=libdir lua5.4 2>/dev/null)/liblua5.4.a
-PKG_LIBS := $(shell pkg-config --libs openblas jansson zlib libedit libutf8proc 2>/dev/null)
-LIBS = $(LUA_LIB) $(PKG_LIBS) -lm -ldl -pthread
+LUA_LIB := $(LIB_DIR)/liblua5.4.a
+# OpenBLAS without threads and inside the executable, whichever flavour the system's links point at: the others start theirs
+# before main, where a process that may not have them spins or dies. Where flavours are not kept apart (not Debian): the one there is.
+BLAS_DIR := $(LIB_DIR)/openblas-serial
+BLAS_FLAGS := $(shell PKG_CONFIG_PATH=$(BLAS_DIR)/pkgconfig:$$PKG_CONFIG_PATH pkg-config --cflags openblas 2>/dev/null)
+BLAS_LIB := $(or $(wildcard $(BLAS_DIR)/libopenblas.a),$(shell pkg-config --libs openblas 2>/dev/null))
+BLAS_LINK = -Wl,--exclude-libs,libopenblas.a -Wl,--wrap=blas_memory_alloc -Wl,--wrap=blas_memory_free
+PKG_LIBS := $(shell pkg-config --libs jansson zlib libedit libutf8proc 2>/dev/null)
+LIBS = $(LUA_LIB) $(BLAS_LINK) $(BLAS_LIB) $(PKG_LIBS) -lm -ldl -pthread
 
 ifdef NATIVE
 CFLAGS += -march=native
@@ -56,9 +63,9 @@ ENGINE = $(filter $(BUILD)/attn/%,$(OBJECTS))
 .PHONY: all test debug demo bench install check-layers deps clean
 all: $(BIN)/attn
 
-ifeq ($(PKG_LIBS),)
+ifeq ($(and $(PKG_LIBS),$(BLAS_LIB)),)
 ifneq ($(filter-out deps clean check-layers demo test debug,$(or $(MAKECMDGOALS),all)),)
-$(error some of the packages $(PACKAGES) are missing: `make deps` installs them on Debian and Ubuntu)
+$(error some of the packages $(PACKAGES) openblas are missing: `make deps` installs them on Debian and Ubuntu)
 endif
 endif
 
@@ -66,7 +73,7 @@ $(BIN)/attn: $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo "link $@"; $(CC) $(CFLAGS) $(LDFLAGS) -pie -Wl,-E -Wl,-z,relro,-z,now -o $@ $(OBJECTS) $(LIBS)
 
-COMPILE = @mkdir -p $(@D); echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(HARDEN) $(PKG_FLAGS)
+COMPILE = @mkdir -p $(@D); echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(HARDEN) $(BLAS_FLAGS) $(PKG_FLAGS)
 
 $(PLAIN_OBJECTS): $(BUILD)/%.o: %.c
 	$(COMPILE) -c $< -o $@
@@ -98,7 +105,7 @@ $(BUILD)/stdlib_data.o: $(BUILD)/stdlib_data.c
 CTESTS = $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*_test.c))
 $(BUILD)/tests/%: tests/c/%.c $(wildcard tests/c/*.h) $(ENGINE)
 	@mkdir -p $(@D)
-	@echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(PKG_FLAGS) -o $@ $< $(ENGINE) $(LIBS)
+	@echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(BLAS_FLAGS) $(PKG_FLAGS) -o $@ $< $(ENGINE) $(LIBS)
 
 # Two commands work on a fresh machine: these two see to the packages first, and build with every core.
 JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))

@@ -56,7 +56,7 @@ typedef struct product {
 
 /* ---- memory of a thread, kept until the thread ends ---- */
 
-enum { PANEL, ROWS, AREAS };
+enum { PANEL, ROWS, BLAS_BUFFER, AREAS };
 void *at_gemm_area(int which);
 
 #if AT_TYPE == 32
@@ -78,10 +78,11 @@ static void make_key(void)
     have_key = pthread_key_create(&area_key, free_areas) == 0;
 }
 
-/* NULL: no memory. PANEL: NC KC numbers of either type, ROWS: MB KC; aligned to 64 bytes. */
+/* NULL: no memory. PANEL: NC KC numbers of either type, ROWS: MB KC, BLAS_BUFFER: what OpenBLAS works in, of which it touches
+ * what it needs; aligned as its kernels want it. */
 void *at_gemm_area(int which)
 {
-    static const size_t bytes[AREAS] = {(size_t)NC * DEPTH, (size_t)MB * DEPTH};
+    static const size_t bytes[AREAS] = {(size_t)NC * DEPTH, (size_t)MB * DEPTH, (size_t)128 << 20};
     static _Thread_local void **area;
 
     if (!area) {
@@ -93,7 +94,7 @@ void *at_gemm_area(int which)
         }
         area = fresh;
     }
-    if (!area[which] && posix_memalign(&area[which], 64, bytes[which]) != 0)
+    if (!area[which] && posix_memalign(&area[which], 4096, bytes[which]) != 0)
         area[which] = NULL;
     return area[which];
 }
@@ -114,6 +115,22 @@ static void one_thread(void)
 }
 
 #if AT_TYPE == 32
+/* In place of OpenBLAS's own (the Makefile's --wrap), which tries for ever when there is no memory. Never NULL: blas_rows has
+ * asked before. */
+void *__wrap_blas_memory_alloc(int position);
+void __wrap_blas_memory_free(void *buffer);
+
+void *__wrap_blas_memory_alloc(int position)
+{
+    (void)position;
+    return at_gemm_area(BLAS_BUFFER);
+}
+
+void __wrap_blas_memory_free(void *buffer)
+{
+    (void)buffer;
+}
+
 const char *at_blas_name(void)
 {
     static char name[64];
@@ -271,6 +288,14 @@ static void blas_rows(size_t begin, size_t end, void *ctx)
 {
     const product *p = ctx;
 
+    if (!at_gemm_area(BLAS_BUFFER)) {
+        product part = *p;
+        part.m = end - begin;
+        part.a += p->ta ? begin : begin * p->lda;
+        part.c += begin * p->ldc;
+        multiply(&part);
+        return;
+    }
     one_thread();
     start_block(p, begin, end - begin, 0, p->n);
     BLAS(gemm)(CblasRowMajor, p->ta ? CblasTrans : CblasNoTrans, p->tb ? CblasTrans : CblasNoTrans, (int)(end - begin),
