@@ -27,10 +27,9 @@ typedef struct work {
     at_string_map metadata;
     size_t metadata_room;
     at_json json;
-    at_tree *tree;
     at_lines *lines;
     at_tensor *tensor;
-    at_arena arena;             /* names of the list, while saving */
+    at_arena arena;             /* names of the list, while saving; the tree, while loading */
     char path[PATH];            /* of the value at hand, for messages */
 } work;
 
@@ -52,9 +51,6 @@ static void clear(work *w)
     w->metadata = (at_string_map){0};
     w->metadata_room = 0;
     at_json_free(&w->json);
-    if (w->tree)
-        at_tree_free(w->tree);
-    w->tree = NULL;
     at_lines_close(w->lines);
     w->lines = NULL;
     at_release(w->tensor);
@@ -505,20 +501,26 @@ static int load(lua_State *L)
     const char *text = find_metadata(w, "attn"), *format = find_metadata(w, "format");
     at_error e;
     at_error_clear(&e);
+    at_tree *tree = text ? at_tree_parse(text, strlen(text), &w->arena, &e) : NULL;
+    if (e.memory) {
+        vm_collect(L);
+        at_error_clear(&e);
+        tree = at_tree_parse(text, strlen(text), &w->arena, &e);
+    }
     if (!text)
         at_error_set(&e, "%.200s: not a file of attn.save (attn.safetensors.load reads others)", path);
     else if (format && strcmp(format, FORMAT_1) != 0 && !find_metadata(w, AT_CHECKSUM))
         at_error_set(&e, "%.200s: it has no checksum: the file is damaged, or another program wrote it", path);
-    else if (!(w->tree = at_tree_parse(text, strlen(text))))
+    else if (!tree)
         at_error_set(&e, "%.200s: the tree of values is damaged", path);
-    if (!w->tree)
+    if (e.failed)
         fail(L, w, where, &e);
     lua_createtable(L, 0, (int)w->n);
     for (size_t i = 0; i < w->n; i++) {
         vm_push_tensor(L, w->list[i].tensor);
         lua_setfield(L, -2, w->list[i].name);
     }
-    at_tree_node root = at_tree_root(w->tree);
+    at_tree_node root = at_tree_root(tree);
     if (root.kind != AT_NODE_LIST && root.kind != AT_NODE_TABLE)
         malformed(L, w, path);
     push_node(L, w, path, root, lua_gettop(L), 0);

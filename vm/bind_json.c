@@ -20,7 +20,7 @@ enum { DEEPEST = 200 };
 /* What reading or writing owns, in a box: any lua_ call may raise. */
 typedef struct work {
     uint64_t magic;
-    json_t *root;
+    at_arena arena;         /* what was read */
     at_json text;
     int indent;             /* 0: all on one line */
 } work;
@@ -29,8 +29,7 @@ static int work_end(lua_State *L)
 {
     work *w = lua_touserdata(L, 1);
     if (w && lua_rawlen(L, 1) == sizeof *w && w->magic == WORK_MAGIC) {
-        json_decref(w->root);
-        w->root = NULL;
+        at_arena_free(&w->arena);
         at_json_free(&w->text);
     }
     return 0;
@@ -89,18 +88,25 @@ static void push_json(lua_State *L, json_t *v, int depth)
 static int decode(lua_State *L)
 {
     size_t n;
-    json_error_t e;
+    at_error e;
+    json_error_t wrong;
+    json_t *root;
     if (lua_type(L, 1) != LUA_TSTRING)
         vm_error(L, "json.decode: text is %s, expected a string", vm_describe(L, 1).text);
     const char *text = lua_tolstring(L, 1, &n);
     lua_settop(L, 1);
     work *w = push_work(L);
-    w->root = json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &e);
-    if (!w->root)
-        vm_error(L, "json.decode: line %d, column %d: %.200s", e.line, e.column, e.text);
-    push_json(L, w->root, 1);
-    json_decref(w->root);
-    w->root = NULL;
+    for (int attempt = 0;; attempt++) {
+        at_error_clear(&e);
+        root = at_json_read(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, "json.decode", &w->arena, &wrong, &e);
+        if (root)
+            break;
+        if (!e.failed)
+            vm_error(L, "json.decode: line %d, column %d: %.200s", wrong.line, wrong.column, wrong.text);
+        vm_retry(L, &e, attempt);
+    }
+    push_json(L, root, 1);
+    at_arena_free(&w->arena);
     return 1;
 }
 
@@ -130,8 +136,12 @@ static void new_line(work *w, int depth)
 
 static void write_string(lua_State *L, work *w, const char *text, size_t n)
 {
-    if (memchr(text, 0, n) || !at_is_utf8(text, n))
-        vm_error(L, "json.encode: a string is not UTF-8 text");
+    for (const char *piece = text; piece <= text + n;) {        /* U+0000 is text too, written as an escape */
+        size_t length = strnlen(piece, (size_t)(text + n - piece));
+        if (!at_is_utf8(piece, length))
+            vm_error(L, "json.encode: a string is not UTF-8 text");
+        piece += length + 1;
+    }
     at_json_quote(&w->text, text, n);
 }
 
@@ -162,14 +172,22 @@ static void write_object(lua_State *L, work *w, int depth, size_t n)
     int table = lua_gettop(L);
     name *names = lua_newuserdatauv(L, n * sizeof *names, 0);
     size_t i = 0;
-    for (lua_pushnil(L); lua_next(L, table) && i < n; lua_pop(L, 1), i++)
+    lua_createtable(L, n < 1 << 20 ? (int)n : 0, 0);        /* holds the keys: a finalizer may take them from the table */
+    for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        if (i == n || lua_type(L, -2) != LUA_TSTRING)
+            vm_error(L, "json.encode: a table was changed while it was written");
         names[i].text = lua_tolstring(L, -2, &names[i].n);
+        lua_pushvalue(L, -2);
+        lua_rawseti(L, table + 2, (lua_Integer)++i);
+    }
     qsort(names, i, sizeof *names, by_text);
     at_json_text(&w->text, "{");
     for (size_t k = 0; k < i; k++) {
         if (k > 0)
             at_json_text(&w->text, w->indent ? "," : ", ");
         new_line(w, depth);
+        if (memchr(names[k].text, 0, names[k].n))
+            vm_error(L, "json.encode: a key has a byte 0, which json.decode does not take there");
         write_string(L, w, names[k].text, names[k].n);
         at_json_text(&w->text, ": ");
         lua_pushlstring(L, names[k].text, names[k].n);
@@ -271,6 +289,11 @@ static int encode(lua_State *L)
     w->indent = (int)indent;
     lua_pushvalue(L, 1);
     write_value(L, w, 1);
+    if (w->text.failed) {
+        at_json_free(&w->text);
+        vm_collect(L);
+        write_value(L, w, 1);
+    }
     if (w->text.failed)
         vm_error(L, "json.encode: out of memory");
     lua_pushlstring(L, w->text.text, w->text.n);

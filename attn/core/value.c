@@ -39,11 +39,16 @@ typedef struct at_chunk {
     size_t bytes, used;
 } at_chunk;
 
+enum { FIRST_CHUNK = 2048, LARGE_CHUNK = 1 << 18 };
+
 void *at_arena_alloc(at_arena *a, size_t bytes)
 {
     bytes = (bytes + 15) & ~(size_t)15;
     if (!a->chunk || a->chunk->bytes - a->chunk->used < bytes) {
-        size_t room = (sizeof(at_chunk) + 15) & ~(size_t)15, total = room + bytes < 2048 ? 2048 : room + bytes;
+        size_t room = (sizeof(at_chunk) + 15) & ~(size_t)15;
+        size_t total = a->chunk ? 2 * a->chunk->bytes : FIRST_CHUNK;    /* a large arena is few chunks */
+        total = total > LARGE_CHUNK ? LARGE_CHUNK : total;
+        total = total < room + bytes ? room + bytes : total;
         at_chunk *chunk = at_alloc(total);
         if (!chunk)
             return NULL;

@@ -10,6 +10,10 @@
 
 #include "attn/core/error.h"
 #include "attn/core/tensor.h"
+#include "attn/core/value.h"
+
+struct json_t;
+struct json_error_t;
 
 /* ---- file.c ---- */
 
@@ -112,6 +116,15 @@ at_lines *at_lines_open(const char *path, at_error *e);
 bool at_lines_next(at_lines *l, const char **line, size_t *length, at_error *e);
 void at_lines_close(at_lines *l);
 
+/* ---- json.c ---- */
+
+/*
+ * The value of a JSON text, in an arena that was empty: there is nothing else to free. `flags` are jansson's. NULL: out of memory
+ * (for `what`) or interrupted, as e says; or *error says what is wrong with the text. One thread at a time.
+ */
+struct json_t *at_json_read(const char *text, size_t n, size_t flags, const char *what, at_arena *arena,
+                            struct json_error_t *error, at_error *e);
+
 /* ---- tree.c: plain values as JSON ---- */
 
 /* Text being written. Once out of memory nothing more is added; `failed` is looked at once, at the end. */
@@ -151,10 +164,9 @@ typedef struct at_tree_node {
     const void *items;
 } at_tree_node;
 
-/* A parsed tree; NULL if the text is not JSON. */
+/* A parsed tree, in an arena that was empty; NULL if the text is not JSON, or with an error. */
 typedef struct at_tree at_tree;
-at_tree *at_tree_parse(const char *text, size_t n);
-void at_tree_free(at_tree *t);
+at_tree *at_tree_parse(const char *text, size_t n, at_arena *arena, at_error *e);
 at_tree_node at_tree_root(const at_tree *t);
 at_tree_node at_tree_item(const at_tree_node *parent, size_t k);
 /* length / 2 bytes from a node of bytes. */

@@ -324,14 +324,15 @@ static bool load_header(at_source *s, at_named **list, size_t *n, at_string_map 
     if (!text)
         return at_error_memory(e, "a header", length);
     json_error_t error;
+    at_arena arena = {0};
     json_t *root = NULL;
     bool ok = at_source_read(s, 8, text, (size_t)length, e) && survey(s->path, text, (size_t)length, e);
-    if (ok && !(root = json_loadb(text, (size_t)length, JSON_REJECT_DUPLICATES, &error)))
-        ok = at_error_set(e, "%.200s: the header is not valid JSON at byte %d (%s)", s->path, 8 + error.position,
+    if (ok && !(root = at_json_read(text, (size_t)length, JSON_REJECT_DUPLICATES, "a header", &arena, &error, e)))
+        ok = !e->failed && at_error_set(e, "%.200s: the header is not valid JSON at byte %d (%s)", s->path, 8 + error.position,
                           json_error_code(&error) == json_error_duplicate_key ? "a name appears twice" : "RFC 8259");
     ok = ok && load_root(s, text, (size_t)length, root, list, n, metadata, e);
     at_free(text, (size_t)length);
-    json_decref(root);
+    at_arena_free(&arena);
     return ok;
 }
 

@@ -118,15 +118,10 @@ void at_tree_tensor(at_json *j, const char *name)
 
 /* ---- reading ---- */
 
-at_tree *at_tree_parse(const char *text, size_t n)
+at_tree *at_tree_parse(const char *text, size_t n, at_arena *arena, at_error *e)
 {
     json_error_t error;
-    return (at_tree *)json_loadb(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-}
-
-void at_tree_free(at_tree *t)
-{
-    json_decref((json_t *)t);
+    return (at_tree *)at_json_read(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, "the tree of values", arena, &error, e);
 }
 
 static int digit(char c)

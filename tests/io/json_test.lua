@@ -17,6 +17,44 @@ t.case("values come back with their kinds", function()
     t.equal(json.decode '"\\u0041\\u00e9\\u0000"', "Aé\0")
 end)
 
+t.case("U+0000 in a string goes both ways; in a key neither", function()
+    for _, text in ipairs{"\0", "a\0b", "\0\0é\0", "x\0"} do t.equal(json.decode(json.encode({text}))[1], text) end
+    t.equal(json.encode "a\0", '"a\\u0000"')
+    t.raises("a string is not UTF-8 text", json.encode, "a\0\xff")
+    t.raises("a string is not UTF-8 text", json.encode, "\xff\0a")
+    t.raises("json.encode: a key has a byte 0", json.encode, {["a\0"] = 1})
+    t.raises("json.decode: line 1", json.decode, '{"a\\u0000": 1}')
+end)
+
+t.case("each allocation may fail: the right value, or out of memory; a lone failure is made good by a collection", function()
+    local fail = require "attn.internal".fail_allocation
+    local parts = {}
+    for i = 1, 60 do
+        parts[i] = ('{"key %d": [%d, %d.25, "%s", {"%s": null}], "t": true}'):format(i, i, i, ("é"):rep(7 * i), ("k"):rep(5 * i))
+    end
+    local text = "[" .. table.concat(parts, ", ") .. ", 1" .. ("0"):rep(17) .. ", 0." .. ("1234567"):rep(60) .. "]"
+    local expected = json.encode(json.decode(text), 1)
+    for _, forever in ipairs{1, true} do
+        local failed = 0
+        for n = 1, 200 do
+            collectgarbage()
+            local before = fail(n, forever)
+            local ok, got = pcall(json.decode, text)
+            local done = fail(0) - before < n
+            if ok then t.equal(json.encode(got, 1), expected) else failed = failed + 1 end
+            if not ok then t.is_true(got:find("out of memory (json.decode needs ", 1, true), got) end
+            fail(n, forever)
+            local written, again = pcall(json.encode, got, 1)
+            done = done and fail(0) and written
+            if written and ok then t.equal(again, expected) end
+            if not written then t.is_true(again:find("json.encode: out of memory", 1, true), again) end
+            t.is_true(forever == true or ok and written, "one failure is not the end")
+            if done then break end
+        end
+        t.equal(failed > 0, forever == true)
+    end
+end)
+
 t.case("the text is the same for equal tables, names in order", function()
     t.equal(json.encode{b = 1, a = {2, 3}, c = "é"}, '{"a": [2, 3], "b": 1, "c": "é"}')
     t.equal(json.encode({b = 1, a = {x = 0.1}}, 2), '{\n  "a": {\n    "x": 0.1\n  },\n  "b": 1\n}')
