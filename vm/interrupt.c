@@ -157,6 +157,7 @@ int vm_call(lua_State *L, int arguments, int results)
     int handler = lua_gettop(L) - arguments;
     lua_State *outside = running;
     struct sigaction action, before;
+    sigset_t interrupt, mask;
 
     lua_pushcfunction(L, message_handler);
     lua_insert(L, handler);
@@ -170,7 +171,13 @@ int vm_call(lua_State *L, int arguments, int results)
     close_depth = 0;
     running = L;
     sigaction(SIGINT, &action, &before);
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    pthread_sigmask(SIG_UNBLOCK, &interrupt, &mask);    /* the session blocks it: one that came since Enter stops this code */
     int status = lua_pcall(L, arguments, results, handler);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (at_interrupted() && sigismember(&mask, SIGINT))
+        raise(SIGINT);          /* it came too late for this code: it waits for what is next */
     sigaction(SIGINT, &before, NULL);
     running = outside;
     at_interrupt_clear();

@@ -3,7 +3,8 @@
  * written in Lua, in stdlib/session.lua.
  *
  * Ctrl-C while a line is edited clears it. The signals are blocked except while read_character waits, so a handler
- * never interrupts libedit and only sets a flag. Ctrl-C while code runs is interrupt.c's.
+ * never interrupts libedit and only sets a flag. Ctrl-C while code runs is interrupt.c's; between the two it is blocked, and
+ * belongs to whichever comes next: no press is lost.
  *
  * With -i and input that is no terminal, lines are echoed after the prompt, so that the output reads as a session;
  * values print as `lua` prints them.
@@ -41,7 +42,9 @@ typedef struct session {
     char *history_path;     /* NULL: not kept */
     char *last;             /* the newest entry */
     char prompt[128];
-    sigset_t outside;       /* the signal mask while no line is edited */
+    int input;              /* the terminal, in a description of our own that does not block: Ctrl-C drops typed input, so there
+                             * may be none any more when it is read, and the signal is blocked then */
+    sigset_t outside;       /* the signal mask outside of the session */
     bool cleared;           /* Ctrl-C ended the line */
 } session;
 
@@ -223,6 +226,8 @@ static bool handle_signals(session *s)
             break;
         case SIGWINCH:
             el_resize(s->el);
+            fputc('\r', stdout);                /* el_resize keeps a cursor that may be below the new last row, and the next */
+            el_set(s->el, EL_REFRESH);          /* key would look there: drawn anew from the cursor's row, as after SIGCONT */
             break;
         case SIGTSTP:
             el_set(s->el, EL_PREP_TERM, 0);
@@ -247,19 +252,21 @@ static int read_character(EditLine *el, wchar_t *out)
 {
     session *s;
     mbstate_t state;
-    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
 
     el_get(el, EL_CLIENTDATA, &s);
+    struct pollfd input = {.fd = s->input, .events = POLLIN};
     memset(&state, 0, sizeof state);
     for (;;) {
         char c;
-        if (ppoll(&input, 1, NULL, &s->outside) < 0) {
-            if (errno != EINTR || !handle_signals(s))
-                return 0;
+        int ready = ppoll(&input, 1, NULL, &s->outside);
+        if (ready < 0 && errno != EINTR)
+            return 0;
+        if (!handle_signals(s))         /* also with input there: the handler may have run all the same */
+            return 0;
+        if (ready <= 0)
             continue;
-        }
-        ssize_t n = read(STDIN_FILENO, &c, 1);
-        if (n < 0 && errno == EINTR)
+        ssize_t n = read(s->input, &c, 1);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n <= 0)
             return 0;
@@ -323,6 +330,9 @@ static void open_editor(session *s)
 
     if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)     /* without one libedit drops all that is not ASCII; and only */
         setlocale(LC_CTYPE, "C.UTF-8");                  /* LC_CTYPE: others would change how Lua reads numbers */
+    s->input = open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (s->input < 0)
+        s->input = STDIN_FILENO;
     s->history = history_init();
     s->el = el_init("attn", stdin, stdout, stderr);
     if (!s->history || !s->el)
@@ -347,6 +357,8 @@ static void close_editor(session *s)
         el_end(s->el);
     if (s->history)
         history_end(s->history);
+    if (s->input > STDIN_FILENO)
+        close(s->input);
     free(s->history_path);
     free(s->last);
 }
@@ -354,7 +366,7 @@ static void close_editor(session *s)
 static const char *edit_line(session *s, int *length)
 {
     struct sigaction action, before[WATCHED];
-    sigset_t inside;
+    sigset_t inside, between;
 
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
@@ -362,7 +374,7 @@ static const char *edit_line(session *s, int *length)
     sigemptyset(&inside);
     for (int i = 0; i < WATCHED; i++)
         sigaddset(&inside, watched[i]);
-    sigprocmask(SIG_BLOCK, &inside, &s->outside);
+    sigprocmask(SIG_BLOCK, &inside, &between);
     for (int i = 0; i < WATCHED; i++) {
         caught[i] = 0;
         sigaction(watched[i], &action, &before[i]);
@@ -370,7 +382,7 @@ static const char *edit_line(session *s, int *length)
     const char *line = el_gets(s->el, length);
     for (int i = 0; i < WATCHED; i++)
         sigaction(watched[i], &before[i], NULL);
-    sigprocmask(SIG_SETMASK, &s->outside, NULL);
+    sigprocmask(SIG_SETMASK, &between, NULL);
     return line;
 }
 
@@ -699,7 +711,12 @@ void vm_session(lua_State *L, bool startup)
 
     open_module(&s);
     if (s.terminal) {
-        signal(SIGINT, on_signal);      /* one that comes between a line and its run does nothing */
+        sigset_t interrupt;
+        sigemptyset(&interrupt);
+        sigaddset(&interrupt, SIGINT);
+        sigprocmask(SIG_BLOCK, &interrupt, &s.outside);
+        sigdelset(&s.outside, SIGINT);
+        signal(SIGINT, on_signal);
         open_editor(&s);
         vm_brief_errors();
     }
@@ -731,4 +748,6 @@ void vm_session(lua_State *L, bool startup)
     fputs("\n", stdout);
     fflush(stdout);
     close_editor(&s);
+    if (s.terminal)
+        sigprocmask(SIG_SETMASK, &s.outside, NULL);
 }

@@ -202,3 +202,30 @@ t.case("a terminal: tab completes, characters beyond ASCII arrive whole", functi
     contains(shown, "\n42\n")
     contains(shown, "\nhé → ok\n")
 end)
+
+-- ---- presses at times that a shell cannot hold; ATTN_LONG=1: 300 of each ----
+
+local compiler = os.getenv("CC") or "cc"
+
+local function press(kind, count)
+    local source = shell.read((arg[0]:match("^(.*/)") or "") .. "press.c")
+    shell.write("press.c", source)
+    if not os.execute(("cd %s && { test -x press || %s -O1 -o press press.c -lutil; } 2>/dev/null"):format(
+        shell.quote(shell.folder()), compiler)) then
+        t.skip("no C compiler to build press.c")
+    end
+    local out = shell.run(("HOME=$PWD XDG_CONFIG_HOME=/nothing ATTN_HISTORY= ./press %s %d attn"):format(kind, count))
+    t.equal(out, count .. " answered\n")
+end
+
+local presses = os.getenv("ATTN_LONG") and 300 or 40
+
+t.case("a terminal: no Ctrl-C is lost that comes with typed input", function() press("typed", presses) end)
+
+t.case("a terminal: no Ctrl-C is lost between Enter and the start of the chunk", function() press("enter", presses) end)
+
+t.case("a terminal: no Ctrl-C is lost at a chunk's end", function() press("end", presses) end)
+
+t.case("a terminal: a line longer than the window, which shrinks", function()
+    press("resize", os.getenv("ATTN_LONG") and 60 or 4)
+end)
