@@ -324,6 +324,19 @@ static unsigned char complete(EditLine *el, int key)
     return result;
 }
 
+/* libedit crashes where an allocation of its own fails. So there is room on the heap before it is called: more than it takes at a
+ * time, less than what free gives back to the system. */
+static bool has_room(void)
+{
+    enum { ROOM = 96 << 10 };
+    char *room = malloc(ROOM);
+
+    if (room)
+        *(volatile char *)room = 0;     /* or the compiler leaves the pair out */
+    free(room);
+    return room != NULL;
+}
+
 static void open_editor(session *s)
 {
     HistEvent event;
@@ -333,6 +346,8 @@ static void open_editor(session *s)
     s->input = open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (s->input < 0)
         s->input = STDIN_FILENO;
+    if (!has_room())
+        luaL_error(s->L, "cannot set up the terminal: not enough memory");
     s->history = history_init();
     s->el = el_init("attn", stdin, stdout, stderr);
     if (!s->history || !s->el)
@@ -417,6 +432,8 @@ static bool read_line(session *s, bool first)
     s->cleared = false;
     if (s->terminal) {
         int n = 0;
+        if (!has_room())
+            luaL_error(L, "cannot edit a line: not enough memory");
         const char *line = edit_line(s, &n);
         if (s->cleared)
             fputs("^C\n", stdout);

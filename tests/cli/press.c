@@ -4,7 +4,8 @@
  *     press KIND COUNT PROGRAM    prints "COUNT answered", or what the terminal showed last and why that is wrong
  *
  * typed: characters and Ctrl-C in one piece; enter: Ctrl-C a moment after the line of an endless loop; end: after a short line;
- * resize: a line longer than the window, which shrinks.
+ * resize: a line longer than the window, which shrinks. memory: the program may have COUNT KiB of addresses, and long lines, the
+ * history and completion are used; prints "ended STATUS" and what was shown.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -16,11 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-static int terminal;
+static int terminal, memory;
+static pid_t child;
 static char shown[1 << 20];
 static size_t n;
 
@@ -52,6 +55,15 @@ static int look(int ms)
     return 1;
 }
 
+static _Noreturn void ended(void)
+{
+    int status = 0;
+
+    waitpid(child, &status, 0);
+    printf("ended %d\n%s\n", WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), shown);
+    exit(0);
+}
+
 /* Waits until one of two texts is shown from `from` on, then forgets all of it. */
 static void await(const char *a, const char *b, const char *what)
 {
@@ -64,6 +76,8 @@ static void await(const char *a, const char *b, const char *what)
             return;
         alive = look(50);
         clock_gettime(CLOCK_MONOTONIC, &now);
+        if (!alive && memory)
+            ended();
         if (!alive || now.tv_sec - start.tv_sec > 10) {
             printf("%s: %s\n%.2000s\n", what, alive ? "no answer" : "the program ended", n > 2000 ? shown + n - 2000 : shown);
             exit(1);
@@ -87,7 +101,8 @@ static void settle(int i)
         snprintf(mark, sizeof mark, "settled%d", i);
         type(line);
         for (int j = 0; j < 10; j++) {
-            look(20);
+            if (!look(20) && memory)
+                ended();
             if (strstr(shown, mark)) {
                 await(mark, NULL, "settling");
                 look(1);
@@ -105,14 +120,31 @@ int main(int argc, char **argv)
     unsigned state = 1;
     const char *kind = argc == 4 ? argv[1] : "";
     int count = argc == 4 ? atoi(argv[2]) : 0;
-    pid_t child = forkpty(&terminal, NULL, NULL, &size);
 
+    memory = strcmp(kind, "memory") == 0;
+    child = forkpty(&terminal, NULL, NULL, &size);
     if (child == 0) {
+        struct rlimit limit = {(rlim_t)count << 10, (rlim_t)count << 10};
+        if (memory && setrlimit(RLIMIT_AS, &limit) != 0)
+            _exit(127);
         setenv("TERM", "xterm", 1);
         execl(argv[3], "attn", (char *)NULL);
         _exit(127);
     }
     await("> ", NULL, "start");
+    if (memory) {
+        char line[700];
+        snprintf(line, sizeof line, "local s = '%0600d' 'd'..'one'\n", 0);
+        settle(1);
+        type(line);
+        type("\033[A\033[A\n");
+        type("string.for\t\n");
+        settle(2);
+        type("os.exit(0)\n");
+        for (int k = 0; k < 100 && look(100); k++)
+            ;
+        ended();
+    }
     for (int i = 0; i < count; i++) {
         state = state * 1103515245 + 12345;
         settle(i);
