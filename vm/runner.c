@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "attn/attn.h"
+
 enum { OUTPUT_KEPT = 64 * 1024, MAX_JOBS = 256, GRACE = 2 /* seconds between SIGINT and SIGKILL */ };
 
 /* ---- small pieces ---- */
@@ -219,10 +221,26 @@ static bool start(const runner *r, file *f)
 
 /* ---- what a test process says ---- */
 
+/* The bytes of the character beyond ASCII at s, 0 if it is none that XML can hold. */
+static size_t wide_character(const char *s, size_t n)
+{
+    unsigned char first = (unsigned char)*s;
+    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+
+    return length <= n && at_is_utf8(s, length) && memcmp(s, "\xef\xbf\xbe", length) != 0
+               && memcmp(s, "\xef\xbf\xbf", length) != 0 ? length : 0;
+}
+
 /* XML text: the five special characters, and none that XML cannot hold. */
 static void append_xml(text *t, const char *s, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
+        if ((unsigned char)s[i] >= 0x80) {
+            size_t length = wide_character(s + i, n - i);
+            append(t, length ? s + i : "\xef\xbf\xbd", length ? length : 3);
+            i += length ? length - 1 : 0;
+            continue;
+        }
         switch (s[i]) {
         case '&': append(t, "&amp;", 5); break;
         case '<': append(t, "&lt;", 4); break;

@@ -91,6 +91,16 @@ t.case("--junit writes the cases as XML", function()
     contains(xml, '<skipped message="why"/></testcase>')
 end)
 
+t.case("--junit is XML whatever bytes a case is called or says", function()
+    attn_test({["a_test.lua"] = head .. 't.case("é → \\u{1F600} \\xff \\xe2\\x82 \\xc0\\x80 \\xef\\xbf\\xbe \\xed\\xa0\\x80.", function() '
+        .. 'error("\\xe9t\\xe9 \\127 \\xf0\\x9f", 0) end)'}, "--junit result.xml")
+    local xml = shell.read(shell.folder() .. "/result.xml")
+    t.is_true(utf8.len(xml))
+    local u = utf8.char(0xFFFD)
+    contains(xml, 'name="é → \u{1F600} ' .. u .. " " .. u:rep(2) .. " " .. u:rep(2) .. " " .. u:rep(3) .. " " .. u:rep(3) .. '."')
+    contains(xml, '<failure message="' .. u .. "t" .. u .. " \127 " .. u:rep(2))
+end)
+
 t.case("wrong usage", function()
     for arguments, message in pairs{
         ["-j x"] = "-j needs a number", ["-j 0"] = "-j needs a number", ["--filter"] = "missing",
