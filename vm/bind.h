@@ -65,7 +65,7 @@ int vm_tensor_tostring(lua_State *L);
 at_text vm_describe(lua_State *L, int at);
 
 /* Reads a Lua value; tables become at_tables in the arena (nested at most 16 deep), strings are borrowed from the Lua stack.
- * Raises on what no layer can take (functions, threads). */
+ * What no layer can take (functions, threads, modules) becomes AT_OTHER, for the layer's own message. */
 at_value vm_read_value(lua_State *L, int at, at_arena *arena, const char *where);
 void vm_push_value(lua_State *L, at_value v);
 
@@ -100,6 +100,14 @@ bool vm_bury(lua_State *L);
 _Noreturn void vm_raise(lua_State *L, const at_error *e);
 _Noreturn void vm_raise_text(lua_State *L, const char *text);
 _Noreturn void vm_error(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* For loops of the binding's own, and after work of the engine's that reports no errors: raises "interrupted!" if Ctrl-C came. */
+_Noreturn void vm_interrupted(lua_State *L);
+static inline void vm_poll(lua_State *L)
+{
+    if (at_cut_short())
+        vm_interrupted(L);
+}
 
 /* After an attempt (from 0) that failed and left nothing: a collection if it was the first and memory was short; else raises. */
 void vm_retry(lua_State *L, const at_error *e, int attempt);

@@ -51,6 +51,7 @@ static void push_json(lua_State *L, json_t *v, int depth)
     size_t i;
     if (depth > DEEPEST)
         vm_error(L, "json.decode: text is nested more than %d deep", DEEPEST);
+    vm_poll(L);
     luaL_checkstack(L, 4, "json.decode");
     switch (json_typeof(v)) {
     case JSON_TRUE: case JSON_FALSE:
@@ -207,6 +208,7 @@ static void write_table(lua_State *L, work *w, int depth)
     if (depth > DEEPEST)
         vm_error(L, "json.encode: tables are nested more than %d deep, or in a circle", DEEPEST);
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+        vm_poll(L);
         if (lua_type(L, -2) == LUA_TSTRING)
             strings++;
         else if (lua_isinteger(L, -2) && lua_tointeger(L, -2) >= 1 && (size_t)lua_tointeger(L, -2) <= n)
@@ -244,6 +246,7 @@ static void write_value(lua_State *L, work *w, int depth)
 {
     size_t n;
     char text[32];
+    vm_poll(L);
     luaL_checkstack(L, 8, "json.encode");
     switch (lua_type(L, -1)) {
     case LUA_TBOOLEAN:

@@ -41,13 +41,13 @@ static int construct(lua_State *L)
 
 /* ---- calls ---- */
 
-/* Positional arguments fill the method's list; a table behind them, or in place of a tensor at the end, is the options. */
+/* Positional arguments fill the method's list; a table behind them, or in place of an optional tensor, is the options. */
 static const at_table *read_call(lua_State *L, int top, const at_method *m, const char *where, at_arena *arena, at_pass *p)
 {
     int at = 2;
     const at_table *options = NULL;
     for (int k = 0; k < AT_CALL_ARGS && m->arg[k].name && at <= top; k++, at++) {
-        if (m->arg[k].type != AT_TABLE && lua_type(L, at) == LUA_TTABLE)
+        if (m->arg[k].type != AT_TABLE && m->arg[k].optional && lua_type(L, at) == LUA_TTABLE)
             break;
         p->arg[k] = vm_read_value(L, at, arena, where);
     }

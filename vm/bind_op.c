@@ -138,6 +138,9 @@ static void read_scalar(lua_State *L, args *r, const at_arg *a, int k, int at)
             wrong(L, r->op, a, at);
         break;
     case AT_FLAG:
+        if (lua_type(L, at) == LUA_TNUMBER && a > r->op->args && a[-1].kind == AT_DIM)     /* a list of dimensions, it seems */
+            vm_error(L, "%s: %s is %s and %s, expected one dimension (and perhaps %s, true or false)", short_name(r->op), a[-1].name,
+                     vm_describe(L, at - 1).text, vm_describe(L, at).text, a->name);
         if (lua_type(L, at) != LUA_TBOOLEAN)
             wrong(L, r->op, a, at);
         r->scalar[k].flag = lua_toboolean(L, at);
@@ -160,6 +163,28 @@ static void read_scalar(lua_State *L, args *r, const at_arg *a, int k, int at)
     r->given |= 1u << k;
 }
 
+/* Entry i of a list is no tensor: itself, or because the list has a hole there. */
+static _Noreturn void wrong_entry(lua_State *L, const args *r, const at_arg *a, size_t i, int at)
+{
+    vm_error(L, "%s: %s[%zu] is %s, expected a tensor", short_name(r->op), a->name, i, vm_describe(L, at).text);
+}
+
+/* A table has entries besides 1 to n: behind a hole, or with names. */
+static _Noreturn void wrong_table(lua_State *L, const args *r, const at_arg *a, int at, size_t n)
+{
+    for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1)) {
+        bool place = lua_isinteger(L, -2);
+        if (place && lua_tointeger(L, -2) >= 1 && (size_t)lua_tointeger(L, -2) <= n)
+            continue;
+        if (place) {
+            lua_rawgeti(L, at, (lua_Integer)n + 1);
+            wrong_entry(L, r, a, n + 1, -1);
+        }
+        vm_error(L, "%s: %s has an entry under %s, expected tensors from 1 on", short_name(r->op), a->name, vm_describe(L, -2).text);
+    }
+    vm_error(L, "%s: %s changed while it was read", short_name(r->op), a->name);
+}
+
 static at_tensor *tensor_of(lua_State *L, const args *r, const at_arg *a, int at)
 {
     vm_tensor_box *box = vm_tensor_at(L, at);
@@ -179,10 +204,19 @@ static int read_list(lua_State *L, args *r, const at_arg *a, int at, int top)
             vm_error(L, "%s: %s has %zu tensors, expected at most %d", short_name(r->op), a->name, r->list_n, UINT16_MAX);
         for (size_t i = 1; i <= r->list_n; i++) {
             lua_rawgeti(L, at, (lua_Integer)i);
+            if (!vm_tensor_at(L, -1))
+                wrong_entry(L, r, a, i, -1);
             tensor_of(L, r, a, -1);
             lua_pop(L, 1);
         }
+        size_t entries = 0;
+        for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1))
+            entries++;
+        if (entries != r->list_n)
+            wrong_table(L, r, a, at, r->list_n);
         at++;
+    } else if (!vm_tensor_at(L, at)) {
+        wrong(L, r->op, a, at);
     } else {
         r->list_from = at;
         while (at <= top && vm_tensor_at(L, at))
@@ -290,6 +324,8 @@ static void read_args(lua_State *L, args *r, const at_op *op, int base)
 {
     int at = base + 1, k = 0, top = lua_gettop(L);
     bool options = false;
+    for (const at_arg *a = op->args; a->kind != AT_END; a++)
+        options = options || a->option || a->named;
     r->op = op;
     r->base = base;
     r->n_in = r->list_n = 0;
@@ -298,17 +334,17 @@ static void read_args(lua_State *L, args *r, const at_op *op, int base)
     for (const at_arg *a = r->op->args; a->kind != AT_END; a++) {
         bool scalar = a->kind >= AT_NUMBER && a->kind != AT_SIZES;
         if (a->option) {
-            options = true;
             if (scalar)
                 k++;
             else
                 r->in[r->n_in++] = NULL;
             continue;
         }
-        options = options || a->named;
-        bool lists = a->kind == AT_SIZES || a->kind == AT_LIST || ((a->kind == AT_DIMS || a->kind == AT_COUNTS) && lua_istable(L, at) && lua_rawlen(L, at) > 0);
-        if (a->optional && (lua_isnoneornil(L, at) || (!lists && lua_istable(L, at)))) {
-            if (!lua_istable(L, at))
+        bool list = a->kind == AT_SIZES || a->kind == AT_LIST ||
+                    ((a->kind == AT_DIMS || a->kind == AT_COUNTS) && lua_istable(L, at) && lua_rawlen(L, at) > 0);
+        bool table = options && !list && lua_istable(L, at);        /* the options, early */
+        if (a->optional && (lua_isnoneornil(L, at) || table)) {
+            if (!table)
                 at++;
             if (!scalar && a->kind < AT_NUMBER)
                 r->in[r->n_in++] = NULL;

@@ -199,6 +199,7 @@ static int checksum(lua_State *L)
         if (n < 0)
             system_error(L, "crc32", path);
         sum = crc32(sum, block, (uInt)n);
+        vm_poll(L);
     }
     close(b->fd);
     b->fd = -1;

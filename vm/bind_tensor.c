@@ -53,7 +53,7 @@ static at_dtype read_dtype(lua_State *L, int at, at_dtype otherwise, const char 
 }
 
 /* A new tensor in a box on top; retried once after a collection. */
-static at_tensor *push_new(lua_State *L, at_dtype dtype, size_t ndim, const size_t *size)
+static at_tensor *push_new(lua_State *L, const char *where, at_dtype dtype, size_t ndim, const size_t *size)
 {
     at_error e;
     at_error_clear(&e);
@@ -64,10 +64,19 @@ static at_tensor *push_new(lua_State *L, at_dtype dtype, size_t ndim, const size
         at_error_clear(&e);
         box->t = at_tensor_new(dtype, ndim, size, &e);
     }
-    if (!box->t)
+    if (!box->t) {
+        at_error_place(&e, where);
         vm_raise(L, &e);
+    }
     vm_account(L);
     return box->t;
+}
+
+/* The end of a constructor: the new tensor is on top, filled if no Ctrl-C came. */
+static int made(lua_State *L)
+{
+    vm_poll(L);
+    return 1;
 }
 
 static at_tensor *sized(lua_State *L, const char *where, at_dtype otherwise, int at)
@@ -78,13 +87,13 @@ static at_tensor *sized(lua_State *L, const char *where, at_dtype otherwise, int
     at_dtype dtype = read_dtype(L, next, otherwise, where);
     if (lua_gettop(L) > next)
         vm_error(L, "%s: argument %d is %s, expected nothing more", where, next + 1, vm_describe(L, next + 1).text);
-    return push_new(L, dtype, n, size);
+    return push_new(L, where, dtype, n, size);
 }
 
 static int fill_with(lua_State *L, const char *where, double value)
 {
     at_fill(sized(L, where, AT_F32, 1), value);
-    return 1;
+    return made(L);
 }
 
 static int zeros(lua_State *L) { return fill_with(L, "zeros", 0); }
@@ -114,11 +123,11 @@ static int full(lua_State *L)
     at_dtype dtype = read_dtype(L, 3, truth ? AT_BOOL : AT_F32, "full");
     if (dtype == AT_I64 && !truth) {
         int64_t whole = vm_check_integer(L, 2, "full", "value");
-        fill_whole(push_new(L, dtype, n, size), whole);
+        fill_whole(push_new(L, "full", dtype, n, size), whole);
     } else {
-        at_fill(push_new(L, dtype, n, size), value);
+        at_fill(push_new(L, "full", dtype, n, size), value);
     }
-    return 1;
+    return made(L);
 }
 
 static at_tensor *check_float(lua_State *L, at_tensor *t, const char *where)
@@ -136,7 +145,7 @@ static int rand_uniform(lua_State *L)
         at_random_uniform_f32(at_random_reserve(n), n, (float *)(void *)t->data);
     else
         at_random_uniform_f64(at_random_reserve(n), n, (double *)(void *)t->data);
-    return 1;
+    return made(L);
 }
 
 static int rand_normal(lua_State *L)
@@ -147,7 +156,7 @@ static int rand_normal(lua_State *L)
         at_random_normal_f32(at_random_reserve(n), n, (float *)(void *)t->data);
     else
         at_random_normal_f64(at_random_reserve(n), n, (double *)(void *)t->data);
-    return 1;
+    return made(L);
 }
 
 static int randint(lua_State *L)
@@ -160,7 +169,7 @@ static int randint(lua_State *L)
         vm_error(L, "randint: dtype is %s, expected int64", at_dtype_name((at_dtype)t->dtype));
     size_t n = at_numel(t);
     at_random_integer(at_random_reserve(n), n, low, high, (int64_t *)(void *)t->data);
-    return 1;
+    return made(L);
 }
 
 static int bernoulli(lua_State *L)
@@ -173,10 +182,10 @@ static int bernoulli(lua_State *L)
     at_random stream = at_random_reserve(n);
     if (t->dtype == AT_BOOL) {
         at_random_bernoulli(stream, n, p, (uint8_t *)t->data);
-        return 1;
+        return made(L);
     }
     size_t size = n;
-    at_tensor *draw = push_new(L, AT_BOOL, 1, &size);
+    at_tensor *draw = push_new(L, "bernoulli", AT_BOOL, 1, &size);
     at_random_bernoulli(stream, n, p, (uint8_t *)draw->data);
     at_tensor flat = *draw;
     flat.ndim = t->ndim;
@@ -184,7 +193,7 @@ static int bernoulli(lua_State *L)
     memcpy(flat.step, t->step, sizeof flat.step);
     at_copy_elements(t, &flat);
     lua_pop(L, 1);
-    return 1;
+    return made(L);
 }
 
 static int arange(lua_State *L)
@@ -218,19 +227,20 @@ static int arange(lua_State *L)
         vm_error(L, "arange: %.14g elements are too many", steps + 1);
     size_t count = steps < 0 ? 0 : (size_t)steps + 1;
     at_dtype dtype = read_dtype(L, table ? n : n + 1, whole ? AT_I64 : AT_F32, "arange");
-    at_tensor *t = push_new(L, dtype, 1, &count);
-    for (size_t i = 0; i < count; i++) {
-        double x = v[0] + (double)i * v[2];
-        switch (dtype) {
-        case AT_F32: ((float *)(void *)t->data)[i] = (float)x; break;
-        case AT_F64: ((double *)(void *)t->data)[i] = x; break;
-        case AT_I64:
-            ((int64_t *)(void *)t->data)[i] = whole ? (int64_t)((uint64_t)w[0] + i * (uint64_t)w[2]) : at_to_int64(x);
-            break;
-        default: ((uint8_t *)t->data)[i] = x != 0; break;
+    at_tensor *t = push_new(L, "arange", dtype, 1, &count);
+    AT_PIECES(i, end, count)
+        for (; i < end; i++) {
+            double x = v[0] + (double)i * v[2];
+            switch (dtype) {
+            case AT_F32: ((float *)(void *)t->data)[i] = (float)x; break;
+            case AT_F64: ((double *)(void *)t->data)[i] = x; break;
+            case AT_I64:
+                ((int64_t *)(void *)t->data)[i] = whole ? (int64_t)((uint64_t)w[0] + i * (uint64_t)w[2]) : at_to_int64(x);
+                break;
+            default: ((uint8_t *)t->data)[i] = x != 0; break;
+            }
         }
-    }
-    return 1;
+    return made(L);
 }
 
 static int eye(lua_State *L)
@@ -239,13 +249,13 @@ static int eye(lua_State *L)
     if (n < 0 || n > 1 << 20)
         vm_error(L, "eye: n is %lld, expected 0 to 1048576", (long long)n);
     at_dtype dtype = read_dtype(L, 2, AT_F32, "eye");
-    at_tensor *t = push_new(L, dtype, 2, (size_t[]){(size_t)n, (size_t)n});
+    at_tensor *t = push_new(L, "eye", dtype, 2, (size_t[]){(size_t)n, (size_t)n});
     at_fill(t, 0);
     at_tensor diagonal = *t;
     diagonal.ndim = 1;
     diagonal.step[0] = n + 1;
     at_fill(&diagonal, 1);
-    return 1;
+    return made(L);
 }
 
 /* ---- from and to nested tables ---- */
@@ -297,6 +307,7 @@ static void read_nested(lua_State *L, at_tensor *t, size_t d, char **to)
     if (lua_rawlen(L, -1) != t->size[d])
         vm_error(L, "tensor: a row of dimension %zu has %zu elements, expected %zu", d + 1, (size_t)lua_rawlen(L, -1), t->size[d]);
     for (size_t i = 1; i <= t->size[d]; i++) {
+        vm_poll(L);
         lua_rawgeti(L, -1, (lua_Integer)i);
         read_nested(L, t, d + 1, to);
         lua_pop(L, 1);
@@ -314,7 +325,7 @@ static int tensor(lua_State *L)
     nested_shape(L, 1, &ndim, size, &truth);
     lua_settop(L, 2);
     at_dtype dtype = read_dtype(L, 2, truth ? AT_BOOL : AT_F32, "tensor");
-    at_tensor *t = push_new(L, dtype, ndim, size);
+    at_tensor *t = push_new(L, "tensor", dtype, ndim, size);
     luaL_checkstack(L, (int)ndim + 8, "tensor");
     lua_pushvalue(L, 1);
     char *to = t->data;
@@ -342,6 +353,7 @@ static void push_nested(lua_State *L, const at_tensor *t, size_t d, ptrdiff_t of
     luaL_checkstack(L, 3, "totable");
     lua_createtable(L, (int)(t->size[d] < 1 << 24 ? t->size[d] : 0), 0);
     for (size_t i = 0; i < t->size[d]; i++) {
+        vm_poll(L);
         push_nested(L, t, d + 1, offset + (ptrdiff_t)i * t->step[d]);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
@@ -352,9 +364,22 @@ static at_tensor *self(lua_State *L, const char *where)
     return vm_check_tensor(L, 1, where, "self");
 }
 
+/* Without elements there may be tables without number: [1000000000, 0] has a thousand million empty rows. */
+enum { EMPTY_TABLES = 1 << 20 };
+
+static void check_tables(lua_State *L, const at_tensor *t)
+{
+    size_t tables = 1;
+    for (size_t d = 0; at_numel(t) == 0 && t->size[d] != 0; d++)
+        if (__builtin_mul_overflow(tables, t->size[d], &tables) || tables > EMPTY_TABLES)
+            vm_error(L, "totable: the tensor has no elements, but more than %d empty rows (%s)", EMPTY_TABLES, at_describe(t).text);
+}
+
 static int totable(lua_State *L)
 {
-    push_nested(L, self(L, "totable"), 0, 0);
+    at_tensor *t = self(L, "totable");
+    check_tables(L, t);
+    push_nested(L, t, 0, 0);
     return 1;
 }
 
@@ -526,13 +551,15 @@ static void write(lua_State *L, at_tensor *t, int from, const char *where)
             if (!copy)
                 vm_raise(L, &e);
             at_copy_elements(copy, &spread);
-            at_copy_elements(t, copy);
+            if (!at_cut_short())
+                at_copy_elements(t, copy);
             at_release(copy);
         } else {
             at_copy_elements(t, &spread);
         }
     }
     t->storage->version++;
+    vm_poll(L);     /* written in part */
 }
 
 static int copy_(lua_State *L)
@@ -612,7 +639,7 @@ static void push_indexed(lua_State *L, int at, int index)
             }
             if (range[0] < 1 || range[1] > n || range[0] > range[1] + 1)
                 vm_error(L, "index: the range {%lld, %lld} is outside 1..%lld of dimension %zu (%s)", (long long)range[0],
-                         (long long)range[1], (long long)n, d + 1, at_describe(now).text);
+                         (long long)range[1], (long long)n, k, at_describe(vm_check_tensor(L, at, "index", "self")).text);
             push_view(L, entry - 1, AT_ID_narrow, 3, (int64_t[]){(int64_t)d + 1, range[0], range[1] - range[0] + 1});
             lua_replace(L, entry - 1);
             d++;
@@ -643,6 +670,23 @@ static int field(lua_State *L, vm_tensor_box *box, const char *name)
     return 1;
 }
 
+/*
+ * ipairs asks for element #t + 1 to learn that there is none. Everywhere else a place beyond the end is a mistake, and nil would hide
+ * it: so it is nil for the iterator of ipairs (upvalue 2 of __index) only, which is the function that called.
+ */
+static bool past_end_of_ipairs(lua_State *L, const at_tensor *t)
+{
+    lua_Debug ar;
+    int whole;
+    lua_Integer i = lua_tointegerx(L, 2, &whole);
+    if (!whole || t->ndim == 0 || i < 1 || (uint64_t)i != t->size[0] + 1 || !lua_getstack(L, 1, &ar))
+        return false;
+    lua_getinfo(L, "f", &ar);
+    bool same = lua_rawequal(L, -1, lua_upvalueindex(2));
+    lua_pop(L, 1);
+    return same;
+}
+
 /* t.name, t:name, t[i], t[{...}]; upvalue 1: the methods. */
 static int index_tensor(lua_State *L)
 {
@@ -659,6 +703,10 @@ static int index_tensor(lua_State *L)
         vm_error(L, "index: tensor was freed");
     if (lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TTABLE)
         vm_error(L, "index: %s, expected a number, a table or a name", vm_describe(L, 2).text);
+    if (lua_type(L, 2) == LUA_TNUMBER && past_end_of_ipairs(L, box->t)) {
+        lua_pushnil(L);
+        return 1;
+    }
     push_indexed(L, 1, 2);
     return 1;
 }
@@ -728,7 +776,8 @@ void vm_open_tensor(lua_State *L, int lib)
     };
     static const vm_doc docs[] = {
         {"tensor", "tensor(nested table or number, {dtype = \"float32\"}) -> tensor\n"
-                   "A tensor with these elements; bool if they are booleans."},
+                   "A tensor with these elements; bool if they are booleans. t[i] is entry i of the first dimension (-1 the last), a "
+                   "place beyond the end an error; ipairs(t) goes over all entries and ends."},
         {"zeros", "zeros(size..., {dtype = \"float32\"}) -> tensor\nFilled with 0. Sizes are numbers or one table."},
         {"ones", "ones(size..., {dtype = \"float32\"}) -> tensor\nFilled with 1."},
         {"empty", "empty(size..., {dtype = \"float32\"}) -> tensor\nA tensor to be written to; it holds zeros until then."},
@@ -764,7 +813,10 @@ void vm_open_tensor(lua_State *L, int lib)
     lua_pop(L, 1);
     luaL_newmetatable(L, VM_TENSOR);
     lua_pushvalue(L, -2);
-    lua_pushcclosure(L, index_tensor, 1);
+    lua_getglobal(L, "ipairs");
+    lua_newtable(L);
+    lua_call(L, 1, 1);              /* its iterator */
+    lua_pushcclosure(L, index_tensor, 2);
     lua_setfield(L, -2, "__index");
     static const luaL_Reg meta[] = {
         {"__newindex", newindex_tensor}, {"__len", length}, {"__gc", free_tensor}, {"__close", free_tensor}, {"__eq", equal},

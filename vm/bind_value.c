@@ -180,6 +180,8 @@ at_text vm_describe(lua_State *L, int at)
         snprintf(t.text, sizeof t.text, "a freed tensor");
     else if (o)
         snprintf(t.text, sizeof t.text, "a%s %s", strchr("aeiou", *at_class_word(o->class)) ? "n" : "", at_class_word(o->class));
+    else if (vm_is_module(L, at))
+        snprintf(t.text, sizeof t.text, "a module");
     else if (lua_type(L, at) == LUA_TSTRING)
         snprintf(t.text, sizeof t.text, "the string '%.40s'", lua_tostring(L, at));
     else if (lua_isinteger(L, at))
@@ -223,8 +225,13 @@ static at_value read_value(lua_State *L, int at, at_arena *arena, const char *wh
         if (o)
             return at_object_value(o);
     } /* fall through */
-    default:
-        vm_error(L, "%s: %s cannot stand here", where, vm_describe(L, at).text);
+    default: {
+        at_text is = vm_describe(L, at);
+        char *text = at_arena_alloc(arena, strlen(is.text) + 1);
+        if (!text)
+            vm_error(L, "%s: out of memory", where);
+        return (at_value){.type = AT_OTHER, .text = strcpy(text, is.text)};
+    }
     }
 }
 
@@ -266,6 +273,7 @@ void vm_push_value(lua_State *L, at_value v)
     case AT_TEXT: lua_pushstring(L, v.text); break;
     case AT_TENSOR: vm_push_tensor(L, v.tensor); break;
     case AT_OBJECT: vm_push_object(L, v.object); break;
+    case AT_OTHER: vm_error(L, "%s cannot be part of a state", v.text);
     case AT_TABLE:
         lua_createtable(L, 0, (int)v.table->n);
         for (size_t i = 0; i < v.table->n; i++) {

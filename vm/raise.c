@@ -45,6 +45,15 @@ void vm_raise(lua_State *L, const at_error *e)
     vm_raise_text(L, e->failed ? e->text : "failed without a message");
 }
 
+void vm_interrupted(lua_State *L)
+{
+    at_error e;
+    at_error_clear(&e);
+    if (at_uninterrupted(&e))
+        at_error_set(&e, "interrupted!");
+    vm_raise(L, &e);
+}
+
 void vm_error(lua_State *L, const char *format, ...)
 {
     char text[500];

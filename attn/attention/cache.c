@@ -9,6 +9,7 @@
 #include "attn/attention/cache.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/parallel.h"
 
 #include <string.h>
 
@@ -107,7 +108,7 @@ static bool copy_places(at_tensor *to, size_t at, const at_tensor *x, at_error *
         return false;
     at_copy_elements(view, x);
     at_release(view);
-    return true;
+    return at_uninterrupted(e);
 }
 
 /* The past as one tensor with a reference of its own; NULL if there is none (or with the error set). */
@@ -233,7 +234,7 @@ static bool reorder_slot(at_build *g, const at_cache *from, at_cache *to, int sl
     }
     if (s)
         s->used = (size_t)from->length;
-    return at_ok(g);
+    return at_uninterrupted(e) && at_ok(g);
 }
 
 at_object *at_cache_reorder(at_build *g, const at_object *cache, at_tensor *rows)

@@ -17,6 +17,12 @@ char at_no_work[64];
 
 /* ---- what shape calls ---- */
 
+static const char *short_name(const at_call *c)
+{
+    const char *dot = strrchr(c->op->name, '.');
+    return dot ? dot + 1 : c->op->name;
+}
+
 bool at_fail_at(at_call *c, const char *format, ...)
 {
     at_error *e = c->error;
@@ -27,8 +33,7 @@ bool at_fail_at(at_call *c, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    const char *dot = strrchr(c->op->name, '.');
-    return at_error_set(e, "%s: %s", dot ? dot + 1 : c->op->name, text);
+    return at_error_set(e, "%s: %s", short_name(c), text);
 }
 
 at_dtype at_call_dtype(const at_call *c)
@@ -49,7 +54,7 @@ bool at_recording(const at_call *c)
 static bool add_out(at_call *c, at_tensor *t)
 {
     if (!t)
-        return false;
+        return at_error_place(c->error, short_name(c));
     t->index = c->n_out;
     c->out[c->n_out++] = t;
     return true;
@@ -76,9 +81,10 @@ bool at_out_view(at_call *c, size_t ndim, const size_t *size, const ptrdiff_t *s
 bool at_save(at_call *c, at_dtype dtype, size_t count)
 {
     at_tensor *t = at_tensor_new(dtype, 1, &count, c->error);
-    if (t)
-        c->saved[c->n_saved++] = t;
-    return t != NULL;
+    if (!t)
+        return at_error_place(c->error, short_name(c));
+    c->saved[c->n_saved++] = t;
+    return true;
 }
 
 void at_want_scratch(at_call *c, size_t bytes)
@@ -396,10 +402,12 @@ static bool convert_inputs(at_call *c)
         if (c->op->dtype == AT_I64 && t->dtype == AT_BOOL && input_kind(c->op, k) != AT_MASK) {
             at_tensor *wide = at_tensor_new(AT_I64, t->ndim, t->size, c->error);
             if (!wide)
-                return false;
+                return at_error_place(c->error, short_name(c));
             at_copy_elements(wide, t);
             at_release(t);
             c->in[k] = wide;
+            if (!at_uninterrupted(c->error))
+                return false;
         } else if (!c->op->strided && !at_contiguous(t)) {
             at_tensor *packed = at_make_contiguous(t, c->error);
             if (!packed)

@@ -23,6 +23,9 @@ static inline void at_error_clear(at_error *e)
 /* Writes the message unless one stands already. Always false, so that a check reads `return at_error_set(...)`. */
 bool at_error_set(at_error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Puts "where: " before the message: for an error of something that does not know on whose behalf it works. Always false. */
+bool at_error_place(at_error *e, const char *where);
+
 /* "out of memory (what needed N bytes)", marked as `memory`. Always false. */
 bool at_error_memory(at_error *e, const char *what, unsigned long long bytes);
 

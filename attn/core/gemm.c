@@ -37,6 +37,7 @@ enum {
     PACK_PART = 1 << 14,    /* numbers copied in a block of work */
     FEW = 48,               /* rows up to which packing B costs more than it gains; twice that if B is not turned */
     FEW_PART = 1 << 15,     /* multiplications in a block of work there: small, so that threads end together */
+    FEW_DEPTH = 1 << 22,    /* of one call there: milliseconds */
     SMALL = 4096            /* numbers on the stack when there is no memory */
 };
 
@@ -229,7 +230,7 @@ static void multiply(const product *p)
     size_t depth = ratio(p->k, ratio(p->k, most));
 
     for (size_t j = 0; j < p->n; j += columns)
-        for (size_t l = 0; l < p->k; l += depth) {
+        for (size_t l = 0; l < p->k && !at_cut_short(); l += depth) {
             stage s = {.p = p, .j = j, .nb = least(columns, p->n - j), .l = l, .kb = least(depth, p->k - l)};
             s.panel = own ? own : small;
             size_t tiles = ratio(s.nb, K->tile);
@@ -258,8 +259,10 @@ static void few_columns(size_t begin, size_t end, void *ctx)
 
     if (p->beta != 0)
         start_block(p, 0, p->m, begin, end - begin);
-    K->few_gemm(!p->tb, p->m, end - begin, p->k, p->a, p->lda, p->b + (p->tb ? begin * p->ldb : begin), p->ldb,
-                c, p->ldc, p->beta != 0);
+    /* a product may be one block with a depth of any size: in pieces, for at_cut_short */
+    for (size_t l = 0; l < p->k && !at_cut_short(); l += FEW_DEPTH)
+        K->few_gemm(!p->tb, p->m, end - begin, least(p->k - l, FEW_DEPTH), p->a + l, p->lda,
+                    p->b + (p->tb ? begin * p->ldb + l : begin + l * p->ldb), p->ldb, c, p->ldc, p->beta != 0 || l > 0);
     for (size_t r = 0; r < p->m && p->alpha != 1; r++)
         K->scale(end - begin, p->alpha, c + r * p->ldc, c + r * p->ldc);
 }

@@ -396,7 +396,7 @@ static bool run_node(at_node *node, char *work, at_error *e)
         if (node->op->fresh && k < 32)
             node->fresh |= 1u << k;
         else if (!shares_gradient(node))
-            memset(grad->data, 0, at_numel(grad) * at_dtype_bytes((at_dtype)grad->dtype));
+            at_zero(grad->data, at_numel(grad) * at_dtype_bytes((at_dtype)grad->dtype));
     }
     if (!any)
         return true;    /* its inputs are parameters that nobody asked about */
@@ -453,7 +453,7 @@ static bool pass(at_tensor *loss, at_tensor *gradient, bool only_wanted, at_erro
             at_fill(one, 1);
         at_add_elements(loss->grad, one);
         at_release(one);
-        return true;
+        return at_uninterrupted(e);
     }
     nodes order = {0};
     bool foreign = false;       /* code of the script has run, which may have written anywhere */

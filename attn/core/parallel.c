@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,7 +41,8 @@ static struct {
     _Alignas(64) _Atomic size_t next;   /* apart from state, which idle workers read all the time */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
-static _Atomic int interrupted, whole;
+atomic_int at_stop;
+static atomic_int whole;
 static _Thread_local int self;
 static _Thread_local bool inside;
 
@@ -125,17 +127,17 @@ bool at_in_parallel(void)
 
 void at_interrupt(void)
 {
-    atomic_store(&interrupted, 1);
+    atomic_store(&at_stop, 1);
 }
 
 bool at_interrupted(void)
 {
-    return atomic_load_explicit(&interrupted, memory_order_relaxed) != 0;
+    return atomic_load_explicit(&at_stop, memory_order_relaxed) != 0;
 }
 
 void at_interrupt_clear(void)
 {
-    atomic_store(&interrupted, 0);
+    atomic_store(&at_stop, 0);
 }
 
 bool at_uninterrupted(at_error *e)
@@ -151,9 +153,9 @@ void at_whole(bool on)
     atomic_store(&whole, on);
 }
 
-static bool cut_short(void)
+bool at_stop_now(void)
 {
-    return at_interrupted() && !atomic_load_explicit(&whole, memory_order_relaxed);
+    return !atomic_load_explicit(&whole, memory_order_relaxed);
 }
 
 static void run_blocks(void)
@@ -161,7 +163,7 @@ static void run_blocks(void)
     inside = true;
     for (;;) {
         size_t b = atomic_fetch_add_explicit(&pool.next, 1, memory_order_relaxed);
-        if (b >= pool.blocks || cut_short())
+        if (b >= pool.blocks || at_cut_short())
             break;
         size_t begin = b * pool.grain, rest = pool.n - begin;
         pool.fn(begin, begin + (rest < pool.grain ? rest : pool.grain), pool.ctx);
@@ -174,7 +176,7 @@ static void run_alone(size_t n, size_t grain, void (*fn)(size_t, size_t, void *)
     bool outer = inside;
 
     inside = true;
-    for (size_t begin = 0; begin < n && !cut_short();) {
+    for (size_t begin = 0; begin < n && !at_cut_short();) {
         size_t step = n - begin < grain ? n - begin : grain;
         fn(begin, begin + step, ctx);
         begin += step;
@@ -311,4 +313,12 @@ void at_for(size_t n, size_t grain, void (*fn)(size_t begin, size_t end, void *c
             sched_yield();
     }
     atomic_store(&pool.busy, false);
+}
+
+void at_zero(void *to, size_t bytes)
+{
+    AT_PIECES(i, end, bytes) {
+        memset((char *)to + i, 0, end - i);
+        i = end;
+    }
 }

@@ -1,5 +1,5 @@
 /*
- * Rows of operations, over the pool. For op/ only, everything static; walks are for movement operations too.
+ * Rows of operations, over the pool. For op/ only, everything static; walks are for whatever moves elements too.
  *
  * All work is cut into blocks whose bounds depend on the sizes only, never on the number of threads. A row that needs
  * room of its own gets it from a slot of at_call.work: there are at most AT_SLOTS blocks, each with one slot.
@@ -41,6 +41,22 @@ typedef struct at_each {
     void *context;
 } at_each;
 
+/* One row, in pieces. */
+static inline void at_each_row(const at_each *each, const at_walk *w)
+{
+    if (w->n <= AT_PIECE) {
+        each->fn(w->n, w->at, w->step, each->context);
+        return;
+    }
+    AT_PIECES(i, end, w->n) {
+        char *at[AT_WALK] = {NULL};
+        for (size_t k = 0; k < w->count; k++)
+            at[k] = w->at[k] + (ptrdiff_t)i * w->step[k] * (ptrdiff_t)each->bytes[k];
+        each->fn(end - i, at, w->step, each->context);
+        i = end;
+    }
+}
+
 static inline void at_each_rows(size_t begin, size_t end, void *context)
 {
     const at_each *each = context;
@@ -53,8 +69,9 @@ static inline void at_each_rows(size_t begin, size_t end, void *context)
             w.at[k] += (ptrdiff_t)w.index[d] * w.jump[k][d];
     }
     for (size_t r = begin; r < end; r++) {
-        each->fn(w.n, w.at, w.step, each->context);
-        at_walk_next(&w);
+        at_each_row(each, &w);
+        if (!at_walk_next(&w))
+            break;
     }
 }
 
@@ -66,6 +83,19 @@ static inline void at_each_part(size_t begin, size_t end, void *context)
     for (size_t k = 0; k < w->count; k++)
         at[k] = w->at[k] + (ptrdiff_t)begin * w->step[k] * (ptrdiff_t)each->bytes[k];
     each->fn(end - begin, at, w->step, each->context);
+}
+
+/* Calls fn for every row of a walk in order, in this thread: for rows that may write the same elements. */
+static inline void at_run_in_order(at_walk *w, const at_tensor *const *t,
+                                   void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context),
+                                   void *context)
+{
+    at_each each = {.walk = w, .fn = fn, .context = context};
+    for (size_t k = 0; k < w->count; k++)
+        each.bytes[k] = at_dtype_bytes((at_dtype)t[k]->dtype);
+    do
+        at_each_row(&each, w);
+    while (at_walk_next(w));
 }
 
 /* Calls fn for every row of a walk (or for pieces of the only row). Rows must not write the same elements. */
@@ -133,14 +163,14 @@ static inline size_t at_rows_scratch(at_axis a, size_t own_bytes)
 static inline void at_rows_straight(const at_rows *job, size_t begin, size_t end, char *own)
 {
     size_t n = job->axis.n;
-    for (size_t r = begin; r < end; r++) {
+    for (size_t r = begin; r < end && !at_cut_short(); r++) {
         const real *in[3] = {NULL};
         for (int k = 0; k < 3; k++)
             if (job->in[k])
                 in[k] = job->in[k] + r * n;
         real *out = job->out ? job->out + r * n : NULL;
         if (out && job->mode == AT_ROW_FRESH)
-            memset(out, 0, n * sizeof(real));
+            at_zero(out, n * sizeof(real));
         job->fn(job, r, in, out, own);
     }
 }
@@ -153,7 +183,7 @@ static inline void at_rows_gathered(const at_rows *job, size_t begin, size_t end
     real *buffer = (real *)(void *)slot, *out = buffer + 3 * columns * stride;
     char *own = slot + 4 * columns * stride * sizeof(real);
 
-    for (size_t r = begin, count; r < end; r += count) {
+    for (size_t r = begin, count; r < end && !at_cut_short(); r += count) {
         /* rows r .. r + count - 1 lie side by side */
         size_t left = a.step - r % a.step, start = at_row_start(a, r);
         count = end - r < left ? end - r : left;
@@ -162,12 +192,13 @@ static inline void at_rows_gathered(const at_rows *job, size_t begin, size_t end
         for (int k = 0; k < 3; k++) {
             real *b = buffer + (size_t)k * columns * stride;
             if (job->in[k])
-                for (size_t j = 0; j < a.n; j++)
-                    for (size_t i = 0; i < count; i++)
-                        b[i * stride + j] = job->in[k][start + j * a.step + i];
+                AT_PIECES(j, stop, a.n)
+                    for (; j < stop; j++)
+                        for (size_t i = 0; i < count; i++)
+                            b[i * stride + j] = job->in[k][start + j * a.step + i];
         }
         if (job->mode != AT_ROW_WRITE)
-            memset(out, 0, count * stride * sizeof(real));
+            at_zero(out, count * stride * sizeof(real));
         for (size_t i = 0; i < count; i++) {
             const real *in[3] = {NULL};
             for (size_t k = 0; k < 3; k++)
@@ -175,11 +206,14 @@ static inline void at_rows_gathered(const at_rows *job, size_t begin, size_t end
                     in[k] = buffer + (k * columns + i) * stride;
             job->fn(job, r + i, in, out + i * stride, own);
         }
-        for (size_t j = 0; job->out && j < a.n; j++)
-            for (size_t i = 0; i < count; i++) {
-                real *y = job->out + start + j * a.step + i;
-                *y = job->mode == AT_ROW_ADD ? *y + out[i * stride + j] : out[i * stride + j];
-            }
+        if (!job->out)
+            continue;
+        AT_PIECES(j, stop, a.n)
+            for (; j < stop; j++)
+                for (size_t i = 0; i < count; i++) {
+                    real *y = job->out + start + j * a.step + i;
+                    *y = job->mode == AT_ROW_ADD ? *y + out[i * stride + j] : out[i * stride + j];
+                }
     }
 }
 

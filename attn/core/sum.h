@@ -70,7 +70,7 @@ static inline void at_sum_along(size_t begin, size_t end, void *context)
     for (size_t r = begin; r < end; r++) {
         const real *x = s->x + at_sum_offset(r, s->keeps, s->kept, s->kept_step);
         at_total total = 0;
-        for (size_t q = 0; q < s->drop_count; q++)
+        for (size_t q = 0; q < s->drop_count && !at_cut_short(); q++)
             total += at_row_total(s->n, x + at_sum_offset(q, s->drops, s->dropped, s->dropped_step));
         s->y[r] = (real)((at_total)s->y[r] + total);
     }
@@ -92,7 +92,7 @@ static inline void at_sum_across(size_t begin, size_t end, void *context)
         }
         for (size_t i = 0; i < n; i++)
             total[i] = (at_total)y[i];
-        for (size_t from = 0; from < s->drop_count; from += AT_SUM_ROWS) {
+        for (size_t from = 0; from < s->drop_count && !at_cut_short(); from += AT_SUM_ROWS) {
             size_t to = s->drop_count - from < AT_SUM_ROWS ? s->drop_count : from + AT_SUM_ROWS;
             memset(piece, 0, n * sizeof *piece);
             for (size_t q = from; q < to; q++)

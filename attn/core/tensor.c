@@ -4,6 +4,7 @@
 #include "attn/core/alloc.h"
 #include "attn/core/later.h"
 #include "attn/core/op.h"
+#include "attn/core/rows.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +121,7 @@ at_tensor *at_tensor_zeros(at_dtype dtype, size_t ndim, const size_t *size, at_e
 {
     at_tensor *t = at_tensor_new(dtype, ndim, size, e);
     if (t)
-        memset(t->data, 0, t->storage->bytes);
+        at_zero(t->data, t->storage->bytes);
     return t;
 }
 
@@ -294,6 +295,8 @@ at_walk at_walk_of(size_t count, const at_tensor *const *t)
 
 bool at_walk_next(at_walk *w)
 {
+    if (at_cut_short())
+        return false;
     for (size_t d = 0; d < w->ndim; d++) {
         bool carry = ++w->index[d] == w->size[d];
         ptrdiff_t by = carry ? 1 - (ptrdiff_t)w->size[d] : 1;
@@ -362,7 +365,7 @@ static bool take_tiles(at_walk *w, size_t bytes, tiles *t)
         const type *x = (const type *)(const void *)w.at[1];                                        \
         type *y = (type *)(void *)w.at[0];                                                          \
         for (size_t r = 0; r < t.m; r += TILE)                                                      \
-            for (size_t c = 0; c < t.n; c += TILE)                                                  \
+            for (size_t c = 0; c < t.n && !at_cut_short(); c += TILE)                               \
                 for (size_t j = r; j < t.m && j < r + TILE; j++)                                    \
                     for (size_t i = c; i < t.n && i < c + TILE; i++)                                \
                         y[(ptrdiff_t)j * t.jump[0] + (ptrdiff_t)i * t.step[0]] put                  \
@@ -371,20 +374,53 @@ static bool take_tiles(at_walk *w, size_t bytes, tiles *t)
 
 #define COPY(to, from, convert)                                                                     \
     do {                                                                                            \
-        const from *x = (const from *)(const void *)w.at[1];                                        \
-        to *y = (to *)(void *)w.at[0];                                                              \
-        for (size_t i = 0; i < w.n; i++)                                                            \
-            y[(ptrdiff_t)i * w.step[0]] = (to)convert(x[(ptrdiff_t)i * w.step[1]]);                 \
+        const from *x = (const from *)(const void *)at[1];                                          \
+        to *y = (to *)(void *)at[0];                                                                \
+        for (size_t i = 0; i < n; i++)                                                              \
+            y[(ptrdiff_t)i * step[0]] = (to)convert(x[(ptrdiff_t)i * step[1]]);                     \
     } while (0)
 #define TRUTH(x) ((x) != 0)
+
+/* context: the two dtypes as one number */
+static void copy_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
+{
+    switch (*(const int *)context) {
+    case AT_F32 * AT_DTYPES + AT_F32: COPY(float, float, ); break;
+    case AT_F32 * AT_DTYPES + AT_F64: COPY(float, double, ); break;
+    case AT_F32 * AT_DTYPES + AT_I64: COPY(float, int64_t, ); break;
+    case AT_F32 * AT_DTYPES + AT_BOOL: COPY(float, uint8_t, ); break;
+    case AT_F64 * AT_DTYPES + AT_F32: COPY(double, float, ); break;
+    case AT_F64 * AT_DTYPES + AT_F64: COPY(double, double, ); break;
+    case AT_F64 * AT_DTYPES + AT_I64: COPY(double, int64_t, ); break;
+    case AT_F64 * AT_DTYPES + AT_BOOL: COPY(double, uint8_t, ); break;
+    case AT_I64 * AT_DTYPES + AT_F32: COPY(int64_t, float, at_to_int64); break;
+    case AT_I64 * AT_DTYPES + AT_F64: COPY(int64_t, double, at_to_int64); break;
+    case AT_I64 * AT_DTYPES + AT_I64: COPY(int64_t, int64_t, ); break;
+    case AT_I64 * AT_DTYPES + AT_BOOL: COPY(int64_t, uint8_t, ); break;
+    case AT_BOOL * AT_DTYPES + AT_F32: COPY(uint8_t, float, TRUTH); break;
+    case AT_BOOL * AT_DTYPES + AT_F64: COPY(uint8_t, double, TRUTH); break;
+    case AT_BOOL * AT_DTYPES + AT_I64: COPY(uint8_t, int64_t, TRUTH); break;
+    default: COPY(uint8_t, uint8_t, TRUTH); break;
+    }
+}
+
+void at_copy_bytes(char *to, const char *from, size_t bytes)
+{
+    AT_PIECES(i, end, bytes) {
+        memcpy(to + i, from + i, end - i);
+        i = end;
+    }
+}
 
 void at_copy_elements(at_tensor *dst, const at_tensor *src)
 {
     if (dst->dtype == src->dtype && at_contiguous(dst) && at_contiguous(src)) {
-        memmove(dst->data, src->data, at_numel(src) * dtypes[src->dtype].bytes);
+        if (dst->data != src->data)
+            at_copy_bytes(dst->data, src->data, at_numel(src) * dtypes[src->dtype].bytes);
         return;
     }
-    at_walk w = at_walk_of(2, (const at_tensor *[]){dst, src});
+    const at_tensor *both[] = {dst, src};
+    at_walk w = at_walk_of(2, both);
     tiles t;
     if (dst->dtype == src->dtype && dst->dtype != AT_BOOL && take_tiles(&w, dtypes[dst->dtype].bytes, &t)) {
         do
@@ -395,39 +431,29 @@ void at_copy_elements(at_tensor *dst, const at_tensor *src)
         while (at_walk_next(&w));
         return;
     }
-    do {
-        switch (dst->dtype * AT_DTYPES + src->dtype) {
-        case AT_F32 * AT_DTYPES + AT_F32: COPY(float, float, ); break;
-        case AT_F32 * AT_DTYPES + AT_F64: COPY(float, double, ); break;
-        case AT_F32 * AT_DTYPES + AT_I64: COPY(float, int64_t, ); break;
-        case AT_F32 * AT_DTYPES + AT_BOOL: COPY(float, uint8_t, ); break;
-        case AT_F64 * AT_DTYPES + AT_F32: COPY(double, float, ); break;
-        case AT_F64 * AT_DTYPES + AT_F64: COPY(double, double, ); break;
-        case AT_F64 * AT_DTYPES + AT_I64: COPY(double, int64_t, ); break;
-        case AT_F64 * AT_DTYPES + AT_BOOL: COPY(double, uint8_t, ); break;
-        case AT_I64 * AT_DTYPES + AT_F32: COPY(int64_t, float, at_to_int64); break;
-        case AT_I64 * AT_DTYPES + AT_F64: COPY(int64_t, double, at_to_int64); break;
-        case AT_I64 * AT_DTYPES + AT_I64: COPY(int64_t, int64_t, ); break;
-        case AT_I64 * AT_DTYPES + AT_BOOL: COPY(int64_t, uint8_t, ); break;
-        case AT_BOOL * AT_DTYPES + AT_F32: COPY(uint8_t, float, TRUTH); break;
-        case AT_BOOL * AT_DTYPES + AT_F64: COPY(uint8_t, double, TRUTH); break;
-        case AT_BOOL * AT_DTYPES + AT_I64: COPY(uint8_t, int64_t, TRUTH); break;
-        default: COPY(uint8_t, uint8_t, TRUTH); break;
-        }
-    } while (at_walk_next(&w));
+    at_run_in_order(&w, both, copy_row, &(int){dst->dtype * AT_DTYPES + src->dtype});
 }
 
 #define ADD(type)                                                                                   \
     do {                                                                                            \
-        const type *x = (const type *)(const void *)w.at[1];                                        \
-        type *y = (type *)(void *)w.at[0];                                                          \
-        for (size_t i = 0; i < w.n; i++)                                                            \
-            y[(ptrdiff_t)i * w.step[0]] += x[(ptrdiff_t)i * w.step[1]];                             \
+        const type *x = (const type *)(const void *)at[1];                                          \
+        type *y = (type *)(void *)at[0];                                                            \
+        for (size_t i = 0; i < n; i++)                                                              \
+            y[(ptrdiff_t)i * step[0]] += x[(ptrdiff_t)i * step[1]];                                 \
     } while (0)
+
+static void add_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
+{
+    if (*(const at_dtype *)context == AT_F32)
+        ADD(float);
+    else
+        ADD(double);
+}
 
 void at_add_elements(at_tensor *dst, const at_tensor *src)
 {
-    at_walk w = at_walk_of(2, (const at_tensor *[]){dst, src});
+    const at_tensor *both[] = {dst, src};
+    at_walk w = at_walk_of(2, both);
     tiles t;
     if (take_tiles(&w, dtypes[dst->dtype].bytes, &t)) {
         do
@@ -438,32 +464,37 @@ void at_add_elements(at_tensor *dst, const at_tensor *src)
         while (at_walk_next(&w));
         return;
     }
-    do {
-        if (dst->dtype == AT_F32)
-            ADD(float);
-        else
-            ADD(double);
-    } while (at_walk_next(&w));
+    at_run_in_order(&w, both, add_row, &(at_dtype){(at_dtype)dst->dtype});
 }
 
 #define FILL(type, v)                                                                               \
     do {                                                                                            \
-        type *y = (type *)(void *)w.at[0], x = (type)(v);                                           \
-        for (size_t i = 0; i < w.n; i++)                                                            \
-            y[(ptrdiff_t)i * w.step[0]] = x;                                                        \
+        type *y = (type *)(void *)at[0], x = (type)(v);                                             \
+        for (size_t i = 0; i < n; i++)                                                              \
+            y[(ptrdiff_t)i * step[0]] = x;                                                          \
     } while (0)
+
+typedef struct filling {
+    at_dtype dtype;
+    double value;
+} filling;
+
+static void fill_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
+{
+    const filling *f = context;
+    switch (f->dtype) {
+    case AT_F32: FILL(float, f->value); break;
+    case AT_F64: FILL(double, f->value); break;
+    case AT_I64: FILL(int64_t, at_to_int64(f->value)); break;
+    default: FILL(uint8_t, f->value != 0); break;
+    }
+}
 
 void at_fill(at_tensor *t, double value)
 {
-    at_walk w = at_walk_of(1, (const at_tensor *[]){t});
-    do {
-        switch (t->dtype) {
-        case AT_F32: FILL(float, value); break;
-        case AT_F64: FILL(double, value); break;
-        case AT_I64: FILL(int64_t, at_to_int64(value)); break;
-        default: FILL(uint8_t, value != 0); break;
-        }
-    } while (at_walk_next(&w));
+    const at_tensor *one[] = {t};
+    at_walk w = at_walk_of(1, one);
+    at_run_in_order(&w, one, fill_row, &(filling){(at_dtype)t->dtype, value});
 }
 
 /* ---- text ---- */

@@ -96,7 +96,12 @@ static inline bool at_needs_grad(const at_tensor *t) { return t && (t->requires_
 /* A double as int64: the nearest end of the range for what does not fit, 0 for NaN (a plain cast would be undefined). */
 int64_t at_to_int64(double x);
 
-/* Copies the elements of src into dst: same shape, any steps, any two dtypes (a float to int64 is truncated). */
+/* What moves elements below ends early after at_interrupt (at_cut_short, parallel.h). */
+
+void at_copy_bytes(char *to, const char *from, size_t bytes);
+
+/* Copies the elements of src into dst: same shape, any steps, any two dtypes (a float to int64 is truncated). They may be the
+ * same, but not overlap otherwise. */
 void at_copy_elements(at_tensor *dst, const at_tensor *src);
 
 /* dst += src, element by element: same shape and float type, any steps (0 sums over a broadcast dimension). */
@@ -118,7 +123,8 @@ at_text at_describe_shape(size_t ndim, const size_t *size);
  *     at_walk w = at_walk_of(2, (const at_tensor *[]){a, b});
  *     do { use w.n elements at w.at[k] with step w.step[k] } while (at_walk_next(&w));
  *
- * With no elements at all w.n is 0 and there is one turn.
+ * With no elements at all w.n is 0 and there is one turn. A row may be everything: rows.h has the loops that a Ctrl-C ends within
+ * a row as well.
  */
 enum { AT_WALK = 4 };
 typedef struct at_walk {

@@ -112,6 +112,7 @@ at_text at_describe_value(at_value v)
     case AT_WHOLE: snprintf(t.text, sizeof t.text, "%lld", (long long)v.whole); break;
     case AT_REAL_NUMBER: snprintf(t.text, sizeof t.text, "%.14g", v.number); break;
     case AT_TEXT: snprintf(t.text, sizeof t.text, "'%.60s'", v.text); break;
+    case AT_OTHER: snprintf(t.text, sizeof t.text, "%.100s", v.text); break;
     case AT_TENSOR: return at_describe(v.tensor);
     case AT_OBJECT: {
         const char *dot = strrchr(at_class_word(v.object->class), '.');      /* "attn.layer" */
@@ -323,6 +324,8 @@ bool at_read_fields(const char *where, const at_field *fields, const at_table *t
     join(list, sizeof list, names);
     for (size_t i = 0; t && i < t->n; i++) {
         const at_entry *entry = &t->entry[i];
+        if (!entry->key && n == 0)
+            return at_error_set(e, "%s: unknown field %lld (there are none)", where, (long long)entry->index);
         if (!entry->key)
             return at_error_set(e, "%s: unknown field %lld (known: %s)", where, (long long)entry->index, list);
         size_t k = 0;

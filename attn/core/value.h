@@ -25,7 +25,7 @@ const char *at_class_word(const at_class *class);
 at_object *at_object_retain(at_object *o);
 void at_object_release(at_object *o);
 
-typedef enum at_type { AT_NIL, AT_TRUTH, AT_WHOLE, AT_REAL_NUMBER, AT_TEXT, AT_TENSOR, AT_OBJECT, AT_TABLE } at_type;
+typedef enum at_type { AT_NIL, AT_TRUTH, AT_WHOLE, AT_REAL_NUMBER, AT_TEXT, AT_TENSOR, AT_OBJECT, AT_TABLE, AT_OTHER } at_type;
 
 typedef struct at_table at_table;
 
@@ -35,7 +35,7 @@ typedef struct at_value {
         bool truth;
         int64_t whole;
         double number;
-        const char *text;
+        const char *text;           /* of AT_OTHER, which nothing here can take: what it is, for messages */
         at_tensor *tensor;
         at_object *object;
         at_table *table;

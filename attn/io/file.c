@@ -8,6 +8,7 @@
 #include "attn/io/io.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/parallel.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -23,7 +24,12 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and read as they are");
 
-enum { BUFFER = 1 << 16, NAME_PART = 200, MAX_LINKS = 40 };
+enum {
+    BUFFER = 1 << 16,
+    PIECE = 1 << 23,    /* bytes that one system call moves: between two a Ctrl-C is looked at */
+    NAME_PART = 200,
+    MAX_LINKS = 40
+};
 
 struct at_file {
     int fd;
@@ -151,7 +157,7 @@ static bool put(at_file *f, const char *data, size_t n, at_error *e)
     if (f->summed)
         f->sum = (uint32_t)crc32_z(f->sum, (const unsigned char *)data, n);
     while (n > 0) {
-        ssize_t wrote = write(f->fd, data, n < (size_t)1 << 30 ? n : (size_t)1 << 30);
+        ssize_t wrote = write(f->fd, data, n < PIECE ? n : PIECE);
         if (wrote < 0 && errno == EINTR)
             continue;
         if (wrote <= 0) {
@@ -160,6 +166,8 @@ static bool put(at_file *f, const char *data, size_t n, at_error *e)
         }
         data += wrote;
         n -= (size_t)wrote;
+        if (n > 0 && !at_uninterrupted(e))
+            return false;
     }
     return true;
 }
@@ -278,7 +286,7 @@ bool at_source_read(at_source *s, uint64_t at, void *to, size_t n, at_error *e)
 {
     char *next = to;
     while (n > 0) {
-        ssize_t got = pread(s->fd, next, n < (size_t)1 << 30 ? n : (size_t)1 << 30, (off_t)at);
+        ssize_t got = pread(s->fd, next, n < PIECE ? n : PIECE, (off_t)at);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
@@ -290,6 +298,8 @@ bool at_source_read(at_source *s, uint64_t at, void *to, size_t n, at_error *e)
         next += got;
         at += (uint64_t)got;
         n -= (size_t)got;
+        if (n > 0 && !at_uninterrupted(e))
+            return false;
     }
     return true;
 }
@@ -335,12 +345,13 @@ static float half(uint16_t h)
 
 static void swap_bytes(char *data, size_t bytes, size_t n)
 {
-    for (size_t i = 0; i < n; i++, data += bytes)
-        for (size_t k = 0; k < bytes / 2; k++) {
-            char c = data[k];
-            data[k] = data[bytes - 1 - k];
-            data[bytes - 1 - k] = c;
-        }
+    AT_PIECES(i, end, n)
+        for (; i < end; i++, data += bytes)
+            for (size_t k = 0; k < bytes / 2; k++) {
+                char c = data[k];
+                data[k] = data[bytes - 1 - k];
+                data[bytes - 1 - k] = c;
+            }
 }
 
 #define EACH(from, to, expression)                                  \
@@ -380,12 +391,14 @@ bool at_source_elements(at_source *s, uint64_t at, at_file_type type, bool swap,
             return false;
         if (swap)
             swap_bytes(t->data, bytes, n);
-        return true;
+        return at_uninterrupted(e);
     }
     char buffer[16384];
     for (size_t i = 0, count; i < n; i += count) {
         count = sizeof buffer / bytes < n - i ? sizeof buffer / bytes : n - i;
         if (!at_source_read(s, at + i * bytes, buffer, count * bytes, e))
+            return false;
+        if (!at_uninterrupted(e))
             return false;
         if (swap)
             swap_bytes(buffer, bytes, count);
@@ -402,16 +415,17 @@ bool at_file_elements(at_file *f, const at_tensor *t, at_error *e)
         return at_file_write(f, t->data, at_numel(t) * bytes, e);
     /* not at_walk: it may take dimensions in another order */
     size_t index[AT_MAX_DIM] = {0}, n = at_numel(t);
-    for (size_t i = 0; i < n; i++) {
-        ptrdiff_t at = 0;
-        for (size_t d = 0; d < t->ndim; d++)
-            at += (ptrdiff_t)index[d] * t->step[d];
-        if (!at_file_write(f, t->data + at * (ptrdiff_t)bytes, bytes, e))
-            return false;
-        for (size_t d = t->ndim; d-- > 0 && ++index[d] == t->size[d];)
-            index[d] = 0;
-    }
-    return true;
+    AT_PIECES(i, end, n)
+        for (; i < end; i++) {
+            ptrdiff_t at = 0;
+            for (size_t d = 0; d < t->ndim; d++)
+                at += (ptrdiff_t)index[d] * t->step[d];
+            if (!at_file_write(f, t->data + at * (ptrdiff_t)bytes, bytes, e))
+                return false;
+            for (size_t d = t->ndim; d-- > 0 && ++index[d] == t->size[d];)
+                index[d] = 0;
+        }
+    return at_uninterrupted(e);
 }
 
 bool at_is_utf8(const char *text, size_t n)

@@ -9,6 +9,7 @@
 #include "attn/io/io.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/parallel.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -203,6 +204,10 @@ static at_tensor *load(at_source *s, at_error *e)
     at_tensor *view = at_view_of(t, a.ndim, a.size, step, 0, e), *made = NULL;
     if (view && (made = at_tensor_new((at_dtype)t->dtype, a.ndim, a.size, e)))
         at_copy_elements(made, view);
+    if (made && !at_uninterrupted(e)) {
+        at_release(made);
+        made = NULL;
+    }
     at_release(view);
     at_release(t);
     return made;

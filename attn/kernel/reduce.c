@@ -11,7 +11,7 @@ enum { BLOCK = 128 * W };       /* 32 additions to each partial sum */
 /* `term` is an expression in i (an index) and len (see EACH), and 0 in lanes that are not in use. */
 #define SUM(term)                                                   \
     double total = 0;                                               \
-    for (size_t start = 0; start < n; start += BLOCK) {             \
+    for (size_t start = 0; start < n && !at_cut_short(); start += BLOCK) { \
         size_t end = n - start < BLOCK ? n : start + BLOCK;         \
         size_t i = start;                                           \
         vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};                 \

@@ -21,6 +21,7 @@
 #include <immintrin.h>
 #endif
 
+#include "attn/core/parallel.h"
 #include "attn/kernel/kernel.h"
 
 #ifdef __AVX512F__
@@ -123,18 +124,21 @@ INLINE void store_some(real *p, size_t n, vec v)
 }
 
 /* Runs the statements for i = 0, W, 2 W ... below n with `len` lanes in use: W, but for the last time. get and put go
- * with it; in the full rounds len is a constant and they are one instruction. */
-#define EACH(n, ...)                                \
-    do {                                            \
-        size_t i = 0;                               \
-        for (; i + W <= (n); i += W) {              \
-            const size_t len = W;                   \
-            __VA_ARGS__                             \
-        }                                           \
-        if (i < (n)) {                              \
-            const size_t len = (n) - i;             \
-            __VA_ARGS__                             \
-        }                                           \
+ * with it; in the full rounds len is a constant and they are one instruction. A Ctrl-C ends a long row early. */
+#define EACH(n, ...)                                                            \
+    do {                                                                        \
+        size_t i = 0, stop;                                                     \
+        do {                                                                    \
+            stop = (n) - i > AT_PIECE ? i + AT_PIECE : (n);                     \
+            for (; i + W <= stop; i += W) {                                     \
+                const size_t len = W;                                           \
+                __VA_ARGS__                                                     \
+            }                                                                   \
+        } while (stop < (n) && !at_cut_short());                                \
+        if (i < (n) && (n) - i < W) {                                           \
+            const size_t len = (n) - i;                                         \
+            __VA_ARGS__                                                         \
+        }                                                                       \
     } while (0)
 
 INLINE vec get_or(const real *p, size_t len, real rest)

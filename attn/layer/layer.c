@@ -8,6 +8,7 @@
 #include "attn/layer/layer.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/parallel.h"
 #include "attn/core/random.h"
 
 #include <stdio.h>
@@ -112,13 +113,15 @@ static void fill(at_tensor *t, at_init init, double bound)
     switch (init) {
     case AT_INIT_UNIFORM:
         at_random_uniform_f32(at_random_reserve(n), n, x);
-        for (size_t i = 0; i < n; i++)
-            x[i] = (2 * x[i] - 1) * (float)bound;
+        AT_PIECES(i, end, n)
+            for (; i < end; i++)
+                x[i] = (2 * x[i] - 1) * (float)bound;
         break;
     case AT_INIT_NORMAL:
         at_random_normal_f32(at_random_reserve(n), n, x);
-        for (size_t i = 0; i < n; i++)
-            x[i] *= (float)bound;
+        AT_PIECES(i, end, n)
+            for (; i < end; i++)
+                x[i] *= (float)bound;
         break;
     default:
         at_fill(t, init == AT_INIT_ONE);
@@ -131,8 +134,12 @@ static bool declare(at_layer *l, const char *name, size_t ndim, const size_t *si
 {
     at_tensor *t = at_tensor_new(AT_F32, ndim, size, e);
     if (!t)
-        return false;
+        return at_error_place(e, at_layer_where(l->kind));
     fill(t, init, bound);
+    if (!at_uninterrupted(e)) {
+        at_release(t);
+        return false;
+    }
     t->requires_grad = !buffer;
     return add_member(l, (at_member){.name = (char *)(uintptr_t)name, .tensor = t, .buffer = buffer}, e);
 }
@@ -259,7 +266,7 @@ static bool prepare(void *context, const char *name, at_member *m)
         return false;
     at_copy_elements(made, t);
     c->list[c->n++] = (conversion){t, made};
-    return true;
+    return at_uninterrupted(c->error);
 }
 
 /* The new numbers move into the old record, the old ones leave with the record that brought the new. */
@@ -286,9 +293,11 @@ bool at_convert(at_tensor *t, at_dtype dtype, at_error *e)
     if (!made)
         return false;
     at_copy_elements(made, t);
-    exchange(t, made);
+    bool ok = at_uninterrupted(e);
+    if (ok)
+        exchange(t, made);
     at_release(made);
-    return true;
+    return ok;
 }
 
 static void set_dtype(at_layer *l, at_dtype dtype)

@@ -3,7 +3,7 @@
  *
  * A float to int64 is cut towards zero; anything to bool is "not 0". Gradients flow between the float types only.
  */
-#include "attn/core/op.h"
+#include "attn/core/rows.h"
 
 enum { DTYPE };
 
@@ -19,9 +19,18 @@ static void copy_forward(const at_call *c)
 }
 
 #define ADD(to, from)                                                                                           \
-    for (size_t i = 0; i < w.n; i++)                                                                            \
-        ((to *)(void *)w.at[0])[(ptrdiff_t)i * w.step[0]] +=                                                    \
-            (to)((const from *)(const void *)w.at[1])[(ptrdiff_t)i * w.step[1]]
+    for (size_t i = 0; i < n; i++)                                                                              \
+        ((to *)(void *)at[0])[(ptrdiff_t)i * step[0]] +=                                                        \
+            (to)((const from *)(const void *)at[1])[(ptrdiff_t)i * step[1]]
+
+/* at: dx, dy, of the two float types */
+static void add(size_t n, char *const *at, const ptrdiff_t *step, void *context)
+{
+    if (*(const at_dtype *)context == AT_F32)
+        ADD(float, double);
+    else
+        ADD(double, float);
+}
 
 static void cast_backward(const at_call *c)
 {
@@ -32,13 +41,9 @@ static void cast_backward(const at_call *c)
         at_add_elements(dx, dy);
         return;
     }
-    at_walk w = at_walk_of(2, (const at_tensor *[]){dx, dy});
-    do {
-        if (dx->dtype == AT_F32 && dy->dtype == AT_F64)
-            ADD(float, double);
-        else if (dx->dtype == AT_F64 && dy->dtype == AT_F32)
-            ADD(double, float);
-    } while (at_walk_next(&w));
+    const at_tensor *both[] = {dx, dy};
+    at_walk w = at_walk_of(2, both);
+    at_run_in_order(&w, both, add, &(at_dtype){(at_dtype)dx->dtype});
 }
 
 AT_MOVE_OP(cast,

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "attn/core/op.h"
+#include "attn/core/parallel.h"
 
 static bool cat_shape(at_call *c)
 {
@@ -77,8 +78,8 @@ static void forward(const at_call *c)
         at_tensor *x = c->in[k];
         size_t piece = at_numel(x) / outer;
         if (at_contiguous(x)) {
-            for (size_t r = 0; r < outer; r++)
-                memcpy(y->data + (r * n + at) * bytes, x->data + r * piece * bytes, piece * bytes);
+            for (size_t r = 0; r < outer && !at_cut_short(); r++)
+                at_copy_bytes(y->data + (r * n + at) * bytes, x->data + r * piece * bytes, piece * bytes);
         } else {
             at_tensor w = window(y, x, d, at);
             at_copy_elements(&w, x);

@@ -34,10 +34,13 @@ static bool shape(at_call *c)
                        at_describe_shape(x->ndim - 1u, x->size).text, at_describe(x).text);
     if (!(s >= 0 && s <= 1))
         return at_fail(c, "smoothing is %.14g, expected 0..1", s);
-    for (size_t r = 0; r < rows_of(c); r++)
-        if (at_ids(t)[r] < 0 || at_ids(t)[r] > (int64_t)V)
-            return at_fail(c, "target %lld is out of range, targets are 1..%zu, 0 is ignored (targets: %s)",
-                           (long long)at_ids(t)[r], V, at_describe(t).text);
+    AT_PIECES(r, end, rows_of(c))
+        for (; r < end; r++)
+            if (at_ids(t)[r] < 0 || at_ids(t)[r] > (int64_t)V)
+                return at_fail(c, "target %lld is out of range, targets are 1..%zu, 0 is ignored (targets: %s)",
+                               (long long)at_ids(t)[r], V, at_describe(t).text);
+    if (!at_uninterrupted(c->error))
+        return false;
     at_want_scratch(c, rows_of(c) * sizeof(double));
     return at_save(c, AT_REAL_DTYPE, 2 * rows_of(c)) &&
            (c->arg[1].integer == NONE ? at_out(c, t->ndim, t->size) : at_out(c, 0, NULL));

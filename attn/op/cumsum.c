@@ -25,8 +25,9 @@ static void row(const at_rows *job, size_t r, const real *const *in, real *y, ch
     total sum = 0;
 
     (void)r, (void)own;
-    for (size_t j = 0; j < job->axis.n; j++)
-        y[j] = (real)(sum += (total)in[0][j]);
+    AT_PIECES(j, stop, job->axis.n)
+        for (; j < stop; j++)
+            y[j] = (real)(sum += (total)in[0][j]);
 }
 
 static void forward(const at_call *c)
@@ -43,8 +44,11 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
     total sum = 0;
 
     (void)r, (void)own;
-    for (size_t j = job->axis.n; j-- > 0;)
-        dx[j] += (real)(sum += in[0][j]);
+    AT_PIECES(i, stop, job->axis.n)
+        for (; i < stop; i++) {
+            size_t j = job->axis.n - 1 - i;
+            dx[j] += (real)(sum += in[0][j]);
+        }
 }
 
 static void cumsum_backward(const at_call *c)

@@ -27,10 +27,13 @@ static bool shape(at_call *c)
     if (ids->ndim == AT_MAX_DIM)
         return at_fail(c, "ids has %d dimensions, expected at most %d", AT_MAX_DIM, AT_MAX_DIM - 1);
     V = w->size[0];
-    for (size_t i = 0; i < n; i++)
-        if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > (int64_t)V)
-            return at_fail(c, "id %lld is out of range, ids are 1..%zu, 0 is padding (ids: %s)",
-                           (long long)at_ids(ids)[i], V, at_describe(ids).text);
+    AT_PIECES(i, end, n)
+        for (; i < end; i++)
+            if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > (int64_t)V)
+                return at_fail(c, "id %lld is out of range, ids are 1..%zu, 0 is padding (ids: %s)",
+                               (long long)at_ids(ids)[i], V, at_describe(ids).text);
+    if (!at_uninterrupted(c->error))
+        return false;
     memcpy(size, ids->size, sizeof size);
     size[ids->ndim] = w->size[1];
     if (at_recording(c))
@@ -66,7 +69,7 @@ static void add_rows(size_t begin, size_t end, void *context)
         real *dw = at_din(c, 1) + v * D;
         if (at_is_fresh(c, 1))
             memset(dw, 0, D * sizeof(real));
-        for (size_t p = start[v]; p < start[v + 1]; p++)
+        for (size_t p = start[v]; p < start[v + 1] && !at_cut_short(); p++)
             K->acc(D, at_dout(c, 0) + place[p] * D, dw);
     }
 }
@@ -79,14 +82,18 @@ static void backward(const at_call *c)
 
     /* start[id]: where the places of id begin; as they are dealt out it moves to their end, where id + 1 begins */
     memset(start, 0, starts(V));
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] > 0)
-            start[ids[i] + 1]++;
+    AT_PIECES(i, end, n)
+        for (; i < end; i++)
+            if (ids[i] > 0)
+                start[ids[i] + 1]++;
     for (size_t v = 1; v <= V + 1; v++)
         start[v] = total += start[v];
-    for (size_t i = 0; i < n; i++)
-        if (ids[i] > 0)
-            place[start[ids[i]]++] = i;
+    if (at_cut_short())
+        return;     /* not all were counted */
+    AT_PIECES(i, end, n)
+        for (; i < end; i++)
+            if (ids[i] > 0)
+                place[start[ids[i]]++] = i;
     /* blocks of rows; as many as make some work each, by the sizes only */
     size_t per_row = V ? n * D / V + D : 0;
     at_for(V, at_grain_rows(per_row), add_rows, (void *)(uintptr_t)c);

@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "attn/core/op.h"
+#include "attn/core/rows.h"
 
 static bool check_ids(at_call *c)
 {
@@ -18,11 +18,12 @@ static bool check_ids(at_call *c)
     size_t d = (size_t)c->arg[0].integer, n = at_numel(ids);
     int64_t most = (int64_t)x->size[d];
 
-    for (size_t i = 0; i < n; i++)
-        if (at_ids(ids)[i] < 1 || at_ids(ids)[i] > most)
-            return at_fail(c, "id %lld is out of range, expected 1..%lld along dimension %zu (x: %s)",
-                           (long long)at_ids(ids)[i], (long long)most, d + 1, at_describe(x).text);
-    return true;
+    AT_PIECES(i, end, n)
+        for (; i < end; i++)
+            if (at_ids(ids)[i] < 1 || at_ids(ids)[i] > most)
+                return at_fail(c, "id %lld is out of range, expected 1..%lld along dimension %zu (x: %s)",
+                               (long long)at_ids(ids)[i], (long long)most, d + 1, at_describe(x).text);
+    return at_uninterrupted(c->error);      /* else not all were looked at */
 }
 
 static void add_run(at_dtype dtype, size_t n, const char *from, char *to)
@@ -30,13 +31,15 @@ static void add_run(at_dtype dtype, size_t n, const char *from, char *to)
     if (dtype == AT_F32) {
         const float *x = (const float *)(const void *)from;
         float *y = (float *)(void *)to;
-        for (size_t i = 0; i < n; i++)
-            y[i] += x[i];
+        AT_PIECES(i, end, n)
+            for (; i < end; i++)
+                y[i] += x[i];
     } else {
         const double *x = (const double *)(const void *)from;
         double *y = (double *)(void *)to;
-        for (size_t i = 0; i < n; i++)
-            y[i] += x[i];
+        AT_PIECES(i, end, n)
+            for (; i < end; i++)
+                y[i] += x[i];
     }
 }
 
@@ -65,21 +68,22 @@ static void gather(const at_call *c, const char *from, char *to, bool back)
 
     for (size_t k = x->ndim; k-- > 0; width *= x->size[k])
         step[k] = width;
-    for (size_t i = 0; i < n; i++) {
-        size_t place = at + (size_t)(at_ids(ids)[i] - 1) * step[d];
-        if (back)
-            add_run((at_dtype)x->dtype, 1, from + i * bytes, to + place * bytes);
-        else
-            memcpy(to + i * bytes, from + place * bytes, bytes);
-        for (size_t k = x->ndim; k-- > 0;) {
-            size_t move = k == d ? 0 : step[k];
-            at += move;
-            if (++index[k] < ids->size[k])
-                break;
-            at -= move * index[k];
-            index[k] = 0;
+    AT_PIECES(i, end, n)
+        for (; i < end; i++) {
+            size_t place = at + (size_t)(at_ids(ids)[i] - 1) * step[d];
+            if (back)
+                add_run((at_dtype)x->dtype, 1, from + i * bytes, to + place * bytes);
+            else
+                memcpy(to + i * bytes, from + place * bytes, bytes);
+            for (size_t k = x->ndim; k-- > 0;) {
+                size_t move = k == d ? 0 : step[k];
+                at += move;
+                if (++index[k] < ids->size[k])
+                    break;
+                at -= move * index[k];
+                index[k] = 0;
+            }
         }
-    }
 }
 
 static void gather_forward(const at_call *c) { gather(c, c->in[0]->data, c->out[0]->data, false); }
@@ -117,12 +121,12 @@ static void select_slices(const at_call *c, const char *from, char *to, bool bac
     for (size_t k = d + 1; k < x->ndim; k++)
         run *= x->size[k];
     for (size_t o = 0; o < outer; o++)
-        for (size_t j = 0; j < n; j++) {
+        for (size_t j = 0; j < n && !at_cut_short(); j++) {
             size_t there = (o * x->size[d] + (size_t)(at_ids(ids)[j] - 1)) * run, here = (o * n + j) * run;
             if (back)
                 add_run((at_dtype)x->dtype, run, from + here * bytes, to + there * bytes);
             else
-                memcpy(to + here * bytes, from + there * bytes, run * bytes);
+                at_copy_bytes(to + here * bytes, from + there * bytes, run * bytes);
         }
 }
 

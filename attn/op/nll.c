@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "attn/core/op.h"
+#include "attn/core/parallel.h"
 
 enum { MEAN, SUM, NONE };
 
@@ -23,10 +24,13 @@ static bool shape(at_call *c)
     if (t->ndim + 1 != x->ndim || memcmp(t->size, x->size, t->ndim * sizeof *t->size) != 0)
         return at_fail(c, "targets have shape %s, expected %s (logp: %s)", at_describe_shape(t->ndim, t->size).text,
                        at_describe_shape(x->ndim - 1u, x->size).text, at_describe(x).text);
-    for (size_t r = 0; r < rows; r++)
-        if (at_ids(t)[r] < 0 || at_ids(t)[r] > (int64_t)V)
-            return at_fail(c, "target %lld is out of range, targets are 1..%zu, 0 is ignored (targets: %s)",
-                           (long long)at_ids(t)[r], V, at_describe(t).text);
+    AT_PIECES(r, end, rows)
+        for (; r < end; r++)
+            if (at_ids(t)[r] < 0 || at_ids(t)[r] > (int64_t)V)
+                return at_fail(c, "target %lld is out of range, targets are 1..%zu, 0 is ignored (targets: %s)",
+                               (long long)at_ids(t)[r], V, at_describe(t).text);
+    if (!at_uninterrupted(c->error))
+        return false;
     return c->arg[0].integer == NONE ? at_out(c, t->ndim, t->size) : at_out(c, 0, NULL);
 }
 
@@ -37,8 +41,9 @@ static size_t divisor(const at_call *c)
 
     if (c->arg[0].integer != MEAN)
         return 1;
-    for (size_t r = 0; r < rows; r++)
-        n += at_ids(c->in[1])[r] != 0;
+    AT_PIECES(r, end, rows)
+        for (; r < end; r++)
+            n += at_ids(c->in[1])[r] != 0;
     return n ? n : 1;
 }
 
@@ -47,13 +52,14 @@ static void forward(const at_call *c)
     size_t rows = at_numel(c->in[1]), V = c->in[0]->size[c->in[0]->ndim - 1];
     double total = 0;
 
-    for (size_t r = 0; r < rows; r++) {
-        int64_t t = at_ids(c->in[1])[r];
-        real loss = t ? -at_in(c, 0)[r * V + (size_t)(t - 1)] : 0;
-        if (c->arg[0].integer == NONE)
-            at_outp(c, 0)[r] = loss;
-        total += loss;
-    }
+    AT_PIECES(r, end, rows)
+        for (; r < end; r++) {
+            int64_t t = at_ids(c->in[1])[r];
+            real loss = t ? -at_in(c, 0)[r * V + (size_t)(t - 1)] : 0;
+            if (c->arg[0].integer == NONE)
+                at_outp(c, 0)[r] = loss;
+            total += loss;
+        }
     if (c->arg[0].integer != NONE)
         *at_outp(c, 0) = (real)(total / (double)divisor(c));
 }
@@ -64,11 +70,12 @@ static void backward(const at_call *c)
     real n = (real)divisor(c);
     bool none = c->arg[0].integer == NONE;
 
-    for (size_t r = 0; r < rows; r++) {
-        int64_t t = at_ids(c->in[1])[r];
-        if (t)
-            at_din(c, 0)[r * V + (size_t)(t - 1)] -= at_dout(c, 0)[none ? r : 0] / n;
-    }
+    AT_PIECES(r, end, rows)
+        for (; r < end; r++) {
+            int64_t t = at_ids(c->in[1])[r];
+            if (t)
+                at_din(c, 0)[r * V + (size_t)(t - 1)] -= at_dout(c, 0)[none ? r : 0] / n;
+        }
 }
 
 AT_OP_NAMED(nll, "loss.nll",

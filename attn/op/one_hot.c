@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "attn/core/op.h"
+#include "attn/core/parallel.h"
 
 static const at_dtype dtypes[] = {AT_F32, AT_F64, AT_I64, AT_BOOL};
 
@@ -20,10 +21,13 @@ static bool shape(at_call *c)
         return at_fail(c, "count is %lld, expected at least 0", (long long)count);
     if (ids->ndim == AT_MAX_DIM)
         return at_fail(c, "ids has %d dimensions, expected at most %d", AT_MAX_DIM, AT_MAX_DIM - 1);
-    for (size_t i = 0; i < n; i++)
-        if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > count)
-            return at_fail(c, "id %lld is out of range, ids are 1..%lld, 0 is padding (ids: %s)",
-                           (long long)at_ids(ids)[i], (long long)count, at_describe(ids).text);
+    AT_PIECES(i, end, n)
+        for (; i < end; i++)
+            if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > count)
+                return at_fail(c, "id %lld is out of range, ids are 1..%lld, 0 is padding (ids: %s)",
+                               (long long)at_ids(ids)[i], (long long)count, at_describe(ids).text);
+    if (!at_uninterrupted(c->error))
+        return false;
     memcpy(size, ids->size, sizeof size);
     size[ids->ndim] = (size_t)count;
     return at_out_type(c, dtypes[c->arg[1].integer], ids->ndim + 1u, size);
@@ -37,12 +41,13 @@ static void forward(const at_call *c)
     at_tensor one = {.dtype = y->dtype, .data = (char *)&word};
 
     at_fill(&one, 1);
-    memset(y->data, 0, n * count * bytes);
-    for (size_t i = 0; i < n; i++) {
-        int64_t id = at_ids(c->in[0])[i];
-        if (id > 0)
-            memcpy(y->data + (i * count + (size_t)id - 1) * bytes, &word, bytes);
-    }
+    at_zero(y->data, n * count * bytes);
+    AT_PIECES(i, end, n)
+        for (; i < end; i++) {
+            int64_t id = at_ids(c->in[0])[i];
+            if (id > 0)
+                memcpy(y->data + (i * count + (size_t)id - 1) * bytes, &word, bytes);
+        }
 }
 
 AT_MOVE_OP(one_hot,

@@ -55,7 +55,7 @@ static void sum_forward(const at_call *c)
 
     for (size_t d = 0; d < x->ndim; d++)
         reduced[d] = !along_one(c) || (int64_t)d == c->arg[0].integer;
-    memset(at_outp(c, 0), 0, at_numel(c->out[0]) * sizeof(real));
+    at_zero(at_outp(c, 0), at_numel(c->out[0]) * sizeof(real));
     at_sum_into(at_outp(c, 0), at_in(c, 0), x->ndim, x->size, reduced);
 }
 
@@ -78,10 +78,13 @@ static void spread_rows(size_t begin, size_t end, void *context)
     for (size_t r = begin; r < end; r++)
         if (a.step == 1) {
             real value = s->scale * s->dy[r], *dx = s->dx + r * a.n;
-            if (s->write)
-                K->fill(a.n, value, dx);
-            else
-                K->add(a.n, dx, 1, &value, 0, dx);
+            AT_PIECES(i, stop, a.n) {
+                if (s->write)
+                    K->fill(stop - i, value, dx + i);
+                else
+                    K->add(stop - i, dx + i, 1, &value, 0, dx + i);
+                i = stop;
+            }
         } else if (s->write) {
             K->scale(a.step, s->scale, s->dy + r / a.n * a.step, s->dx + r * a.step);
         } else {
@@ -128,9 +131,10 @@ static void place_row(const at_rows *job, size_t r, const real *const *in, real 
 
     (void)out, (void)own;
 #if AT_IS_INTEGER
-    for (size_t j = 1; j < n; j++)
-        if (p->least ? x[j] < x[best] : x[j] > x[best])
-            best = j;
+    AT_PIECES(j, stop, n)
+        for (; j < stop; j++)
+            if (p->least ? x[j] < x[best] : x[j] > x[best])
+                best = j;
 #else
     real value = p->least ? K->min(n, x) : K->max(n, x);
     if (isnan(value))
@@ -187,7 +191,7 @@ static void extreme_backward(const at_call *c)
 {
     if (!at_dout(c, 0)) {
         if (at_is_fresh(c, 0))
-            memset(at_din(c, 0), 0, at_numel(c->in[0]) * sizeof(real));
+            at_zero(at_din(c, 0), at_numel(c->in[0]) * sizeof(real));
         return;
     }
     at_run_rows(&(at_rows){.axis = axis_of(c),
@@ -234,8 +238,9 @@ static void mean_forward(const at_call *c)
     real *y = at_outp(c, 0);
 
     sum_forward(c);
-    for (size_t r = 0; r < count; r++)
-        y[r] /= (real)n;
+    AT_PIECES(r, end, count)
+        for (; r < end; r++)
+            y[r] /= (real)n;
 }
 
 static void mean_backward(const at_call *c) { spread_gradient(c, 1 / (real)axis_of(c).n); }
@@ -283,8 +288,9 @@ static void prod_row(const at_rows *job, size_t r, const real *const *in, real *
 {
     double y = 1;
     (void)out, (void)own;
-    for (size_t j = 0; j < job->axis.n; j++)
-        y *= in[0][j];
+    AT_PIECES(j, stop, job->axis.n)
+        for (; j < stop; j++)
+            y *= in[0][j];
     at_outp(job->context, 0)[r] = (real)y;
 }
 
@@ -295,10 +301,12 @@ static void prod_row_back(const at_rows *job, size_t r, const real *const *in, r
     real *behind = (real *)(void *)own, before = at_dout(job->context, 0)[r], product = 1;
     const real *x = in[0];
 
-    for (size_t j = n; j-- > 0; product *= x[j])
-        behind[j] = product;
-    for (size_t j = 0; j < n; before *= x[j++])
-        dx[j] += before * behind[j];
+    AT_PIECES(i, stop, n)
+        for (; i < stop; product *= x[n - 1 - i++])
+            behind[n - 1 - i] = product;
+    AT_PIECES(j, stop, n)
+        for (; j < stop; before *= x[j++])
+            dx[j] += before * behind[j];
 }
 static void prod_forward(const at_call *c) { forward(c, prod_row); }
 static void prod_backward(const at_call *c) { backward(c, prod_row_back, axis_of(c).n * sizeof(real)); }
@@ -312,8 +320,9 @@ static double variance(size_t n, const real *x, double *mean)
     double sum = 0;
 
     *mean = K->sum(n, x) / (double)n;
-    for (size_t j = 0; j < n; j++)
-        sum += (x[j] - *mean) * (x[j] - *mean);
+    AT_PIECES(j, stop, n)
+        for (; j < stop; j++)
+            sum += (x[j] - *mean) * (x[j] - *mean);
     return sum / ((double)n - 1);
 }
 
@@ -327,8 +336,9 @@ static void var_row(const at_rows *job, size_t r, const real *const *in, real *o
 static void add_deviation(size_t n, const real *x, double scale, real *dx)
 {
     double mean = K->sum(n, x) / (double)n;
-    for (size_t j = 0; j < n; j++)
-        dx[j] += (real)(scale * (x[j] - mean));
+    AT_PIECES(j, stop, n)
+        for (; j < stop; j++)
+            dx[j] += (real)(scale * (x[j] - mean));
 }
 
 static void var_row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
@@ -381,15 +391,17 @@ static void norm_row(const at_rows *job, size_t r, const real *const *in, real *
     if (!isfinite(s) || s < 1e-30) {
         double most = 0, sum = 0;
         bool nan = false;
-        for (size_t j = 0; j < n; j++) {
-            nan = nan || isnan(x[j]);
-            most = fabs((double)x[j]) > most ? fabs((double)x[j]) : most;
-        }
+        AT_PIECES(j, stop, n)
+            for (; j < stop; j++) {
+                nan = nan || isnan(x[j]);
+                most = fabs((double)x[j]) > most ? fabs((double)x[j]) : most;
+            }
         if (nan || most == 0 || isinf(most)) {
             y = nan ? NAN : most;
         } else {
-            for (size_t j = 0; j < n; j++)
-                sum += x[j] / most * (x[j] / most);
+            AT_PIECES(j, stop, n)
+                for (; j < stop; j++)
+                    sum += x[j] / most * (x[j] / most);
             y = most * sqrt(sum);
         }
     }
@@ -401,8 +413,9 @@ static void norm_row_back(const at_rows *job, size_t r, const real *const *in, r
     real y = at_outp(job->context, 0)[r], dy = at_dout(job->context, 0)[r];
     (void)own;
     if (y != 0)
-        for (size_t j = 0; j < job->axis.n; j++)
-            dx[j] += dy * (in[0][j] / y);
+        AT_PIECES(j, stop, job->axis.n)
+            for (; j < stop; j++)
+                dx[j] += dy * (in[0][j] / y);
 }
 static void norm_forward(const at_call *c) { forward(c, norm_row); }
 static void norm_backward(const at_call *c) { backward(c, norm_row_back, 0); }

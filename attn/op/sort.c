@@ -54,15 +54,20 @@ static int64_t *ids_of(const at_call *c) { return (int64_t *)(void *)c->out[1]->
 /* Bottom-up merging of runs, between two lists of places. */
 static const int64_t *merge_sort(const order *o, size_t n, int64_t *a, int64_t *b)
 {
-    for (size_t i = 0; i < n; i++)
-        a[i] = (int64_t)i;
-    for (size_t run = 1; run < n; run *= 2) {
-        for (size_t start = 0; start < n; start += 2 * run) {
-            size_t i = start, middle = start + run < n ? start + run : n, j = middle;
-            size_t end = start + 2 * run < n ? start + 2 * run : n;
-            for (size_t k = start; k < end; k++)
+    AT_PIECES(i, stop, n)
+        for (; i < stop; i++)
+            a[i] = (int64_t)i;
+    for (size_t run = 1; run < n && !at_cut_short(); run *= 2) {
+        size_t i = 0, middle = 0, j = 0, end = 0;
+        AT_PIECES(k, stop, n)
+            for (; k < stop; k++) {
+                if (k == end) {     /* the next two runs */
+                    i = k;
+                    j = middle = n - k < run ? n : k + run;
+                    end = n - middle < run ? n : middle + run;
+                }
                 b[k] = i < middle && (j >= end || before(o, a[i], a[j])) ? a[i++] : a[j++];
-        }
+            }
         int64_t *other = a;
         a = b;
         b = other;
@@ -77,10 +82,14 @@ static void sort_row(const at_rows *job, size_t r, const real *const *in, real *
     int64_t *list = (int64_t *)(void *)own, *id = ids_of(c) + at_row_start(a, r);
     const int64_t *place = merge_sort(&(order){in[0], c->arg[1].flag}, a.n, list, list + a.n);
 
-    for (size_t j = 0; j < a.n; j++) {
-        y[j] = in[0][place[j]];
-        id[j * a.step] = place[j] + 1;
-    }
+    /* a list that was left half made has places of any kind */
+    if (at_cut_short())
+        return;
+    AT_PIECES(j, stop, a.n)
+        for (; j < stop; j++) {
+            y[j] = in[0][place[j]];
+            id[j * a.step] = place[j] + 1;
+        }
 }
 
 static void sort_forward(const at_call *c)
@@ -133,21 +142,25 @@ static void topk_row(const at_rows *job, size_t r, const real *const *in, real *
     (void)out;
     for (size_t i = 0; i < k; i++)
         heap[i] = (int64_t)i;
-    for (size_t i = k / 2; i-- > 0;)
-        sink(&o, heap, i, k);
-    for (size_t i = k; i < job->axis.n; i++)
-        if (before(&o, (int64_t)i, heap[0])) {
-            heap[0] = (int64_t)i;
-            sink(&o, heap, 0, k);
-        }
+    AT_PIECES(i, stop, k / 2)
+        for (; i < stop; i++)
+            sink(&o, heap, k / 2 - 1 - i, k);
+    AT_PIECES(i, stop, job->axis.n - k)
+        for (; i < stop; i++)
+            if (before(&o, (int64_t)(k + i), heap[0])) {
+                heap[0] = (int64_t)(k + i);
+                sink(&o, heap, 0, k);
+            }
     /* the worst goes last */
-    for (size_t j = k; j-- > 0;) {
-        int64_t place = heap[0];
-        heap[0] = heap[j];
-        sink(&o, heap, 0, j);
-        at_outp(c, 0)[start + j * a.step] = in[0][place];
-        ids_of(c)[start + j * a.step] = place + 1;
-    }
+    AT_PIECES(i, stop, k)
+        for (; i < stop; i++) {
+            size_t j = k - 1 - i;
+            int64_t place = heap[0];
+            heap[0] = heap[j];
+            sink(&o, heap, 0, j);
+            at_outp(c, 0)[start + j * a.step] = in[0][place];
+            ids_of(c)[start + j * a.step] = place + 1;
+        }
 }
 
 static void topk_forward(const at_call *c)
@@ -178,8 +191,9 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
     size_t start = at_row_start(b->out, r);
 
     (void)in, (void)own;
-    for (size_t j = 0; j < b->out.n; j++)
-        dx[ids_of(b->c)[start + j * b->out.step] - 1] += at_dout(b->c, 0)[start + j * b->out.step];
+    AT_PIECES(j, stop, b->out.n)
+        for (; j < stop; j++)
+            dx[ids_of(b->c)[start + j * b->out.step] - 1] += at_dout(b->c, 0)[start + j * b->out.step];
 }
 
 static void backward(const at_call *c, int64_t d)
@@ -189,7 +203,7 @@ static void backward(const at_call *c, int64_t d)
     /* only the ids were used, or there are none */
     if (!at_dout(c, 0) || at_numel(c->out[0]) == 0) {
         if (at_is_fresh(c, 0))
-            memset(at_din(c, 0), 0, at_numel(c->in[0]) * sizeof(real));
+            at_zero(at_din(c, 0), at_numel(c->in[0]) * sizeof(real));
         return;
     }
     at_run_rows(&(at_rows){.axis = at_along(c->in[0], d),

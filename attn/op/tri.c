@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "attn/core/op.h"
+#include "attn/core/parallel.h"
 
 static bool shape(at_call *c)
 {
@@ -44,7 +45,7 @@ static void run(const at_call *c, const char *from, char *to, bool lower, bool b
 
     if (!lower && k == INT64_MIN)
         k++;
-    for (size_t r = 0; r < rows; r++) {
+    for (size_t r = 0; r < rows && !at_cut_short(); r++) {
         /* lower: up to diagonal k; upper: from k on, which is behind k - 1 */
         size_t border = up_to(r % m, n, lower ? k : k - 1), start = lower ? 0 : border, end = lower ? border : n;
         const char *source = from + (r * n + start) * bytes;
@@ -52,8 +53,8 @@ static void run(const at_call *c, const char *from, char *to, bool lower, bool b
         if (back) {
             add_run((at_dtype)x->dtype, end - start, source, target);
         } else {
-            memset(to + r * n * bytes, 0, n * bytes);
-            memcpy(target, source, (end - start) * bytes);
+            at_zero(to + r * n * bytes, n * bytes);
+            at_copy_bytes(target, source, (end - start) * bytes);
         }
     }
 }

@@ -126,13 +126,13 @@ static bool complete(at_call *c, size_t *size)
     }
     if (open >= 0)
         size[open] = 1;
-    if (!at_count_elements((size_t)c->n_sizes, size, &known))
-        known = SIZE_MAX;
-    if (open >= 0 && known > 0 && n % known == 0) {
+    /* too large also with a 0 among the sizes: steps are their products */
+    bool large = !at_count_elements((size_t)c->n_sizes, size, &known);
+    if (open >= 0 && !large && known > 0 && n % known == 0) {
         size[open] = n / known;
         known = n;
     }
-    if (known != n || (open >= 0 && n == 0 && size[open] != 0)) {
+    if (large || known != n || (open >= 0 && n == 0 && size[open] != 0)) {
         at_text text = {""};
         size_t at = 0;
         for (int k = 0; k < c->n_sizes && at < sizeof text.text - 24; k++)

@@ -81,9 +81,7 @@ static void run_back(at_tensor *dx, const at_tensor *cond, const at_tensor *dy, 
         at_run_each(&w, t, add, &s);
     } else {
         /* several elements of dy meet in one of dx: in order, in one thread */
-        do
-            add(w.n, w.at, w.step, &s);
-        while (at_walk_next(&w));
+        at_run_in_order(&w, t, add, &s);
     }
 }
 

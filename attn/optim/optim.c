@@ -253,11 +253,11 @@ bool at_optim_step(at_optim *o, at_error *e)
     if (!list)
         return at_error_memory(e, at_optim_name(o), o->n * sizeof *list);
     bool ok = true;
+    at_whole(true);
     for (size_t i = 0; ok && i < o->n; i++) {
         at_tensor *p = o->slot[i].param;
         ok = !p->grad || prepare(o, &o->slot[i], i, &list[i], e);
     }
-    at_whole(true);
     for (size_t i = 0; ok && i < o->n; i++)
         if (list[i].p)
             update(o, &o->slot[i], &list[i]);
@@ -413,7 +413,7 @@ static bool copy_state(const at_optim *o, const at_table *const *list, work *mad
                 return false;
             at_copy_elements(made[i].state[b], v.tensor);
         }
-    return true;
+    return at_uninterrupted(e);
 }
 
 bool at_optim_load(at_optim *o, const at_table *state, at_error *e)

@@ -66,7 +66,9 @@ t.case("a constructor names the field and lists the known ones", function()
     t.raises("encoder.rnn: cell is 'gur', expected one of gru, lstm, rnn (did you mean 'gru'?)", attn.encoder.rnn,
         {inputs = 1, hidden = 1, cell = "gur"})
     t.raises("linear: argument is 3, expected a table of fields", attn.layer.linear, 3)
-    t.raises("linear: a function cannot stand here", attn.layer.linear, {inputs = print})
+    t.raises("linear: inputs is a function, expected an integer", attn.layer.linear, {inputs = print})
+    t.raises("linear: a tensor of shape [2147483648, 2147483648] is too large", attn.layer.linear,
+        {inputs = 1 << 31, outputs = 1 << 31})
     local deep = {}
     for _ = 1, 40 do deep = {deep} end
     t.raises("nested more than 16 deep", attn.layer.linear, {inputs = deep})
@@ -155,4 +157,63 @@ t.case("names of any length and content are safe in messages", function()
         ok, e = pcall(attn.load, bad)
         t.is_true(not ok and #e < 3000)
     end
+end)
+
+t.case("a tensor too large to be made names the constructor or operation", function()
+    local many, message = 1 << 40, ": a tensor of shape [1099511627776, 1099511627776] is too large"
+    for _, name in ipairs{"zeros", "ones", "empty", "rand", "randn"} do
+        t.raises(name .. message, attn[name], many, many)
+    end
+    t.raises("full" .. message, attn.full, {many, many}, 1)
+    t.raises("randint" .. message, attn.randint, 1, 2, many, many)
+    t.raises("bernoulli" .. message, attn.bernoulli, 0.5, many, many)
+    t.raises("zeros: out of memory (a tensor needs 2199023255552 bytes)", attn.zeros, 1 << 39)
+    t.raises("arange: out of memory (a tensor needs ", attn.arange, 1, 100000000000)
+    t.raises("eye: out of memory (a tensor needs ", attn.eye, 1 << 20)
+    t.raises("contiguous: out of memory (a tensor needs ", attn.contiguous, attn.zeros(1):expand(1 << 39))
+    t.raises("one_hot: a tensor of shape [2, 2199023255552] is too large", attn.one_hot, attn.arange(1, 2), 1 << 41)
+end)
+
+t.case("a list that is none, has holes or names is an error, not a shorter list", function()
+    local x = attn.zeros(2, 3)
+    t.raises("cat: list is 3, expected a list of tensors", attn.cat, 3)
+    t.raises("cat: list is missing, expected a list of tensors", attn.cat)
+    t.raises("cat: list[2] is nil, expected a tensor", attn.cat, {x, nil, x})
+    t.raises("cat: list[2] is nil, expected a tensor", attn.cat, {x, nil, x, nil})
+    t.raises("stack: list[2] is 3, expected a tensor", attn.stack, {x, 3})
+    t.raises("cat: list has an entry under the string 'd', expected tensors from 1 on", attn.cat, {x, x, d = 2})
+    t.equal(attn.cat({x, x}, 2).shape, {2, 6})
+end)
+
+t.case("a table where an optional argument could stand names that argument", function()
+    local x = attn.zeros(1, 1, 3, 3)
+    t.raises("conv2d: padding is a table, expected an integer", attn.conv2d, x, x, nil, 1, {1, 1})
+    t.raises("conv2d: stride is a table, expected an integer", attn.conv2d, x, x, nil, {1, 1})
+    t.raises("mean: d is a table, expected an integer", x.mean, x, {1, 2})
+    t.raises("linear: bias is a table, expected a tensor", attn.linear, attn.zeros(2, 3), attn.zeros(2, 3), {1})
+    t.equal(attn.one_hot(attn.arange(1, 2), 2, {dtype = "int64"}):totable(), {{1, 0}, {0, 1}})
+end)
+
+t.case("several dimensions where one is taken", function()
+    local x = attn.zeros(1, 1, 3, 3)
+    t.raises("mean: d is 3 and 4, expected one dimension (and perhaps keepdim, true or false)", x.mean, x, 3, 4)
+    t.raises("sort: d is 1 and 2, expected one dimension (and perhaps descending, true or false)", x.sort, x, 1, 2)
+    t.raises("mean: keepdim is the string 'yes', expected true or false", x.mean, x, 3, "yes")
+end)
+
+t.case("a module where a layer or a tensor is expected is called a module", function()
+    local Mine = attn.module "Mine"
+    t.raises("decoder.rnn: attention is a module, expected a table of its fields or an attention layer", attn.decoder.rnn,
+        {inputs = 2, hidden = 3, memory = 4, outputs = 5, attention = Mine()})
+    t.raises("decoder.rnn: attention is a function, expected a table of its fields or an attention layer",
+        attn.decoder.rnn, {inputs = 2, hidden = 3, memory = 4, outputs = 5, attention = print})
+    t.raises("linear: x is a module, expected a tensor", attn.layer.linear{inputs = 3, outputs = 2}, Mine())
+    t.raises("adam: params[1] is a module, expected a tensor", attn.optim.adam, {params = {Mine()}})
+    t.raises("softmax: x is a module, expected a tensor", attn.softmax, Mine())
+end)
+
+t.case("a table in place of a layer's input is no table of options", function()
+    local linear = attn.layer.linear{inputs = 3, outputs = 2}
+    t.raises("linear: x is a table, expected a tensor", linear, {1, 2, 3})
+    t.raises("linear: unknown field 1 (there are none)", linear, attn.zeros(1, 3), {1})
 end)

@@ -352,3 +352,29 @@ t.case("metamethods called with foreign userdata are errors, not crashes", funct
     t.equal(io.type(io.stdout), "file")
     t.raises("add: a is a userdata, expected a tensor or a number", function() return io.stdout + x end)
 end)
+
+t.case("ipairs goes over the entries and ends; elsewhere a place beyond the end is an error", function()
+    local x, seen = attn.tensor{{1, 2}, {3, 4}}, {}
+    for i, row in ipairs(x) do seen[i] = row:totable() end
+    t.equal(seen, {{1, 2}, {3, 4}})
+    for _ in ipairs(attn.zeros(0, 3)) do error("there are no rows") end
+    t.raises("i is 3, expected 1..2 or -2..-1", function() return x[3] end)
+    t.raises("i is 3, expected 1..2 or -2..-1", function() return x[#x + 1] end)
+    t.raises("expected at least 1 dimension", function() for _ in ipairs(attn.tensor(1)) do end end)
+    local iterate = ipairs(x)       -- the iterator itself asks beyond the next place too
+    t.raises("i is 8, expected 1..2 or -2..-1", iterate, x, 7)
+end)
+
+t.case("a range that does not fit names the dimension of the tensor", function()
+    local x = attn.zeros(2, 3)
+    local message = "index: the range {1, 9} is outside 1..3 of dimension 2 (float32 [2, 3])"
+    t.raises(message, function() x[{1, {1, 9}}] = 1 end)
+    t.raises(message, function() x[{{}, {1, 9}}] = 1 end)
+end)
+
+t.case("totable of no elements does not fill the memory with empty rows", function()
+    t.equal(attn.zeros(3, 0):totable(), {{}, {}, {}})
+    t.equal(attn.zeros(0, 2147483647):totable(), {})
+    t.raises("totable: the tensor has no elements, but more than 1048576 empty rows (float32 [1, 2147483647, 0])",
+        attn.zeros(1, 2147483647, 0).totable, attn.zeros(1, 2147483647, 0))
+end)

@@ -100,3 +100,13 @@ t.case("errors", function()
     t.raises("unsqueeze: d is 4, expected 1..3 or -3..-1", attn.unsqueeze, x, 4)
     t.raises("unsqueeze: x has 8 dimensions, expected at most 7", attn.unsqueeze, attn.zeros(1, 1, 1, 1, 1, 1, 1, 1), 1)
 end)
+
+t.case("sizes whose steps overflow are refused for no elements too", function()
+    local x = attn.zeros(0)
+    for _, name in ipairs{"view", "reshape"} do
+        t.raises(name .. ": 0 elements do not fit the shape [1099511627776, -1, 1000000000000000000]", attn[name], x,
+            1 << 40, -1, 1000000000000000000)
+        t.raises(name .. ": 0 elements do not fit", attn[name], x, 1 << 40, 0, 1000000000000000000)
+        t.equal(attn[name](x, 1 << 20, -1).shape, {1 << 20, 0})
+    end
+end)
