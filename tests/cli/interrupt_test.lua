@@ -120,37 +120,26 @@ t.case("a kernel stops", function()
     t.is_true(err:find("interrupted!\n", 1, true), err)
 end)
 
--- Each takes seconds: a loop in one thread, or a single block of a loop over the pool. What is measured begins when the process says that
--- it is ready; the bound is generous for a busy machine, the loops take several times as long.
+-- Each takes seconds; the bound leaves room for a busy machine. tests/c/interrupt_test.c has the engine's loops.
 local long = {
     {"ones", "", "attn.ones(600000000)"},
-    {"arange", "", "attn.arange(1, 400000000)"},
-    {"a cast", "local x = attn.ones(1):expand(400000000)", "x:to('float64')"},
     {"mean of an expanded view", "local x = attn.ones(1):expand(600000000)", "x:mean()"},
-    {"a broadcast row", "local x, y = attn.rand(1, 60000000), attn.rand(4, 1)", "x + y"},
-    {"cumsum", "local x = attn.rand(100000000)", "x:cumsum()"},
-    {"sort", "local x = attn.rand(10000000)", "x:sort()"},
-    {"topk", "local x = attn.rand(10000000)", "x:topk(5000000)"},
-    {"index_select", "local x, ids = attn.rand(100, 1000000), attn.randint(1, 100, 800)", "x:index_select(1, ids)"},
-    {"softmax of one row", "local x = attn.rand(80000000)", "x:softmax()"},
-    {"sparsemax of one row", "local x = attn.rand(10000000)", "x:sparsemax()"},
-    {"prod, backward", "local x = attn.rand(60000000):requires_grad_(true)", "x:prod():backward()"},
-    {"totable", "local x = attn.rand(40000000)", "x:totable()"},
-    {"json.decode", "local s = '[' .. ('[1,2.5],'):rep(4000000) .. '1]'", "attn.json.decode(s)"},
-    {"json.encode", "local s = {} for i = 1, 8000000 do s[i] = i / 3 end", "attn.json.encode(s)"},
-    {"crc32", "", "require 'attn.sys'.crc32('/dev/zero')"},
+    {"totable", "local x = attn.ones(1):expand(40000000)", "x:totable()"},
+    {"json.decode", "local s = '[' .. ('[1,2.5],'):rep(3000000) .. '1]'", "attn.json.decode(s)"},
+    {"json.encode", "local s = attn.arange(1, 4000000, 1.5):totable()", "attn.json.encode(s)"},
+    {"crc32", "", "attn.crc32('/dev/zero')"},
 }
 for _, case in ipairs(long) do
     t.case("a long loop stops: " .. case[1], function()
         local out, err, code = interrupt(([[
             local attn = require "attn"
-            local clock = require "attn.sys".clock
+            local clock = attn.clock
             %s
             print("ready")
             while true do
                 local begin = clock()
                 local ok, e = pcall(function() local _ = {(function() return %s end)()} end)
-                if not ok then print(e) print(clock() - begin < 2) return end
+                if not ok then print(e) print(clock() - begin < 1.2) return end
             end]]):format(case[2], case[3]), 1, 0.2)
         t.equal(err, "")
         t.is_true(out:find("script.lua:%d+: interrupted!\ntrue\n$"), out)
@@ -162,22 +151,22 @@ t.case("saving stops, and leaves the file as it was", function()
     local out, err, code = interrupt([[
         local attn = require "attn"
         attn.save("saved.safetensors", {x = attn.ones(3)})
-        local x = attn.ones(100000000)
+        local x = attn.ones(30000000)
         print("ready")
         local ok, e repeat ok, e = pcall(attn.save, "saved.safetensors", {x = x}) until not ok
         print(e)
         print(#attn.load("saved.safetensors").x)
         print(io.popen("ls -A | grep -c saved"):read("a"))]], 1, 0.01)
     t.equal(err, "")
-    t.is_true(out:find("interrupted!\n3\n1\n", 1, true) or out:find("interrupted!\n100000000\n1\n", 1, true), out)
+    t.is_true(out:find("interrupted!\n3\n1\n", 1, true) or out:find("interrupted!\n30000000\n1\n", 1, true), out)
     t.equal(code, 0)
 end)
 
 t.case("an optimizer's step that a Ctrl-C meets is whole", function()
     local out, err, code = interrupt([[
         local attn = require "attn"
-        local p = attn.zeros(4000, 2000)
-        p.grad = attn.ones(4000, 2000)
+        local p = attn.zeros(400, 2000)
+        p.grad = attn.ones(400, 2000)
         local o = attn.optim.sgd{params = {p}, lr = 1}
         print("ready")
         while pcall(o.step, o) do end
