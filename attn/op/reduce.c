@@ -315,27 +315,48 @@ AT_OP(prod, .args = ARGS, .shape = roomy_shape, .forward = prod_forward, .backwa
     .keeps = AT_KEEP(0),
     .help = "prod(x [, d, keepdim = false]) -> y\nThe product over dimension d, or of everything.");
 
-static double variance(size_t n, const real *x, double *mean)
+/* sum_j x_j - mean, or of its square; four sums at once, as one would wait for each addition. */
+static double deviation(size_t n, const real *x, double mean, bool squared)
 {
-    double sum = 0;
+    double a = 0, b = 0, c = 0, d = 0;
+    size_t j = 0;
 
-    *mean = K->sum(n, x) / (double)n;
-    AT_PIECES(j, stop, n)
+    AT_PIECES(piece, stop, n) {
+        for (j = piece; j + 4 <= stop; j += 4) {
+            double p = x[j] - mean, q = x[j + 1] - mean, r = x[j + 2] - mean, s = x[j + 3] - mean;
+            a += squared ? p * p : p;
+            b += squared ? q * q : q;
+            c += squared ? r * r : r;
+            d += squared ? s * s : s;
+        }
         for (; j < stop; j++)
-            sum += (x[j] - *mean) * (x[j] - *mean);
-    return sum / ((double)n - 1);
+            a += squared ? (x[j] - mean) * (x[j] - mean) : x[j] - mean;
+        piece = stop;
+    }
+    return a + b + (c + d);
+}
+
+/* Corrected by the mean of what it leaves: of equal numbers it is that number exactly, so that they do not deviate. */
+static double row_mean(size_t n, const real *x)
+{
+    double mean = K->sum(n, x) / (double)n;
+    return mean + deviation(n, x, mean, false) / (double)n;
+}
+
+static double variance(size_t n, const real *x)
+{
+    return deviation(n, x, row_mean(n, x), true) / ((double)n - 1);
 }
 
 static void var_row(const at_rows *job, size_t r, const real *const *in, real *out, char *own)
 {
-    double mean;
     (void)out, (void)own;
-    at_outp(job->context, 0)[r] = (real)(job->axis.n ? variance(job->axis.n, in[0], &mean) : NAN);
+    at_outp(job->context, 0)[r] = (real)(job->axis.n ? variance(job->axis.n, in[0]) : NAN);
 }
 
 static void add_deviation(size_t n, const real *x, double scale, real *dx)
 {
-    double mean = K->sum(n, x) / (double)n;
+    double mean = row_mean(n, x);
     AT_PIECES(j, stop, n)
         for (; j < stop; j++)
             dx[j] += (real)(scale * (x[j] - mean));
@@ -357,9 +378,8 @@ AT_OP(var, .args = ARGS, .shape = shape, .forward = var_forward, .backward = var
 
 static void std_row(const at_rows *job, size_t r, const real *const *in, real *out, char *own)
 {
-    double mean;
     (void)out, (void)own;
-    at_outp(job->context, 0)[r] = (real)(job->axis.n ? sqrt(variance(job->axis.n, in[0], &mean)) : NAN);
+    at_outp(job->context, 0)[r] = (real)(job->axis.n ? sqrt(variance(job->axis.n, in[0])) : NAN);
 }
 
 static void std_row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)

@@ -134,6 +134,21 @@ t.case("edges: one element, equal elements, rows of -inf, huge and tiny numbers"
     t.near(attn.tensor{3e-30, 4e-30}:norm():item() / 5e-30, 1)
 end)
 
+t.case("equal numbers do not deviate, whatever they are: var and std are 0, and so is their gradient", function()
+    for _, dtype in ipairs{"float32", "float64"} do
+        for _, value in ipairs{0.1, 0.3, 1 / 3, -2.7, 1e10 + 0.1, 1e-30} do
+            for _, n in ipairs{2, 3, 5, 7, 10, 33, 1001} do
+                local x = attn.full({2, n}, value, {dtype = dtype}):requires_grad_(true)
+                local std, var = x:std(2), x:var(2);
+                (std + var):sum():backward()
+                local text = ("%s, %d times %.17g"):format(dtype, n, value)
+                t.equal({std:totable(), var:totable()}, {{0, 0}, {0, 0}}, text)
+                t.equal(x.grad:abs():max():item(), 0, text)
+            end
+        end
+    end
+end)
+
 t.case("a long float sum keeps its digits", function()
     local n = 1000000
     t.near(attn.full({n}, 0.1):sum():item() / (n * 0.1), 1, 1e-6)
