@@ -17,14 +17,26 @@ local function scalar(fn, inputs, weights)
             total = total and total + term or term
         end
     end
-    if not total then error("checkgrad: the function returned no float tensor", 0) end
     return total
+end
+
+-- "a tensor": a value, for messages
+local function describe(value)
+    return getmetatable(value) == "tensor" and "a tensor" or value == nil and "nil" or "a " .. type(value)
 end
 
 ---@param fn function
 ---@param inputs table
 ---@param options? {eps: number, atol: number, rtol: number}
 return function(fn, inputs, options)
+    local call = getmetatable(fn)
+    if type(fn) ~= "function" and not (type(call) == "table" and call.__call) and (type(fn) ~= "userdata" or call == "tensor") then
+        error("checkgrad: fn is " .. describe(fn) .. ", expected a function", 2)
+    end
+    if type(inputs) ~= "table" then error("checkgrad: inputs are " .. describe(inputs) .. ", expected a list", 2) end
+    if options ~= nil and type(options) ~= "table" then
+        error("checkgrad: options are " .. describe(options) .. ", expected a table", 2)
+    end
     options = options or {}
     for name in pairs(options) do
         if name ~= "eps" and name ~= "atol" and name ~= "rtol" then
@@ -45,7 +57,7 @@ return function(fn, inputs, options)
     local weights = {}
     local report, good = {}, true
     -- weights are drawn after the state is noted, so that a function that draws numbers draws the same ones each time
-    attn.no_grad(scalar, fn, copies, weights)
+    if not attn.no_grad(scalar, fn, copies, weights) then error("checkgrad: the function returned no float tensor", 2) end
     local function value()
         attn.random_state(state)
         return number(attn.no_grad(scalar, fn, copies, weights))
