@@ -181,7 +181,7 @@ end
 function Average:load(state)
     if type(state) ~= "table" then error("train.ema: state is not one that state() gave", 2) end
     for i, name in ipairs(self.names) do
-        local ok = pcall(function() self.means[i]:copy_(state[name]) end)
+        local ok = pcall(attn.no_grad, self.means[i].copy_, self.means[i], state[name])
         if not ok then error(("train.ema: state has no '%s' of the parameter's shape"):format(name), 2) end
     end
 end

@@ -529,6 +529,9 @@ static void write(lua_State *L, at_tensor *t, int from, const char *where)
         }
     } else {
         at_tensor *src = vm_check_tensor(L, from, where, "value");
+        if (at_grad_enabled && at_needs_grad(src) && at_is_float(t))
+            vm_error(L, "%s: value %s a gradient, which an in-place write would lose; use cat, stack, where or scatter_add, "
+                     "or value:detach()", where, src->node ? "carries" : "requires");
         size_t ndim, size[AT_MAX_DIM];
         if (!at_broadcast(t, src, &ndim, size) || ndim != t->ndim || memcmp(size, t->size, ndim * sizeof *size) != 0)
             vm_error(L, "%s: value is %s, expected shape %s", where, at_describe(src).text,
@@ -662,7 +665,7 @@ static int field(lua_State *L, vm_tensor_box *box, const char *name)
     else if (strcmp(name, "dtype") == 0)
         lua_pushstring(L, at_dtype_name((at_dtype)t->dtype));
     else if (strcmp(name, "grad") == 0)
-        vm_push_tensor(L, t->grad);
+        vm_push_tensor(L, t->node ? NULL : t->grad);   /* a result has one only while a backward pass is running */
     else if (strcmp(name, "requires_grad") == 0)
         lua_pushboolean(L, at_needs_grad(t));
     else
@@ -797,7 +800,9 @@ void vm_open_tensor(lua_State *L, int lib)
         {"tensor:totable", "t:totable() -> nested tables of the elements"},
         {"tensor:to", "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between floats."},
         {"tensor:detach", "t:detach() -> the same storage outside the tape"},
-        {"tensor:copy_", "t:copy_(src) -> t, with the values of src (broadcast) written into it; not recorded"},
+        {"tensor:copy_", "t:copy_(src) -> t, with the values of src (broadcast) written into it\n"
+                         "Not recorded, nor is t[...] = src: where t or src has a gradient it is an error outside no_grad (to write\n"
+                         "into a result: cat, stack, where, scatter_add)."},
         {"tensor:fill_", "t:fill_(value) -> t, filled; not recorded"},
         {"tensor:requires_grad_", "t:requires_grad_(true or false) -> t, a leaf that gathers a gradient in t.grad"},
         {"tensor:zero_grad", "t:zero_grad()\nForgets t.grad."},

@@ -246,6 +246,34 @@ t.case("copy_ and fill_ write into views and return the tensor", function()
     t.raises("copy_: value is float32 [3], expected shape [2, 2]", x.copy_, x, attn.zeros(3))
 end)
 
+t.case("in-place writes of what requires or carries a gradient need no_grad: the gradient would be lost", function()
+    local a = attn.ones(3):requires_grad_(true)
+    for _, case in ipairs{{a, "requires"}, {a * 2, "carries"}, {a[{{1, 3}}], "carries"}} do
+        local value, verb = case[1], case[2]
+        local text = ": value " .. verb .. " a gradient, which an in-place write would lose; use cat, stack, where or scatter_add"
+        local carried = "assignment: value carries a gradient"
+        for _, dtype in ipairs{"float32", "float64"} do
+            local b = attn.zeros(2, 3, {dtype = dtype})
+            t.raises("copy_" .. text, b.copy_, b, value)
+            t.raises("assignment" .. text, function() b[1] = value end)
+            t.raises("assignment" .. text, function() b[{2, {}}] = value end)
+            t.raises("assignment" .. text, function() b[{{1, 2}}] = value end)
+            t.raises("assignment" .. text, function() b[{{}, {1, 3}}] = value end)
+            t.raises(carried, function() b[{{}, 2}] = value[1] end)
+            t.raises(carried, function() b[{1, 2}] = value:sum() end)
+            t.raises(carried, function() b[{}] = value:sum() end)
+            t.equal(b:abs():sum():item(), 0)
+            b[1] = value:detach()
+            attn.no_grad(function() b[2] = value; b[{{}, 2}]:copy_(value[3]) end)
+            t.equal(b:totable(), {value:totable(), value:totable()})
+        end
+    end
+    local mean = require("attn.train").ema{model = attn.layer.linear{inputs = 1, outputs = 1}}
+    local weights = attn.layer.linear{inputs = 1, outputs = 1}:state()
+    mean:load(weights)                                  -- from parameters: nothing is lost there
+    t.equal(mean:state().weight:item(), weights.weight:item())
+end)
+
 t.case("in-place writes to what requires or carries a gradient need no_grad", function()
     local w = attn.zeros(2):requires_grad_(true)
     local y = w * 2
