@@ -7,7 +7,7 @@
  */
 #include "vm/bind.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char custom_key;
@@ -53,7 +53,8 @@ static int gradients(lua_State *L)
             lua_rawgeti(L, 2, (lua_Integer)k + 1);
             x[k] = vm_check_tensor(L, -1, "grad", "input");
             if (!at_needs_grad(x[k]))
-                vm_error(L, "grad: input %zu neither requires nor carries a gradient (%s)", k + 1, at_describe(x[k]).text);
+                vm_error(L, "grad: input %zu neither requires nor carries a gradient (%s)%s", k + 1, at_describe(x[k]).text,
+                         at_grad_enabled ? "" : "; recording is off");
             lua_pop(L, 1);
             result[k] = NULL;
         }
@@ -89,25 +90,26 @@ static int no_grad(lua_State *L)
     return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
 
+/* The engine calls this in the middle of its work: nothing here may allocate in Lua, which raises and runs finalizers. */
 static void where_hook(const char **source, int *line)
 {
-    static char place[LUA_IDSIZE];
-    if (vm_running && vm_script_place(vm_running, place, sizeof place, line)) {
-        lua_State *L = vm_running;
-        /* interned for good: nodes keep the pointer, and a script has few sources */
-        if (lua_getfield(L, LUA_REGISTRYINDEX, "attn.sources") != LUA_TTABLE) {
-            lua_pop(L, 1);
-            lua_newtable(L);
-            lua_pushvalue(L, -1);
-            lua_setfield(L, LUA_REGISTRYINDEX, "attn.sources");
-        }
-        lua_pushstring(L, place);
-        lua_pushvalue(L, -1);
-        lua_pushboolean(L, true);
-        lua_rawset(L, -4);
-        *source = lua_tostring(L, -1);
-        lua_pop(L, 2);
+    /* kept for good: nodes have the pointer, and a script has few sources */
+    static struct source {
+        struct source *next;
+        char text[LUA_IDSIZE];
+    } *sources;
+    char place[LUA_IDSIZE];
+    if (!vm_running || !vm_script_place(vm_running, place, sizeof place, line))
+        return;
+    struct source *s = sources;
+    while (s && strcmp(s->text, place) != 0)
+        s = s->next;
+    if (!s && (s = malloc(sizeof *s))) {
+        memcpy(s->text, place, sizeof place);
+        s->next = sources;
+        sources = s;
     }
+    *source = s ? s->text : NULL;
 }
 
 static int anomaly(lua_State *L)
@@ -127,7 +129,7 @@ typedef struct custom_record {
     at_tensor *out[AT_MAX_OUT];     /* what the script's forward returned; during shape only */
     struct custom_record *next;     /* among those whose nodes are gone */
 } custom_record;
-enum { BACKWARD = 1, CTX, MOST_INPUTS = 32 };
+enum { BACKWARD = 1, CTX };
 static custom_record *graves;
 
 static bool custom_shape(at_call *c)
@@ -142,10 +144,16 @@ static bool custom_shape(at_call *c)
     return true;
 }
 
+typedef struct custom_pass {
+    at_call *c;
+    at_tensor *const *dy, *const *dx;
+} custom_pass;
+
 /* Runs the script's backward: ctx, then a gradient per output; it returns a gradient (or nil) per input. */
 static int protected_backward(lua_State *L)
 {
-    at_call *c = lua_touserdata(L, 1);
+    const custom_pass *p = lua_touserdata(L, 1);
+    at_call *c = p->c;
     lua_settop(L, 0);
     luaL_checkstack(L, AT_MAX_OUT + c->n_in + 8, "custom");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
@@ -154,14 +162,15 @@ static int protected_backward(lua_State *L)
     lua_getiuservalue(L, record, BACKWARD);
     lua_getiuservalue(L, record, CTX);
     for (int k = 0; k < c->n_out; k++) {
-        if (c->out[k]->grad) {
+        const at_tensor *dy = p->dy[k];
+        if (dy) {
             at_error e;
             at_error_clear(&e);
             vm_tensor_box *box = vm_push_box(L);
-            at_tensor *copy = at_tensor_new((at_dtype)c->out[k]->dtype, c->out[k]->ndim, c->out[k]->size, &e);
+            at_tensor *copy = at_tensor_new((at_dtype)dy->dtype, dy->ndim, dy->size, &e);
             if (!copy)
                 vm_raise(L, &e);
-            at_copy_elements(copy, c->out[k]->grad);
+            at_copy_elements(copy, dy);
             box->t = copy;
         } else {
             lua_pushnil(L);
@@ -169,27 +178,28 @@ static int protected_backward(lua_State *L)
     }
     lua_call(L, 1 + c->n_out, c->n_in);
     for (int k = 0; k < c->n_in; k++) {
-        at_tensor *x = c->in[k];
+        at_tensor *dx = p->dx[k];
         int at = lua_gettop(L) - c->n_in + 1 + k;
-        if (!x->grad || lua_isnil(L, at))
+        if (!dx || lua_isnil(L, at))
             continue;
         at_tensor *g = vm_check_tensor(L, at, "custom", "a gradient");
-        if (g->dtype != x->grad->dtype || !at_same_shape(g, x->grad))
-            vm_error(L, "custom: gradient %d is %s, expected %s", k + 1, at_describe(g).text, at_describe(x->grad).text);
-        at_add_elements(x->grad, g);
+        if (g->dtype != dx->dtype || !at_same_shape(g, dx))
+            vm_error(L, "custom: gradient %d is %s, expected %s", k + 1, at_describe(g).text, at_describe(dx).text);
+        at_add_elements(dx, g);
     }
     return 0;
 }
 
-static bool custom_backward(at_call *c, at_error *e)
+static bool custom_backward(at_call *c, at_tensor *const *dy, at_tensor *const *dx, at_error *e)
 {
+    custom_pass p = {c, dy, dx};
     lua_State *L = vm_running;
     if (!lua_checkstack(L, 8))
         return at_error_set(e, "custom: the Lua stack is full");
     bool before = at_grad_enabled;
     at_grad_enabled = false;
     lua_pushcfunction(L, protected_backward);
-    lua_pushlightuserdata(L, c);
+    lua_pushlightuserdata(L, &p);
     int status = lua_pcall(L, 1, 0, 0);
     vm_running = L;
     at_grad_enabled = before;
@@ -236,8 +246,8 @@ static int custom_inputs(lua_State *L, int n, at_tensor **in)
     int n_in = 0;
     for (int k = 1; k <= n; k++)
         if (vm_tensor_at(L, k)) {
-            if (n_in == MOST_INPUTS)
-                vm_error(L, "custom: more than %d tensors", MOST_INPUTS);
+            if (n_in == AT_MAX_CUSTOM)
+                vm_error(L, "custom: more than %d tensors", AT_MAX_CUSTOM);
             in[n_in++] = vm_check_tensor(L, k, "custom", NULL);
         }
     if (n_in == 0)
@@ -249,7 +259,7 @@ static int custom_inputs(lua_State *L, int n, at_tensor **in)
 static int call_custom(lua_State *L)
 {
     int n = lua_gettop(L);
-    at_tensor *in[MOST_INPUTS];
+    at_tensor *in[AT_MAX_CUSTOM];
     custom_inputs(L, n, in);
     luaL_checkstack(L, n + 2 * AT_MAX_OUT + 12, "custom");
     lua_newtable(L);
@@ -350,7 +360,7 @@ void vm_open_graph(lua_State *L, int lib)
         {"no_grad", "no_grad(fn, ...) -> what fn(...) returns\nCalls fn; nothing inside is recorded."},
         {"anomaly", "anomaly(true or false)\n"
                     "On: the first NaN, or infinity made from finite inputs, of a forward or backward pass is an error that names the\n"
-                    "operation that made it and the script line that called it."},
+                    "operation that made it and the script line that called it; or the tensor that brought the NaN."},
         {"custom", "custom{forward = function(ctx, ...) end, backward = function(ctx, grad...) end} -> function\n"
                    "A function with a hand-written backward pass: forward gets the arguments and keeps in the table ctx what\n"
                    "backward needs; backward returns a gradient (or nil) for each tensor argument."},

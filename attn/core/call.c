@@ -271,8 +271,7 @@ void at_call_end(at_call *c)
 
 static const char *float_names = "float32 or float64";
 
-/* Name of the argument that input k belongs to; "tensor 3" for members of a list. */
-static const char *input_name(const at_call *c, int k, char *buffer, size_t size)
+const char *at_input_name(const at_call *c, int k, char *buffer, size_t size)
 {
     int at = 0;
     for (const at_arg *a = c->op->args; a->kind != AT_END; a++) {
@@ -312,35 +311,35 @@ static bool pick(at_call *c)
             continue;
         at_kind kind = input_kind(c->op, k);
         if (!t->storage)
-            return at_fail(c, "%s: tensor was freed", input_name(c, k, name, sizeof name));
+            return at_fail(c, "%s: tensor was freed", at_input_name(c, k, name, sizeof name));
         if (kind == AT_IDS) {
             if (t->dtype != AT_I64)
-                return at_fail(c, "%s is %s, expected int64 (%s: %s)", input_name(c, k, name, sizeof name),
-                               at_dtype_name(t->dtype), input_name(c, k, name, sizeof name), at_describe(t).text);
+                return at_fail(c, "%s is %s, expected int64 (%s: %s)", at_input_name(c, k, name, sizeof name),
+                               at_dtype_name(t->dtype), at_input_name(c, k, name, sizeof name), at_describe(t).text);
         } else if (kind == AT_MASK) {
             if (t->dtype != AT_BOOL)
-                return at_fail(c, "%s is %s, expected bool (%s: %s)", input_name(c, k, name, sizeof name),
-                               at_dtype_name(t->dtype), input_name(c, k, name, sizeof name), at_describe(t).text);
+                return at_fail(c, "%s is %s, expected bool (%s: %s)", at_input_name(c, k, name, sizeof name),
+                               at_dtype_name(t->dtype), at_input_name(c, k, name, sizeof name), at_describe(t).text);
         } else if (first < 0) {
             first = k;
             if (!c->entry->of[t->dtype]) {
                 if (t->dtype == AT_BOOL && c->entry->of[AT_I64])
                     promote = true;
                 else
-                    return at_fail(c, "%s is %s, expected %s (%s: %s)", input_name(c, k, name, sizeof name),
+                    return at_fail(c, "%s is %s, expected %s (%s: %s)", at_input_name(c, k, name, sizeof name),
                                    at_dtype_name(t->dtype),
                                    c->entry->of[AT_I64] && c->entry->of[AT_F32] ? "float32, float64 or int64" :
                                    c->entry->of[AT_I64] ? "int64" : float_names,
-                                   input_name(c, k, name, sizeof name), at_describe(t).text);
+                                   at_input_name(c, k, name, sizeof name), at_describe(t).text);
             }
         } else if (t->dtype != c->in[first]->dtype && !c->op->custom) {
             if ((t->dtype == AT_BOOL || t->dtype == AT_I64) && !at_is_float(c->in[first]) && c->entry->of[AT_I64] &&
                 c->op->dtype != AT_DTYPES)
                 promote = true;
             else
-                return at_fail(c, "%s is %s, but %s is %s (%s: %s)", input_name(c, k, name, sizeof name),
-                               at_dtype_name(t->dtype), input_name(c, first, other, sizeof other),
-                               at_dtype_name(c->in[first]->dtype), input_name(c, k, name, sizeof name),
+                return at_fail(c, "%s is %s, but %s is %s (%s: %s)", at_input_name(c, k, name, sizeof name),
+                               at_dtype_name(t->dtype), at_input_name(c, first, other, sizeof other),
+                               at_dtype_name(c->in[first]->dtype), at_input_name(c, k, name, sizeof name),
                                at_describe(t).text);
         }
     }

@@ -82,7 +82,7 @@ static at_node *maker(const at_tensor *t)
 }
 
 /* Every node that loss depends on, consumers before producers, each with one more reference. */
-static bool sort(at_node *root, nodes *order, at_error *e)
+static bool sort(const char *name, at_node *root, nodes *order, at_error *e)
 {
     static uint32_t epoch;
     nodes stack = {0};
@@ -93,9 +93,9 @@ static bool sort(at_node *root, nodes *order, at_error *e)
     while (ok && stack.n) {
         at_node *node = stack.list[--stack.n];
         if (node->done)
-            ok = at_error_set(e, "backward: a part of the graph was freed by an earlier backward pass (at %s)", node->op->name);
+            ok = at_error_set(e, "%s: a part of the graph was freed by an earlier backward pass (at %s)", name, node->op->name);
         else if (node->busy)
-            ok = at_error_set(e, "backward: the graph is in use by a backward pass that is running (at %s)", node->op->name);
+            ok = at_error_set(e, "%s: the graph is in use by a backward pass that is running (at %s)", name, node->op->name);
         for (int k = 0; ok && k < node->n_in; k++) {
             at_node *from = maker(node->in[k]);
             if (!from)
@@ -123,7 +123,7 @@ static bool sort(at_node *root, nodes *order, at_error *e)
     return ok;
 }
 
-static bool check_versions(const at_node *node, at_error *e)
+static bool check_versions(const char *name, const at_node *node, at_error *e)
 {
     bool same = true;
     for (int k = 0; k < node->n_in; k++) {
@@ -134,7 +134,7 @@ static bool check_versions(const at_node *node, at_error *e)
     for (int k = 0; k < node->n_out; k++)
         if (at_keeps_out(node->op, k) && node->out[k]->storage->version != node->out_version[k])
             same = false;
-    return same || at_error_set(e, "backward: a tensor that %s needs for its gradient was changed in place", node->op->name);
+    return same || at_error_set(e, "%s: a tensor that %s needs for its gradient was changed in place", name, node->op->name);
 }
 
 /* ---- plan ---- */
@@ -146,17 +146,32 @@ static bool check_versions(const at_node *node, at_error *e)
  */
 enum { UNWRITTEN = 1, CHAINS = 48, LOOK = 8 };
 
-typedef struct plan {
-    at_storage *chain[CHAINS];
+/*
+ * What a pass gathers is its own until it ends. Operations find gradients at at_tensor.grad; for a leaf (and for what
+ * at_gradients was asked about) a script sees that place too, so a slot keeps the one of the two that is not there now. While
+ * code of the script runs in a custom node that is the pass's, and a pass inside this one begins where a first one would.
+ */
+typedef struct slot {
+    at_tensor *t, *other;
+    uint8_t wanted;         /* t's mark before this pass */
+    bool own;               /* the gradient is made by this pass, not one to add to */
+} slot;
+
+typedef struct pass {
+    const char *name;
+    uint8_t depth;          /* how many are running, this one included; its mark at at_tensor.wanted */
     bool only_wanted;
-} plan;
+    slot *slot;
+    size_t n, room;
+    at_storage *chain[CHAINS];
+} pass;
 
 static int chain_of(size_t bytes)
 {
     return 63 - __builtin_clzll(bytes | 1);
 }
 
-static void plan_free(plan *p, at_storage *s)
+static void plan_free(pass *p, at_storage *s)
 {
     if (s->bytes < sizeof s)
         return;
@@ -165,7 +180,7 @@ static void plan_free(plan *p, at_storage *s)
     *chain = s;
 }
 
-static at_storage *plan_take(plan *p, size_t bytes)
+static at_storage *plan_take(pass *p, size_t bytes)
 {
     if (bytes < sizeof(at_storage *))
         return NULL;
@@ -200,7 +215,7 @@ static at_tensor *spread(at_storage *s, char *data, const at_tensor *like, at_er
 }
 
 /* A gradient for t, contiguous, not yet written. */
-static bool plan_gradient(plan *p, at_tensor *t, at_error *e)
+static bool plan_gradient(pass *p, at_tensor *t, at_error *e)
 {
     size_t bytes = at_numel(t) * at_dtype_bytes((at_dtype)t->dtype);
     at_storage *s = t->node ? plan_take(p, bytes) : NULL;
@@ -215,59 +230,99 @@ static bool plan_gradient(plan *p, at_tensor *t, at_error *e)
     return t->grad != NULL;
 }
 
-static bool gathers(const plan *p, const at_tensor *t)
+static bool wanted(const pass *p, const at_tensor *t)
 {
-    return at_needs_grad(t) && (t->node || !p->only_wanted || t->wanted);
+    return t->wanted == p->depth;
 }
 
-/* Gradients that this pass must not touch, put aside: of tensors that ask for none, or that are not among the wanted ones. */
-typedef struct aside {
-    struct { at_tensor *t, *grad; } *list;
-    size_t n, room;
-} aside;
-
-static bool put_aside(aside *a, const plan *p, const nodes *order, at_error *e)
+static bool gathers(const pass *p, const at_tensor *t)
 {
-    for (size_t i = 0; i < order->n; i++)
-        for (int k = 0; k < order->list[i]->n_in; k++) {
-            at_tensor *t = order->list[i]->in[k];
-            if (!t || !t->grad || gathers(p, t))
-                continue;
-            if (a->n == a->room) {
-                size_t room = a->room ? 2 * a->room : 16;
-                void *grown = at_realloc(a->list, a->room * sizeof *a->list, room * sizeof *a->list);
-                if (!grown)
-                    return at_error_memory(e, "the backward pass", room * sizeof *a->list);
-                a->list = grown;
-                a->room = room;
-            }
-            at_hold(t);
-            a->list[a->n].t = t;
-            a->list[a->n++].grad = t->grad;
-            t->grad = NULL;
-        }
+    return at_needs_grad(t) && (t->node || !p->only_wanted || wanted(p, t));
+}
+
+static bool add_slot(pass *p, at_tensor *t, at_error *e)
+{
+    if (t->listed)
+        return true;
+    if (p->n == p->room) {
+        size_t room = p->room ? 2 * p->room : 16;
+        slot *grown = at_realloc(p->slot, p->room * sizeof *grown, room * sizeof *grown);
+        if (!grown)
+            return at_error_memory(e, "the backward pass", room * sizeof *grown);
+        p->slot = grown;
+        p->room = room;
+    }
+    slot *s = &p->slot[p->n++];
+    *s = (slot){.t = t, .wanted = t->wanted, .own = true};
+    at_hold(t);         /* code of the script may free its handle */
+    t->listed = true;
+    if (!p->only_wanted && t->requires_grad) {
+        s->own = !t->grad;      /* added to where it stands: no second one in memory */
+    } else {
+        s->other = t->grad;
+        t->grad = NULL;
+    }
     return true;
 }
 
-static void put_back(aside *a)
+/* Slots for the n tensors x, and for every leaf of the graph. */
+static bool add_slots(pass *p, at_tensor *loss, const nodes *order, size_t n, at_tensor *const *x, at_error *e)
 {
-    for (size_t i = 0; i < a->n; i++) {
-        a->list[i].t->grad = a->list[i].grad;
-        at_unhold(a->list[i].t);
+    bool ok = loss->node || add_slot(p, loss, e);
+    for (size_t k = 0; ok && k < n; k++)
+        if ((ok = add_slot(p, x[k], e)))
+            x[k]->wanted = p->depth;
+    for (size_t i = 0; ok && i < order->n; i++)
+        for (int k = 0; ok && k < order->list[i]->n_in; k++) {
+            at_tensor *t = order->list[i]->in[k];
+            ok = !t || t->node || !(t->requires_grad || t->grad) || add_slot(p, t, e);
+        }
+    for (size_t i = 0; i < p->n; i++)
+        p->slot[i].t->listed = false;
+    return ok;
+}
+
+static void swap_gradients(pass *p)
+{
+    for (slot *s = p->slot; s < p->slot + p->n; s++) {
+        at_tensor *grad = s->t->grad;
+        s->t->grad = s->other;
+        s->other = grad;
     }
-    at_free(a->list, a->room * sizeof *a->list);
+}
+
+/* Leaves gradients and marks as scripts are to see them. What came to a leaf meanwhile, from a pass inside this one, is added. */
+static void end_slots(pass *p, bool ok)
+{
+    for (slot *s = p->slot; s < p->slot + p->n; s++) {
+        at_tensor *t = s->t, *grad = t->grad;
+        if (grad && (p->only_wanted || (s->own && !ok) || grad->dtype != t->dtype)) {   /* a layer was converted: as it does itself */
+            at_release(grad);
+            grad = NULL;
+        }
+        if (grad && s->other) {
+            at_add_elements(grad, s->other);
+            at_release(s->other);
+        }
+        t->grad = grad ? grad : s->other;
+        t->wanted = s->wanted;
+        at_unhold(t);
+    }
+    at_free(p->slot, p->room * sizeof *p->slot);
 }
 
 /* A view of all elements in their order, of a tensor that nobody else has given a gradient yet: both can have the same one. */
-static bool same_gradient(const plan *p, const at_node *node)
+static bool same_gradient(const pass *p, const at_node *node)
 {
     const at_tensor *t = node->in[0], *y = node->op->view ? node->out[0] : NULL;
-    return y && y->grad && !y->wanted && !t->wanted && !t->grad && gathers(p, t) && t->data == y->data &&
+    return y && y->grad && !wanted(p, y) && !wanted(p, t) && !t->grad && gathers(p, t) && t->data == y->data &&
            at_numel(t) == at_numel(y) && at_contiguous(t) && at_contiguous(y);
 }
 
-static bool make_plan(plan *p, const nodes *order, size_t *scratch, at_error *e)
+static bool make_plan(pass *p, at_tensor *loss, const nodes *order, size_t *scratch, at_error *e)
 {
+    if (gathers(p, loss) && !loss->grad && !plan_gradient(p, loss, e))
+        return false;
     for (size_t i = 0; i < order->n; i++) {
         at_node *node = order->list[i];
         if (node->scratch > *scratch)
@@ -286,7 +341,7 @@ static bool make_plan(plan *p, const nodes *order, size_t *scratch, at_error *e)
         }
         for (int k = 0; k < node->n_out; k++) {
             at_tensor *t = node->out[k];
-            if (t->grad && !t->wanted)
+            if (t->grad && !wanted(p, t))
                 plan_free(p, t->grad->storage);
         }
     }
@@ -344,46 +399,110 @@ static bool finite_and_nan(const at_tensor *t, bool *nan)
     return finite;
 }
 
-static bool anomalous(const char *pass, const at_call *c, bool finite_in, bool nan_in, const at_tensor *made, at_error *e)
+static at_text place_of(const at_call *c)
 {
-    bool nan = false, finite = finite_and_nan(made, &nan);
-    if (finite || (nan ? nan_in : !finite_in))
-        return true;
-    char place[128] = "";
+    at_text place = {""};
     const char *source = c->source;
     int line = c->line;
     if (!line && at_where)
         at_where(&source, &line);
     if (line)
-        snprintf(place, sizeof place, " called at %.80s:%d", source ? source : "?", line);
-    return at_error_set(e, "anomaly: the %s pass of %s%s made %s (%s)", pass, c->op->name, place, nan ? "NaN" : "infinity",
-                        at_describe(made).text);
+        snprintf(place.text, sizeof place.text, " called at %.80s:%d", source ? source : "?", line);
+    return place;
+}
+
+/* Input k holds (its gradient held) NaN before anything was computed. */
+static bool nan_given(const at_call *c, int k, bool gradient, at_error *e)
+{
+    char name[32];
+    return at_error_set(e, "anomaly: %s%s of %s%s %s NaN%s (%s)", gradient ? "the gradient of " : "",
+                        at_input_name(c, k, name, sizeof name), c->op->name, place_of(c).text, gradient ? "held" : "holds",
+                        gradient ? " before the backward pass" : "", at_describe(c->in[k]).text);
+}
+
+/* The first input with a NaN in it that was (a node: will be) read, or -1; *finite turns false at one that is not finite. */
+static int nan_input(const at_call *c, bool *finite)
+{
+    int first = -1;
+    for (int k = 0; k < c->n_in; k++) {
+        const at_tensor *t = c->in[k];
+        bool nan = false;
+        if (t && t->storage && at_is_float(t) && (!c->recorded || at_keeps_in(c->op, k)))
+            *finite = finite_and_nan(t, &nan) && *finite;
+        if (nan && first < 0)
+            first = k;
+    }
+    return first;
+}
+
+static bool made(const char *pass_name, const at_call *c, bool nan, const at_tensor *t, at_error *e)
+{
+    return at_error_set(e, "anomaly: the %s pass of %s%s made %s (%s)", pass_name, c->op->name, place_of(c).text,
+                        nan ? "NaN" : "infinity", at_describe(t).text);
 }
 
 bool at_anomaly_forward(at_call *c, at_error *e)
 {
-    bool finite = true, nan = false;
-    for (int k = 0; k < c->n_in; k++)
-        if (c->in[k] && at_is_float(c->in[k]))
-            finite = finite_and_nan(c->in[k], &nan) && finite;
-    for (int k = 0; k < c->n_out; k++)
-        if (at_is_float(c->out[k]) && !c->op->view && !anomalous("forward", c, finite, nan, c->out[k], e))
-            return false;
+    if (c->op == &at_op_contiguous)     /* nobody called it: the operation that it is for will say */
+        return true;
+    for (int i = 0; i < c->n_out; i++) {
+        bool nan = false, finite = true;
+        if (!at_is_float(c->out[i]) || c->op->view || finite_and_nan(c->out[i], &nan))
+            continue;
+        int k = nan_input(c, &finite);
+        if (nan && k >= 0)
+            return nan_given(c, k, false, e);
+        if (nan || finite)
+            return made("forward", c, nan, c->out[i], e);
+    }
     return true;
 }
 
+/* finite, nan: of the gradients that came in. */
 static bool anomaly_backward(const at_node *node, bool finite, bool nan, at_error *e)
 {
-    for (int k = 0; k < node->n_in; k++)
-        if (node->in[k] && node->in[k]->grad && !anomalous("backward", node, finite, nan, node->in[k]->grad, e))
-            return false;
+    for (int i = 0; i < node->n_in; i++) {
+        const at_tensor *grad = node->in[i] ? node->in[i]->grad : NULL;
+        bool nan_made = false, any = true;
+        if (!grad || finite_and_nan(grad, &nan_made) || (nan_made ? nan : !finite))
+            continue;
+        int k = nan_made ? nan_input(node, &any) : -1;
+        return k >= 0 ? nan_given(node, k, false, e) : made("backward", node, nan_made, grad, e);
+    }
     return true;
 }
 
-static bool run_node(at_node *node, char *work, at_error *e)
+/* Of what a pass begins with. */
+static bool anomaly_given(const pass *p, const nodes *order, const at_tensor *gradient, at_error *e)
+{
+    bool nan = false;
+    if (gradient && (finite_and_nan(gradient, &nan), nan))
+        return at_error_set(e, "anomaly: gradient of %s holds NaN (%s)", p->name, at_describe(gradient).text);
+    for (size_t i = 0; i < order->n; i++)
+        for (int k = 0; k < order->list[i]->n_in; k++) {
+            const at_tensor *t = order->list[i]->in[k];
+            if (t && t->grad && t->grad->index != UNWRITTEN && (finite_and_nan(t->grad, &nan), nan))
+                return nan_given(order->list[i], k, true, e);
+        }
+    return true;
+}
+
+static bool run_custom(pass *p, at_node *node, at_error *e)
+{
+    at_tensor *dy[AT_MAX_OUT], *dx[AT_MAX_CUSTOM];
+    for (int k = 0; k < node->n_out; k++)
+        dy[k] = node->out[k]->grad;
+    for (int k = 0; k < node->n_in; k++)
+        dx[k] = node->in[k]->grad;
+    swap_gradients(p);
+    bool ok = node->op->custom(node, dy, dx, e);
+    swap_gradients(p);
+    return ok;
+}
+
+static bool run_node(pass *p, at_node *node, char *work, at_error *e)
 {
     bool any = false;
-    uint32_t first = 0;         /* bit per in: nobody has written its gradient before */
     node->fresh = 0;
     for (int k = 0; k < node->n_in; k++) {
         at_tensor *grad = node->in[k] ? node->in[k]->grad : NULL;
@@ -391,8 +510,6 @@ static bool run_node(at_node *node, char *work, at_error *e)
         if (!grad || grad->index != UNWRITTEN)
             continue;
         grad->index = 0;
-        if (k < 32)
-            first |= 1u << k;
         if (node->op->fresh && k < 32)
             node->fresh |= 1u << k;
         else if (!shares_gradient(node))
@@ -410,141 +527,122 @@ static bool run_node(at_node *node, char *work, at_error *e)
     if (node->op->view)
         ok = view_backward(node, e);
     else if (node->op->custom)
-        ok = node->op->custom(node, e);
+        ok = run_custom(p, node, e);
     else
         node->op->backward(node);
     node->work = NULL;
-    ok = ok && at_uninterrupted(e) && (!at_anomaly || anomaly_backward(node, finite, nan, e));
-    for (int k = 0; !ok && k < node->n_in && k < 32; k++)
-        if (first >> k & 1 && node->in[k] && node->in[k]->grad)
-            node->in[k]->grad->index = UNWRITTEN;       /* undo drops it */
-    return ok;
+    return ok && at_uninterrupted(e) && (!at_anomaly || anomaly_backward(node, finite, nan, e));
 }
 
-/* Takes back what a pass that did not finish has left: gradients of results, and gradients nobody has written. */
+/* Drops what a pass that did not finish has left at results. */
 static void undo(const nodes *order, at_tensor *loss)
 {
     for (size_t i = 0; i < order->n; i++)
         for (int k = 0; k < order->list[i]->n_in; k++) {
             at_tensor *t = order->list[i]->in[k];
-            if (t && t->grad && (t->node || t->grad->index == UNWRITTEN))
+            if (t && t->node)
                 drop_gradient(t);
         }
-    drop_gradient(loss);
+    if (loss->node)
+        drop_gradient(loss);
 }
 
-static bool pass(at_tensor *loss, at_tensor *gradient, bool only_wanted, at_error *e)
-{
-    if (!loss->node) {
-        if (!loss->requires_grad)
-            return at_error_set(e, "backward: the tensor neither requires nor carries a gradient (%s)", at_describe(loss).text);
-        if (only_wanted && !loss->wanted)
-            return true;
-        bool first = !loss->grad;
-        if (first && !(loss->grad = at_tensor_zeros((at_dtype)loss->dtype, loss->ndim, loss->size, e)))
-            return false;
-        at_tensor *one = gradient ? at_retain(gradient) : at_tensor_new((at_dtype)loss->dtype, loss->ndim, loss->size, e);
-        if (!one) {
-            if (first)
-                drop_gradient(loss);
-            return false;
-        }
-        if (!gradient)
-            at_fill(one, 1);
-        at_add_elements(loss->grad, one);
-        at_release(one);
-        return at_uninterrupted(e);
-    }
-    nodes order = {0};
-    bool foreign = false;       /* code of the script has run, which may have written anywhere */
-    plan p = {.only_wanted = only_wanted};
-    aside others = {0};
-    size_t scratch = 0;
-    char *work = NULL;
-    at_node *root = loss->node;
-    bool ok = sort(root, &order, e);
-    for (size_t i = 0; ok && i < order.n; i++)
-        ok = check_versions(order.list[i], e);
-    for (size_t i = 0; ok && i < order.n; i++)
-        order.list[i]->busy = true;
-    if (ok) {
-        ok = put_aside(&others, &p, &order, e) && plan_gradient(&p, loss, e) && make_plan(&p, &order, &scratch, e);
-        if (ok && scratch && !(work = at_alloc(scratch)))
-            ok = at_error_memory(e, "the backward pass", scratch);
-        if (ok) {
-            loss->grad->index = 0;
-            if (gradient)
-                at_copy_elements(loss->grad, gradient);
-            else
-                at_fill(loss->grad, 1);
-        }
-        for (size_t i = 0; ok && i < order.n; i++) {
-            at_node *node = order.list[i];
-            ok = (!foreign || check_versions(node, e)) && run_node(node, work, e);
-            if (!ok)
-                break;
-            foreign = foreign || node->op->custom;
-            for (int k = 0; k < node->n_out; k++)
-                if (node->out[k]->grad && !node->out[k]->wanted)
-                    drop_gradient(node->out[k]);
-            at_node_finish(node);
-        }
-        at_free(work, scratch);
-        if (!ok)
-            undo(&order, loss);
-    }
-    put_back(&others);
-    for (size_t i = 0; i < order.n; i++) {
-        order.list[i]->busy = false;
-        at_node_unref(order.list[i]);
-    }
-    drop_nodes(&order);
-    return ok;
-}
-
-static bool check_gradient(const at_tensor *loss, const at_tensor *gradient, at_error *e)
+static bool check_loss(const char *name, const at_tensor *loss, const at_tensor *gradient, at_error *e)
 {
     if (!loss->storage)
-        return at_error_set(e, "backward: tensor was freed");
+        return at_error_set(e, "%s: tensor was freed", name);
     if (!at_is_float(loss))
-        return at_error_set(e, "backward: the tensor is %s, expected float32 or float64", at_dtype_name((at_dtype)loss->dtype));
+        return at_error_set(e, "%s: the tensor is %s, expected float32 or float64", name, at_dtype_name((at_dtype)loss->dtype));
     if (!gradient && at_numel(loss) != 1)
-        return at_error_set(e, "backward: the tensor has %zu elements, expected 1 or a gradient (%s)", at_numel(loss),
+        return at_error_set(e, "%s: the tensor has %zu elements, expected 1 or a gradient (%s)", name, at_numel(loss),
                             at_describe(loss).text);
     if (gradient && (!gradient->storage || gradient->dtype != loss->dtype || !at_same_shape(gradient, loss)))
-        return at_error_set(e, "backward: gradient is %s, expected %s", at_describe(gradient).text, at_describe(loss).text);
+        return at_error_set(e, "%s: gradient is %s, expected %s", name, at_describe(gradient).text, at_describe(loss).text);
+    return at_needs_grad(loss) || at_error_set(e, "%s: the tensor neither requires nor carries a gradient (%s)%s", name,
+                                               at_describe(loss).text, at_grad_enabled ? "" : "; recording is off");
+}
+
+/* The gradient that the pass begins with; none at a leaf that at_gradients was not asked about. */
+static void seed(at_tensor *loss, const at_tensor *gradient)
+{
+    float narrow = 1;
+    double wide = 1;
+    at_tensor one = *loss;      /* of one element */
+    one.data = loss->dtype == AT_F32 ? (char *)&narrow : (char *)&wide;
+    if (loss->grad && loss->grad->index == UNWRITTEN) {
+        loss->grad->index = 0;
+        at_copy_elements(loss->grad, gradient ? gradient : &one);
+    } else if (loss->grad) {
+        at_add_elements(loss->grad, gradient ? gradient : &one);
+    }
+}
+
+static bool walk(pass *p, const nodes *order, char *work, at_error *e)
+{
+    bool foreign = false;       /* code of the script has run, which may have written anywhere */
+    for (size_t i = 0; i < order->n; i++) {
+        at_node *node = order->list[i];
+        if ((foreign && !check_versions(p->name, node, e)) || !run_node(p, node, work, e))
+            return false;
+        foreign = foreign || node->op->custom;
+        for (int k = 0; k < node->n_out; k++)
+            if (node->out[k]->grad && !wanted(p, node->out[k]))
+                drop_gradient(node->out[k]);
+        at_node_finish(node);
+    }
     return true;
+}
+
+/* x, result: see at_gradients; NULL for all leaves. */
+static bool run(const char *name, at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x, at_tensor **result,
+                at_error *e)
+{
+    static uint8_t running;
+    if (!check_loss(name, loss, gradient, e))
+        return false;
+    if (running == UINT8_MAX)
+        return at_error_set(e, "%s: more than %d backward passes inside one another", name, UINT8_MAX);
+    pass p = {.name = name, .depth = ++running, .only_wanted = result};
+    nodes order = {0};
+    bool ok = !loss->node || sort(name, loss->node, &order, e);
+    for (size_t i = 0; ok && i < order.n; i++)
+        ok = check_versions(name, order.list[i], e);
+    if (ok) {
+        size_t scratch = 0;
+        char *work = NULL;
+        for (size_t i = 0; i < order.n; i++)
+            order.list[i]->busy = true;
+        ok = add_slots(&p, loss, &order, n, x, e) && make_plan(&p, loss, &order, &scratch, e) &&
+             (!at_anomaly || anomaly_given(&p, &order, gradient, e));
+        if (ok && scratch && !(work = at_alloc(scratch)))
+            ok = at_error_memory(e, "the backward pass", scratch);
+        if (ok)
+            seed(loss, gradient);
+        ok = ok && at_uninterrupted(e) && walk(&p, &order, work, e);
+        at_free(work, scratch);
+        for (size_t k = 0; ok && k < n; k++)
+            result[k] = at_retain(x[k]->grad);
+        if (!ok)
+            undo(&order, loss);
+        end_slots(&p, ok);
+        for (size_t i = 0; i < order.n; i++)
+            order.list[i]->busy = false;
+    }
+    for (size_t i = 0; i < order.n; i++)
+        at_node_unref(order.list[i]);
+    drop_nodes(&order);
+    running--;
+    return ok;
 }
 
 bool at_backward(at_tensor *loss, at_tensor *gradient, at_error *e)
 {
-    return check_gradient(loss, gradient, e) && pass(loss, gradient, false, e);
+    return run("backward", loss, gradient, 0, NULL, NULL, e);
 }
 
 bool at_gradients(at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x, at_tensor **result, at_error *e)
 {
-    if (!check_gradient(loss, gradient, e))
-        return false;
-    at_tensor **before = at_alloc(n * sizeof *before);
-    if (!before)
-        return at_error_memory(e, "grad", n * sizeof *before);
-    for (size_t k = 0; k < n; k++) {
-        at_retain(x[k]);        /* a custom node may run code that frees the script's handle */
-        before[k] = x[k]->grad;
-        x[k]->grad = NULL;
-        x[k]->wanted = true;
-    }
-    bool ok = pass(loss, gradient, true, e);
-    for (size_t k = 0; k < n; k++) {
-        result[k] = ok ? at_retain(x[k]->grad) : NULL;
-        x[k]->wanted = false;
-    }
-    /* backwards, so that a tensor listed twice gets its first, true one again */
-    for (size_t k = n; k-- > 0;) {
-        at_release(x[k]->grad);
-        x[k]->grad = before[k];
-        at_release(x[k]);
-    }
-    at_free(before, n * sizeof *before);
-    return ok;
+    for (size_t k = 0; k < n; k++)
+        result[k] = NULL;
+    return run("grad", loss, gradient, n, x, result, e);
 }

@@ -9,7 +9,11 @@
 /*
  * Adds d loss / d x into x->grad of every leaf x with requires_grad. gradient: d / d loss, of loss's shape and type; NULL is 1
  * and needs a loss of one element. Frees the graph. All gradients are allocated before the first is computed: on failure (memory,
- * a graph that was used up, a tensor changed in place) no gradient has changed, unless a custom node failed half-way.
+ * a graph that was used up, a tensor changed in place) no gradient has changed, unless a custom node failed half-way: then
+ * those that were there before may have been added to.
+ *
+ * A custom node may run another pass, over a graph that shares no node with this one (else: an error). What a pass gathers, and
+ * what it was asked for, is its own until it ends: the inner one's sums are added to the leaves beside the outer one's.
  */
 bool at_backward(at_tensor *loss, at_tensor *gradient, at_error *e);
 

@@ -15,7 +15,8 @@
 #include "attn/core/random.h"
 #include "attn/core/tensor.h"
 
-enum { AT_MAX_ARG = 16, AT_MAX_SCALAR = 8, AT_MAX_OUT = 4, AT_MAX_SAVED = 10 };
+enum { AT_MAX_ARG = 16, AT_MAX_SCALAR = 8, AT_MAX_OUT = 4, AT_MAX_SAVED = 10,
+       AT_MAX_CUSTOM = 32 };     /* inputs of a custom node */
 
 /* Kinds of arguments. The tensors come first in at_call.in, in order; the others in at_call.arg, in order. */
 typedef enum at_kind {
@@ -117,7 +118,9 @@ struct at_op {
     bool (*shape)(at_call *c);
     void (*forward)(const at_call *c);          /* NULL for views */
     void (*backward)(const at_call *c);         /* adds into gradients; NULL if there is none (or for views: made here) */
-    bool (*custom)(at_call *c, at_error *e);    /* a backward pass that can fail; only attn.custom */
+    /* A backward pass that can fail and runs code of the script; only attn.custom. Adds into dx[k] where it is not NULL. Gradients
+     * come as arguments: at_tensor.grad is the script's while it runs. */
+    bool (*custom)(at_call *c, at_tensor *const *dy, at_tensor *const *dx, at_error *e);
     const char *help;
     uint8_t outs;               /* most outputs; 0 means 1 */
     bool strided;               /* reads inputs with any steps; otherwise they arrive contiguous */
@@ -161,6 +164,9 @@ at_dtype at_call_dtype(const at_call *c);
 
 /* True if a gradient may be asked of this call: what only backward needs is saved only then. */
 bool at_recording(const at_call *c);
+
+/* Name of the argument that input k belongs to; "tensor 3" (in the buffer) for members of a list. */
+const char *at_input_name(const at_call *c, int k, char *buffer, size_t size);
 
 /* ---- in forward and backward ---- */
 

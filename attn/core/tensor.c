@@ -86,7 +86,8 @@ static at_tensor *record_new(at_dtype dtype, size_t ndim)
         t->index = 0;
         t->dtype = (uint8_t)dtype;
         t->ndim = (uint8_t)ndim;
-        t->requires_grad = t->wanted = false;
+        t->requires_grad = t->listed = false;
+        t->wanted = 0;
     }
     return t;
 }

@@ -36,7 +36,8 @@ typedef struct at_tensor {
     uint16_t index;         /* which output of node */
     uint8_t dtype, ndim;
     bool requires_grad;     /* a leaf that gathers a gradient */
-    bool wanted;            /* at_grad asked for the gradient of this intermediate result */
+    uint8_t wanted;         /* the backward pass, counted from the outermost, that was asked for this gradient by name; 0: none */
+    bool listed;            /* while a backward pass lists tensors: it has this one */
     size_t size[AT_MAX_DIM];
     ptrdiff_t step[AT_MAX_DIM];     /* in elements */
 } at_tensor;

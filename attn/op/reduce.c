@@ -319,10 +319,9 @@ AT_OP(prod, .args = ARGS, .shape = roomy_shape, .forward = prod_forward, .backwa
 static double deviation(size_t n, const real *x, double mean, bool squared)
 {
     double a = 0, b = 0, c = 0, d = 0;
-    size_t j = 0;
 
-    AT_PIECES(piece, stop, n) {
-        for (j = piece; j + 4 <= stop; j += 4) {
+    AT_PIECES(j, stop, n) {
+        for (; j + 4 <= stop; j += 4) {
             double p = x[j] - mean, q = x[j + 1] - mean, r = x[j + 2] - mean, s = x[j + 3] - mean;
             a += squared ? p * p : p;
             b += squared ? q * q : q;
@@ -331,7 +330,6 @@ static double deviation(size_t n, const real *x, double mean, bool squared)
         }
         for (; j < stop; j++)
             a += squared ? (x[j] - mean) * (x[j] - mean) : x[j] - mean;
-        piece = stop;
     }
     return a + b + (c + d);
 }

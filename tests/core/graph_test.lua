@@ -238,6 +238,40 @@ t.case("attn.grad gives gradients of leaves and results and leaves .grad alone",
     t.raises("grad: input is 3, expected a tensor", attn.grad, x:sum(), {3})
 end)
 
+t.case("attn.grad names itself, and says that recording is off", function()
+    local x = leaf{2, 3}
+    local y = x * x
+    t.raises("grad: the tensor has 2 elements, expected 1 or a gradient (float64 [2])", attn.grad, y, {x})
+    t.raises("grad: gradient is float64 [1], expected float64 [2]", attn.grad, y, {x}, attn.ones(1, {dtype = "float64"}))
+    t.raises("grad: the tensor is int64", attn.grad, attn.arange(1, 1), {x})
+    local z = y:sum()
+    attn.grad(z, {x})
+    t.raises("grad: a part of the graph was freed by an earlier backward pass", attn.grad, z, {x})
+    local w = leaf{1}
+    local stale = w * w
+    attn.no_grad(function() w:fill_(2) end)
+    t.raises("grad: a tensor that mul needs for its gradient was changed in place", attn.grad, stale, {w})
+    local none = "grad: the tensor neither requires nor carries a gradient (float64 [])"
+    t.equal(select(2, pcall(attn.grad, attn.ones({}, {dtype = "float64"}), {x})):match("grad: .*"), none)
+    t.raises(none .. "; recording is off", attn.no_grad, function() attn.grad((x * x):sum(), {x}) end)
+    t.raises("grad: input 1 neither requires nor carries a gradient (float64 [2]); recording is off", attn.no_grad,
+        function() attn.grad(z, {x * 2}) end)
+    t.raises("backward: the tensor neither requires nor carries a gradient (float64 []); recording is off", attn.no_grad,
+        function() x:sum():backward() end)
+end)
+
+t.case("checkgrad: what it is not given right is named", function()
+    local x = leaf{1, 2}
+    t.raises("checkgrad: inputs are a tensor, expected a list", attn.checkgrad, attn.exp, x)
+    t.raises("checkgrad: inputs are nil, expected a list", attn.checkgrad, attn.exp)
+    t.raises("checkgrad: fn is a tensor, expected a function", attn.checkgrad, x, {x})
+    t.raises("checkgrad: fn is nil, expected a function", attn.checkgrad)
+    t.raises("checkgrad: options are a number, expected a table", attn.checkgrad, attn.exp, {x}, 1e-6)
+    t.raises("checkgrad: the function returned no float tensor", attn.checkgrad, function() end, {x})
+    t.is_true(attn.checkgrad(attn.layer.linear{inputs = 2, outputs = 1}:to("float64"), {x}))
+    t.is_true(attn.checkgrad(setmetatable({}, {__call = function(_, v) return v:exp() end}), {x}))
+end)
+
 -- ---- custom ----
 
 local square = attn.custom{
@@ -357,6 +391,184 @@ t.case("custom: a backward pass inside one through the same graph is an error", 
     t.equal({x.grad:item(), inner.grad:item()}, {2, 8})
 end)
 
+-- ---- a pass inside a pass ----
+
+-- A custom identity whose backward pass calls within().
+local function busy(within)
+    return attn.custom{forward = function(_, a) return a * 1 end, backward = function(_, dy) within() return dy end}
+end
+
+t.case("nested: an inner pass that fails takes nothing from the outer one", function()
+    local x, w = leaf{3}, leaf{5}
+    local inner = busy(function() error("inner") end)(x * w):sum()
+    local f = busy(function() t.is_true(not pcall(inner.backward, inner)) end)
+    ;(f(x * 2) * 6):sum():backward()
+    t.equal({x.grad:item(), w.grad}, {12, nil})
+    local done = (x * x):sum()
+    done:backward()                                     -- used up; and one changed in place
+    local v = leaf{1}
+    local stale = (v * v * x):sum()
+    attn.no_grad(function() v:fill_(2) end)
+    x:zero_grad()
+    f = busy(function()
+        t.raises("freed by an earlier backward pass", done.backward, done)
+        t.raises("was changed in place", stale.backward, stale)
+        t.raises("was changed in place", attn.grad, stale, {x})
+        t.raises("freed by an earlier", attn.grad, done, {x})
+    end)
+    ;(f(x * 2) * x):sum():backward()
+    t.equal({x.grad:item(), v.grad}, {12, nil})
+end)
+
+t.case("nested: backward inside attn.grad adds to .grad, and to no result", function()
+    local x, y = leaf{3}, leaf{1}
+    local inner = (x * 100):sum()
+    local f = busy(function() inner:backward() end)
+    local z = f(x * 2)
+    local dx, dz = table.unpack(attn.grad((z + y):sum(), {x, z}))
+    t.equal({dx:item(), dz:item(), x.grad:item(), y.grad}, {2, 1, 100, nil})
+end)
+
+t.case("nested: attn.grad inside either, for the same leaves and for results of the outer one", function()
+    local x, w = leaf{3}, leaf{2}
+    x.grad = attn.tensor({1000}, {dtype = "float64"})
+    local function outer(run)
+        local inner = (x * w * w):sum()
+        local middle, seen = x * w, nil
+        local f = busy(function() seen = attn.grad(inner, {x, middle, w}) end)
+        local result = run((f(middle) * w + x):sum(), {x, middle, w})
+        t.equal({seen[1]:item(), seen[2], seen[3]:item()}, {4, false, 12})
+        return result
+    end
+    local dx, dm, dw = table.unpack(outer(attn.grad))
+    t.equal({dx:item(), dm:item(), dw:item(), x.grad:item(), w.grad}, {4 + 1, 2, 6 + 6, 1000, nil})
+    outer(function(loss) loss:backward() end)
+    t.equal({x.grad:item(), w.grad:item()}, {1005, 12})
+end)
+
+t.case("nested: inner gradients come beside the outer ones, also three deep and over the same leaves", function()
+    local x, w = leaf{3}, leaf{2}
+    local third = (x * w * 10):sum()                    -- 20, 30
+    local g = busy(function() third:backward() end)
+    local second = (g(x * w) * 100 + x):sum()           -- 201, 300
+    local f = busy(function() second:backward() end)
+    local first = (f(x * w) * 1000 + w):sum()           -- 2000, 3001
+    first:backward()
+    t.equal({x.grad:item(), w.grad:item()}, {2221, 3331})
+    local leaves = busy(function() x:backward() end)    -- of a leaf itself
+    leaves(x * 2):sum():backward()
+    t.equal(x.grad:item(), 2221 + 2 + 1)
+end)
+
+t.case("nested: what a script sees of gradients while a pass is running is its own", function()
+    local x, w = leaf{3}, leaf{2}
+    local y, seen
+    local f = busy(function()
+        seen = {x.grad, y.grad, w.grad and w.grad:item()}
+        x:zero_grad()
+        w.grad = nil
+        w.grad = attn.tensor({7}, {dtype = "float64"})
+    end)
+    y = x * w
+    ;(f(y) + y * y):sum():backward()
+    t.equal({seen, x.grad:item(), w.grad:item()}, {{}, 2 + 2 * 6 * 2, 3 + 2 * 6 * 3 + 7})
+end)
+
+t.case("nested: a pass that fails after its custom node ran gives no gradient that was not there", function()
+    local x, w, v = leaf{3}, leaf{2}, leaf{1}
+    local inner = (w * 5):sum()
+    local f = busy(function() inner:backward() end)
+    local loss = (busy(function() error("late") end)(x * v) + f(x * w)):sum()
+    t.raises("late", loss.backward, loss)
+    t.equal({x.grad, v.grad}, {nil, nil})
+    t.is_true(not w.grad or w.grad:item() == 5)         -- what the inner one gave, if it came to run
+    loss = (f(x * w) + busy(function() error("late") end)(x * v)):sum()
+    t.raises("late", attn.grad, loss, {x, w})
+    t.equal({x.grad, v.grad}, {nil, nil})
+end)
+
+t.case("nested: outer gradients are what they are without inner passes, in random graphs", function()
+    attn.seed(5)
+    local random = attn.randint(1, 1000000, 4000):totable()
+    local at = 0
+    local function draw(n)
+        at = at % #random + 1
+        return random[at] % n + 1
+    end
+    local function number() return attn.randn(2, {dtype = "float64"}) end
+    -- the same graph every time it is built from `plan`; nodes of kind 4 run an inner pass, if there is one
+    local function build(leaves, plan, inner)
+        local made = {table.unpack(leaves)}
+        for _, node in ipairs(plan) do
+            local a, b = made[node[2]], made[node[3]]
+            made[#made + 1] = node[1] == 1 and a * b or node[1] == 2 and a + b * 0.5 or node[1] == 3 and a:tanh() or
+                busy(inner or function() end)(a) * b:sigmoid()
+        end
+        local loss = made[#made]:sum()
+        for k = #leaves + 1, #made do loss = loss + made[k]:sum() * 0.25 end
+        return loss, made
+    end
+    local function plan_of(n, leaves)
+        local plan = {}
+        for k = 1, n do plan[k] = {draw(4), draw(leaves + k - 1), draw(leaves + k - 1)} end
+        return plan
+    end
+    for _ = 1, 60 do
+        local values = {number(), number(), number()}
+        local plan, inside = plan_of(8, 3), plan_of(4, 3)
+        local function fresh()
+            local leaves = {}
+            for k, v in ipairs(values) do leaves[k] = v:clone():requires_grad_(true) end
+            return leaves
+        end
+        local alone, inner_alone = fresh(), fresh()
+        build(alone, plan):backward()
+        build(inner_alone, inside):backward()
+        local kind, wanted = draw(4), draw(2) == 1
+        local leaves, times = fresh(), 0
+        local loss, made
+        local function within()
+            local before = attn.random_state()
+            local queue = table.remove(leaves.queue)
+            if kind == 1 then
+                queue:backward()
+                times = times + 1
+            elseif kind == 2 then
+                attn.grad(queue, {leaves[1], leaves[3], made[5]})
+            elseif kind == 3 then
+                t.is_true(not pcall(queue.backward, queue))
+            else
+                t.is_true(not pcall(loss.backward, loss))
+                t.is_true(not pcall(attn.grad, made[5]:sum(), {leaves[1]}))
+            end
+            attn.random_state(before)
+        end
+        leaves.queue = {}
+        for _ = 1, #plan do
+            local ready = build(leaves, inside)
+            leaves.queue[#leaves.queue + 1] = kind == 3 and ready * busy(function() error("no") end)(leaves[2]):sum() or ready
+        end
+        loss, made = build(leaves, plan, within)
+        local got = {}
+        if wanted then
+            got = attn.grad(loss, {leaves[1], leaves[2], leaves[3]})
+        else
+            loss:backward()
+        end
+        local zero = attn.zeros(2, {dtype = "float64"})
+        for k = 1, 3 do
+            local inner = (inner_alone[k].grad or zero) * times
+            local outer = alone[k].grad or zero
+            if wanted then
+                t.near(got[k] or zero, outer, 1e-12)
+                t.near(leaves[k].grad or zero, inner, 1e-9)
+            else
+                t.near(leaves[k].grad or zero, outer + inner, 1e-9)
+            end
+        end
+    end
+end)
+
 t.case("custom: a layer converted while its gradient is computed is an error", function()
     local l = attn.layer.linear{inputs = 2, outputs = 2}:to("float64")
     local x = leaf{1, 2}
@@ -392,6 +604,69 @@ t.case("anomaly names operation and line, forward and backward", function()
     t.is_true(err:find("anomaly: the backward pass of sqrt", 1, true), err)
     t.is_true(err:find("graph_test.lua:" .. line, 1, true), err)
     t.is_true(err:find("made infinity", 1, true), err)
+end)
+
+t.case("anomaly names the tensor that brought a NaN, forward and backward", function()
+    local l = attn.layer.linear{inputs = 2, outputs = 3}
+    local nan = 0 / 0
+    attn.no_grad(function() l.weight[{2, 1}] = nan end)
+    local line = debug.getinfo(1, "l").currentline + 1
+    local e = anomalous(function() return l(attn.ones(4, 2)) end)
+    t.is_true(e:find("anomaly: weight of linear called at ", 1, true), e)
+    t.is_true(e:find("graph_test.lua:" .. line .. " holds NaN (float32 [", 1, true), e)
+    local x, bad = leaf{1, 2}, attn.tensor({1, nan}, {dtype = "float64"})
+    e = anomalous(function() return attn.no_grad(function() return x * bad end) end)
+    t.is_true(e:find("anomaly: b of mul", 1, true) and e:find("holds NaN (float64 [2])", 1, true), e)
+    e = anomalous(function() return attn.cat{x, x, bad} end)
+    t.is_true(e:find("anomaly: tensor 3 of cat", 1, true), e)
+    local wide = attn.stack{x, bad}
+    e = anomalous(function() return wide:transpose(1, 2):softmax(2) end)     -- packed on the way
+    t.is_true(e:find("anomaly: x of softmax", 1, true), e)
+
+    local y = (x * bad):sum()                           -- made before the mode was on
+    e = anomalous(function() y:backward() end)
+    t.is_true(e:find("anomaly: b of mul", 1, true) and e:find("holds NaN (float64 [2])", 1, true), e)
+    t.equal(x.grad, nil)
+    e = anomalous(function() (x * 2):backward(bad) end)
+    t.is_true(e:find("anomaly: gradient of backward holds NaN (float64 [2])", 1, true), e)
+    e = anomalous(function() attn.grad(x * 2, {x}, bad) end)
+    t.is_true(e:find("anomaly: gradient of grad holds NaN", 1, true), e)
+    x.grad = bad
+    e = anomalous(function() (x * 2):sum():backward() end)
+    t.is_true(e:find("anomaly: the gradient of a of mul", 1, true) and e:find("held NaN before the backward pass", 1, true), e)
+end)
+
+t.case("anomaly lets a NaN pass that reaches no result", function()
+    attn.anomaly(true)
+    local ok, e = pcall(function()
+        local x = attn.tensor{1, 0 / 0}:requires_grad_(true)
+        t.equal(x:masked_fill(x:ne(x), 0):totable(), {1, 0})
+        t.equal(attn.where(x:eq(x), x * 1, attn.zeros(2))[1]:item(), 1)
+    end)
+    attn.anomaly(false)
+    t.is_true(not ok and e:find("a of mul", 1, true), e)        -- only the product computes with it
+    t.is_true(e:find("holds NaN", 1, true), e)
+end)
+
+t.case("anomaly allocates nothing in Lua while the engine works", function()
+    local function bytes(on, name)
+        local run = load([[
+            local attn, x = ...
+            local before = collectgarbage("count")
+            local y = x * 2
+            return collectgarbage("count") - before, y
+        ]], "=" .. name)
+        local x = leaf{1}
+        attn.anomaly(on)
+        collectgarbage("stop")
+        local count = run(attn, x)
+        collectgarbage("restart")
+        attn.anomaly(false)
+        return count
+    end
+    bytes(false, "first")
+    local plain = bytes(false, "second")
+    for k = 1, 3 do t.equal(bytes(true, "third" .. k), plain) end
 end)
 
 t.case("anomaly lets infinities pass that were given", function()
