@@ -23,7 +23,7 @@ local function entries()
         if #layer.fields > 0 then
             lines[#lines + 1] = "\nFields:"
             for _, f in ipairs(layer.fields) do
-                local note = f.choices and f.choices:gsub("|", ", ") or f.kind
+                local note = f.kind == "choice" and f.choices:gsub("|", ", ") or f.kind
                 local default = f.required and "required" or (f.kind == "flag" and tostring(f.default ~= 0))
                     or (f.kind == "choice" and f.choices:match(("[^|]*|"):rep(math.tointeger(f.default)) .. "([^|]*)"))
                     or ((f.kind == "integer" or f.kind == "number") and string.format("%.14g", f.default)) or "optional"

@@ -1,8 +1,9 @@
--- Walks the table of operations: what is there must be documented, and what is differentiable must have a gradient
--- case.
+-- Walks the registries: what is there must be documented, what is differentiable must have a gradient case, and whatever
+-- gives numbers a value that was worked out independently.
 local attn, t = require "attn", require "attn.test"
 
 local here = debug.getinfo(1, "S").source:match("^@(.-)[^/]*$")
+local lists = dofile(here .. "lists.lua")
 local cases = dofile(here .. "op/cases.lua")
 local operations = attn.operations()
 
@@ -49,3 +50,86 @@ t.case("every case belongs to an operation", function()
     for _, op in ipairs(operations) do known[op.name] = true end
     for name in pairs(cases) do t.is_true(known[name], "there is no operation " .. name) end
 end)
+
+-- ---- layers, attention and its parts, encoders, decoders ----
+
+local layer_cases = dofile(here .. "layer/cases.lua")
+local gradients = dofile(here .. "layer/gradient.lua")
+
+-- What the files of tests/golden hold: constructor -> list of {config =}.
+local golden = {}
+for path in assert(io.popen("ls '" .. here:gsub("'", "'\\''") .. "golden'")):lines() do
+    if path:find("%.safetensors$") then
+        local _, metadata = attn.safetensors.load(here .. "golden/" .. path)
+        local list = golden[metadata.constructor] or {}
+        golden[metadata.constructor] = list
+        list[#list + 1] = {config = metadata.config and attn.json.decode(metadata.config) or {}}
+    end
+end
+
+-- Whether one of the cases has the word in the field, said or by default; a table's word is its type.
+local function covered(list, kind, field, word)
+    for _, case in ipairs(list or {}) do
+        local said = case.config[field]
+        if type(said) == "table" then said = said.type end
+        if said == word or said == nil and lists.defaults[kind][field] == word then return true end
+    end
+    return false
+end
+
+for _, kind in ipairs(lists.layers) do
+    local constructor = attn
+    for part in kind:gmatch("[^.]+") do constructor = constructor[part] end
+
+    t.case(kind .. " has gradient cases and values, for every word of its fields", function()
+        local given, worked = layer_cases.gradient[kind], layer_cases.value[kind]
+        t.is_true(given, "tests/layer/cases.lua has no gradient case")
+        t.is_true(worked or golden[kind], "neither tests/golden nor tests/layer/cases.lua has a value")
+        for field, words in pairs(lists.choices[kind]) do
+            for _, word in ipairs(words) do
+                t.is_true(covered(given, kind, field, word), ("no gradient case of %s = %s"):format(field, word))
+                t.is_true(covered(golden[kind], kind, field, word) or covered(worked, kind, field, word),
+                          ("no value of %s = %s"):format(field, word))
+            end
+        end
+    end)
+    t.case(kind .. " has the gradients of its values", function()
+        for k, case in ipairs(layer_cases.gradient[kind] or {}) do
+            local ok, message = pcall(gradients, constructor(case.config), case.inputs(), case.call)
+            if not ok then
+                local config = attn.json.encode(case.config)
+                error(("case %d, %s: %s"):format(k, config, tostring(message)), 0)
+            end
+        end
+    end)
+    if layer_cases.value[kind] then
+        t.case(kind .. " gives what its definition gives", function()
+            for _, case in ipairs(layer_cases.value[kind]) do
+                local layer, inputs = constructor(case.config):to("float64"):eval(), case.inputs()
+                for _, p in ipairs(layer:parameters()) do p:detach():copy_(attn.randn(p.shape, {dtype = "float64"})) end
+                local call = case.call or layer
+                t.near(call(table.unpack(inputs)), case.expected(layer, table.unpack(inputs)), 1e-10)
+            end
+        end)
+    end
+end
+
+t.case("every case of layers belongs to a layer", function()
+    for _, list in pairs(layer_cases) do
+        for name in pairs(list) do t.is_true(lists.choices[name], "there is no layer " .. name) end
+    end
+end)
+
+-- ---- optimizers, schedules ----
+
+for what, names in pairs{optim = lists.optimizers, schedule = lists.schedules} do
+    local list = dofile(here .. (what == "optim" and "optim" or "stdlib") .. "/cases.lua")
+    for _, name in ipairs(names) do
+        t.case(("%s.%s has a case worked from its formula"):format(what, name), function()
+            t.is_true(list[name] and #list[name].configs > 0)
+        end)
+    end
+    t.case("every case of " .. what .. " belongs to a name", function()
+        for name in pairs(list) do t.is_true(attn[what][name], "there is no " .. name) end
+    end)
+end

@@ -72,11 +72,15 @@ enum { LENGTHS, KEY_MASK, MASK, CALL_BIAS, CAUSAL, PLACE, WEIGHTS, CACHE, PATH }
 #define AT_SCORE_ENTRY(id, formula, source) "|" #id
 #define AT_DISTRIBUTION_ENTRY(id, formula, source) "|" #id
 #define AT_POSITION_ENTRY(id, formula, source) "|" #id
+#define AT_WINDOW_ENTRY(id, formula, source) "|" #id
 static const char score_names[] =
 #include "attn/attention/score/list.h"
     ;
 static const char distribution_names[] =
 #include "attn/attention/distribution/list.h"
+    ;
+static const char window_names[] =
+#include "attn/attention/window/list.h"
     ;
 static const char position_names[] = "none"
 #include "attn/attention/position/list.h"
@@ -84,6 +88,7 @@ static const char position_names[] = "none"
 #undef AT_SCORE_ENTRY
 #undef AT_DISTRIBUTION_ENTRY
 #undef AT_POSITION_ENTRY
+#undef AT_WINDOW_ENTRY
 
 enum { SCALED_DOT = 1 };        /* its place in score/list.h */
 
@@ -97,7 +102,7 @@ static const at_field fields[] = {
     [SCORE] = {"score", AT_FIELD_CHOICE, .value = SCALED_DOT, .choices = score_names + 1, .help = "e(q, k)"},
     [DISTRIBUTION] = {"distribution", AT_FIELD_CHOICE, .choices = distribution_names + 1,
                       .help = "from scores to weights"},
-    [WINDOW] = {"window", AT_FIELD_TABLE,
+    [WINDOW] = {"window", AT_FIELD_TABLE, .choices = window_names + 1,
                 .help = "{type = \"monotonic\" | \"predictive\", radius =} or {type = \"band\", left =, "
                         "right =}; default: all keys"},
     [HEADS] = {"heads", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "more than one implies project"},

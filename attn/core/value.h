@@ -97,7 +97,7 @@ typedef struct at_field {
     bool required;
     double value;               /* default */
     double low, high;           /* inclusive bounds when high > low; AT_POSITIVE is 1..2^31 */
-    const char *choices;        /* "gru|lstm|rnn" */
+    const char *choices;        /* "gru|lstm|rnn"; of a table: what its `type` may be */
     const char *help;
 } at_field;
 

@@ -7,42 +7,51 @@
 
 local attn, t = require "attn", require "attn.test"
 
+local here = debug.getinfo(1, "S").source:match("^@(.-)[^/]*$")
+local lists, parts = dofile(here .. "../lists.lua"), dofile(here .. "cases.lua")
+
 local f64 = {dtype = "float64"}
-local B, D = 2, 4
+local B, D = 2, parts.D
 local Tq, Tk = 3, 5         -- the second walk has larger ones
 
-local scores = {
-    {"dot"}, {"scaled_dot"}, {"cosine", beta = 2}, {"general"}, {"biased_general"},
-    {"activated_general"}, {"activated_general", activation = "relu"}, {"activated_general", activation = "sigmoid"},
-    {"concat", dim = D}, {"additive", dim = D}, {"location", max_keys = 6},
-    {"kernel"}, {"kernel", kernel = "rbf"}, {"kernel", kernel = "polynomial"}, {"linear"},
-    {"synthesizer_dense", dim = D, max_keys = 6}, {"synthesizer_random", max_keys = 6, max_queries = 6},
-    {"synthesizer_random", max_keys = 6, max_queries = 6, trainable = false},
-}
-local distributions = {"softmax", "sparsemax", "entmax15", "sigmoid", "hard_sample", "hard_max"}
-local windows = {
-    {name = "global"}, {name = "monotonic", type = "monotonic", radius = 1},
-    {name = "predictive", type = "predictive", radius = 2}, {name = "band", type = "band", left = 1, right = 2},
-}
-local outputs = {"one head", "projected", "heads", "grouped heads", "multi_dimensional"}
+local scores, windows = {}, {{name = "global"}}
+for _, name in ipairs(lists.scores) do
+    for _, form in ipairs(parts.score(name)) do
+        local score = {name}
+        for k, v in pairs(form) do score[k] = v end
+        scores[#scores + 1] = score
+    end
+end
+for _, name in ipairs(lists.windows) do
+    for _, form in ipairs(parts.window(name)) do
+        local window = {name = name, type = name}
+        for k, v in pairs(form) do window[k] = v end
+        windows[#windows + 1] = window
+    end
+end
+local distributions = lists.distributions
+local outputs = {"one head", "projected", "heads", "grouped heads"}
+table.move(lists.outputs, 2, #lists.outputs, #outputs + 1, outputs)       -- behind "single"
 local masks = {"none", "lengths", "key_mask", "mask", "causal", "bias"}
 
 local checked, refused, cells = 0, {}, {}
 
 -- ---- the rules, said once more and independently ----
 
-local function forbidden(score, distribution, window, output, mask)
+local function forbidden(score, distribution, window, output, mask, position)
     if output == "multi_dimensional" and score ~= "additive" then return true end
     if output == "multi_dimensional" and distribution == "hard_sample" then return true end
+    if position == "rope" and (score == "location" or score:find("^synthesizer")) then return true end      -- no keys to turn
     if score ~= "linear" then return false end
-    return distribution ~= "softmax" or window ~= "global" or mask == "mask" or mask == "bias"
+    return position == "alibi" or distribution ~= "softmax" or window ~= "global" or mask == "mask" or mask == "bias"
 end
 
 local function configuration(score, distribution, window, output, position)
     local cfg = {query = D, key = D, value = 2, score = score[1], distribution = distribution}
     for k, v in pairs(score) do if k ~= 1 then cfg[k] = v end end
     if window.type then
-        cfg.window = {type = window.type, radius = window.radius, left = window.left, right = window.right}
+        cfg.window = {}
+        for k, v in pairs(window) do if k ~= "name" then cfg.window[k] = v end end
         cfg.dim = D
     end
     if output == "projected" then cfg.project, cfg.dim = true, D end
@@ -278,7 +287,7 @@ local function visit(cell)
         cell.mask = mask
         local good, message = ok, attend
         if ok then good, message = pcall(check_cell, attend, cell) end
-        local no = forbidden(cell.score[1], cell.distribution, cell.window.name, cell.output, mask)
+        local no = forbidden(cell.score[1], cell.distribution, cell.window.name, cell.output, mask, cell.position)
         if no and not good and tostring(message):find("attention: ", 1, true) then
             local why = reason(message)
             refused[why] = (refused[why] or 0) + 1
@@ -316,10 +325,16 @@ t.case("the walk is whole: cells checked and refused", function()
     t.equal(checked + total, #scores * #distributions * #windows * #outputs * #masks)
 end)
 
-t.case("positions, with every window, output and mask", function()
-    checked = 0
-    for _, position in ipairs{"rope", "alibi"} do
-        for _, score in ipairs{{"scaled_dot"}, {"additive", dim = D}, {"kernel", kernel = "rbf"}} do
+local function tally()
+    local total = checked
+    for _, n in pairs(refused) do total = total + n end
+    return total
+end
+
+t.case("positions, with every score, window, output and mask", function()
+    local before = tally()
+    for _, position in ipairs(lists.positions) do
+        for _, score in ipairs(scores) do
             for _, window in ipairs(windows) do
                 for _, output in ipairs{"projected", "heads", "grouped heads"} do
                     visit{score = score, distribution = "softmax", window = window, output = output,
@@ -328,7 +343,7 @@ t.case("positions, with every window, output and mask", function()
             end
         end
     end
-    t.equal(checked, 2 * 3 * #windows * 3 * #masks)
+    t.equal(tally() - before, #lists.positions * #scores * #windows * 3 * #masks)
 end)
 
 -- ---- rows with nothing to look at ----
@@ -426,12 +441,12 @@ t.case("sizes that fused kernels serve", function()
         for _, window in ipairs(windows) do
             for _, output in ipairs{"one head", "projected", "heads", "grouped heads"} do
                 visit{score = score, distribution = "softmax", window = window, output = output}
-                if output ~= "one head" and score[1] == "dot" then
-                    visit{score = score, distribution = "softmax", window = window, output = output, position = "alibi"}
+                for _, position in ipairs(output ~= "one head" and score[1] == "dot" and lists.positions or {}) do
+                    visit{score = score, distribution = "softmax", window = window, output = output, position = position}
                 end
             end
         end
     end
-    t.equal(checked, (6 * 4 + 3) * #windows * #masks)
+    t.equal(checked, (6 * 4 + 3 * #lists.positions) * #windows * #masks)
     Tq, Tk = 3, 5
 end)

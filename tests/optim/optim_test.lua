@@ -1,6 +1,7 @@
 -- Optimizers: their rules against definitions in plain Lua, state, and what goes wrong. Conformance files hold more.
 local attn, t = require "attn", require "attn.test"
 
+local cases = dofile(debug.getinfo(1, "S").source:match("^@(.-)[^/]*$") .. "cases.lua")
 local optim, f64 = attn.optim, {dtype = "float64"}
 
 -- A parameter with the gradient given.
@@ -13,42 +14,6 @@ local function parameter(values, dtype)
     return attn.tensor(values, {dtype = dtype or "float64"}):requires_grad_(true)
 end
 
-local rules = {
-    sgd = function(c, s, p, g)
-        g = g + (c.weight_decay or 0) * p
-        if (c.momentum or 0) == 0 then return p - c.lr * g end
-        s.m = s.m and c.momentum * s.m + g or g
-        return p - c.lr * (c.nesterov and g + c.momentum * s.m or s.m)
-    end,
-    adam = function(c, s, p, g)
-        local b1, b2 = table.unpack(c.betas or {0.9, 0.999})
-        g = g + (c.weight_decay or 0) * p
-        s.t, s.m, s.v = (s.t or 0) + 1, b1 * (s.m or 0) + (1 - b1) * g, b2 * (s.v or 0) + (1 - b2) * g * g
-        return p - c.lr * (s.m / (1 - b1 ^ s.t)) / ((s.v / (1 - b2 ^ s.t)) ^ 0.5 + 1e-8)
-    end,
-    adamw = function(c, s, p, g)
-        p = p - c.lr * (c.weight_decay or 0.01) * p
-        s.t, s.m, s.v = (s.t or 0) + 1, 0.9 * (s.m or 0) + 0.1 * g, 0.999 * (s.v or 0) + 0.001 * g * g
-        return p - c.lr * (s.m / (1 - 0.9 ^ s.t)) / ((s.v / (1 - 0.999 ^ s.t)) ^ 0.5 + 1e-8)
-    end,
-    adagrad = function(c, s, p, g)
-        s.s = (s.s or 0) + g * g
-        return p - c.lr * g / (s.s ^ 0.5 + 1e-10)
-    end,
-    adadelta = function(c, s, p, g)
-        s.s = 0.9 * (s.s or 0) + 0.1 * g * g
-        local x = ((s.u or 0) + 1e-6) ^ 0.5 / (s.s + 1e-6) ^ 0.5 * g
-        s.u = 0.9 * (s.u or 0) + 0.1 * x * x
-        return p - c.lr * x
-    end,
-    rmsprop = function(c, s, p, g)
-        s.s = 0.99 * (s.s or 0) + 0.01 * g * g
-        s.c = c.centered and 0.99 * (s.c or 0) + 0.01 * g or 0
-        s.m = (c.momentum or 0) * (s.m or 0) + g / ((s.s - s.c * s.c) ^ 0.5 + 1e-8)
-        return p - c.lr * s.m
-    end,
-}
-
 local function follow(name, config)
     local p, value, state = parameter{2, -1}, {2, -1}, {{}, {}}
     local c = {params = {p}}
@@ -58,23 +23,16 @@ local function follow(name, config)
         local g = {math.sin(step), 0.5 * step - 1}
         give(p, attn.tensor(g, f64))
         opt:step()
-        for i = 1, 2 do value[i] = rules[name](config, state[i], value[i], g[i]) end
+        for i = 1, 2 do value[i] = cases[name].step(config, state[i], value[i], g[i]) end
         t.near(p:detach():totable(), value, 1e-12)
     end
 end
 
-t.case("each rule follows its definition", function()
-    follow("sgd", {lr = 0.1})
-    follow("sgd", {lr = 0.1, momentum = 0.9, weight_decay = 0.1})
-    follow("sgd", {lr = 0.1, momentum = 0.9, nesterov = true})
-    follow("adam", {lr = 0.1})
-    follow("adam", {lr = 0.1, betas = {0.5, 0.6}, weight_decay = 0.2})
-    follow("adamw", {lr = 0.1, weight_decay = 0.3})
-    follow("adagrad", {lr = 0.1})
-    follow("adadelta", {lr = 1})
-    follow("rmsprop", {lr = 0.1})
-    follow("rmsprop", {lr = 0.1, momentum = 0.5, centered = true})
-end)
+for name, case in pairs(cases) do
+    t.case(name .. " follows its definition", function()
+        for _, config in ipairs(case.configs) do follow(name, config) end
+    end)
+end
 
 t.case("large parameters take the same steps in blocks, on any number of threads", function()
     local function run(threads)
@@ -152,8 +110,9 @@ t.case("both float types, and parameters that are views", function()
 end)
 
 t.case("a resumed run takes the same steps, bit for bit", function()
-    for name, config in pairs{adam = {}, adamw = {}, sgd = {lr = 0.1, momentum = 0.9}, adagrad = {}, adadelta = {},
-                              rmsprop = {momentum = 0.5, centered = true}} do
+    local function resumed(name, given)
+        local config = {}
+        for k, v in pairs(given) do config[k] = v end
         local function make(p)
             config.params = {p}
             return optim[name](config)
@@ -175,6 +134,9 @@ t.case("a resumed run takes the same steps, bit for bit", function()
             step(q, other, k)
         end
         t.equal(q:totable(), p:totable())
+    end
+    for name, case in pairs(cases) do
+        for _, config in ipairs(case.configs) do resumed(name, config) end
     end
 end)
 

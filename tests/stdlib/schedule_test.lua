@@ -2,6 +2,23 @@
 local t = require "attn.test"
 local schedule = require "attn.schedule"
 
+for name, case in pairs(dofile(debug.getinfo(1, "S").source:match("^@(.-)[^/]*$") .. "cases.lua")) do
+    t.case(name .. " follows its definition", function()
+        for _, config in ipairs(case.configs) do
+            local c = {}
+            for k, v in pairs(config) do c[k] = v end
+            local values, rates = c.values, c.rates
+            c.values, c.rates = nil, nil
+            local f = schedule[name](c)
+            if values then
+                for k, value in ipairs(values) do t.equal(f:update(value), rates[k]) end
+            else
+                for step = 1, 30 do t.near(f(step), case.rate(config, step), 1e-14) end
+            end
+        end
+    end)
+end
+
 t.case("noam rises to the warm-up's end and falls with the inverse square root", function()
     local f = schedule.noam{dim = 64, warmup = 100}
     t.near(f(1), 1 / 8 * 100 ^ -1.5, 1e-15)
