@@ -60,7 +60,7 @@ OBJECTS = $(PLAIN_OBJECTS) \
 	$(BUILD)/stdlib_data.o
 ENGINE = $(filter $(BUILD)/attn/%,$(OBJECTS))
 
-.PHONY: all test debug demo bench install check-layers deps clean
+.PHONY: all test debug demo bench mutants install check-layers deps clean
 all: $(BIN)/attn
 
 ifeq ($(and $(PKG_LIBS),$(BLAS_LIB)),)
@@ -132,6 +132,10 @@ debug:
 
 bench: $(BIN)/attn
 	@$(BIN)/attn tests/bench/bench.lua $(ARGS)
+
+# Changes to copies of the sources, each of which a test must notice; ARGS: parts of names.
+mutants: $(BIN)/attn $(CTESTS)
+	@MAKE="$(MAKE) --no-print-directory $(JOBS)" $(BIN)/attn tests/mutants/mutants.lua $(ARGS)
 
 # Who may include whom: a folder on the left includes nothing but what stands on its right.
 check-layers:

@@ -1,0 +1,79 @@
+-- Changes that a test must notice, one for each kind of mistake: name, file, the text that is there exactly once, what takes
+-- its place, and the tests that are asked first (tests/c/NAME.c as c:NAME).
+--
+-- Kernels are changed at one width of vectors only: sizeof(vec) is 16 (base), 32 (AVX2) or 64 (AVX-512).
+local rows, gradients = "attn/op/attend_rows.c", "tests/registry_test.lua"
+local golden, walk, optim = "tests/golden/golden_test.lua", "tests/attention/walk_test.lua", "tests/optim/optim_test.lua"
+local kernels = "c:kernel_f32_test c:kernel_f64_test"
+
+return {
+    -- distributions, backward
+    {"softmax back", "attn/kernel/softmax.c", "(get(dy + i, len) - dot)", "(get(dy + i, len) + dot)", gradients},
+    {"sparsemax back", rows, "dx[j] += (real)((double)dy[j] - sum / count);", ";", gradients},
+    {"entmax15 back", rows, "sum += root * (double)dy[j];", "sum += (double)dy[j];", gradients},
+    {"sigmoid back", rows, "dy[j] * y[j] * (1 - y[j])", "dy[j] * y[j] * (1 + y[j])", gradients},
+    {"hard_sample back", rows, "(y[j] - p[j])", "(y[j] + p[j])", gradients},
+    -- scores
+    {"additive back", "attn/kernel/pair.c", "(1 - t * t)", "(1 - t)", gradients},
+    {"cosine back", "attn/op/unit_rows.c", "(double)dy[i] - dot * (double)y[i]", "(double)dy[i] + dot * (double)y[i]", gradients},
+    {"activated back", "attn/op/score_act.c", "return y * (1 - y);", "return y + (1 - y);", gradients},
+    {"scaled_dot", "attn/attention/score/dot.c", "pair->scale = 1 / sqrt((double)d);", "pair->scale = 1 / (double)d;", golden},
+    {"synthesizer places", "attn/attention/score/synthesizer.c", "at_narrow(g, r, -2, first + 1, Tq)", "at_narrow(g, r, -2, 1, Tq)",
+     walk},
+    -- windows, off by one
+    {"band", "attn/attention/window/band.c", "i + s->right + 1", "i + s->right", golden},
+    {"monotonic", "attn/attention/window/monotonic.c", "step - 1 - (int64_t)s->radius", "step - (int64_t)s->radius", golden},
+    {"predictive", "attn/attention/window/predictive.c", "ceil(p - s->radius) - 1", "ceil(p - s->radius)", golden},
+    {"gauss back", "attn/op/attend_gauss.c", "dp += dy * w * factor * scale * x;", "dp -= dy * w * factor * scale * x;", gradients},
+    -- positions
+    {"rope back", "attn/op/rope.c", "b * cosine - a * sine;", "b * cosine + a * sine;", gradients},
+    {"alibi", rows, "- slope * fabs(", "+ slope * fabs(", golden},
+    {"sinusoids", "attn/layer/positional.c", "2 * (double)(k / 2) / (double)dim", "(double)k / (double)dim", golden},
+    -- layers, encoders, decoders
+    {"attention_pool", "attn/layer/attention_pool.c", "t >= (size_t)n", "t > (size_t)n", golden},
+    {"embedding", "attn/op/embedding.c", "at_in(c, 1) + (size_t)(ids[i] - 1) * D", "at_in(c, 1) + (size_t)(ids[i] - 1) + D", golden},
+    {"dropout", "attn/op/dropout.c", "stay > 0 ? (real)(1 / stay) : 0", "stay > 0 ? 1 : 0", "tests/op/dropout_test.lua"},
+    {"encoder.rnn back", "attn/op/rnn.c", "ptrdiff_t back = d == 0 ? -1 : 1;", "ptrdiff_t back = -1;", gradients},
+    {"encoder.transformer", "attn/encoder/transformer.c", ".causal = p->option[CAUSAL].flag}", ".causal = false}", golden},
+    {"decoder.rnn", "attn/decoder/rnn.c", "{context, s}, -1)", "{s, context}, -1)", golden},
+    {"decoder.rnn back", "attn/op/decode.c", "K->additive_back(S, D, query, keys, D, at_in(c, V), de, dq, dk, D, dv);",
+     "K->additive_back(S, D, query, keys, D, at_in(c, V), da, dq, dk, D, dv);", gradients},
+    {"decoder.transformer", "attn/decoder/transformer.c", "LENGTHS), .causal = true}", "LENGTHS), .causal = false}", golden},
+    -- masks, caches
+    {"key_mask", rows, "m[j] &= row[j * s->key_mask[1]] != 0;", "m[j] |= row[j * s->key_mask[1]] != 0;", walk},
+    {"cache fork", "attn/attention/cache.c", "s && s->used == length && n", "s && n", "tests/attention/cache_test.lua"},
+    {"cache reorder", "attn/attention/cache.c", "r * before->step[0]", "0 * r", "tests/attention/cache_test.lua"},
+    -- optimizers, schedules
+    {"sgd", "attn/kernel/step.c", "p[i] -= rate * (nesterov ? d + mu * mi : mi);", "p[i] += rate * (nesterov ? d + mu * mi : mi);",
+     optim},
+    {"adam", "attn/optim/adam.c", "1 - pow(beta2, t)", "1 - beta2", optim},
+    {"adadelta", "attn/kernel/step.c", "r1 * step * step", "r1 * step + step", optim},
+    {"clip", "attn/optim/optim.c", "max / (*norm + 1e-6)", "max * (*norm + 1e-6)", "tests/optim/clip_test.lua"},
+    {"cosine schedule", "stdlib/schedule.lua", "(1 + math.cos(", "(1 - math.cos(", "tests/stdlib/schedule_test.lua"},
+    {"plateau", "stdlib/schedule.lua", "self.bad > self.patience", "self.bad >= self.patience", "tests/stdlib/schedule_test.lua"},
+    -- search, penalties, losses, metrics
+    {"no_repeat", "stdlib/search.lua", "for k = 1, n - 1 do", "for k = 1, n do", "tests/stdlib/search_test.lua"},
+    {"coverage penalty", "stdlib/search.lua", "math.log(math.min(1,", "math.log(math.max(1,", "tests/stdlib/search_test.lua"},
+    {"disagreement", "stdlib/penalty.lua", "(B * T * H * H)", "(B * T * H + H)", "tests/stdlib/penalty_test.lua"},
+    {"nll mean", "attn/op/nll.c", "n += at_ids(c->in[1])[r] != 0;", "n += 1;", "tests/op/nll_test.lua"},
+    {"loss mean back", "attn/op/loss.c", "== MEAN ? *at_dout(c, 0) / (real)n : *at_dout(c, 0)", "== SUM ? *at_dout(c, 0) / (real)n : *at_dout(c, 0)",
+     gradients},
+    {"brevity", "stdlib/metric.lua", "math.exp(1 - ref_length / hyp_length)", "math.exp(1 - hyp_length / ref_length)",
+     "tests/stdlib/metric_test.lua"},
+    -- random numbers, files, batches
+    {"random counter", "attn/core/random.c", "(uint64_t)n / 32 + (n % 32 != 0)", "(uint64_t)n / 32", "tests/core/random_test.lua"},
+    {"random rounds", "attn/core/random.c", "round < 10", "round < 9", "tests/core/random_test.lua c:random_test"},
+    {"safetensors bytes", "attn/io/safetensors.c", "it->end < it->begin || it->end - it->begin != bytes", "it->end < it->begin",
+     "tests/io/safetensors_test.lua"},
+    {"safetensors header", "attn/io/safetensors.c", "length > s->size - 8 ||", "", "tests/io/safetensors_test.lua"},
+    {"batch padding", "stdlib/data.lua", "new[j] = 0 end", "new[j] = 1 end", "tests/stdlib/data_test.lua"},
+    {"batch shift", "stdlib/data.lua", "padded(rows, where, nil, self.eos)", "padded(rows, where, nil, self.bos)",
+     "tests/stdlib/data_test.lua"},
+    -- kernels, one width each
+    {"base: attend back", "attn/kernel/attend.c", "k = splat(scale);", "k = splat(sizeof(vec) == 16 ? -scale : scale);", kernels},
+    {"AVX2: layernorm", "attn/kernel/norm.c", "real mean = across(s) / (real)n;", "real mean = across(s) / (real)(n + (sizeof(vec) == 32));",
+     kernels},
+    {"AVX-512: softmax", "attn/kernel/softmax.c", "total == 0 ? 0 : 1 / total;", "total == 0 ? 0 : 1 / (total + (sizeof(vec) == 64));",
+     kernels},
+    {"gru back", "attn/kernel/gate.c", "vec dr = dm * hn * r * (1 - r);", "vec dr = dm * hn * r;", gradients},
+}
