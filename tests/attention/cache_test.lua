@@ -92,6 +92,9 @@ t.case("forks share the past and part ways", function()
             t.near(ya, last(a), 1e-12)
             t.near(yb, last(b), 1e-12)
             t.equal({#cache, #other}, {6, 6})
+            local yc = attend(b, b, b, {cache = cache, causal = true})      -- what the fork put behind is not there
+            local all = attn.cat({x, a, b}, 2)
+            t.near(yc, attend(all, all, all, {causal = true})[{{}, {7, 7}}], 1e-12)
         end)
     end
 end)

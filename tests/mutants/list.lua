@@ -1,7 +1,8 @@
 -- Changes that a test must notice, one for each kind of mistake: name, file, the text that is there exactly once, what takes
 -- its place, and the tests that are asked first (tests/c/NAME.c as c:NAME).
 --
--- Kernels are changed at one width of vectors only: sizeof(vec) is 16 (base), 32 (AVX2) or 64 (AVX-512).
+-- Kernels are changed at one width of vectors only: sizeof(vec) is 16 (base), 32 (AVX2) or 64 (AVX-512); the level that a
+-- processor needs for it comes last.
 local rows, gradients = "attn/op/attend_rows.c", "tests/registry_test.lua"
 local golden, walk, optim = "tests/golden/golden_test.lua", "tests/attention/walk_test.lua", "tests/optim/optim_test.lua"
 local kernels = "c:kernel_f32_test c:kernel_f64_test"
@@ -72,8 +73,8 @@ return {
     -- kernels, one width each
     {"base: attend back", "attn/kernel/attend.c", "k = splat(scale);", "k = splat(sizeof(vec) == 16 ? -scale : scale);", kernels},
     {"AVX2: layernorm", "attn/kernel/norm.c", "real mean = across(s) / (real)n;", "real mean = across(s) / (real)(n + (sizeof(vec) == 32));",
-     kernels},
+     kernels, "AVX2"},
     {"AVX-512: softmax", "attn/kernel/softmax.c", "total == 0 ? 0 : 1 / total;", "total == 0 ? 0 : 1 / (total + (sizeof(vec) == 64));",
-     kernels},
+     kernels, "AVX-512"},
     {"gru back", "attn/kernel/gate.c", "vec dr = dm * hn * r * (1 - r);", "vec dr = dm * hn * r;", gradients},
 }

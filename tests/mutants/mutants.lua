@@ -2,6 +2,8 @@
 -- with a part of names as arguments for some of them only. Every change must be caught; one that survives shows a test
 -- that is missing. The tests named by a change run first, then all quick ones. Exit status 1 if one survives, does not
 -- build, or if its text is not found exactly once.
+local attn = require "attn"
+
 local here = debug.getinfo(1, "S").source:match("^@(.-)[^/]*$")
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
@@ -58,6 +60,27 @@ local function restore(file)
         .. ("if [ -e %s/\"$f\" ]; then cp -p %s/\"$f\" \"$f\"; else rm \"$f\"; fi; done"):format(quote(root), quote(root)))))
 end
 
+-- ---- tests ----
+
+local function split(tests, programs, scripts)
+    programs, scripts = programs or {}, scripts or {}
+    for name in tests:gmatch("%S+") do
+        local program = name:match("^c:(.*)")
+        local list, path = program and programs or scripts, program and "build/tests/" .. program or name
+        if not list[path] then list[#list + 1], list[path] = path, true end
+    end
+    return programs, scripts
+end
+
+-- The first that fails, nil if none does. One that does not end within its time fails.
+local function failing(programs, scripts)
+    for _, program in ipairs(programs) do
+        if not run(inside("timeout 300 " .. program)) then return program end
+    end
+    local list = table.concat(scripts, " ")
+    if #scripts > 0 and not run(inside("timeout 600 bin/attn test " .. list)) then return list end
+end
+
 -- ---- one change ----
 
 -- "caught", "survived" or what is wrong with the change, and by what.
@@ -69,18 +92,10 @@ local function try(change)
     if text:find(from, last + 1, true) then return "lost", "the text is more than once in " .. file end
     assert(run(("touch %s && sleep 0.02"):format(quote(folder .. "/stamp"))))
     write(copy .. "/" .. file, text:sub(1, first - 1) .. to .. text:sub(last + 1))
-    local programs, scripts = {}, {}
-    for name in tests:gmatch("%S+") do
-        local program = name:match("^c:(.*)")
-        if program then programs[#programs + 1] = "build/tests/" .. program else scripts[#scripts + 1] = name end
-    end
+    local programs, scripts = split(tests)
     if not build(table.concat(programs, " ")) then return "broken", "it does not build:\n" .. last_lines(5) end
-    for _, program in ipairs(programs) do
-        if not run(inside("timeout 60 " .. program)) then return "caught", program end
-    end
-    if #scripts > 0 and not run(inside("timeout 120 bin/attn test " .. table.concat(scripts, " "))) then
-        return "caught", table.concat(scripts, " ")
-    end
+    local by = failing(programs, scripts)
+    if by then return "caught", by end
     if not run(inside("BIN=bin CTESTS= timeout 600 sh tests/run.sh --quick && timeout 300 bin/attn test tests/stdlib tests/golden")) then
         return "caught", "none of its own tests, but\n" .. last_lines(3)
     end
@@ -89,14 +104,21 @@ end
 
 -- ---- all of them ----
 
+local LEVELS = {base = 1, AVX2 = 2, ["AVX-512"] = 3}
 local changes = {}
 for _, change in ipairs(dofile(here .. "list.lua")) do
     local take = #arg == 0
     for _, part in ipairs(arg) do take = take or change[1]:find(part, 1, true) ~= nil end
-    if take then changes[#changes + 1] = change end
+    if take and LEVELS[change[6] or "base"] > LEVELS[attn.simd()] then
+        print(("skipped   %s: this processor has no %s"):format(change[1], change[6]))
+    elseif take then
+        changes[#changes + 1] = change
+    end
 end
-if not copy_tree() or not build("") then
-    print("the unchanged copy does not build:\n" .. last_lines(10))
+local programs, scripts = {}, {}
+for _, change in ipairs(changes) do split(change[5], programs, scripts) end
+if not copy_tree() or not build(table.concat(programs, " ")) or failing(programs, scripts) then
+    print("the unchanged copy does not pass:\n" .. last_lines(10))
     os.exit(1, true)
 end
 local count = {caught = 0, survived = 0, lost = 0, broken = 0}
