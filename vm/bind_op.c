@@ -215,7 +215,7 @@ static int read_list(lua_State *L, args *r, const at_arg *a, int at, int top)
         if (entries != r->list_n)
             wrong_table(L, r, a, at, r->list_n);
         at++;
-    } else if (!vm_tensor_at(L, at)) {
+    } else if (!lua_isnoneornil(L, at) && !vm_tensor_at(L, at)) {
         wrong(L, r->op, a, at);
     } else {
         r->list_from = at;

@@ -73,7 +73,7 @@ t.case("a class inherits methods and init", function()
     t.equal(#Same(3):parameters(), 11)
     t.is_true(tostring(Same(3)):find("Same", 1, true))
     t.raises("module: base is a table, expected a class made by attn.module", attn.module, "X", {})
-    t.raises("module: base is a userdata, expected a class made by attn.module", attn.module, "X", big)
+    t.raises("module: base is a module, expected a class made by attn.module", attn.module, "X", big)
     t.raises("module: name is nil, expected a string", attn.module)
 end)
 

@@ -242,7 +242,7 @@ t.case("out of memory is an error that can be caught, after a collection and one
     attn.memory_limit(0)
     collectgarbage("restart")
     t.is_true(not ok)
-    t.is_true(e:find("scope_test.lua:%d+: out of memory"), e)
+    t.is_true(e:find("scope_test.lua:%d+: zeros: out of memory"), e)
     t.equal(attn.zeros(4 << 20):numel(), 4 << 20)
     t.raises("memory_limit: bytes is -1, expected at least 0", attn.memory_limit, -1)
 end)
