@@ -6,9 +6,24 @@
  * rows of a tile are streams; of a transposed A a block is packed. Every element of C is one chain over k, cut
  * every KC, whatever the other sizes are.
  *
- * With few rows packing is most of the work, and B is read in place instead (kernel/pack.c). Measured on one thread of
- * a Zen 4 with AVX-512 and AVX2 this is at or above OpenBLAS 0.3.21 at every size of a network, so
- * OpenBLAS is left with what it still does better: machines for which this build has no vectors wider than 16 bytes.
+ * With few rows packing is most of the work, and B is read in place instead (kernel/pack.c).
+ *
+ * OpenBLAS does the products of float32 at which it is faster or not 3 % slower, and all large ones where this build has no
+ * vectors wider than 16 bytes. Time of OpenBLAS over ours (above 1: ours is faster), one thread, OpenBLAS 0.3.21 without threads:
+ *
+ *   op  m      n     k       AVX-512   AVX2                  op  m     n    k     AVX-512   AVX2
+ *   NN  1,280  1,536  256    1.2       1.2  (NT)             NN  16    768  768   1.9       0.69 *
+ *   NN  2,048  1,536  384    1.3       1.2                   NN  64    768  768   1.3       0.72 *
+ *   TN  1,024  512   1,280   1.7       1.3                   NT  32    768  768   1.2       1.02
+ *   TN  8,000  256   1,280   1.3       1.1                   NT  64    768  768   0.86 *    0.69 *
+ *   NT  1,280  8,000  256    1.2       1.1                   NT  128   768  768   0.88 *    0.89 *
+ *   NN  512    768   768     1.5       1.2                   NT  256  3,072 768   0.82 *    -
+ *   NN  384    768   768     1.2       1.02                  NN  64    512 1,536  0.6 *     0.8 *    rows 2 KiB apart
+ *   TN  64     768   768     1.2       0.73 *                TN  20    20   64    0.29 *    0.72 *
+ *
+ * * goes to OpenBLAS (openblas_is_faster). Base: 0.3 to 0.5 everywhere. Measured on a Xeon (Sapphire Rapids, 2 MiB of second-level
+ * cache) with tests/bench/gemm.c: medians over repetitions in turn of the time of the thread, on a machine with other work, so
+ * +- 10 %. `make bench` repeats it. float64 is not measured; there OpenBLAS does the products of the base level only.
  */
 #include "attn/core/gemm.h"
 
@@ -38,7 +53,10 @@ enum {
     FEW = 48,               /* rows up to which packing B costs more than it gains; twice that if B is not turned */
     FEW_PART = 1 << 15,     /* multiplications in a block of work there: small, so that threads end together */
     FEW_DEPTH = 1 << 22,    /* of one call there: milliseconds */
-    SMALL = 4096            /* numbers on the stack when there is no memory */
+    SMALL = 4096,           /* numbers on the stack when there is no memory */
+    /* OpenBLAS packs what it needs of both matrices for every block of C: as few as keep some threads busy, more where all
+     * have the same rows and only A is packed again, none of fewer rows and columns, and none so large that Ctrl-C waits */
+    BLAS_BLOCKS = 4, BLAS_THIN = 8, BLAS_ROWS = 256, BLAS_COLUMNS = 128, LARGEST = 1024
 };
 
 typedef struct product {
@@ -116,7 +134,7 @@ static void one_thread(void)
 }
 
 #if AT_TYPE == 32
-/* In place of OpenBLAS's own (the Makefile's --wrap), which tries for ever when there is no memory. Never NULL: blas_rows has
+/* In place of OpenBLAS's own (the Makefile's --wrap), which tries for ever when there is no memory. Never NULL: blas_blocks has
  * asked before. */
 void *__wrap_blas_memory_alloc(int position);
 void __wrap_blas_memory_free(void *buffer);
@@ -132,11 +150,37 @@ void __wrap_blas_memory_free(void *buffer)
     (void)buffer;
 }
 
+static at_gemm_way chosen;
+
+at_gemm_way at_gemm_use(const at_gemm_way *way)
+{
+    at_gemm_way before = chosen;
+
+    if (way)
+        chosen = *way;
+    return before;
+}
+
+__attribute__((constructor)) static void choose(void)
+{
+    const char *wanted = getenv("ATTN_GEMM");
+
+    if (!wanted || !*wanted)
+        return;
+    if (strcmp(wanted, "own") == 0)
+        chosen = AT_GEMM_OWN;
+    else if (strcmp(wanted, "openblas") == 0)
+        chosen = AT_GEMM_OPENBLAS;
+    else
+        fprintf(stderr, "attn: ATTN_GEMM is '%s', expected own or openblas; the faster one does each product\n", wanted);
+}
+
 const char *at_blas_name(void)
 {
-    static char name[64];
+    static const char *const ways[] = {"", ", ATTN_GEMM=own", ", ATTN_GEMM=openblas"};
+    static char name[96];
 
-    snprintf(name, sizeof name, "OpenBLAS (%s)", openblas_get_corename());
+    snprintf(name, sizeof name, "OpenBLAS (%s)%s", openblas_get_corename(), ways[chosen]);
     return name;
 }
 #endif
@@ -287,23 +331,79 @@ static bool fits_int(const product *p)
            p->ldc <= INT_MAX;
 }
 
-static void blas_rows(size_t begin, size_t end, void *ctx)
-{
-    const product *p = ctx;
+typedef struct blocks {
+    const product *p;
+    size_t rows, columns, wide;     /* of a block of C; blocks side by side */
+} blocks;
 
-    if (!at_gemm_area(BLAS_BUFFER)) {
-        product part = *p;
-        part.m = end - begin;
-        part.a += p->ta ? begin : begin * p->lda;
-        part.c += begin * p->ldc;
-        multiply(&part);
-        return;
+static void blas_blocks(size_t begin, size_t end, void *ctx)
+{
+    const blocks *s = ctx;
+
+    for (size_t block = begin; block < end; block++) {
+        size_t i = block / s->wide * s->rows, j = block % s->wide * s->columns;
+        product p = *s->p;
+        p.m = least(s->rows, p.m - i);
+        p.n = least(s->columns, p.n - j);
+        p.a += p.ta ? i : i * p.lda;
+        p.b += p.tb ? j * p.ldb : j;
+        p.c += i * p.ldc + j;
+        p.bias = p.bias ? p.bias + j : NULL;
+        if (!at_gemm_area(BLAS_BUFFER)) {
+            multiply(&p);
+            continue;
+        }
+        one_thread();
+        if (p.bias)
+            start_block(&p, 0, p.m, 0, p.n);
+        BLAS(gemm)(CblasRowMajor, p.ta ? CblasTrans : CblasNoTrans, p.tb ? CblasTrans : CblasNoTrans, (int)p.m, (int)p.n,
+                   (int)p.k, p.alpha, p.a, (int)p.lda, p.b, (int)p.ldb, p.beta, p.c,
+                   (int)p.ldc);
     }
-    one_thread();
-    start_block(p, begin, end - begin, 0, p->n);
-    BLAS(gemm)(CblasRowMajor, p->ta ? CblasTrans : CblasNoTrans, p->tb ? CblasTrans : CblasNoTrans, (int)(end - begin),
-               (int)p->n, (int)p->k, p->alpha, p->a + (p->ta ? begin : begin * p->lda), (int)p->lda, p->b, (int)p->ldb,
-               1, p->c + begin * p->ldc, (int)p->ldc);
+}
+
+/* Half a side of a block, or the whole if that would be too small: 64 is a multiple of the tiles of every OpenBLAS. */
+static size_t half(size_t side, size_t smallest)
+{
+    size_t part = ratio(ratio(side, 2), 64) * 64;
+
+    return part < smallest || part >= side ? side : part;
+}
+
+static void blas(const product *p)
+{
+    size_t work = p->m * p->n * p->k / (4 * PART), most = p->m < 2 * BLAS_ROWS ? BLAS_THIN : BLAS_BLOCKS;
+    size_t rows = ratio(ratio(p->m, ratio(p->m, LARGEST)), 64) * 64;
+    size_t columns = ratio(ratio(p->n, ratio(p->n, LARGEST)), 64) * 64;
+
+    while (ratio(p->m, rows) * ratio(p->n, columns) < least(work, most)) {
+        size_t high = half(rows, BLAS_ROWS), wide = half(columns, BLAS_COLUMNS);
+        if (high < rows && (rows > columns || wide == columns))
+            rows = high;
+        else if (wide < columns)
+            columns = wide;
+        else
+            break;
+    }
+    blocks s = {p, rows, columns, ratio(p->n, columns)};
+    at_for(ratio(p->m, rows) * s.wide, 1, blas_blocks, &s);
+}
+
+/* The table at the top; few: of ours, B would be read in place. */
+static bool openblas_is_faster(const product *p, bool few)
+{
+    at_simd level = at_cpu_simd();
+    size_t rows = p->tb || level == AT_SIMD_AVX2 ? 256 : 0;
+
+    if (level == AT_SIMD_BASE)
+        return !few;
+    if (sizeof(real) != sizeof(float))
+        return false;
+    if (few)        /* rows of B that share the sets of the caches, and B is too large for the second-level one */
+        return !p->tb && p->m > 16 && p->ldb % 512 == 0 && p->n * p->k > 1 << 19;
+    if (p->ta && p->m * p->n * p->k <= (level == AT_SIMD_AVX2 ? PART / 4 : PART))
+        return true;
+    return p->m <= rows && p->k >= 256;
 }
 
 static void run(const product *p)
@@ -326,14 +426,15 @@ static void run(const product *p)
     bool small = q.m <= rows && q.m <= (q.tb ? FEW : 2 * FEW);
     if (!q.tb && q.n * q.k <= PACK_PART && q.m * q.n * q.k <= 2 * PART)
         small = true;
-    if (small && !q.ta && (q.alpha == 1 || q.beta == 0)) {
+    bool in_place = small && !q.ta && (q.alpha == 1 || q.beta == 0);
+    bool can = p->alpha != 0 && fits_int(p);    /* with alpha 0 OpenBLAS would leave the product out */
+    at_gemm_way way = at_gemm_use(NULL);
+    if (can && (way == AT_GEMM_OPENBLAS || (way == AT_GEMM_FASTER && openblas_is_faster(&q, in_place))))
+        blas(p);
+    else if (in_place)
         few(&q);
-    } else if (at_cpu_simd() == AT_SIMD_BASE && p->alpha != 0 && fits_int(p)) {
-        /* not with alpha 0: OpenBLAS would leave the product out */
-        at_for(p->m, ratio(MB * PART, p->n * p->k), blas_rows, (void *)(uintptr_t)p);
-    } else {
+    else
         multiply(p);
-    }
 }
 
 void AT_REAL(at_gemm)(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,

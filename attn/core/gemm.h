@@ -2,7 +2,7 @@
  * Matrix products: C = alpha op(A) op(B) + beta C, row-major, op(X) = X or X'.
  *
  * Products are cut into blocks that depend on the sizes only and run over the pool (core/parallel.h); called from
- * inside at_for they run in that thread. OpenBLAS, where it is used, always runs on one thread. beta = 0 overwrites C,
+ * inside at_for they run in that thread. OpenBLAS always runs on one thread, a block at a time. beta = 0 overwrites C,
  * NaN included; k = 0 gives beta C; alpha = 0 is not special (0 * NaN is NaN). A row of the result does not depend on
  * the number of rows beyond rounding. The fallback of a failed allocation is a slower path, so nothing here fails.
  */
@@ -42,6 +42,11 @@ void AT_REAL(at_pack)(bool transposed, size_t n, size_t k, const real *w, size_t
 void AT_REAL(at_packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
                              real *y, size_t ldy, bool accumulate);
 
-const char *at_blas_name(void);     /* "OpenBLAS (Cooperlake)": for attn --version */
+/* Who multiplies: for each product the faster (gemm.c has the table), or always the same where it can. $ATTN_GEMM = own | openblas
+ * at start. Sets it unless way is NULL, and returns what it was; for tests and the benchmark, while nothing is multiplied. */
+typedef enum at_gemm_way { AT_GEMM_FASTER, AT_GEMM_OWN, AT_GEMM_OPENBLAS } at_gemm_way;
+at_gemm_way at_gemm_use(const at_gemm_way *way);
+
+const char *at_blas_name(void);     /* "OpenBLAS (Cooperlake)" and what $ATTN_GEMM chose: for attn --version */
 
 #endif

@@ -73,11 +73,44 @@ static void test_nan(void)
     check(isnan(c[2]) && isnan(c[3]) && c[0] == 0, "%s alpha 0 does not hide NaN", TYPE);
 }
 
+/* what is cut into several blocks whoever multiplies, both sides and each alone */
+static void test_blocks(void)
+{
+    static const size_t sizes[][3] = {{700, 700, 33}, {1100, 70, 64}, {70, 1100, 64}, {300, 530, 260}};
+    static const int counts[] = {1, 2, 3, 7};
+    static real a[80000], b[160000], bias[1100], c[700 * 700], other[700 * 700];
+    int before = at_threads();
+
+    fill(80000, a);
+    fill(160000, b);
+    fill(1100, bias);
+    for (size_t s = 0; s < 4; s++)
+        for (int t = 0; t < 4; t++) {
+            size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
+            bool ta = t & 1, tb = t >> 1, right = true;
+            for (size_t i = 0; i < 4; i++) {
+                at_set_threads(counts[i]);
+                AT_REAL(at_gemm_bias)(ta, tb, m, n, k, a, ta ? m : k, b, tb ? k : n, bias, i == 0 ? c : other, n);
+                check(i == 0 || memcmp(c, other, m * n * sizeof *c) == 0, "%s, way %d: %zu x %zu x %zu has the same bits on %d threads",
+                      TYPE, (int)at_gemm_use(NULL), m, n, k, counts[i]);
+            }
+            for (size_t x = 0; x < 2000; x++) {
+                size_t i = x * 7919 % m, j = x * 104729 % n;
+                double want = bias[j];
+                for (size_t l = 0; l < k; l++)
+                    want += (double)a[ta ? l * m + i : i * k + l] * (double)b[tb ? j * k + l : l * n + j];
+                right = right && fabs((double)c[i * n + j] - want) <= 200 * EPS;
+            }
+            check(right, "%s, way %d: %zu x %zu x %zu in blocks", TYPE, (int)at_gemm_use(NULL), m, n, k);
+        }
+    at_set_threads(before);
+}
+
 static void test_threads(void)
 {
     enum { M = 211, N = 190, L = 500 };
     static real a[M * L], b[N * L], c[M * N], other[M * N], first[N];
-    static const int counts[] = {1, 2, 3, 8};
+    static const int counts[] = {1, 2, 3, 7};
     int before = at_threads();
 
     fill(M * L, a);
@@ -159,10 +192,15 @@ static void test_packed(void)
 
 int main(void)
 {
-    test_products();
-    test_nan();
-    test_threads();
-    test_batch();
+    for (at_gemm_way way = AT_GEMM_FASTER; way <= AT_GEMM_OPENBLAS; way++) {
+        at_gemm_use(&way);
+        test_products();
+        test_nan();
+        test_threads();
+        test_blocks();
+        test_batch();
+    }
+    at_gemm_use(&(at_gemm_way){AT_GEMM_FASTER});
     test_packed();
     return finish();
 }
