@@ -130,8 +130,11 @@ debug:
 	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 $(MAKE) --no-print-directory $(JOBS) BUILD=build/debug BIN=bin/debug \
 	  HARDEN= KERNEL_O=-O1 CFLAGS="-O1 -g -DAT_NO_POOL $(SANITIZE)" LDFLAGS="$(SANITIZE)" run-tests ARGS="$(ARGS)"
 
-bench: $(BIN)/attn
-	@$(BIN)/attn tests/bench/bench.lua $(ARGS)
+bench: $(BIN)/attn $(BUILD)/tests/bench_gemm
+	@ATTN_BENCH_GEMM=$(BUILD)/tests/bench_gemm $(BIN)/attn tests/bench/bench.lua $(ARGS)
+$(BUILD)/tests/bench_gemm: tests/bench/gemm.c $(ENGINE)
+	@mkdir -p $(@D)
+	@echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(PKG_FLAGS) -o $@ $< $(ENGINE) $(LIBS)
 
 # Changes to copies of the sources, each of which a test must notice; ARGS: parts of names.
 mutants: $(BIN)/attn $(CTESTS)

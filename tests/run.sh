@@ -1,7 +1,9 @@
-# Runs everything: the C tests, the layer check, then `attn test`. Closes with one line of totals. --quick, for sanitizer builds:
-# without the C tests and what takes long there. Other arguments go to `attn test`.
+# Runs everything: the C tests, the layer check, then `attn test`, and what depends on the vectors once more at every lower level of
+# SIMD this machine has. Closes with one line of totals. --quick, for sanitizer builds: without the C tests, the levels and what takes
+# long there. Other arguments go to `attn test`, which then is all of it.
 passed=0 failed=0
-folders=tests
+folders=tests levels=
+[ $# = 0 ] && levels="base avx2"
 if [ "$1" = --quick ]; then
     shift
     CTESTS=
@@ -25,9 +27,23 @@ for t in $CTESTS; do
     count "$log" $status
 done
 if sh tests/layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
-{ "$BIN/attn" test "$@" $folders; echo $? >"$log.status"; } 2>&1 | tee "$log" | grep -vE '^[0-9]+ passed, [0-9]+ failed'
-status=$(cat "$log.status")
-rm -f "$log.status"
-count "$log" "$status"
+scripts() {     # arguments of `attn test`
+    { "$BIN/attn" test "$@"; echo $? >"$log.status"; } 2>&1 | tee "$log" | grep -vE '^[0-9]+ passed, [0-9]+ failed'
+    status=$(cat "$log.status")
+    rm -f "$log.status"
+    count "$log" "$status"
+}
+scripts "$@" $folders
+simd='print(attn.simd())'
+for level in $levels; do
+    export ATTN_SIMD=$level
+    here=$("$BIN/attn" -e "$simd")
+    [ "$here" != "$(env -u ATTN_SIMD "$BIN/attn" -e "$simd")" ] || continue     # the whole suite ran at it
+    echo "SIMD level $here:"
+    for t in $CTESTS; do
+        case $t in *gemm_f32_test) "$t" >"$log" 2>&1; status=$?; grep -v ' passed, ' "$log"; count "$log" $status ;; esac
+    done
+    scripts tests/op tests/layer tests/attention tests/golden
+done
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

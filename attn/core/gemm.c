@@ -11,19 +11,21 @@
  * OpenBLAS does the products of float32 at which it is faster or not 3 % slower, and all large ones where this build has no
  * vectors wider than 16 bytes. Time of OpenBLAS over ours (above 1: ours is faster), one thread, OpenBLAS 0.3.21 without threads:
  *
- *   op  m      n     k       AVX-512   AVX2                  op  m     n    k     AVX-512   AVX2
- *   NN  1,280  1,536  256    1.2       1.2  (NT)             NN  16    768  768   1.9       0.69 *
- *   NN  2,048  1,536  384    1.3       1.2                   NN  64    768  768   1.3       0.72 *
- *   TN  1,024  512   1,280   1.7       1.3                   NT  32    768  768   1.2       1.02
- *   TN  8,000  256   1,280   1.3       1.1                   NT  64    768  768   0.86 *    0.69 *
- *   NT  1,280  8,000  256    1.2       1.1                   NT  128   768  768   0.88 *    0.89 *
- *   NN  512    768   768     1.5       1.2                   NT  256  3,072 768   0.82 *    -
- *   NN  384    768   768     1.2       1.02                  NN  64    512 1,536  0.6 *     0.8 *    rows 2 KiB apart
- *   TN  64     768   768     1.2       0.73 *                TN  20    20   64    0.29 *    0.72 *
+ *   op  m      n      k       AVX-512   AVX2             op  m    n      k      AVX-512   AVX2
+ *   NT  1,280  1,536  256     1.2       1.2              NN  64   768    768    1.3       0.7
+ *   NN  2,048  1,536  384     1.3       1.2              TN  64   768    768    1.2       0.7
+ *   TN  1,024  512    1,280   1.7       1.3              NT  64   768    768    0.9       0.7
+ *   TN  8,000  256    1,280   1.3       1.1              NT  256  768    768    0.8-1.0   0.8-1.0
+ *   NT  1,280  8,000  256     1.2       1.1              NT  256  3,072  768    0.82 *
+ *   NN  512    768    768     1.5       1.2              NT  64   1,536  512    0.72 *
+ *   NN  384    768    768     1.2       1.02             NN  64   512    1,536  0.6 *     0.8 *    rows 2 KiB apart
+ *   NN  32     768    768     1.5       0.7              TN  20   20     64     0.29 *    0.72 *
  *
- * * goes to OpenBLAS (openblas_is_faster). Base: 0.3 to 0.5 everywhere. Measured on a Xeon (Sapphire Rapids, 2 MiB of second-level
- * cache) with tests/bench/gemm.c: medians over repetitions in turn of the time of the thread, on a machine with other work, so
- * +- 10 %. `make bench` repeats it. float64 is not measured; there OpenBLAS does the products of the base level only.
+ * * goes to OpenBLAS (openblas_is_faster): with AVX2 all, with AVX-512 those of transposed B, of up to 256 rows, if there are columns
+ * for BLAS_BLOCKS blocks: with fewer ours wins as soon as there are more threads. Base: 0.3 to 0.5 everywhere.
+ * Measured on a Xeon (Sapphire Rapids, 2 MiB of second-level cache) with tests/bench/gemm.c: medians over repetitions in turn of
+ * the time of the thread, on a machine with other work, so +- 10 %. `make bench` repeats it. float64 is not measured; there OpenBLAS
+ * does the products of the base level only.
  */
 #include "attn/core/gemm.h"
 
@@ -54,9 +56,9 @@ enum {
     FEW_PART = 1 << 15,     /* multiplications in a block of work there: small, so that threads end together */
     FEW_DEPTH = 1 << 22,    /* of one call there: milliseconds */
     SMALL = 4096,           /* numbers on the stack when there is no memory */
-    /* OpenBLAS packs what it needs of both matrices for every block of C: as few as keep some threads busy, more where all
-     * have the same rows and only A is packed again, none of fewer rows and columns, and none so large that Ctrl-C waits */
-    BLAS_BLOCKS = 4, BLAS_THIN = 8, BLAS_ROWS = 256, BLAS_COLUMNS = 128, LARGEST = 1024
+    /* OpenBLAS packs what it needs of both matrices for every block of C: as few as keep four threads busy, none of fewer rows or
+     * columns (128 took up to twice the time of one call), and none so large that Ctrl-C waits */
+    BLAS_BLOCKS = 4, BLAS_SIDE = 256, LARGEST = 1024
 };
 
 typedef struct product {
@@ -363,21 +365,21 @@ static void blas_blocks(size_t begin, size_t end, void *ctx)
 }
 
 /* Half a side of a block, or the whole if that would be too small: 64 is a multiple of the tiles of every OpenBLAS. */
-static size_t half(size_t side, size_t smallest)
+static size_t half(size_t side)
 {
     size_t part = ratio(ratio(side, 2), 64) * 64;
 
-    return part < smallest || part >= side ? side : part;
+    return part < BLAS_SIDE ? side : part;
 }
 
 static void blas(const product *p)
 {
-    size_t work = p->m * p->n * p->k / (4 * PART), most = p->m < 2 * BLAS_ROWS ? BLAS_THIN : BLAS_BLOCKS;
+    size_t wanted = least(p->m * p->n * p->k / (4 * PART), BLAS_BLOCKS);
     size_t rows = ratio(ratio(p->m, ratio(p->m, LARGEST)), 64) * 64;
     size_t columns = ratio(ratio(p->n, ratio(p->n, LARGEST)), 64) * 64;
 
-    while (ratio(p->m, rows) * ratio(p->n, columns) < least(work, most)) {
-        size_t high = half(rows, BLAS_ROWS), wide = half(columns, BLAS_COLUMNS);
+    while (ratio(p->m, rows) * ratio(p->n, columns) < wanted) {
+        size_t high = half(rows), wide = half(columns);
         if (high < rows && (rows > columns || wide == columns))
             rows = high;
         else if (wide < columns)
@@ -403,7 +405,7 @@ static bool openblas_is_faster(const product *p, bool few)
         return !p->tb && p->m > 16 && p->ldb % 512 == 0 && p->n * p->k > 1 << 19;
     if (p->ta && p->m * p->n * p->k <= (level == AT_SIMD_AVX2 ? PART / 4 : PART))
         return true;
-    return p->m <= rows && p->k >= 256;
+    return p->m <= rows && p->k >= 256 && p->n >= BLAS_BLOCKS * BLAS_SIDE;
 }
 
 static void run(const product *p)

@@ -4,7 +4,8 @@
 --
 -- PyTorch (python3-torch) runs at its best: the OpenMP flavour of OpenBLAS, once plain and once with malloc kept from unmapping; the
 -- better one counts. Without python3-torch only this side is measured. The last columns are the fraction of the limit measured in the
--- same run: fp32 multiply-adds, or memory bandwidth.
+-- same run: fp32 multiply-adds, or memory bandwidth. At the end the products by themselves (--filter gemm: nothing else): times of ours over
+-- those of OpenBLAS, and of OpenBLAS in our blocks over one plain call.
 
 local attn = require "attn"
 
@@ -182,4 +183,29 @@ for _, name in ipairs(all.order) do
         io.stdout:flush()
     end
 end
+-- The matrix products by themselves, on one thread (gemm.c).
+local function gemm()
+    local program, command, which = os.getenv "ATTN_BENCH_GEMM", {}, {}
+    for _, p in ipairs(program and all.products or {}) do
+        if ("gemm " .. p.case):find(options.filter, 1, true) then
+            which[#which + 1], command[#command + 1] = p.case, p.product
+        end
+    end
+    if #which == 0 then return end
+    say("\n%-30s %-18s %9s %9s %9s %12s %12s", "products, GFLOP/s of a thread", "", "own", "OpenBLAS", "plain", "own/OpenBLAS",
+        "blocks/plain")
+    local pipe, i = io.popen(("%s %g %s"):format(quote(program), options.seconds, table.concat(command, " "))), 0
+    for line in pipe:lines() do
+        local name, m, n, k, own, blas, plain, ours, blocks = line:match("^product" .. (" (%S+)"):rep(9))
+        local gflop = 2 * m * n * k / 1e9
+        i = i + 1
+        local r = {case = "gemm " .. which[i], product = ("%s %s %s %s"):format(name, m, n, k), own = gflop / own,
+                   openblas = gflop / blas, plain = gflop / plain, ratio = tonumber(ours), blocks = tonumber(blocks)}
+        if options.json then print(json(r)) end
+        say("%-30s %-18s %9.1f %9.1f %9.1f %12.2f %12.2f", which[i], r.product, r.own, r.openblas, r.plain, r.ratio, r.blocks)
+        io.stdout:flush()
+    end
+    if not pipe:close() then say("the products could not be measured") end
+end
+gemm()
 os.execute("rm -rf " .. quote(folder))

@@ -347,4 +347,24 @@ case("small_chain", {
 })
 case("start_up", {target = 90, start_up = true})
 
-return {cases = cases, order = order}
+-- ---- the matrix products that most of the time above goes to: op(A) op(B) as stored, rows, columns, sum over ----
+
+local products = {}
+for _, c in ipairs {
+    {"gru_train_b64_t20", "NT 1280 1536 256", "NN 1280 256 1536", "TN 1536 256 1280", "TN 1024 512 1280"},
+    {"lstm_train_b64_t50", "NT 3200 2048 256", "NN 3200 256 2048", "TN 2048 256 3200", "TN 2048 512 3200"},
+    {"rnnsearch_train", "NT 1280 512 1024", "NN 1280 1024 512", "TN 512 1024 1280", "TN 768 512 1280"},
+    {"additive_attention_train", "NT 1280 256 512", "NN 1280 512 256", "TN 256 512 1280", "TN 20 512 20"},
+    {"transformer_train", "NT 1280 256 256", "NN 1280 256 256", "TN 256 256 1280", "NT 1280 256 1024"},
+    {"gpt_char_train", "NT 2048 1536 384", "NN 2048 384 1536", "TN 1536 384 2048"},
+    {"gpt2_124m_train", "NT 256 50257 768", "NN 256 768 50257", "TN 50257 768 256", "NT 256 768 768", "TN 768 3072 256"},
+    {"gpt_char_generate", "NT 1 384 384", "NT 1 1536 384"},
+    {"linear_train_1280x8000x256", "NT 1280 8000 256", "NN 1280 256 8000", "TN 8000 256 1280"},
+    {"linear_train_256x3072x768", "NT 256 3072 768", "NN 256 768 3072", "TN 3072 768 256"},
+    {"linear_train_64x1536x512", "NT 64 1536 512", "NN 64 512 1536", "TN 1536 512 64"},
+    {"square", "NN 512 512 512", "NN 1536 1536 1536", "NN 4096 4096 4096"},
+} do
+    for i = 2, #c do products[#products + 1] = {case = c[1], product = c[i]} end
+end
+
+return {cases = cases, order = order, products = products}

@@ -76,13 +76,13 @@ static void test_nan(void)
 /* what is cut into several blocks whoever multiplies, both sides and each alone */
 static void test_blocks(void)
 {
-    static const size_t sizes[][3] = {{700, 700, 33}, {1100, 70, 64}, {70, 1100, 64}, {300, 530, 260}};
+    static const size_t sizes[][3] = {{700, 700, 33}, {1100, 70, 64}, {70, 1100, 64}, {20, 1030, 256}};
     static const int counts[] = {1, 2, 3, 7};
-    static real a[80000], b[160000], bias[1100], c[700 * 700], other[700 * 700];
+    static real a[80000], b[270000], bias[1100], c[700 * 700], other[700 * 700];
     int before = at_threads();
 
     fill(80000, a);
-    fill(160000, b);
+    fill(270000, b);
     fill(1100, bias);
     for (size_t s = 0; s < 4; s++)
         for (int t = 0; t < 4; t++) {
