@@ -51,6 +51,20 @@ local topics = {
 Indices, dimensions, token and class ids start at 1; a negative dimension counts from the end. Id 0 is padding: its embedding is
 zero, a target of 0 is ignored. Batch first: [B, T, D]. Masks are bool, true means "may be attended to"; lengths are int64 [B].
 A query that may attend to nothing gets a zero context, zero weights, zero gradients. dtypes: float32, float64, int64, bool.]],
+    environment = [[
+ATTN_THREADS           how many threads compute; without it as many as there are processors. Results do not depend on it.
+ATTN_SIMD              base, avx2 or avx512: the widest vectors that kernels may use; without it the widest the processor has.
+ATTN_DATA              the folder where scripts look for data sets; the option --data DIR of a script comes first.
+ATTN_PROGRESS=0        no line of progress on a terminal.
+ATTN_HISTORY           the file of the session's history, empty for none; without it $XDG_STATE_HOME/attn/history or
+                       $HOME/.attn_history.
+ATTN_STDLIB            a folder whose files are taken instead of the Lua modules inside the executable.
+ATTN_ALLOW_BYTECODE=1  leaves load, loadfile and dofile as Lua made them, so that they take bytecode.
+ATTN_EXE               set by attn test for the files it runs: the executable.
+NO_COLOR               not empty, or TERM=dumb: no colours. With COLORTERM=truecolor or 24bit finer ones.
+XDG_CONFIG_HOME        the session begins with attn/init.lua in this folder; without it in $HOME/.config. attn -E leaves it out.
+LUA_PATH, LUA_CPATH    where require looks. LUA_INIT: a statement, or @FILE, that runs first. LUA_PATH_5_4, LUA_CPATH_5_4 and
+                       LUA_INIT_5_4 come before these. attn -E ignores all of them.]],
     session = [[
 An expression is printed; a trailing ; hides it; _ is the last value. ?name shows help, :time expression measures, :mem shows memory.
 Tab completes names. Ctrl-C stops what runs, Ctrl-D leaves.]],
@@ -133,8 +147,11 @@ local function stubs()
         .. "---@field shape integer[]\n---@field dtype string\n---@field grad attn.Tensor?\nlocal tensor = {}\n\nlocal attn = {}")
     local made = {}
     for _, name in ipairs(sorted(all)) do
-        local path = name:gsub("^tensor:", "")
-        local owner = name:find("^tensor:") and "tensor:" or "attn."
+        local class = name:match("^(%w+):")
+        if class and not made[class] and class ~= "tensor" then
+            made[class] = true
+            print(("\n---@class attn.%s\nlocal %s = {}"):format(class:gsub("^%l", string.upper), class))
+        end
         for table_path in name:gmatch("()%.") do
             local prefix = name:sub(1, table_path - 1)
             if not made[prefix] then
@@ -143,7 +160,7 @@ local function stubs()
             end
         end
         print("\n---" .. (all[name].signature .. "\n" .. all[name].text):gsub("%s+$", ""):gsub("\n", "\n---"))
-        print("function " .. owner .. path .. "(...) end")
+        print("function " .. (class and "" or "attn.") .. name .. "(...) end")
     end
     print("\nreturn attn")
 end

@@ -1,0 +1,29 @@
+local t = require "attn.test"
+local here = arg[0]:match("^(.*)/") or "."
+local exe = os.getenv "ATTN_EXE" or arg[-1]
+
+local function output(command)
+    local pipe <close> = assert(io.popen(command))
+    return pipe:read("a")
+end
+
+t.case("every environment variable that the sources read is in attn help environment", function()
+    local topic = output(("'%s' help environment"):format(exe))
+    local count = 0
+    for line in output(("cd '%s/../..' && grep -rh getenv attn vm stdlib"):format(here)):gmatch("[^\n]+") do
+        for name in line:gmatch('getenv[ (]*"([%u%d_]+)"') do
+            count = count + 1
+            t.is_true(topic:find("%f[%w_]" .. name .. "%f[^%w_]"), name)
+        end
+    end
+    t.is_true(count >= 10, "variables found: " .. count)
+end)
+
+t.case("the stubs for editors are a Lua file that names functions, methods and layers", function()
+    local text = output(("'%s' help --stubs"):format(exe))
+    t.is_true(text:find("^%-%-%-@meta\n"))
+    local stubs = assert(load(text, "=stubs"))()
+    for _, name in ipairs {"softmax", "attention"} do t.equal(type(stubs[name]), "function", name) end
+    t.equal(type(stubs.layer.linear), "function")
+    t.is_true(text:find("\nfunction tensor:backward(...) end\n", 1, true))
+end)
