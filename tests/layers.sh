@@ -1,10 +1,8 @@
 # Checks the #include lines of attn/ and vm/ against the table of who may include whom.
 bad=0
 check() {       # folder, pattern of what its files may include of the project
-    for f in $(find "$1" -name '*.[ch]'); do
-        lines=$(grep -n '#include "' "$f" | grep -Ev "$2")
-        [ -z "$lines" ] || { echo "$f: $lines"; bad=1; }
-    done
+    lines=$(grep -rn --include='*.[ch]' '#include "' "$1" | awk -F: -v allowed="$2" '$3 !~ allowed')
+    [ -z "$lines" ] || { echo "$lines"; bad=1; }
 }
 core='attn/(core|kernel)/'
 check attn/kernel 'attn/core/(real|cpu).h|attn/kernel/'
