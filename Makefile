@@ -1,4 +1,5 @@
 # attn: `make` builds bin/attn, `make demo` runs the main job, `make test` the tests, `make debug` both under sanitizers.
+# CONTRIBUTING.md says what else there is.
 
 CC ?= gcc
 CFLAGS ?= -O2 -g
@@ -59,12 +60,13 @@ OBJECTS = $(PLAIN_OBJECTS) \
 	$(foreach t,32 64,$(foreach l,$(LEVELS),$(patsubst %.c,$(BUILD)/%.$(t).$(l).o,$(KERNELS)))) \
 	$(BUILD)/stdlib_data.o
 ENGINE = $(filter $(BUILD)/attn/%,$(OBJECTS))
+CTESTS = $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*_test.c))
 
-.PHONY: all test debug demo bench mutants install check-layers deps clean
-all: $(BIN)/attn
+.PHONY: all dev test debug demo bench mutants install check-layers format-check deps clean
+all: $(BIN)/attn $(BUILD)/meta/attn.lua
 
 ifeq ($(and $(PKG_LIBS),$(BLAS_LIB)),)
-ifneq ($(filter-out deps clean check-layers demo test debug,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps clean check-layers format-check demo dev test debug,$(or $(MAKECMDGOALS),all)),)
 $(error some of the packages $(PACKAGES) openblas are missing: `make deps` installs them on Debian and Ubuntu)
 endif
 endif
@@ -100,9 +102,22 @@ $(BUILD)/stdlib_data.c: $(BUILD)/embed $(wildcard stdlib/*.lua)
 $(BUILD)/stdlib_data.o: $(BUILD)/stdlib_data.c
 	$(COMPILE) -c $< -o $@
 
+# ---- for editors ----
+
+# what .luarc.json names: the library as the Lua language server reads it
+$(BUILD)/meta/attn.lua: $(BIN)/attn
+	@mkdir -p $(@D)
+	@$(BIN)/attn help --stubs > $@.new && mv $@.new $@
+
+# what clangd and clang-tidy look for: the commands that make would run, one for each object
+compile_commands.json: Makefile $(PLAIN) $(TYPED) $(KERNELS)
+	@{ echo '['; $(MAKE) -nB --no-print-directory CC=$(lastword $(CC)) ENGINE= LIBS= $(CTESTS) \
+	    $(filter-out $(BUILD)/stdlib_data.o,$(OBJECTS)) \
+	  | sed -n 's|^.*"; \(.* \([^ ]*\.c\)\( .*\)\{0,1\}\)$$|{"directory": "$(CURDIR)", "file": "\2", "command": "\1"},|p' \
+	  | sed '$$s/,$$//'; echo ']'; } > $@.new && mv $@.new $@
+
 # ---- what to run ----
 
-CTESTS = $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*_test.c))
 $(BUILD)/tests/%: tests/c/%.c $(wildcard tests/c/*.h) $(ENGINE)
 	@mkdir -p $(@D)
 	@echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(BLAS_FLAGS) $(PKG_FLAGS) -o $@ $< $(ENGINE) $(LIBS)
@@ -114,13 +129,20 @@ demo:
 	@$(MAKE) --no-print-directory $(JOBS) $(BIN)/attn
 	@$(BIN)/attn scripts/dates.lua
 
+# make test ARGS="tests/op/softmax_test.lua tests/c/gemm_f32_test.c": these and nothing else
 test:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory $(JOBS) run-tests
 
 .PHONY: run-tests
-run-tests: $(BIN)/attn $(CTESTS)
-	@BIN=$(BIN) CTESTS="$(CTESTS)" sh tests/run.sh $(ARGS)
+RUN_C = $(if $(wildcard $(ARGS)),$(patsubst tests/c/%.c,$(BUILD)/tests/%,$(filter tests/c/%.c,$(ARGS))),$(CTESTS))
+run-tests: $(BIN)/attn $(RUN_C)
+	@BIN=$(BIN) CTESTS="$(RUN_C)" sh tests/run.sh $(ARGS)
+
+# Every line can be stepped through: gdb -x tests/gdb/attn.py --args bin/dev/attn script.lua
+dev:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory $(JOBS) BUILD=build/dev BIN=bin/dev HARDEN= KERNEL_O=-Og CFLAGS="-Og -g3" bin/dev/attn
 
 # Program and tests with AddressSanitizer and UndefinedBehaviorSanitizer; the pool hands every block to malloc, so that they see it.
 # The kernels' unrolled loops would take minutes to compile with every check at -O3.
@@ -134,7 +156,7 @@ bench: $(BIN)/attn $(BUILD)/tests/bench_gemm
 	@ATTN_BENCH_GEMM=$(BUILD)/tests/bench_gemm $(BIN)/attn tests/bench/bench.lua $(ARGS)
 $(BUILD)/tests/bench_gemm: tests/bench/gemm.c $(ENGINE)
 	@mkdir -p $(@D)
-	@echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(PKG_FLAGS) -o $@ $< $(ENGINE) $(LIBS)
+	@echo "cc $@"; $(CC) $(BASE) $(CFLAGS) $(LDFLAGS) $(BLAS_FLAGS) $(PKG_FLAGS) -o $@ $< $(ENGINE) $(LIBS)
 
 # Changes to copies of the sources, each of which a test must notice; ARGS: parts of names.
 mutants: $(BIN)/attn $(CTESTS)
@@ -144,6 +166,10 @@ mutants: $(BIN)/attn $(CTESTS)
 check-layers:
 	@sh tests/layers.sh
 
+# Shows what .clang-format would change; changes nothing.
+format-check:
+	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+
 install: $(BIN)/attn
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BIN)/attn $(DESTDIR)$(PREFIX)/bin/attn
@@ -152,6 +178,6 @@ deps:
 	@sh tests/deps.sh $(DEBIAN)
 
 clean:
-	rm -rf $(BUILD) $(BIN)
+	rm -rf $(BUILD) $(BIN) compile_commands.json
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

@@ -1,8 +1,8 @@
 # Runs everything: the C tests, the layer check, then `attn test`, and what depends on the vectors once more at every lower level of
 # SIMD this machine has. Closes with one line of totals. --quick, for sanitizer builds: without the C tests, the levels and what takes
-# long there. Other arguments go to `attn test`, which then is all of it.
+# long there. Paths: these alone (tests/c/NAME_test.c too). Options go to `attn test`.
 passed=0 failed=0
-folders=tests levels=
+folders=tests layers=yes levels=
 [ $# = 0 ] && levels="base avx2"
 if [ "$1" = --quick ]; then
     shift
@@ -11,6 +11,21 @@ if [ "$1" = --quick ]; then
         tests/registry_test.lua"
     export ATTN_FUZZ_CALLS="${ATTN_FUZZ_CALLS:-3000}"
 fi
+value= paths= lua= named=
+for a; do
+    shift
+    case $value$a in
+        -j | --filter | --junit | --timeout) value="$a " ;;
+        -*) value= ;;
+        tests/c/*_test.c)
+            [ -f "$a" ] || { echo "$a: there is no such test" >&2; exit 1; }
+            paths=yes named="$named ${a##*/}"
+            continue ;;
+        *) paths=yes lua=yes ;;
+    esac
+    set -- "$@" "$a"        # for attn test
+done
+if [ $paths ]; then folders= layers=; else lua=yes; fi
 count() {       # of a log that closes with "N passed, N failed"; $2: its exit status
     line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$1" | tail -n 1)
     p=$(echo "$line" | sed -E 's/^([0-9]+) passed.*/\1/') f=$(echo "$line" | sed -E 's/^[0-9]+ passed, ([0-9]+) failed.*/\1/')
@@ -21,19 +36,22 @@ count() {       # of a log that closes with "N passed, N failed"; $2: its exit s
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 for t in $CTESTS; do
+    case "$paths $named " in yes*" ${t##*/}.c "* | " "*) ;; *) continue ;; esac
     "$t" >"$log" 2>&1
     status=$?
     [ $status = 0 ] || { echo "$t:"; tail -n 40 "$log"; }
     count "$log" $status
 done
-if sh tests/layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+if [ $layers ]; then
+    if sh tests/layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+fi
 scripts() {     # arguments of `attn test`
     { "$BIN/attn" test "$@"; echo $? >"$log.status"; } 2>&1 | tee "$log" | grep -vE '^[0-9]+ passed, [0-9]+ failed'
     status=$(cat "$log.status")
     rm -f "$log.status"
     count "$log" "$status"
 }
-scripts "$@" $folders
+[ ! $lua ] || scripts "$@" $folders
 simd='print(attn.simd())'
 for level in $levels; do
     export ATTN_SIMD=$level
