@@ -28,24 +28,6 @@ typedef struct options {
     bool ok;                /* result */
 } options;
 
-void vm_message(const char *program, const char *message)
-{
-    fflush(stdout);
-    if (program)
-        fprintf(stderr, "%s: ", program);
-    fprintf(stderr, "%s\n", message ? message : "(error message is not a string)");
-    fflush(stderr);
-}
-
-bool vm_report(lua_State *L, int status, const char *program)
-{
-    if (status == LUA_OK)
-        return true;
-    vm_message(program, lua_tostring(L, -1));
-    lua_pop(L, 1);
-    return false;
-}
-
 static void print_usage(const options *o)
 {
     const char *wrong = o->argv[o->bad];

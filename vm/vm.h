@@ -66,7 +66,7 @@ int vm_call(lua_State *L, int arguments, int results);
 /* From now on, the prompt: no traceback for an error that no function of the user's has a part in. */
 void vm_brief_errors(void);
 
-/* ---- main.c ---- */
+/* ---- report.c ---- */
 
 /* Writes "program: message" to stderr (only the message in a session), as `lua` does; a NULL message is explained. */
 void vm_message(const char *program, const char *message);
