@@ -2,7 +2,7 @@
  * attn: Lua 5.4 with the library built in. Options, environment, `arg`, exit status and messages are those of `lua`
  * (reference manual, section 7); a first argument that is the word of a sub-command is that sub-command.
  *
- * What differs from `lua`: chunks are text only (load.c), Ctrl-C reaches coroutines (interrupt.c), the collector is
+ * What differs from `lua`: chunks are text only (chunk.c), Ctrl-C reaches coroutines (interrupt.c), the collector is
  * incremental as Lua's own default is, and with -e, -i and in the session the global `attn` is there.
  */
 #include "vm/vm.h"
@@ -257,6 +257,7 @@ static int run(lua_State *L)
         lua_setfield(L, LUA_REGISTRYINDEX, "LUA_NOENV");
     }
     luaL_openlibs(L);
+    vm_open_chunk(L);
     vm_open_load(L);
     vm_open_interrupt(L);
     push_arg(L, o);

@@ -41,15 +41,20 @@ int vm_load_module(lua_State *L, const char *name);
 /* require of a module of the library, past whatever a script did to `require`: pushes its value. May raise. */
 void vm_require(lua_State *L, const char *name);
 
-/* ---- load.c: chunks are text, never bytecode ---- */
-
-/* Replaces load, loadfile, dofile and the searcher of Lua files by text-only ones, puts "attn" in package.preload and
- * the library's modules before the file search. */
-void vm_open_load(lua_State *L);
+/* ---- chunk.c: chunks are text, never bytecode ---- */
 
 /* luaL_loadfilex and luaL_loadbufferx for text only: pushes the chunk or a message, returns the status. */
 int vm_load_file(lua_State *L, const char *path);
 int vm_load_text(lua_State *L, const char *text, size_t length, const char *chunk);
+
+/* Replaces load, loadfile and dofile by text-only ones. */
+void vm_open_chunk(lua_State *L);
+
+/* ---- load.c: where modules come from ---- */
+
+/* Replaces the searcher of Lua files by a text-only one, puts "attn" in package.preload and the library's modules before the
+ * file search. */
+void vm_open_load(lua_State *L);
 
 /* From now on the folder of `script` is searched before package.path. */
 void vm_script_folder(lua_State *L, const char *script);
