@@ -3,7 +3,7 @@
  * an empty box second, allocate third; from then on the box owns it.
  *
  * Any lua_ call that allocates may run a finalizer, which may free, close and replace whatever it reaches. A tensor or object got from a
- * box before stays whole until the function returns (gc.c), but a box may be empty, a table changed and a string gone: look again,
+ * box before stays whole until the function returns (release.c), but a box may be empty, a table changed and a string gone: look again,
  * and keep strings on the stack. Where a function calls the script knowingly (lua_call, lua_pcall) it holds nothing.
  */
 #ifndef VM_BIND_H
@@ -12,7 +12,7 @@
 #include "attn/attn.h"
 #include "vm/vm.h"
 
-/* ---- boxes ---- */
+/* ---- box.c ---- */
 
 /* Userdata are told apart by size and a word no script can write, so that swapped metatables cannot confuse a type. */
 typedef struct vm_tensor_box {
@@ -56,10 +56,16 @@ at_arena *vm_push_arena(lua_State *L);
 /* A builder that goes with its box: at_build_end runs when the box is collected, if it has not before. */
 at_build *vm_push_build(lua_State *L, const char *where, at_error *e);
 
+/* The table that lists boxes made in the innermost attn.scope as keys: pushes it, nil and false if none is running. Between enter and
+ * leave that is the table at stack place `made`; `outer` is where the one before stands. */
+bool vm_scope_push(lua_State *L);
+void vm_scope_enter(lua_State *L, int made);
+void vm_scope_leave(lua_State *L, int outer);
+
 /* print.c: __tostring of a tensor. */
 int vm_tensor_tostring(lua_State *L);
 
-/* ---- values ---- */
+/* ---- bind_value.c ---- */
 
 /* "a string", "nil", "float32 [2, 3]", "a table": the value at a stack place, for messages. */
 at_text vm_describe(lua_State *L, int at);
@@ -89,11 +95,6 @@ bool vm_is_module(lua_State *L, int at);
 void vm_push_protocol(lua_State *L);
 void vm_protocol_tostring(lua_State *L);
 
-/* ---- bind_graph.c ---- */
-
-/* Lets go of the Lua values of custom functions whose nodes are gone, if there are any; to be called where nodes may have been freed. */
-bool vm_bury(lua_State *L);
-
 /* ---- raise.c ---- */
 
 /* Raises the record's message at the script's own line. Does not return. */
@@ -109,24 +110,37 @@ static inline void vm_poll(lua_State *L)
         vm_interrupted(L);
 }
 
-/* After an attempt (from 0) that failed and left nothing: a collection if it was the first and memory was short; else raises. */
-void vm_retry(lua_State *L, const at_error *e, int attempt);
-
 /* Line and source of the innermost frame that is not the library's; false if there is none. */
 bool vm_script_place(lua_State *L, char *source, size_t room, int *line);
 
-/* ---- gc.c ---- */
+/* ---- release.c ---- */
 
 /* To be called at the start of a function that lets go of what scripts can reach (free, zero_grad, an assignment): in a finalizer
  * the last releases wait, else those that waited take place; true if values of custom functions went with them. */
 bool vm_releases(lua_State *L);
+/* What a userdata begins with that a node of the graph keeps. vm_keep: it is the value on top, and popped; it lives until vm_kept_gone
+ * was called for it (which needs no state) and then vm_bury. */
+typedef struct vm_kept {
+    struct vm_kept *next;       /* among those that are gone */
+} vm_kept;
+void vm_keep(lua_State *L, vm_kept *k);
+void vm_push_kept(lua_State *L, const vm_kept *k);
+void vm_kept_gone(void *kept);
+/* Lets go of those that are gone, if there are any; to be called where nodes may have been freed. */
+bool vm_bury(lua_State *L);
+
+/* ---- gc.c ---- */
+
 /* To be called when a result is boxed and no other tensor or object is looked at any more: what waited is released, and a full
  * collection made when live bytes have passed the budget. */
 void vm_account(lua_State *L);
 /* A collection because an allocation failed. Raises nothing. */
 void vm_collect(lua_State *L);
-/* Registers a box made inside attn.scope; called by vm_push_box. */
-void vm_scope_note(lua_State *L);
+/* After an attempt (from 0) that failed and left nothing: a collection if it was the first and memory was short; else raises. */
+void vm_retry(lua_State *L, const at_error *e, int attempt);
+
+/* ---- scope.c ---- */
+
 /* Takes the tensors among the values from..to of the stack, and in tables there, out of every scope that is running. */
 void vm_scope_keep(lua_State *L, int from, int to);
 
@@ -143,6 +157,7 @@ void vm_open_io(lua_State *L, int lib);
 void vm_open_random(lua_State *L, int lib);
 void vm_open_sys(lua_State *L, int lib);
 void vm_open_gc(lua_State *L, int lib);
+void vm_open_scope(lua_State *L, int lib);
 void vm_open_json(lua_State *L, int lib);
 void vm_open_text(lua_State *L, int lib);
 

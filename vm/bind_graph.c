@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char custom_key;
-
 static int backward(lua_State *L)
 {
     at_error e;
@@ -125,12 +123,11 @@ static int anomaly(lua_State *L)
 
 /* A userdata with user values BACKWARD and CTX. */
 typedef struct custom_record {
+    vm_kept kept;
     size_t n_out;
     at_tensor *out[AT_MAX_OUT];     /* what the script's forward returned; during shape only */
-    struct custom_record *next;     /* among those whose nodes are gone */
 } custom_record;
 enum { BACKWARD = 1, CTX };
-static custom_record *graves;
 
 static bool custom_shape(at_call *c)
 {
@@ -156,9 +153,8 @@ static int protected_backward(lua_State *L)
     at_call *c = p->c;
     lua_settop(L, 0);
     luaL_checkstack(L, AT_MAX_OUT + c->n_in + 8, "custom");
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
-    int record = lua_gettop(L) + 1;
-    lua_rawgetp(L, -1, c->extra);
+    vm_push_kept(L, c->extra);
+    int record = lua_gettop(L);
     lua_getiuservalue(L, record, BACKWARD);
     lua_getiuservalue(L, record, CTX);
     for (int k = 0; k < c->n_out; k++) {
@@ -216,29 +212,6 @@ static const at_op custom_op = {
     .name = "custom", .dtype = AT_DTYPES, .args = {{"inputs", AT_LIST}}, .shape = custom_shape, .custom = custom_backward,
     .strided = true, .internal = true, .keeps = AT_KEEP_NOTHING, .outs = AT_MAX_OUT,
 };
-
-/* The node that owned a record is gone. There may be no Lua state at hand, so the values are let go later. */
-static void free_custom(void *extra)
-{
-    custom_record *r = extra;
-    r->next = graves;
-    graves = r;
-}
-
-bool vm_bury(lua_State *L)
-{
-    if (!graves)
-        return false;
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);
-    while (graves) {
-        custom_record *r = graves;
-        graves = r->next;
-        lua_pushnil(L);
-        lua_rawsetp(L, -2, r);
-    }
-    lua_pop(L, 1);
-    return true;
-}
 
 /* The tensors among the n arguments into in[]; how many. */
 static int custom_inputs(lua_State *L, int n, at_tensor **in)
@@ -303,10 +276,8 @@ static int call_custom(lua_State *L)
         for (int k = 0; k < n_out; k++)
             r->out[k] = vm_check_tensor(L, results + k, "custom", "a result of forward");
         n_in = custom_inputs(L, n, in);
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &custom_key);     /* from here to the end of the call nothing raises */
         lua_pushvalue(L, results + n_out);
-        lua_rawsetp(L, -2, r);
-        lua_pop(L, 1);
+        vm_keep(L, &r->kept);           /* from here to the end of the call nothing raises */
         at_call *c = at_call_new(&entry, (size_t)n_in, &e);
         if (c) {
             memcpy(c->in, in, (size_t)n_in * sizeof *in);
@@ -321,7 +292,7 @@ static int call_custom(lua_State *L)
             if (ok)
                 break;
         }
-        free_custom(r);
+        vm_kept_gone(r);
         vm_bury(L);
         vm_retry(L, &e, attempt);
     }
@@ -366,9 +337,7 @@ void vm_open_graph(lua_State *L, int lib)
                    "backward needs; backward returns a gradient (or nil) for each tensor argument."},
         {NULL, NULL}
     };
-    at_free_extra = free_custom;
-    lua_newtable(L);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &custom_key);
+    at_free_extra = vm_kept_gone;
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
     lua_getfield(L, -1, VM_TENSOR);
     lua_pushcfunction(L, backward);

@@ -79,6 +79,7 @@ int luaopen_attn(lua_State *L)
     vm_open_random(L, lib);
     vm_open_sys(L, lib);
     vm_open_gc(L, lib);
+    vm_open_scope(L, lib);
     vm_open_json(L, lib);
     vm_open_text(L, lib);
     lua_pushcfunction(L, describe);

@@ -63,10 +63,3 @@ void vm_error(lua_State *L, const char *format, ...)
     va_end(args);
     vm_raise_text(L, text);
 }
-
-void vm_retry(lua_State *L, const at_error *e, int attempt)
-{
-    if (!e->memory || attempt > 0)
-        vm_raise(L, e);
-    vm_collect(L);
-}

@@ -2,7 +2,7 @@
  * Last releases that wait.
  *
  * A finalizer of a script may run wherever Lua allocates, so in the middle of a function of the binding that looks at a tensor or
- * a layer without holding it. While `at_later` is set (vm/gc.c: a finalizer is running) the last reference to anything, or
+ * a layer without holding it. While `at_later` is set (vm/release.c: a finalizer is running) the last reference to anything, or
  * the last use of its numbers, is not given up but handed to a list, and at_let_go, called where nobody looks at anything, ends them all.
  * What waits is whole: it may be retained again.
  */
