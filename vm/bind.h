@@ -37,6 +37,10 @@ at_object *vm_object_at(lua_State *L, int at, const at_class *class);
 vm_tensor_box *vm_push_box(lua_State *L);
 vm_object_box *vm_push_object_box(lua_State *L, const at_class *class);
 
+/* Whether there is an instance of attn.module; the userdata of one, with user values, as yet without a metatable. */
+bool vm_is_module(lua_State *L, int at);
+void vm_push_module_box(lua_State *L, int values);
+
 /* Pushes a new handle of t (retained, so t must be anchored elsewhere while this runs); nil for NULL. */
 void vm_push_tensor(lua_State *L, at_tensor *t);
 void vm_push_object(lua_State *L, at_object *o);
@@ -90,7 +94,6 @@ size_t vm_check_sizes(lua_State *L, int at, size_t *size, int *next, const char 
 
 /* ---- bind_module.c ---- */
 
-bool vm_is_module(lua_State *L, int at);
 /* Pushes the table of functions that layers and modules share (parameters, state, ...), and their __tostring. */
 void vm_push_protocol(lua_State *L);
 void vm_protocol_tostring(lua_State *L);

@@ -10,18 +10,6 @@
 enum { FIELDS = 1, ORDER, CLASS };
 
 #define MODULE "attn.module"
-#define MODULE_MAGIC 0x656c75646f6d2d74u
-
-typedef struct module_box {
-    uint64_t magic;
-    uint64_t spare[3];          /* another size than every other box */
-} module_box;
-
-bool vm_is_module(lua_State *L, int at)
-{
-    module_box *box = lua_touserdata(L, at);
-    return box && lua_type(L, at) == LUA_TUSERDATA && lua_rawlen(L, at) == sizeof *box && box->magic == MODULE_MAGIC;
-}
 
 static void check_module(lua_State *L, int at, const char *where)
 {
@@ -153,8 +141,7 @@ static int call_module(lua_State *L)
 static int instantiate(lua_State *L)
 {
     int n = lua_gettop(L);
-    module_box *box = lua_newuserdatauv(L, sizeof *box, 3);
-    *box = (module_box){.magic = MODULE_MAGIC};
+    vm_push_module_box(L, 3);
     lua_newtable(L);
     lua_pushboolean(L, true);
     lua_setfield(L, -2, "training");

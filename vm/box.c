@@ -6,6 +6,7 @@
 #define TENSOR_MAGIC 0x6e6574742d6e7474u
 #define OBJECT_MAGIC 0x746a626f2d6e7474u
 #define ARENA_MAGIC 0x616e65722d6e7474u
+#define MODULE_MAGIC 0x656c75646f6d2d74u
 #define VM_ARENA "attn.arena"
 #define VM_BUILD "attn.build"
 
@@ -31,6 +32,17 @@ at_object *vm_object_at(lua_State *L, int at, const at_class *class)
 {
     vm_object_box *box = object_box(L, at);
     return box && box->o && (!class || box->o->class == class) ? box->o : NULL;
+}
+
+typedef struct module_box {
+    uint64_t magic;
+    uint64_t spare[3];          /* another size than every other box */
+} module_box;
+
+bool vm_is_module(lua_State *L, int at)
+{
+    module_box *box = lua_touserdata(L, at);
+    return box && lua_type(L, at) == LUA_TUSERDATA && lua_rawlen(L, at) == sizeof *box && box->magic == MODULE_MAGIC;
 }
 
 /* ---- the scope that is running: attn.scope is in scope.c ---- */
@@ -86,6 +98,12 @@ vm_object_box *vm_push_object_box(lua_State *L, const at_class *class)
     *box = (vm_object_box){.magic = OBJECT_MAGIC};
     luaL_setmetatable(L, class->name);
     return box;
+}
+
+void vm_push_module_box(lua_State *L, int values)
+{
+    module_box *box = lua_newuserdatauv(L, sizeof *box, values);
+    *box = (module_box){.magic = MODULE_MAGIC};
 }
 
 int vm_free_object(lua_State *L)
