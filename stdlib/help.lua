@@ -54,6 +54,7 @@ A query that may attend to nothing gets a zero context, zero weights, zero gradi
     environment = [[
 ATTN_THREADS           how many threads compute; without it as many as there are processors. Results do not depend on it.
 ATTN_SIMD              base, avx2 or avx512: the widest vectors that kernels may use; without it the widest the processor has.
+ATTN_GEMM              own or openblas: what multiplies matrices; without it the faster for each shape.
 ATTN_DATA              the folder where scripts look for data sets; the option --data DIR of a script comes first.
 ATTN_PROGRESS=0        no line of progress on a terminal.
 ATTN_HISTORY           the file of the session's history, empty for none; without it $XDG_STATE_HOME/attn/history or

@@ -342,6 +342,6 @@ int main(int argc, char **argv)
     int status = lua_pcall(L, 1, 0, 0);
     bool ok = vm_report(L, status, o.program) && o.ok;
     lua_close(L);
-    at_let_go();        /* finalizers that ran while the state was closed could not */
+    vm_closed();
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -68,3 +68,14 @@ bool vm_releases(lua_State *L)
     at_let_go();
     return vm_bury(L);
 }
+
+static void gone_before(void *kept)
+{
+    (void)kept;
+}
+
+void vm_closed(void)
+{
+    at_free_extra = gone_before;
+    at_let_go();
+}

@@ -71,6 +71,11 @@ int vm_call(lua_State *L, int arguments, int results);
 /* From now on, the prompt: no traceback for an error that no function of the user's has a part in. */
 void vm_brief_errors(void);
 
+/* ---- release.c ---- */
+
+/* After lua_close: what finalizers let go while it ran, which had to wait. Values of Lua that nodes kept went with the state. */
+void vm_closed(void);
+
 /* ---- report.c ---- */
 
 /* Writes "program: message" to stderr (only the message in a session), as `lua` does; a NULL message is explained. */

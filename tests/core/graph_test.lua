@@ -274,6 +274,21 @@ end)
 
 -- ---- custom ----
 
+t.case("custom: a graph that lives until the program ends lets go of nothing twice", function()
+    local path = os.tmpname()
+    local f <close> = assert(io.open(path, "w"))
+    f:write [[
+        local attn = require "attn"
+        local double = attn.custom{forward = function(ctx, x) return x * 2 end, backward = function(ctx, g) return g * 2 end}
+        kept = double(attn.ones(3):requires_grad_(true)) * 3
+        print(kept:sum():item())]]
+    f:close()
+    local pipe = assert(io.popen(("'%s' '%s' 2>&1"):format(os.getenv "ATTN_EXE" or arg[-1], path)))
+    t.equal(pipe:read("a"), "18.0\n")
+    t.is_true(pipe:close())
+    os.remove(path)
+end)
+
 local square = attn.custom{
     forward = function(ctx, x) ctx.x = x return x * x end,
     backward = function(ctx, dy) return dy * ctx.x * 2 end}
