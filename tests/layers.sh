@@ -5,7 +5,7 @@ check() {       # folder, pattern of what its files may include of the project
     [ -z "$lines" ] || { echo "$lines"; bad=1; }
 }
 core='attn/(core|kernel)/'
-check attn/kernel 'attn/core/(real|cpu).h|attn/kernel/'
+check attn/kernel 'attn/core/(real|cpu|stop).h|attn/kernel/'
 check attn/core "$core|attn/op/list.h"
 check attn/op "$core|attn/op/"
 check attn/optim "$core|attn/optim/"

@@ -21,7 +21,7 @@
 #include <immintrin.h>
 #endif
 
-#include "attn/core/parallel.h"
+#include "attn/core/stop.h"
 #include "attn/kernel/kernel.h"
 
 #ifdef __AVX512F__
