@@ -426,7 +426,7 @@ static at_tensor *repeat_heads(at_build *g, at_tensor *x, size_t H)
         return x;
     int64_t B = (int64_t)x->size[0], T = (int64_t)x->size[1], few = (int64_t)x->size[2], D = (int64_t)x->size[3],
             all = (int64_t)H;
-    at_tensor *wide = at_apply_sizes(g, AT_ID_expand, at_unsqueeze(g, x, 4), 5, (int64_t[]){B, T, few, all / few, D});
+    at_tensor *wide = AT_APPLY(g, expand, .in = {at_unsqueeze(g, x, 4)}, .sizes = (int64_t[]){B, T, few, all / few, D}, .n_sizes = 5);
     return at_reshape(g, wide, 4, (int64_t[]){B, T, all, D});
 }
 
@@ -690,10 +690,8 @@ static bool clear_unseen(call *c)
     if (!gone)
         return true;
     at_tensor *key = c->key, *value = c->value;
-    c->key =
-        at_apply(g, AT_ID_masked_fill, 2, (at_tensor *[]){key, gone}, 0, 1, (at_scalar_value[]){at_num(0)}, 1, NULL);
-    c->value = !own ? c->key :
-        at_apply(g, AT_ID_masked_fill, 2, (at_tensor *[]){value, gone}, 0, 1, (at_scalar_value[]){at_num(0)}, 1, NULL);
+    c->key = AT_APPLY(g, masked_fill, .in = {key, gone}, .arg = {at_num(0)});
+    c->value = own ? AT_APPLY(g, masked_fill, .in = {value, gone}, .arg = {at_num(0)}) : c->key;
     return at_ok(g);
 }
 
@@ -755,30 +753,26 @@ static at_tensor *score(call *c)
     at_tensor *e;
 
     if (c->a->multi) {
-        at_tensor *h = at_apply(g, AT_ID_pair_tanh, 3, (at_tensor *[]){p->query, p->key, c->span}, 4, 0, NULL, 1, NULL);
+        at_tensor *h = AT_APPLY(g, pair_tanh, .in = {p->query, p->key, c->span});
         e = at_linear(g, h, at_score_param(c->l, AT_SCORE_OUT),
                       at_score_param(c->l, AT_SCORE_OUT_BIAS)); /* [B, Tq, W, value] */
         return at_unary(g, AT_ID_contiguous, at_transpose(g, at_transpose(g, e, 2, 4), 3, 4));
     }
     if (p->kind == AT_PAIR_TABLE)
-        e = at_apply(g, AT_ID_pair_table, 2, (at_tensor *[]){p->table, c->span}, 2, 2,
-                     (at_scalar_value[]){at_int((int64_t)c->B), at_int((int64_t)c->Tk)}, 1, NULL);
+        e = AT_APPLY(g, pair_table, .in = {p->table, c->span}, .arg = {at_int((int64_t)c->B), at_int((int64_t)c->Tk)});
     else
-        e = at_apply(g, AT_ID_pair_scores, 4, (at_tensor *[]){p->query, p->key, p->v, c->span}, 4 | 8, 2,
-                     (at_scalar_value[]){at_int(p->kind), at_num(p->scale)}, 1, NULL);
+        e = AT_APPLY(g, pair_scores, .in = {p->query, p->key, p->v, c->span}, .arg = {at_int(p->kind), at_num(p->scale)});
     if (p->act == AT_ACT_NONE)
         return e;
-    return at_apply(g, AT_ID_score_act, 2, (at_tensor *[]){e, p->act_bias}, 2, 1, (at_scalar_value[]){at_int(p->act)},
-                    1, NULL);
+    return AT_APPLY(g, score_act, .in = {e, p->act_bias}, .arg = {at_int(p->act)});
 }
 
 /* Weights from scores by rows of one kind. */
-static at_tensor *distribute(call *c, at_tensor *e, at_row_kind kind, at_tensor **out)
+static at_tensor *distribute(call *c, at_tensor *e, at_row_kind kind)
 {
     int64_t slopes = c->a->position && c->a->position->distance ? (int64_t)c->a->heads : 0;
-    return at_apply(
-        c->g, AT_ID_attend_rows, 5, (at_tensor *[]){e, c->bias, c->mask, c->o.key_mask, c->span}, 2 | 4 | 8 | 16, 4,
-        (at_scalar_value[]){at_int(kind), at_int((int64_t)c->Tk), at_int(c->offset), at_int(slopes)}, 3, out);
+    return AT_APPLY(c->g, attend_rows, .in = {e, c->bias, c->mask, c->o.key_mask, c->span},
+                    .arg = {at_int(kind), at_int((int64_t)c->Tk), at_int(c->offset), at_int(slopes)}, .out = {&c->logp, &c->p});
 }
 
 /* Every combination: scores, weights and context one after the other, each by its own operation. */
@@ -786,43 +780,38 @@ static at_tensor *composed(call *c)
 {
     at_build *g = c->g;
     const at_distribution *d = c->a->distribution;
-    at_tensor *out[3];
-    at_tensor *w = distribute(c, score(c), d->samples && !g->training ? d->row_eval : d->row, out);
-    c->logp = out[1];
-    c->p = out[2];
+    at_tensor *w = distribute(c, score(c), d->samples && !g->training ? d->row_eval : d->row);
     if (c->place)
-        w = at_apply(g, AT_ID_attend_gauss, 3, (at_tensor *[]){w, c->place, c->span}, 0, 2,
-                     (at_scalar_value[]){at_int((int64_t)c->Tk), at_num(c->a->setting.radius / 2)}, 1, NULL);
+        w = AT_APPLY(g, attend_gauss, .in = {w, c->place, c->span},
+                     .arg = {at_int((int64_t)c->Tk), at_num(c->a->setting.radius / 2)});
     c->weights = w;
     at_tensor *v = c->v;
     if (c->a->multi && v)
         v = at_reshape(g, v, 4, (int64_t[]){(int64_t)c->B, (int64_t)c->Tk, (int64_t)c->a->v, 1});
-    return at_apply(g, AT_ID_attend_context, 3, (at_tensor *[]){at_dropout(g, w, c->a->dropout), v, c->span}, 4, 0,
-                    NULL, 1, NULL);
+    return AT_APPLY(g, attend_context, .in = {at_dropout(g, w, c->a->dropout), v, c->span});
 }
 
 /* Linear attention: O(Tq + Tk); weights beside it if they are asked for. */
 static at_tensor *linear(call *c)
 {
     at_build *g = c->g;
-    at_tensor *out[2], *mask = c->o.key_mask, *state = c->o.cache ? at_cache_state(c->o.cache) : NULL;
+    at_tensor *more, *mask = c->o.key_mask, *state = c->o.cache ? at_cache_state(c->o.cache) : NULL;
     if (mask && c->offset > 0)
         mask = at_narrow(g, mask, 2, c->offset + 1, (int64_t)c->fresh);
     if (c->offset > 0 && !state)
         return at_refuse(g, "cache holds what another kind of attention put there");
-    at_tensor *y = at_apply(g, AT_ID_attend_linear, 6, (at_tensor *[]){c->q, c->k, c->v, state, c->o.lengths, mask},
-                            8 | 16 | 32, 2, (at_scalar_value[]){at_flag(c->o.causal), at_int(c->offset)}, 2, out);
+    at_tensor *y = AT_APPLY(g, attend_linear, .in = {c->q, c->k, c->v, state, c->o.lengths, mask},
+                            .arg = {at_flag(c->o.causal), at_int(c->offset)}, .out = {&more});
     if (c->o.cache) {
-        c->growth.whole[AT_CACHE_KEYS] = out[1];
+        c->growth.whole[AT_CACHE_KEYS] = more;
         c->growth.length = c->offset + (int64_t)c->fresh;
     }
     if (!c->o.want_weights || !at_ok(g))
         return y;
     at_tensor *one = at_own(g, at_scalar(c->l->dtype, 1, g->error));
     at_tensor *fq = at_add(g, at_unary(g, AT_ID_elu, c->q), one), *fk = at_add(g, at_unary(g, AT_ID_elu, c->k), one);
-    at_tensor *e = at_apply(g, AT_ID_pair_scores, 4, (at_tensor *[]){fq, fk, NULL, c->span}, 4 | 8, 2,
-                            (at_scalar_value[]){at_int(AT_PAIR_DOT), at_num(1)}, 1, NULL);
-    c->weights = distribute(c, e, AT_ROW_PROPORTIONAL, NULL);
+    at_tensor *e = AT_APPLY(g, pair_scores, .in = {fq, fk, NULL, c->span}, .arg = {at_int(AT_PAIR_DOT), at_num(1)});
+    c->weights = distribute(c, e, AT_ROW_PROPORTIONAL);
     return y;
 }
 
@@ -881,14 +870,11 @@ static bool all_finite(const at_tensor *t)
 static at_tensor *tiled(call *c)
 {
     at_build *g = c->g;
-    at_tensor *out[2];
     int64_t slopes = c->a->position && c->a->position->distance ? (int64_t)c->a->heads : 0;
     double p = g->training ? c->a->dropout : 0;
-    at_tensor *in[] = {c->pair.query, c->pair.key, c->v, c->bias, c->mask, c->o.key_mask, c->span};
-    at_scalar_value arg[] = {at_num(c->pair.scale), at_int(c->offset), at_int(slopes), at_num(p), at_flag(c->o.want_weights)};
-    at_tensor *y = at_apply(g, AT_ID_attend, 7, in, 8 | 16 | 32 | 64, 5, arg, c->o.want_weights ? 2 : 1, out);
-    c->weights = c->o.want_weights ? out[1] : NULL;
-    return y;
+    return AT_APPLY(g, attend, .in = {c->pair.query, c->pair.key, c->v, c->bias, c->mask, c->o.key_mask, c->span},
+                    .arg = {at_num(c->pair.scale), at_int(c->offset), at_int(slopes), at_num(p), at_flag(c->o.want_weights)},
+                    .out = {&c->weights});
 }
 
 /* The one place that chooses how the context is computed: [B, Tq, H, D], and c->weights, c->logp where they are asked for. What the
@@ -936,7 +922,7 @@ static at_tensor *pick_heads(call *c, at_tensor *w)
                              c->a->heads);
         ((int64_t *)(void *)ids->data)[at - 1] = v.whole;
     }
-    return at_apply(g, AT_ID_index_select, 2, (at_tensor *[]){w, ids}, 0, 1, (at_scalar_value[]){at_int(2)}, 1, NULL);
+    return AT_APPLY(g, index_select, .in = {w, ids}, .arg = {at_int(2)});
 }
 
 /* Weights in the places of their keys, [B, Tq, Tk] or [B, H, Tq, Tk], or the part that was asked for. */
@@ -944,8 +930,7 @@ static at_tensor *finish_weights(call *c, at_tensor *w)
 {
     at_build *g = c->g;
     if (w && c->span && (w->size[3] != c->Tk || !at_span_aligned(c->span)))
-        w = at_apply(g, AT_ID_attend_expand, 2, (at_tensor *[]){w, c->span}, 0, 1,
-                     (at_scalar_value[]){at_int((int64_t)c->Tk)}, 1, NULL);
+        w = AT_APPLY(g, attend_expand, .in = {w, c->span}, .arg = {at_int((int64_t)c->Tk)});
     if (w && c->o.heads)
         w = pick_heads(c, w);
     if (w && c->o.rows[0])

@@ -214,8 +214,7 @@ static bool reorder_slot(at_build *g, const at_cache *from, at_cache *to, int sl
             return at_refuse(g, "row %zu is %lld, expected 1 to %zu", m + 1, (long long)r, before->size[0]) != NULL;
     }
     if (from->whole[slot]) {
-        at_tensor *in[] = {before, rows};
-        at_tensor *x = at_apply(g, AT_ID_index_select, 2, in, 0, 1, (at_scalar_value[]){at_int(1)}, 1, NULL);
+        at_tensor *x = AT_APPLY(g, index_select, .in = {before, rows}, .arg = {at_int(1)});
         to->whole[slot] = at_retain(x);
         return x != NULL;
     }

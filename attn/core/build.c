@@ -68,53 +68,61 @@ at_object *at_own_object(at_build *g, at_object *o)
     return g->object[g->objects++] = o;
 }
 
-static at_tensor *run(at_build *g, at_call *c, int n_out, at_tensor **out)
+/* False after refusing: a tensor that the record wants is not there. */
+static bool missing(at_build *g, const at_op *op, int k)
 {
-    at_tensor *first = NULL;
-    bool ok = at_call_run(c, g->error);
-    for (int k = 0; k < n_out; k++) {
-        at_tensor *t = ok ? at_own(g, at_call_take(c, k)) : NULL;
-        if (out)
-            out[k] = t;
-        if (k == 0)
-            first = t;
-    }
-    at_call_end(c);
-    return first;
+    at_refuse(g, "input %d of %s is missing", k + 1, op->name);
+    return false;
 }
 
-at_tensor *at_apply(at_build *g, int id, int n, at_tensor *const *in, uint32_t optional, int n_arg, const at_scalar_value *arg,
-                    int n_out, at_tensor **out)
+/* How many tensors the call takes; -1 after an error. */
+static int count_inputs(at_build *g, const at_op *op, const at_inputs *x)
 {
-    for (int k = 0; out && k < n_out; k++)
-        out[k] = NULL;
+    int n = 0;
+    for (const at_arg *a = op->args; a->kind != AT_END; a++) {
+        bool optional = a->optional || a->option;
+        if (a->kind == AT_LIST) {
+            for (int k = 0; k < x->count; k++)
+                if (!x->list[k] && !optional && !missing(g, op, n + k))
+                    return -1;
+            return n + x->count;
+        }
+        if (a->kind >= AT_NUMBER)
+            continue;
+        if (!x->in[n] && !optional && !missing(g, op, n))
+            return -1;
+        n++;
+    }
+    return n;
+}
+
+at_tensor *at_apply(at_build *g, int id, const at_inputs *x)
+{
+    for (int k = 0; k < AT_MAX_OUT - 1 && x->out[k]; k++)
+        *x->out[k] = NULL;
     if (!at_ok(g))
         return NULL;
-    for (int k = 0; k < n; k++)
-        if (!in[k] && !(optional >> k & 1))
-            return at_refuse(g, "input %d of %s is missing", k + 1, at_any_op(&at_ops[id])->name);
-    at_call *c = at_call_new(&at_ops[id], (size_t)n, g->error);
+    int n = count_inputs(g, at_any_op(&at_ops[id]), x);
+    at_call *c = n >= 0 ? at_call_new(&at_ops[id], (size_t)n, g->error) : NULL;
     if (!c)
         return NULL;
-    memcpy(c->in, in, (size_t)n * sizeof *in);
-    for (int k = 0; k < n_arg; k++) {
-        c->arg[k] = arg[k];
-        c->given |= 1u << k;
-    }
-    return run(g, c, n_out, out);
-}
-
-at_tensor *at_apply_sizes(at_build *g, int id, at_tensor *x, int n, const int64_t *sizes)
-{
-    if (!at_ok(g) || !x)
-        return NULL;
-    at_call *c = at_call_new(&at_ops[id], 1, g->error);
-    if (!c)
-        return NULL;
-    c->in[0] = x;
-    c->n_sizes = n;
-    memcpy(c->sizes, sizes, (size_t)n * sizeof *sizes);
-    return run(g, c, 1, NULL);
+    memcpy(c->in, x->in, (size_t)(n - x->count) * sizeof *c->in);
+    if (x->count)
+        memcpy(c->in + n - x->count, x->list, (size_t)x->count * sizeof *c->in);
+    for (int k = 0; k < AT_MAX_SCALAR; k++)
+        if (x->arg[k].given) {
+            c->arg[k] = x->arg[k].value;
+            c->given |= 1u << k;
+        }
+    c->n_sizes = x->n_sizes;
+    for (int k = 0; k < x->n_sizes; k++)
+        c->sizes[k] = x->sizes[k];
+    bool ok = at_call_run(c, g->error);
+    at_tensor *first = ok ? at_own(g, at_call_take(c, 0)) : NULL;
+    for (int k = 0; k < AT_MAX_OUT - 1 && x->out[k]; k++)
+        *x->out[k] = ok ? at_own(g, at_call_take(c, k + 1)) : NULL;
+    at_call_end(c);
+    return first;
 }
 
 at_tensor *at_scale(at_build *g, at_tensor *x, double factor)
@@ -131,12 +139,12 @@ at_tensor *at_cat(at_build *g, int n, at_tensor *const *list, int d)
     for (int k = 0; k < n; k++)
         if (list[k])
             there[count++] = list[k];
-    return count == 1 ? there[0] : at_apply(g, AT_ID_cat, count, there, 0, 1, (at_scalar_value[]){at_int(d)}, 1, NULL);
+    return count == 1 ? there[0] : AT_APPLY(g, cat, .list = there, .count = count, .arg = {at_int(d)});
 }
 
 at_tensor *at_dropout(at_build *g, at_tensor *x, double p)
 {
     if (!g->training || p == 0)
         return x;
-    return at_apply(g, AT_ID_dropout, 1, &x, 0, 1, (at_scalar_value[]){at_num(p)}, 1, NULL);
+    return AT_APPLY(g, dropout, .in = {x}, .arg = {at_num(p)});
 }

@@ -47,33 +47,36 @@ at_tensor *at_own(at_build *g, at_tensor *t);
 /* The same for an object. */
 at_object *at_own_object(at_build *g, at_object *o);
 
-#define at_int(x) ((at_scalar_value){.integer = (x)})
-#define at_num(x) ((at_scalar_value){.number = (x)})
-#define at_flag(x) ((at_scalar_value){.flag = (x)})
+/* A number for an operation, told from one that is left to the record's default. */
+typedef struct at_given { at_scalar_value value; bool given; } at_given;
+#define at_int(x) ((at_given){{.integer = (x)}, true})
+#define at_num(x) ((at_given){{.number = (x)}, true})
+#define at_flag(x) ((at_given){{.flag = (x)}, true})
+
+/* What an operation gets. All is borrowed. */
+typedef struct at_inputs {
+    at_tensor *in[AT_MAX_ARG];          /* its tensors in order; NULL where the record says optional and nothing is there */
+    at_tensor *const *list;             /* members of its list, and how many */
+    int count;
+    at_given arg[AT_MAX_SCALAR];        /* its numbers, dimensions, flags ... in order; dimensions count from 1 */
+    const int64_t *sizes;
+    int n_sizes;
+    at_tensor **out[AT_MAX_OUT - 1];    /* where results behind the first go; NULL goes there if there is none */
+} at_inputs;
 
 /*
- * Runs operation `id` on n tensors. An input that should be there and is NULL after an earlier failure: NULL. Optional inputs
- * are NULL and must be named by their bit in `optional`. Scalars in the order of the record, n_arg of them given.
- * Results into out[0..n_out-1] (may be NULL if only the first is wanted); returns the first. Dimensions count as the user's: from 1.
+ * Runs an operation and returns its first result: AT_APPLY(g, conv2d, .in = {x, weight, bias}, .arg = {at_int(stride)}). The record
+ * says which tensors may be missing; another one that is NULL is an error, or the trace of an earlier one.
  */
-at_tensor *at_apply(at_build *g, int id, int n, at_tensor *const *in, uint32_t optional, int n_arg, const at_scalar_value *arg,
-                    int n_out, at_tensor **out);
-at_tensor *at_apply_sizes(at_build *g, int id, at_tensor *x, int n, const int64_t *sizes);
+#define AT_APPLY(g, op, ...) at_apply(g, AT_ID_##op, &(at_inputs){__VA_ARGS__})
+at_tensor *at_apply(at_build *g, int id, const at_inputs *x);
 
-static inline at_tensor *at_unary(at_build *g, int id, at_tensor *x)
-{
-    return at_apply(g, id, 1, &x, 0, 0, NULL, 1, NULL);
-}
+static inline at_tensor *at_unary(at_build *g, int id, at_tensor *x) { return at_apply(g, id, &(at_inputs){.in = {x}}); }
 
-static inline at_tensor *at_binary(at_build *g, int id, at_tensor *a, at_tensor *b)
-{
-    return at_apply(g, id, 2, (at_tensor *[]){a, b}, 0, 0, NULL, 1, NULL);
-}
-
-static inline at_tensor *at_add(at_build *g, at_tensor *a, at_tensor *b) { return at_binary(g, AT_ID_add, a, b); }
-static inline at_tensor *at_sub(at_build *g, at_tensor *a, at_tensor *b) { return at_binary(g, AT_ID_sub, a, b); }
-static inline at_tensor *at_mul(at_build *g, at_tensor *a, at_tensor *b) { return at_binary(g, AT_ID_mul, a, b); }
-static inline at_tensor *at_matmul(at_build *g, at_tensor *a, at_tensor *b) { return at_binary(g, AT_ID_matmul, a, b); }
+static inline at_tensor *at_add(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, add, .in = {a, b}); }
+static inline at_tensor *at_sub(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, sub, .in = {a, b}); }
+static inline at_tensor *at_mul(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, mul, .in = {a, b}); }
+static inline at_tensor *at_matmul(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, matmul, .in = {a, b}); }
 static inline at_tensor *at_tanh(at_build *g, at_tensor *x) { return at_unary(g, AT_ID_tanh, x); }
 
 /* x times a number. */
@@ -82,37 +85,37 @@ at_tensor *at_scale(at_build *g, at_tensor *x, double factor);
 /* x W' + b; bias may be NULL. */
 static inline at_tensor *at_linear(at_build *g, at_tensor *x, at_tensor *weight, at_tensor *bias)
 {
-    return at_apply(g, AT_ID_linear, 3, (at_tensor *[]){x, weight, bias}, 4, 0, NULL, 1, NULL);
+    return AT_APPLY(g, linear, .in = {x, weight, bias});
 }
 
 static inline at_tensor *at_softmax(at_build *g, at_tensor *x, int d)
 {
-    return at_apply(g, AT_ID_softmax, 1, &x, 0, 1, (at_scalar_value[]){at_int(d)}, 1, NULL);
+    return AT_APPLY(g, softmax, .in = {x}, .arg = {at_int(d)});
 }
 
 static inline at_tensor *at_narrow(at_build *g, at_tensor *x, int d, int64_t start, int64_t length)
 {
-    return at_apply(g, AT_ID_narrow, 1, &x, 0, 3, (at_scalar_value[]){at_int(d), at_int(start), at_int(length)}, 1, NULL);
+    return AT_APPLY(g, narrow, .in = {x}, .arg = {at_int(d), at_int(start), at_int(length)});
 }
 
 static inline at_tensor *at_select(at_build *g, at_tensor *x, int d, int64_t i)
 {
-    return at_apply(g, AT_ID_select, 1, &x, 0, 2, (at_scalar_value[]){at_int(d), at_int(i)}, 1, NULL);
+    return AT_APPLY(g, select, .in = {x}, .arg = {at_int(d), at_int(i)});
 }
 
 static inline at_tensor *at_transpose(at_build *g, at_tensor *x, int d1, int d2)
 {
-    return at_apply(g, AT_ID_transpose, 1, &x, 0, 2, (at_scalar_value[]){at_int(d1), at_int(d2)}, 1, NULL);
+    return AT_APPLY(g, transpose, .in = {x}, .arg = {at_int(d1), at_int(d2)});
 }
 
 static inline at_tensor *at_unsqueeze(at_build *g, at_tensor *x, int d)
 {
-    return at_apply(g, AT_ID_unsqueeze, 1, &x, 0, 1, (at_scalar_value[]){at_int(d)}, 1, NULL);
+    return AT_APPLY(g, unsqueeze, .in = {x}, .arg = {at_int(d)});
 }
 
 static inline at_tensor *at_sum(at_build *g, at_tensor *x, int d, bool keep)
 {
-    return at_apply(g, AT_ID_sum, 1, &x, 0, 2, (at_scalar_value[]){at_int(d), at_flag(keep)}, 1, NULL);
+    return AT_APPLY(g, sum, .in = {x}, .arg = {at_int(d), at_flag(keep)});
 }
 
 /* The tensors side by side along dimension d; NULL entries are left out. */
@@ -121,7 +124,7 @@ at_tensor *at_cat(at_build *g, int n, at_tensor *const *list, int d);
 /* The same elements in another shape; one size may be -1. */
 static inline at_tensor *at_reshape(at_build *g, at_tensor *x, int n, const int64_t *sizes)
 {
-    return at_apply_sizes(g, AT_ID_reshape, x, n, sizes);
+    return x ? AT_APPLY(g, reshape, .in = {x}, .sizes = sizes, .n_sizes = n) : NULL;
 }
 
 /* x with elements dropped with probability p and the rest scaled up, in training; x itself otherwise. */

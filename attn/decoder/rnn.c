@@ -57,12 +57,11 @@ static const at_field step_options[] = {
     {0}
 };
 
-/* Parameters of its own, in order of declaration: at_weight counts them so. */
+/* The cell's parameters come first: at_weight counts them so. The others go by name. */
 enum { W_IH, W_HH, B_IH, B_HH };
 
 typedef struct own {
     bool feeding;           /* luong with attention and feeding */
-    size_t combine;         /* number of the first parameter behind the cell's: combine, if there is one */
     size_t context;         /* width of what the attention returns */
 } own;
 
@@ -160,7 +159,6 @@ static bool setup(at_layer *l, at_error *e)
     }
     if (attend && !at_inner(l, "attention", attend, e))
         return false;
-    o->combine = B_HH + 1;
     if (combine && !at_param(l, "combine.weight", 2, (size_t[]){H, o->context + H}, AT_INIT_UNIFORM,
                              1 / sqrt((double)(o->context + H)), e))
         return false;
@@ -192,21 +190,15 @@ typedef struct run {
 /* x [B, T, width] through the cell; the state in r goes on. */
 static at_tensor *recur(at_build *g, at_layer *l, run *r, at_tensor *x)
 {
-    int64_t cell = l->set[CELL].integer;
-    at_tensor *out[3] = {NULL};
-    at_tensor *in[8] = {x, NULL, r->h, r->c,
-                        at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH)};
-    at_apply(g, AT_ID_rnn, 8, in, 2 | 4 | 8, 1, (at_scalar_value[]){at_int(cell)}, cell == AT_CELL_LSTM ? 3 : 2, out);
-    r->h = out[1];
-    r->c = out[2];
-    return out[0];
+    at_tensor *cell_weights[] = {at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH)};
+    return AT_APPLY(g, rnn, .in = {x, NULL, r->h, r->c}, .list = cell_weights, .count = 4, .arg = {at_int(l->set[CELL].integer)},
+                    .out = {&r->h, &r->c});
 }
 
 /* tanh(W_c [c; s]) */
 static at_tensor *combine(at_build *g, at_layer *l, at_tensor *context, at_tensor *s)
 {
-    const own *o = l->own;
-    return at_tanh(g, at_linear(g, at_cat(g, 2, (at_tensor *[]){context, s}, -1), at_weight(l, o->combine), NULL));
+    return at_tanh(g, at_linear(g, at_cat(g, 2, (at_tensor *[]){context, s}, -1), at_weight_named(l, "combine.weight"), NULL));
 }
 
 static at_tensor *attend(at_build *g, at_layer *l, const run *r, at_tensor *query, int64_t step, at_attended *found)
@@ -218,7 +210,7 @@ static at_tensor *attend(at_build *g, at_layer *l, const run *r, at_tensor *quer
 /* T steps side by side in time, which is dimension d. */
 static at_tensor *join(at_build *g, int64_t T, at_tensor **steps, int d)
 {
-    return T == 1 ? steps[0] : at_apply(g, AT_ID_cat, (int)T, steps, 0, 1, (at_scalar_value[]){at_int(d)}, 1, NULL);
+    return T == 1 ? steps[0] : AT_APPLY(g, cat, .list = steps, .count = (int)T, .arg = {at_int(d)});
 }
 
 /* Dimension of what attention gives that is time: [B, T, S] or, with heads, [B, heads, T, S]. */
@@ -276,30 +268,22 @@ static bool composed(at_build *g, at_layer *l, run *r)
 
 static bool fused(at_build *g, at_layer *l, run *r, const at_plain_attention *p)
 {
-    const own *o = l->own;
-    bool luong = l->set[STYLE].integer == LUONG, lstm = l->set[CELL].integer == AT_CELL_LSTM;
-    at_tensor *out[4] = {NULL};
-    at_tensor *in[15] = {
-        r->y, r->memory, r->keys ? r->keys : p->keys, r->memory_lengths,
-        at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH),
-        r->h, r->c, luong ? r->fed : NULL,
-        p->weight_query, p->bias_query, p->v, luong ? at_weight(l, o->combine) : NULL
+    bool luong = l->set[STYLE].integer == LUONG;
+    at_tensor *weights[] = {                /* the order of op/decode.c */
+        at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH), r->h, r->c, luong ? r->fed : NULL,
+        p->weight_query, p->bias_query, p->v, luong ? at_weight_named(l, "combine.weight") : NULL
     };
-    uint32_t optional = 1u << 3 | 0x7fu << 8;
     if (r->keys && r->keys->size[2] != p->keys->size[2])
         return at_refuse(g, "state.keys has width %zu, expected %zu (state.keys: %s)", r->keys->size[2],
                          p->keys->size[2], at_describe(r->keys).text) != NULL;
-    at_apply(g, AT_ID_decode, 15, in, optional, 3,
-             (at_scalar_value[]){at_int(l->set[CELL].integer), at_int(l->set[STYLE].integer), at_num(p->scale)},
-             lstm ? 4 : 3, out);
+    r->features = AT_APPLY(g, decode, .in = {r->y, r->memory, r->keys ? r->keys : p->keys, r->memory_lengths}, .list = weights,
+                           .count = sizeof weights / sizeof *weights,
+                           .arg = {at_int(l->set[CELL].integer), at_int(l->set[STYLE].integer), at_num(p->scale)},
+                           .out = {&r->found.weights, &r->h, &r->c});
     if (!at_ok(g))
         return false;
-    r->features = out[0];
-    r->found.weights = out[1];
-    r->h = out[2];
-    r->c = out[3];
     if (luong && r->keep)
-        r->fed = at_select(g, out[0], 2, -1);
+        r->fed = at_select(g, r->features, 2, -1);
     if (r->keep && !r->keys)
         r->keys = p->keys;
     return at_ok(g);
@@ -333,15 +317,12 @@ static bool recurrence(at_build *g, at_layer *l, run *r)
 
 static at_tensor *readout(at_build *g, at_layer *l, at_tensor *x)
 {
-    const own *o = l->own;
-    size_t k = o->combine + (attention_of(l) && l->set[STYLE].integer == LUONG);
     x = at_dropout(g, x, l->set[DROPOUT].number);
     if (x && l->set[READOUT].integer == MAXOUT) {
-        x = at_linear(g, x, at_weight(l, k), at_weight(l, k + 1));
-        x = at_apply(g, AT_ID_maxout, 1, &x, 0, 1, (at_scalar_value[]){at_int(2)}, 1, NULL);
-        k += 2;
+        x = at_linear(g, x, at_weight_named(l, "readout.maxout.weight"), at_weight_named(l, "readout.maxout.bias"));
+        x = AT_APPLY(g, maxout, .in = {x}, .arg = {at_int(2)});
     }
-    return at_linear(g, x, at_weight(l, k), at_weight(l, k + 1));
+    return at_linear(g, x, at_weight_named(l, "readout.out.weight"), at_weight_named(l, "readout.out.bias"));
 }
 
 /* ---- methods ---- */
@@ -487,10 +468,8 @@ static bool reorder(at_build *g, at_layer *l, at_pass *p)
         bool wide = entry->key && (strcmp(entry->key, "h") == 0 || strcmp(entry->key, "c") == 0);   /* [1, B, hidden] */
         if (v.type == AT_TENSOR && !v.tensor->storage)
             return at_refuse(g, "state.%s: tensor was freed", entry->key ? entry->key : "?") != NULL;
-        if (v.type == AT_TENSOR && v.tensor->ndim > wide && !is_identity(rows, v.tensor->size[wide])) {
-            at_tensor *in[] = {v.tensor, rows};
-            v.tensor = at_apply(g, AT_ID_index_select, 2, in, 0, 1, (at_scalar_value[]){at_int(wide ? 2 : 1)}, 1, NULL);
-        }
+        if (v.type == AT_TENSOR && v.tensor->ndim > wide && !is_identity(rows, v.tensor->size[wide]))
+            v.tensor = AT_APPLY(g, index_select, .in = {v.tensor, rows}, .arg = {at_int(wide ? 2 : 1)});
         if (!at_ok(g))
             return false;
         if (!at_table_add(&g->arena, out, entry->key, entry->index, v))

@@ -80,29 +80,44 @@ static at_layer *make_linear(maker *m, int64_t inputs, int64_t outputs)
     return make(m, &at_layer_linear, 2, (const char *[]){"inputs", "outputs"}, (int64_t[]){inputs, outputs});
 }
 
-static bool declare(maker *m, at_layer *l, int block, const char *part, at_layer *inner)
+/* The layers of a block, in order of declaration; without a memory those of decoders are not there. */
+enum { SELF, CROSS, NORM1, NORM2, NORM3, FF1, FF2, PARTS };
+
+static bool has(bool cross, int part) { return cross || (part != CROSS && part != NORM3); }
+
+static at_layer *make_part(maker *m, const at_layer *l, int part, const at_table *more)
 {
+    int64_t dim = l->set[AT_BLOCK_DIM].integer, ff = l->set[AT_BLOCK_FF].integer;
+    switch (part) {
+    case SELF: return make_attention(m, l, more);
+    case CROSS: return make_attention(m, l, NULL);
+    case FF1: return make_linear(m, dim, ff);
+    case FF2: return make_linear(m, ff, dim);
+    default: return make_norm(m, l);
+    }
+}
+
+static bool declare(maker *m, at_layer *l, int block, bool cross, int part, const at_table *more)
+{
+    static const char *const names[PARTS] = {"self", "cross", "norm1", "norm2", "norm3", "ff1", "ff2"};
     char name[40];
-    snprintf(name, sizeof name, "l%d.%s", block, part);
+    if (!has(cross, part))
+        return true;
+    snprintf(name, sizeof name, "l%d.%s", block, part == SELF && !cross ? "attention" : names[part]);
+    at_layer *inner = make_part(m, l, part, more);
     return inner && at_inner(l, name, inner, m->error);
 }
 
 bool at_blocks_setup(at_layer *l, bool cross, at_error *e)
 {
     maker m = {.error = e};
-    int64_t dim = l->set[AT_BLOCK_DIM].integer;
     if (!(l->given >> AT_BLOCK_FF & 1))
-        l->set[AT_BLOCK_FF].integer = 4 * dim;
-    int64_t ff = l->set[AT_BLOCK_FF].integer;
+        l->set[AT_BLOCK_FF].integer = 4 * l->set[AT_BLOCK_DIM].integer;
     const at_table *more = l->given >> AT_BLOCK_ATTENTION & 1 ? l->set[AT_BLOCK_ATTENTION].value.table : NULL;
     bool ok = true;
-    for (int k = 1; ok && k <= l->set[AT_BLOCK_LAYERS].integer; k++) {
-        ok = declare(&m, l, k, cross ? "self" : "attention", make_attention(&m, l, more)) &&
-             (!cross || declare(&m, l, k, "cross", make_attention(&m, l, NULL))) &&
-             declare(&m, l, k, "norm1", make_norm(&m, l)) && declare(&m, l, k, "norm2", make_norm(&m, l)) &&
-             (!cross || declare(&m, l, k, "norm3", make_norm(&m, l))) && declare(&m, l, k, "ff1", make_linear(&m, dim, ff)) &&
-             declare(&m, l, k, "ff2", make_linear(&m, ff, dim));
-    }
+    for (int k = 1; ok && k <= l->set[AT_BLOCK_LAYERS].integer; k++)
+        for (int part = 0; ok && part < PARTS; part++)
+            ok = declare(&m, l, k, cross, part, more);
     if (ok && l->set[AT_BLOCK_NORM].integer == PRE) {
         at_layer *norm = make_norm(&m, l);
         ok = norm && at_inner(l, "norm", norm, e);
@@ -113,17 +128,21 @@ bool at_blocks_setup(at_layer *l, bool cross, at_error *e)
 
 /* ---- running ---- */
 
-/* The layers of one block, in order of declaration. */
 typedef struct block {
-    at_layer *self, *cross, *norm[3], *ff1, *ff2;
+    at_layer *part[PARTS];      /* NULL: this kind of block has none */
 } block;
 
 static block block_of(const at_layer *l, bool cross, int k)
 {
-    at_member *m = l->member + (size_t)k * (cross ? 7 : 5);
-    if (cross)
-        return (block){m[0].layer, m[1].layer, {m[2].layer, m[3].layer, m[4].layer}, m[5].layer, m[6].layer};
-    return (block){m[0].layer, NULL, {m[1].layer, m[2].layer, NULL}, m[3].layer, m[4].layer};
+    block b = {{NULL}};
+    int count = 0;
+    for (int part = 0; part < PARTS; part++)
+        count += has(cross, part);
+    const at_member *m = l->member + (size_t)k * (size_t)count;
+    for (int part = 0; part < PARTS; part++)
+        if (has(cross, part))
+            b.part[part] = (m++)->layer;
+    return b;
 }
 
 static at_tensor *run(at_build *g, at_layer *inner, at_tensor *x)
@@ -137,8 +156,8 @@ static at_tensor *run(at_build *g, at_layer *inner, at_tensor *x)
 static at_tensor *feed_forward(at_build *g, const at_layer *l, const block *b, at_tensor *x)
 {
     static const int activation[] = {AT_ID_relu, AT_ID_gelu, AT_ID_silu};
-    at_tensor *inner = run(g, b->ff1, x);
-    return run(g, b->ff2, at_unary(g, activation[l->set[AT_BLOCK_ACTIVATION].integer], inner));
+    at_tensor *inner = run(g, b->part[FF1], x);
+    return run(g, b->part[FF2], at_unary(g, activation[l->set[AT_BLOCK_ACTIVATION].integer], inner));
 }
 
 /* One part around its residual: which part is told by the caller through `part` and `context`. */
@@ -163,7 +182,7 @@ typedef struct parts {
 static at_tensor *self_part(at_build *g, at_tensor *x, void *context)
 {
     parts *c = context;
-    return x ? at_attend(g, c->b.self, x, x, NULL, &c->self, c->self.want_weights ? &c->found : NULL) : NULL;
+    return x ? at_attend(g, c->b.part[SELF], x, x, NULL, &c->self, c->self.want_weights ? &c->found : NULL) : NULL;
 }
 
 static at_tensor *cross_part(at_build *g, at_tensor *x, void *context)
@@ -173,7 +192,7 @@ static at_tensor *cross_part(at_build *g, at_tensor *x, void *context)
     if (x && c->p->memory_cached)       /* nothing new: the projected memory is in the cache */
         memory = at_narrow(g, memory, 2, 1, 0);
     at_attended *found = c->cross.want_weights ? &c->found : NULL;
-    return x && memory ? at_attend(g, c->b.cross, x, memory, NULL, &c->cross, found) : NULL;
+    return x && memory ? at_attend(g, c->b.part[CROSS], x, memory, NULL, &c->cross, found) : NULL;
 }
 
 static at_tensor *ff_part(at_build *g, at_tensor *x, void *context)
@@ -225,7 +244,7 @@ static bool keep_weights(at_build *g, const at_blocks_pass *p, const at_layer *a
     if (!w)
         return false;
     if (heads && !want->heads) {
-        w = at_apply(g, AT_ID_mean, 1, &w, 0, 2, (at_scalar_value[]){at_int(2), at_flag(false)}, 1, NULL);
+        w = AT_APPLY(g, mean, .in = {w}, .arg = {at_int(2), at_flag(false)});
         heads = false;
     }
     if (w && p->caches)
@@ -260,15 +279,15 @@ at_tensor *at_blocks_run(at_build *g, at_layer *l, at_tensor *x, const at_blocks
         }
         if (wants_weights(p, k))
             ask_weights(cross ? &c.cross : &c.self, p->weights);
-        x = residual(g, l, c.b.norm[0], x, self_part, &c);
+        x = residual(g, l, c.b.part[NORM1], x, self_part, &c);
         if (cross)
-            x = residual(g, l, c.b.norm[1], x, cross_part, &c);
-        x = residual(g, l, c.b.norm[cross ? 2 : 1], x, ff_part, &c);
-        if (wants_weights(p, k) && !keep_weights(g, p, cross ? c.b.cross : c.b.self, k, c.found.weights))
+            x = residual(g, l, c.b.part[NORM2], x, cross_part, &c);
+        x = residual(g, l, c.b.part[cross ? NORM3 : NORM2], x, ff_part, &c);
+        if (wants_weights(p, k) && !keep_weights(g, p, c.b.part[cross ? CROSS : SELF], k, c.found.weights))
             x = NULL;
     }
     if (l->set[AT_BLOCK_NORM].integer == PRE)
-        x = run(g, l->member[l->members - 1].layer, x);
+        x = run(g, at_inner_named(l, "norm"), x);
     g->training = training;
     return x;
 }
@@ -340,8 +359,7 @@ bool at_blocks_reorder(at_build *g, at_layer *l, at_pass *p)
                 return false;
             entry.value = at_object_value(cache);
         } else if (entry.value.type == AT_TENSOR) {
-            at_tensor *picked = at_apply(g, AT_ID_index_select, 2, (at_tensor *[]){entry.value.tensor, rows}, 0, 1,
-                                         (at_scalar_value[]){at_int(1)}, 1, NULL);
+            at_tensor *picked = AT_APPLY(g, index_select, .in = {entry.value.tensor, rows}, .arg = {at_int(1)});
             if (!picked)
                 return false;
             entry.value = at_tensor_value(picked);

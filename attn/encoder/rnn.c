@@ -55,7 +55,7 @@ static bool setup(at_layer *l, at_error *e)
 /* The states of all layers, one behind the other. */
 static at_tensor *stack(at_build *g, int layers, at_tensor *const *list)
 {
-    return layers == 1 ? list[0] : at_apply(g, AT_ID_cat, layers, list, 0, 1, (at_scalar_value[]){at_int(1)}, 1, NULL);
+    return layers == 1 ? list[0] : AT_APPLY(g, cat, .list = list, .count = layers, .arg = {at_int(1)});
 }
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
@@ -72,15 +72,12 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
         return false;
     for (int64_t k = 0; k < layers; k++) {
         int64_t first = k * (int64_t)D + 1;
-        at_tensor *out[3], *in[4 + 8] = {x, lengths};
-        in[2] = h && layers > 1 ? at_narrow(g, h, 1, first, (int64_t)D) : h;
-        in[3] = c && layers > 1 ? at_narrow(g, c, 1, first, (int64_t)D) : c;
+        at_tensor *weights[8];
         for (size_t i = 0; i < 4 * D; i++)
-            in[4 + i] = at_weight(l, 4 * D * (size_t)k + i);
-        x = at_apply(g, AT_ID_rnn, 4 + 4 * (int)D, in, 2 | 4 | 8, 1, (at_scalar_value[]){at_int(cell)},
-                     cell == AT_CELL_LSTM ? 3 : 2, out);
-        last_h[k] = out[1];
-        last_c[k] = cell == AT_CELL_LSTM ? out[2] : NULL;
+            weights[i] = at_weight(l, 4 * D * (size_t)k + i);
+        x = AT_APPLY(g, rnn, .in = {x, lengths, h && layers > 1 ? at_narrow(g, h, 1, first, (int64_t)D) : h,
+                                    c && layers > 1 ? at_narrow(g, c, 1, first, (int64_t)D) : c},
+                     .list = weights, .count = 4 * (int)D, .arg = {at_int(cell)}, .out = {&last_h[k], &last_c[k]});
         if (k + 1 < layers)
             x = at_dropout(g, x, l->set[DROPOUT].number);
         if (!x)

@@ -61,14 +61,13 @@ static at_tensor *beyond(at_build *g, const at_tensor *lengths, size_t B, size_t
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0), *lengths = at_option_tensor(p, LENGTHS);
-    bool bias = l->set[BIAS].flag;
     if (!at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer))
         return false;
-    at_tensor *u = at_tanh(g, at_linear(g, x, at_weight(l, 0), bias ? at_weight(l, 1) : NULL));     /* [B, T, dim] */
-    at_tensor *scores = at_transpose(g, at_linear(g, u, at_weight(l, bias ? 2 : 1), NULL), 2, 3);   /* [B, hops, T] */
+    at_tensor *u = at_tanh(g, at_linear(g, x, at_weight_named(l, "weight"), at_weight_named(l, "bias")));      /* [B, T, dim] */
+    at_tensor *scores = at_transpose(g, at_linear(g, u, at_weight_named(l, "context"), NULL), 2, 3);     /* [B, hops, T] */
     if (lengths) {
-        at_tensor *in[] = {scores, beyond(g, lengths, x->size[0], x->size[1])};
-        scores = at_apply(g, AT_ID_masked_fill, 2, in, 0, 1, (at_scalar_value[]){at_num(-INFINITY)}, 1, NULL);
+        at_tensor *mask = beyond(g, lengths, x->size[0], x->size[1]);
+        scores = AT_APPLY(g, masked_fill, .in = {scores, mask}, .arg = {at_num(-INFINITY)});
     }
     at_tensor *weights = at_softmax(g, scores, 3), *y = at_matmul(g, weights, x);
     if (l->set[HOPS].integer == 1) {

@@ -11,6 +11,7 @@
 #include <math.h>
 
 enum { INPUTS, OUTPUTS, KERNEL, STRIDE, PADDING, BIAS };
+enum { W, B };       /* parameters */
 
 static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "channels of x"},
@@ -41,10 +42,10 @@ static bool check_channels(at_build *g, const at_layer *l, const at_tensor *x)
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
-    at_tensor *x = at_arg_tensor(p, 0), *in[] = {x, at_weight(l, 0), at_weight(l, 1)};
-    at_scalar_value arg[] = {at_int(l->set[STRIDE].integer), at_int(l->set[PADDING].integer)};
+    at_tensor *x = at_arg_tensor(p, 0);
     return at_expect(g, l, "x", x, 4, 4, 0) && check_channels(g, l, x) &&
-           at_return(p, at_tensor_value(at_apply(g, AT_ID_conv2d, 3, in, 4, 2, arg, 1, NULL)));
+           at_return(p, at_tensor_value(AT_APPLY(g, conv2d, .in = {x, at_weight(l, W), at_weight(l, B)},
+                                                .arg = {at_int(l->set[STRIDE].integer), at_int(l->set[PADDING].integer)})));
 }
 
 static const at_method methods[] = {

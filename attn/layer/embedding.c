@@ -9,6 +9,7 @@
 #include "attn/layer/layer.h"
 
 enum { COUNT, DIM };
+enum { WEIGHT };             /* parameters */
 
 static const at_field fields[] = {
     [COUNT] = {"count", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "largest id"},
@@ -24,8 +25,7 @@ static bool setup(at_layer *l, at_error *e)
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
-    at_tensor *in[] = {at_arg_tensor(p, 0), at_weight(l, 0)};
-    return at_return(p, at_tensor_value(at_apply(g, AT_ID_embedding, 2, in, 0, 0, NULL, 1, NULL)));
+    return at_return(p, at_tensor_value(AT_APPLY(g, embedding, .in = {at_arg_tensor(p, 0), at_weight(l, WEIGHT)})));
 }
 
 static const at_method methods[] = {

@@ -6,6 +6,7 @@
 #include "attn/layer/layer.h"
 
 enum { DIM, EPS };
+enum { WEIGHT, BIAS };       /* parameters */
 
 static const at_field fields[] = {
     [DIM] = {"dim", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
@@ -21,10 +22,9 @@ static bool setup(at_layer *l, at_error *e)
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
-    at_tensor *x = at_arg_tensor(p, 0), *in[] = {x, at_weight(l, 0), at_weight(l, 1)};
-    at_scalar_value eps[] = {at_num(l->set[EPS].number)};
+    at_tensor *x = at_arg_tensor(p, 0);
     return at_expect(g, l, "x", x, 1, 0, l->set[DIM].integer) &&
-           at_return(p, at_tensor_value(at_apply(g, AT_ID_layernorm, 3, in, 0, 1, eps, 1, NULL)));
+           at_return(p, at_tensor_value(AT_APPLY(g, layernorm, .in = {x, at_weight(l, WEIGHT), at_weight(l, BIAS)}, .arg = {at_num(l->set[EPS].number)})));
 }
 
 static const at_method methods[] = {

@@ -10,6 +10,7 @@
 #include <math.h>
 
 enum { INPUTS, OUTPUTS, BIAS };
+enum { W, B };       /* parameters */
 
 static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
@@ -30,7 +31,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     return at_expect(g, l, "x", x, 1, 0, l->set[INPUTS].integer) &&
-           at_return(p, at_tensor_value(at_linear(g, x, at_weight(l, 0), at_weight(l, 1))));
+           at_return(p, at_tensor_value(at_linear(g, x, at_weight(l, W), at_weight(l, B))));
 }
 
 static const at_method methods[] = {

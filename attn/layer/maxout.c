@@ -10,6 +10,7 @@
 #include <math.h>
 
 enum { INPUTS, OUTPUTS, PIECES, BIAS };
+enum { W, B };       /* parameters */
 
 static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
@@ -33,8 +34,8 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
     at_tensor *x = at_arg_tensor(p, 0);
     if (!at_expect(g, l, "x", x, 1, 0, l->set[INPUTS].integer))
         return false;
-    at_tensor *y = at_linear(g, x, at_weight(l, 0), at_weight(l, 1));
-    y = at_apply(g, AT_ID_maxout, 1, &y, 0, 1, (at_scalar_value[]){at_int(l->set[PIECES].integer)}, 1, NULL);
+    at_tensor *y = at_linear(g, x, at_weight(l, W), at_weight(l, B));
+    y = AT_APPLY(g, maxout, .in = {y}, .arg = {at_int(l->set[PIECES].integer)});
     return at_return(p, at_tensor_value(y));
 }
 

@@ -16,6 +16,7 @@
 enum { DIM, TYPE, MAX_LENGTH };
 enum { SINUSOIDAL, LEARNED };
 enum { POSITION };
+enum { WEIGHT };             /* parameters */
 enum { MOST = 1 << 16 };         /* places in the table at most */
 
 typedef struct own {
@@ -74,7 +75,7 @@ static at_tensor *encoding(at_build *g, at_layer *l, int64_t first, int64_t T)
 {
     own *o = l->own;
     if (l->set[TYPE].integer == LEARNED)
-        return at_narrow(g, at_weight(l, 0), 1, first, T);
+        return at_narrow(g, at_weight(l, WEIGHT), 1, first, T);
     if (first + T > MOST)
         return at_own(g, sinusoids(g, l, (size_t)first - 1, (size_t)T));
     if (!o->table || (int64_t)o->table->size[0] < first + T - 1 || o->table->dtype != l->dtype) {

@@ -599,7 +599,7 @@ static void backward(const at_call *c)
 
 AT_OP(decode,
     .args = {{"y", AT_FLOAT}, {"memory", AT_FLOAT}, {"keys", AT_FLOAT}, {"memory_lengths", AT_IDS, .optional = true},
-             {"weights", AT_LIST}, {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"},
+             {"weights", AT_LIST, .optional = true}, {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"},
              {"style", AT_CHOICE, .choices = "bahdanau|luong"},
              {"scale", AT_NUMBER}},
     .shape = shape, .forward = forward, .backward = backward, .outs = 4, .fresh = true, .internal = true,

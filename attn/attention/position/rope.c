@@ -8,7 +8,7 @@
 
 static at_tensor *turn(at_build *g, at_tensor *x, int64_t first)
 {
-    return at_apply(g, AT_ID_rope, 1, &x, 0, 1, (at_scalar_value[]){at_int(first)}, 1, NULL);
+    return AT_APPLY(g, rope, .in = {x}, .arg = {at_int(first)});
 }
 
 AT_POSITION(rope, .needs_project = true, .needs_keys = true, .turn = turn);
