@@ -9,7 +9,7 @@
 
 #include "attn/attention/attention.h"
 #include "attn/core/alloc.h"
-#include "attn/core/build.h"
+#include "attn/build/build.h"
 #include "attn/core/cpu.h"
 #include "attn/core/error.h"
 #include "attn/core/graph.h"
@@ -18,7 +18,7 @@
 #include "attn/core/parallel.h"
 #include "attn/core/random.h"
 #include "attn/core/tensor.h"
-#include "attn/core/value.h"
+#include "attn/build/value.h"
 #include "attn/io/io.h"
 #include "attn/layer/layer.h"
 #include "attn/optim/optim.h"

@@ -1,5 +1,5 @@
 /* Expands every list.h into its table. */
-#include "attn/core/build.h"
+#include "attn/build/build.h"
 #include "attn/layer/layer.h"
 
 #define AT_TYPED(id) extern const at_op at_op_##id##_f32, at_op_##id##_f64;

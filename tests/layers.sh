@@ -4,16 +4,20 @@ check() {       # folder, pattern of what its files may include of the project
     lines=$(grep -rn --include='*.[ch]' '#include "' "$1" | awk -F: -v allowed="$2" '$3 !~ allowed')
     [ -z "$lines" ] || { echo "$lines"; bad=1; }
 }
+# kernel <- core <- row <- op <- build <- layer <- attention <- encoder, decoder; optim and io stand beside op
 core='attn/(core|kernel)/'
+built='attn/(core|build)/'
 check attn/kernel 'attn/core/(real|cpu|stop).h|attn/kernel/'
-check attn/core "$core|attn/op/list.h"
-check attn/op "$core|attn/op/"
-check attn/optim "$core|attn/optim/"
-check attn/io 'attn/core/|attn/io/'
-check attn/layer 'attn/core/|attn/layer/'
-check attn/attention 'attn/core/|attn/layer/|attn/attention/'
-check attn/encoder 'attn/core/|attn/layer/|attn/attention/attention.h|attn/encoder/'
-check attn/decoder 'attn/core/|attn/layer/|attn/attention/attention.h|attn/encoder/block.h|attn/decoder/'
+check attn/core "$core"
+check attn/row "$core|attn/row/"
+check attn/op "$core|attn/row/|attn/op/"
+check attn/build "$built|attn/op/list.h"
+check attn/optim "$core|attn/build/|attn/optim/"
+check attn/io "$built|attn/io/"
+check attn/layer "$built|attn/layer/"
+check attn/attention "$built|attn/row/row.h|attn/op/attend.h|attn/layer/|attn/attention/"
+check attn/encoder "$built|attn/layer/|attn/attention/attention.h|attn/encoder/"
+check attn/decoder "$built|attn/layer/|attn/attention/attention.h|attn/encoder/block.h|attn/decoder/"
 check vm '"vm/|"attn/attn.h"'
 if grep -rn '#include <lua' attn; then bad=1; fi
 if grep -rln 'cblas.h' attn vm | grep -v '^attn/core/gemm.c$'; then bad=1; fi

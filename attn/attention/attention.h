@@ -7,7 +7,7 @@
 #ifndef AT_ATTENTION_ATTENTION_H
 #define AT_ATTENTION_ATTENTION_H
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/layer/layer.h"
 
 extern const at_layer_kind at_layer_attention;

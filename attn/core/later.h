@@ -9,7 +9,8 @@
 #ifndef AT_CORE_LATER_H
 #define AT_CORE_LATER_H
 
-#include "attn/core/value.h"
+#include "attn/core/object.h"
+#include "attn/core/tensor.h"
 
 extern bool at_later;
 

@@ -4,7 +4,7 @@
 #include "attn/core/alloc.h"
 #include "attn/core/later.h"
 #include "attn/core/op.h"
-#include "attn/core/rows.h"
+#include "attn/core/walk.h"
 
 #include <stdio.h>
 #include <string.h>

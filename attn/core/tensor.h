@@ -15,6 +15,9 @@
 
 enum { AT_MAX_DIM = 8 };
 
+static inline size_t at_min_size(size_t a, size_t b) { return a < b ? a : b; }
+static inline size_t at_max_size(size_t a, size_t b) { return a > b ? a : b; }
+
 typedef enum at_dtype { AT_F32, AT_F64, AT_I64, AT_BOOL, AT_DTYPES } at_dtype;
 
 typedef struct at_storage {

@@ -10,7 +10,7 @@
 
 #include "attn/core/error.h"
 #include "attn/core/tensor.h"
-#include "attn/core/value.h"
+#include "attn/build/value.h"
 
 struct json_t;
 struct json_error_t;

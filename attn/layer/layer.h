@@ -5,7 +5,7 @@
 #ifndef AT_LAYER_LAYER_H
 #define AT_LAYER_LAYER_H
 
-#include "attn/core/build.h"
+#include "attn/build/build.h"
 
 typedef struct at_layer at_layer;
 typedef struct at_layer_kind at_layer_kind;

@@ -4,7 +4,7 @@
 
 #include "attn/layer/layer.h"
 
-#define AT_CELLS "gru|lstm|rnn"     /* the order of at_cell in core/cell.h */
+#define AT_CELLS "gru|lstm|rnn"     /* the order of at_cell in op/cell.h */
 enum { AT_CELL_GRU, AT_CELL_LSTM, AT_CELL_RNN };
 
 /* Gates of a cell: rows of its weights are gates * hidden. */

@@ -3,7 +3,7 @@
  *
  *   q     [B, Tq, H, D]           k [B, Tk, Hk, D], v [B, Tk, Hk, Dv]: query heads 1 .. H / Hk read the first key head, and so on
  *   bias  [B or 1, H or 1, Tq or 1, Tk] added; -inf leaves a key out        mask the shapes of bias, key_mask [B, Tk]: false leaves out
- *   span  core/attend.h: which keys a query may look at; tiles nobody may look at are not computed
+ *   span  op/attend.h: which keys a query may look at; tiles nobody may look at are not computed
  *   y     [B, Tq, H, Dv]          w [B, H, Tq, W], only if asked for: y has the same bits with and without
  *
  *   s_ij = scale q_i . k_j + bias_ij - m_h |i - j|    p = softmax_j s    y_i = sum_j drop(p_ij) v_j
@@ -24,9 +24,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { Q, KEY, V, BIAS, MASK, KEY_MASK, SPAN };
@@ -129,20 +129,20 @@ static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t b
     j.lo = n->Tk, j.hi = 0;
     for (size_t v = 0; v * STRIP < j.rows; v++) {
         size_t lo = n->Tk, hi = 0;
-        for (size_t i = v * STRIP; i < at_least((v + 1) * STRIP, j.rows); i++) {
+        for (size_t i = v * STRIP; i < at_min_size((v + 1) * STRIP, j.rows); i++) {
             at_span s = at_span_of(c->in[SPAN], n->Tq, n->Tk, b, j.i0 + i);
             if (s.n > 0) {
-                lo = at_least(lo, s.lo);
-                hi = at_most(hi, s.lo + s.n);
+                lo = at_min_size(lo, s.lo);
+                hi = at_max_size(hi, s.lo + s.n);
             }
-            j.full_lo = at_most(j.full_lo, s.lo);
-            j.full_hi = at_least(j.full_hi, s.lo + s.n);
+            j.full_lo = at_max_size(j.full_lo, s.lo);
+            j.full_hi = at_min_size(j.full_hi, s.lo + s.n);
         }
         j.strip[v] = (at_span){lo, hi > lo ? hi - lo : 0};
-        j.lo = at_least(j.lo, lo);
-        j.hi = at_most(j.hi, hi);
+        j.lo = at_min_size(j.lo, lo);
+        j.hi = at_max_size(j.hi, hi);
     }
-    j.lo = at_least(j.lo, j.hi) / KB * KB;     /* tiles have the same bounds for every block: dropout counts by them */
+    j.lo = at_min_size(j.lo, j.hi) / KB * KB;     /* tiles have the same bounds for every block: dropout counts by them */
     return j;
 }
 
@@ -175,7 +175,7 @@ static void split(const job *j, tile *t)
 {
     size_t strips = (j->width + STRIP - 1) / STRIP;
     for (size_t v = 0; v < strips; v++) {
-        size_t lo = at_most(j->strip[v].lo, t->first), hi = at_least(j->strip[v].lo + j->strip[v].n, t->first + t->keys);
+        size_t lo = at_max_size(j->strip[v].lo, t->first), hi = at_min_size(j->strip[v].lo + j->strip[v].n, t->first + t->keys);
         t->strip[v] = hi > lo ? (at_span){lo - t->first, hi - lo} : (at_span){0, 0};
     }
     for (size_t from = 0, to; from < t->keys; from = to) {
@@ -183,13 +183,13 @@ static void split(const job *j, tile *t)
         for (size_t v = 0; v < strips; v++) {
             at_span s = t->strip[v];
             if (s.n > 0 && s.lo > from)
-                to = at_least(to, s.lo);
+                to = at_min_size(to, s.lo);
             else if (s.lo + s.n > from)
-                to = at_least(to, s.lo + s.n);
+                to = at_min_size(to, s.lo + s.n);
         }
         for (size_t v = 0; v < strips; v++) {
             at_span s = t->strip[v];
-            size_t column = v * STRIP, columns = at_least(j->width - column, STRIP);
+            size_t column = v * STRIP, columns = at_min_size(j->width - column, STRIP);
             part *last = t->parts > 0 ? &t->part[t->parts - 1] : NULL;
             if (from < s.lo || from >= s.lo + s.n)
                 continue;
@@ -204,7 +204,7 @@ static void split(const job *j, tile *t)
 static void take_tile(const job *j, size_t first, tile *t)
 {
     t->first = first;
-    t->keys = at_least(j->hi - first, KB);
+    t->keys = at_min_size(j->hi - first, KB);
     t->cut = j->c->in[SPAN] && (first < j->full_lo || first + t->keys > j->full_hi);
     t->parts = 0;
     if (t->cut) {
@@ -239,7 +239,7 @@ static void give_queries(const job *j, const tile *t, int which, size_t D, const
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
         if (p->column < j->rows)
-            K->tile_gemm(true, at_least(p->columns, j->rows - p->column), D, p->keys, s + p->key * QB + p->column, QB,
+            K->tile_gemm(true, at_min_size(p->columns, j->rows - p->column), D, p->keys, s + p->key * QB + p->column, QB,
                          head_row(x, j->b, t->first + p->key, hk), head_step(x), y + p->column * ldy, ldy, true);
     }
 }
@@ -250,7 +250,7 @@ static void give_keys(const job *j, const tile *t, size_t D, const real *s, cons
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
         if (p->column < j->rows)
-            K->tile_gemm(false, p->keys, D, at_least(p->columns, j->rows - p->column), s + p->key * QB + p->column, QB,
+            K->tile_gemm(false, p->keys, D, at_min_size(p->columns, j->rows - p->column), s + p->key * QB + p->column, QB,
                          x + p->column * ldx, ldx, y + (t->first + p->key) * ldy, ldy, true);
     }
 }
@@ -286,8 +286,8 @@ static void adjust(const job *j, const tile *t)
             at_span span = {0, 0};
             if (i < j->rows)
                 span = at_span_of(c->in[SPAN], j->n.Tq, j->n.Tk, j->b, j->i0 + i);
-            j->r.lo[i] = (real)(at_least(at_most(span.lo, t->first), t->first + t->keys) - t->first);
-            j->r.hi[i] = (real)(at_least(at_most(span.lo + span.n, t->first), t->first + t->keys) - t->first);
+            j->r.lo[i] = (real)(at_min_size(at_max_size(span.lo, t->first), t->first + t->keys) - t->first);
+            j->r.hi[i] = (real)(at_min_size(at_max_size(span.lo + span.n, t->first), t->first + t->keys) - t->first);
         }
         for (size_t i = 0; i < j->width; i += j->lanes)
             K->attend_cut(rows_of(t, i).lo, rows_of(t, i).lo + rows_of(t, i).n, j->r.lo + i, j->r.hi + i, s + i, QB);
@@ -439,7 +439,7 @@ static void forward(const at_call *c)
 {
     sizes n = sizes_of(c);
     pass p = pass_of(c, n.B * n.H * blocks(n.Tq));
-    at_for(at_least(p.tasks, AT_SLOTS), 1, forward_tasks, &p);
+    at_for(at_min_size(p.tasks, AT_SLOTS), 1, forward_tasks, &p);
 }
 
 /* ---- backward ---- */
@@ -584,11 +584,11 @@ static void backward(const at_call *c)
 {
     pass p = pass_of(c, c->in[KEY]->size[0] * c->in[KEY]->size[2]);
     if (at_din(c, Q) || at_din(c, KEY) || at_din(c, V))
-        at_for(at_least(p.tasks, AT_SLOTS), 1, backward_tasks, &p);
+        at_for(at_min_size(p.tasks, AT_SLOTS), 1, backward_tasks, &p);
     if (c->in[BIAS] && at_din(c, BIAS)) {
         const at_tensor *bias = c->in[BIAS];
         p.tasks = bias->size[0] * bias->size[1] * (bias->size[2] > 1 ? blocks(p.n.Tq) : 1);
-        at_for(at_least(p.tasks, AT_SLOTS), 1, bias_tasks, &p);
+        at_for(at_min_size(p.tasks, AT_SLOTS), 1, bias_tasks, &p);
     }
 }
 

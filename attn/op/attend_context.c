@@ -1,7 +1,7 @@
 /*
  * attend_context: values summed with weights.
  *
- *   a      [B, H, Tq, W] by span    v  [B, Tk, Hk, D]    span: core/attend.h
+ *   a      [B, H, Tq, W] by span    v  [B, Tk, Hk, D]    span: op/attend.h
  *   c      [B, Tq, H, D]            c_i = sum_j a_ij v_j
  *   da     <dc_i, v_j>, and 0 where a is 0
  *   dv     sum_i a_ij dc_i
@@ -12,10 +12,10 @@
  */
 #include <math.h>
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/core/gemm.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { A, V, SPAN };

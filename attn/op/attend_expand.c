@@ -1,14 +1,14 @@
 /*
  * attend_expand: weights by span to weights by key.
  *
- *   a      [B, H, Tq, W] by span    y  [B, H, Tq, Tk], 0 outside the span    span: core/attend.h
+ *   a      [B, H, Tq, W] by span    y  [B, H, Tq, Tk], 0 outside the span    span: op/attend.h
  *   da     dy of the span
  */
 #include <string.h>
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 static bool shape(at_call *c)

@@ -1,16 +1,16 @@
 /*
  * attend_gauss: weights times a Gaussian around a predicted place                     (Luong et al. 2015, eq. 10)
  *
- *   a      [B, H, Tq, W] by span    p  [B, Tq]: places from 1, real numbers    span: core/attend.h
+ *   a      [B, H, Tq, W] by span    p  [B, Tq]: places from 1, real numbers    span: op/attend.h
  *   y      a_s exp(-(s - p)^2 / (2 sigma^2)), s the key's number
  *   da     dy times the factor;  dp = sum over heads and keys of dy y (s - p) / sigma^2, in order
  */
 #include <math.h>
 #include <string.h>
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 enum { A, P, SPAN };
 enum { KEYS };

@@ -26,9 +26,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { Q, KEY, V, STATE, LENGTHS, KEY_MASK };
@@ -83,10 +83,10 @@ static job job_of(const at_call *c, bool back)
     job s = {.c = c, .B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1],
              .Hk = k->size[2], .E = v->size[3], .group = q->size[2] / k->size[2], .causal = c->arg[CAUSAL].flag};
     room none;
-    size_t places = at_most(at_most(s.Tq, s.Tk), 1), chunk = s.causal ? CAUSAL_CHUNK : CHUNK;
+    size_t places = at_max_size(at_max_size(s.Tq, s.Tk), 1), chunk = s.causal ? CAUSAL_CHUNK : CHUNK;
     s.L = places < chunk ? (places + 15) / 16 * 16 : chunk;
     s.slot = lay_out(&s, back, NULL, &none);
-    s.blocks = at_least(s.B * s.Hk, AT_SLOTS);
+    s.blocks = at_min_size(s.B * s.Hk, AT_SLOTS);
     return s;
 }
 
@@ -181,7 +181,7 @@ typedef void visitor(const head *h, const chunk *c);
 static void visit(const head *h, bool up, size_t place, size_t queries, size_t keys, visitor *fn)
 {
     chunk c = {.place = place, .queries = queries, .keys = keys};
-    size_t places = at_most(queries, keys);
+    size_t places = at_max_size(queries, keys);
     open_keys(h, &c);
     if (places == 1 || queries == 0 || c.keys == 0 || finite_keys(h, &c)) {
         fn(h, &c);
@@ -201,11 +201,11 @@ static void walk(const head *h, bool up, visitor *fn)
     size_t L = h->s->L, Tq = h->s->Tq, Tk = h->s->Tk;
     for (int half = h->s->causal; half < 2; half++) {
         bool queries = h->s->causal || (half == 1) == up, keys = h->s->causal || !queries;
-        size_t end = at_most(queries ? Tq : 0, keys ? Tk : 0), chunks = (end + L - 1) / L;
+        size_t end = at_max_size(queries ? Tq : 0, keys ? Tk : 0), chunks = (end + L - 1) / L;
         for (size_t n = 0; n < chunks; n++) {
             size_t place = (up ? n : chunks - 1 - n) * L;
-            visit(h, up, place, queries && place < Tq ? at_least(Tq - place, L) : 0,
-                  keys && place < Tk ? at_least(Tk - place, L) : 0, fn);
+            visit(h, up, place, queries && place < Tq ? at_min_size(Tq - place, L) : 0,
+                  keys && place < Tk ? at_min_size(Tk - place, L) : 0, fn);
         }
     }
 }
@@ -216,17 +216,17 @@ static void pairs(const head *h, const chunk *c, size_t n, const real *x, size_t
     size_t L = h->s->L;
     real *a = h->r.a;
     for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
-        K->tile_gemm(false, at_least(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L, a + j * L + j, L,
+        K->tile_gemm(false, at_min_size(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L, a + j * L + j, L,
                      accumulate);
     for (size_t j = 1; j < c->keys; j++)
-        memset(a + j * L, 0, at_least(j, c->queries) * sizeof(real));
+        memset(a + j * L, 0, at_min_size(j, c->queries) * sizeof(real));
 }
 
 /* y [queries, n] += a' x, x [keys, n] */
 static void give_queries(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
 {
     for (size_t i = 0; i < c->queries; i += STRIP)
-        K->tile_gemm(true, at_least(c->queries - i, STRIP), n, at_least(c->keys, i + STRIP), h->r.a + i, h->s->L, x, ldx,
+        K->tile_gemm(true, at_min_size(c->queries - i, STRIP), n, at_min_size(c->keys, i + STRIP), h->r.a + i, h->s->L, x, ldx,
                      y + i * ldy, ldy, true);
 }
 
@@ -234,7 +234,7 @@ static void give_queries(const head *h, const chunk *c, size_t n, const real *x,
 static void give_keys(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
 {
     for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
-        K->tile_gemm(false, at_least(c->keys - j, STRIP), n, c->queries - j, h->r.a + j * h->s->L + j, h->s->L,
+        K->tile_gemm(false, at_min_size(c->keys - j, STRIP), n, c->queries - j, h->r.a + j * h->s->L + j, h->s->L,
                      x + j * ldx, ldx, y + j * ldy, ldy, true);
 }
 

@@ -14,8 +14,8 @@
  */
 #include <tgmath.h>
 
-#include "attn/core/rows.h"
-#include "attn/core/sum.h"
+#include "attn/op/rows.h"
+#include "attn/op/sum.h"
 
 typedef enum kind { ADD, SUB, MUL, DIV, POW, MINIMUM, MAXIMUM } kind;
 

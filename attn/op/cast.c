@@ -3,7 +3,8 @@
  *
  * A float to int64 is cut towards zero; anything to bool is "not 0". Gradients flow between the float types only.
  */
-#include "attn/core/rows.h"
+#include "attn/core/op.h"
+#include "attn/core/walk.h"
 
 enum { DTYPE };
 

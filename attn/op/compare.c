@@ -3,7 +3,7 @@
  *
  * Comparisons with NaN are false, ne is true. No gradient. bool tensors are compared as the integers 0 and 1.
  */
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 typedef enum kind { EQ, NE, LT, LE, GT, GE } kind;
 

@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "attn/core/gemm.h"
-#include "attn/core/rows.h"
-#include "attn/core/sum.h"
+#include "attn/op/rows.h"
+#include "attn/op/sum.h"
 
 enum { BATCH = 1 << 20 };
 

@@ -5,7 +5,7 @@
  *
  * Sums run in double (int64 wraps around), from the first element on.
  */
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 #if AT_IS_INTEGER
 typedef uint64_t total;

@@ -18,7 +18,7 @@
  * after. The tanh of the pairs is taken again on the way back; a row's keys and memory belong to one block, so their
  * gradients add up in place.
  */
-#include "attn/core/cell.h"
+#include "attn/op/cell.h"
 
 enum { Y, MEMORY, KEYS, MEMORY_LENGTHS, W_IH, W_HH, B_IH, B_HH, H0, C0, FED, W_QUERY, B_QUERY, V, COMBINE, INPUTS };
 enum { FEATURES, WEIGHTS, H_N, C_N };

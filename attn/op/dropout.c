@@ -8,7 +8,7 @@
  * backward pass asks it again. The function always drops; layers call it in training only.
  */
 #include "attn/core/random.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 static bool shape(at_call *c)

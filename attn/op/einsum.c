@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "attn/core/gemm.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { LETTERS = 52, LABELS = LETTERS + AT_MAX_DIM, MAX_OPERANDS = AT_MAX_SAVED };

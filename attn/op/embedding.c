@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 /* Scratch of the backward pass: where the places of each id start, and the places. */

@@ -10,7 +10,8 @@
  */
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/core/op.h"
+#include "attn/core/walk.h"
 
 static bool check_ids(at_call *c)
 {

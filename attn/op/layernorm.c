@@ -8,7 +8,7 @@
  *
  * Two numbers per row are kept, the mean and the factor.
  */
-#include "attn/core/norm.h"
+#include "attn/op/norm.h"
 
 enum { WEIGHT = 1, BIAS };
 

@@ -9,7 +9,7 @@
  *   db       sum of dy over the rows, in an order that depends on the sizes only
  */
 #include "attn/core/gemm.h"
-#include "attn/core/sum.h"
+#include "attn/op/sum.h"
 
 static size_t rows_of(const at_tensor *x)
 {

@@ -6,7 +6,7 @@
  *
  * -inf in x stays -inf and gets no gradient; a row of -inf only stays as it is.
  */
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 static void row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
@@ -22,8 +22,8 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
 }
 
 static bool shape(at_call *c) { return at_along_shape(c, 0); }
-static void forward(const at_call *c) { at_along_forward(c, 0, row); }
-static void backward(const at_call *c) { at_along_backward(c, row_back); }
+static void forward(const at_call *c) { at_along_forward(c, 0, row, NULL); }
+static void backward(const at_call *c) { at_along_backward(c, row_back, NULL); }
 
 AT_OP(log_softmax,
     .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <tgmath.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 enum { MEAN, SUM, NONE };
 

@@ -6,7 +6,7 @@
  *
  * A NaN among the pieces is the result, and its own gradient.
  */
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 static bool shape(at_call *c)
 {

@@ -1,7 +1,7 @@
 /*
  * pair_scores: a score for every query and key of its span, from prepared rows.
  *
- *   q      [B, Tq, H, D]    k  [B, Tk, Hk, D]    v  [D] or [H, D], additive only    span: core/attend.h
+ *   q      [B, Tq, H, D]    k  [B, Tk, Hk, D]    v  [D] or [H, D], additive only    span: op/attend.h
  *   e      [B, H, Tq, W]    dot        scale <q, k>
  *                           additive   <v, tanh(q + k)>
  *                           distance   -scale |q - k|^2
@@ -14,10 +14,10 @@
 #include <math.h>
 #include <string.h>
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/core/gemm.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { Q, KEY, V, SPAN };

@@ -2,15 +2,15 @@
  * pair_tanh: tanh(q + k) for every query and key of its span, kept as vectors: multi-dimensional attention needs
  * them all.
  *
- *   q      [B, Tq, 1, D]    k  [B, Tk, 1, D]    y  [B, Tq, W, D] by span (core/attend.h), zeros behind it
+ *   q      [B, Tq, 1, D]    k  [B, Tk, 1, D]    y  [B, Tq, W, D] by span (op/attend.h), zeros behind it
  *   dq, dk dy (1 - y^2), summed over keys and queries in order; 0 where dy is 0, whatever y is
  */
 #include <math.h>
 #include <string.h>
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { Q, KEY, SPAN };

@@ -15,8 +15,8 @@
  */
 #include <tgmath.h>
 
-#include "attn/core/rows.h"
-#include "attn/core/sum.h"
+#include "attn/op/rows.h"
+#include "attn/op/sum.h"
 
 static bool along_one(const at_call *c) { return c->given & 1; }
 

@@ -8,7 +8,7 @@
  *
  * One number per row is kept, the factor.
  */
-#include "attn/core/norm.h"
+#include "attn/op/norm.h"
 
 enum { WEIGHT = 1 };
 

@@ -16,7 +16,7 @@
  * the weights' gradients are products over all steps. Arithmetic of a row depends on that row only, and sums over rows
  * on the sizes only.
  */
-#include "attn/core/cell.h"
+#include "attn/op/cell.h"
 
 enum { X, LENGTHS, H0, C0, WEIGHTS };
 enum { W_IH, W_HH, B_IH, B_HH, PER_DIRECTION };

@@ -11,7 +11,7 @@
 #include <math.h>
 
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 static bool shape(at_call *c)
 {

@@ -10,9 +10,9 @@
  */
 #include <tgmath.h>
 
-#include "attn/core/attend.h"
+#include "attn/op/attend.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 static bool shape(at_call *c)
 {

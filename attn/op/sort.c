@@ -10,7 +10,7 @@
  */
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 #define ARGS_KEEP .fresh = true, .outs = 2, .keeps = AT_KEEP_OUT(1)
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 static bool shape(at_call *c)

@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/core/op.h"
+#include "attn/core/walk.h"
 
 typedef uint32_t __attribute__((may_alias)) word4;
 typedef uint64_t __attribute__((may_alias)) word8;

@@ -12,7 +12,7 @@
 #include "attn/core/real.h"
 #endif
 #include "attn/core/tensor.h"
-#include "attn/core/value.h"
+#include "attn/build/value.h"
 
 enum { AT_OPTIM_STATE = 3, AT_OPTIM_OWN = 4 };
 

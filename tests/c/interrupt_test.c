@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/time.h>
 
-#include "attn/core/build.h"
+#include "attn/build/build.h"
 #include "attn/core/op.h"
 #include "attn/core/parallel.h"
 

@@ -4,6 +4,7 @@
  * m_h = 2^(-8 h / heads); between powers of two the slopes of the lower power and every other one of the next. Added to
  * the scores in op/attend_rows.c, so that no matrix of distances exists.
  */
-#include "attn/attention/score/score.h"
+#include "attn/attention/part.h"
 
-AT_POSITION(alibi, .distance = true);
+AT_POSITION(alibi, .part.formula = "-m_h |i - j| added to the score, m_h = 2^(-8 h / heads)", .part.source = "Press et al. 2022",
+    .distance = true);

@@ -6,32 +6,33 @@
  *
  * U k + b once per key, W q once per query; the pair kernel adds, takes tanh and multiplies by v.
  */
-#include "attn/attention/score/score.h"
+#include "attn/attention/part.h"
 
 enum { WEIGHT_QUERY, WEIGHT_KEY, BIAS, V };
 
 static at_tensor *key(at_build *g, const at_layer *l, at_tensor *k)
 {
-    return at_per_head(g, k, at_score_param(l, WEIGHT_KEY), false, at_score_param(l, BIAS));
+    return at_per_head(g, k, at_part_param_of(l, AT_PART_SCORE, WEIGHT_KEY), false, at_part_param_of(l, AT_PART_SCORE, BIAS));
 }
 
 static void query(at_build *g, const at_layer *l, at_tensor *q, int64_t first, at_pair *pair)
 {
     (void)first;
-    pair->query = at_per_head(g, q, at_score_param(l, WEIGHT_QUERY), false, NULL);
-    pair->v = at_score_param(l, V);
+    pair->query = at_per_head(g, q, at_part_param_of(l, AT_PART_SCORE, WEIGHT_QUERY), false, NULL);
+    pair->v = at_part_param_of(l, AT_PART_SCORE, V);
 }
 
 static void plain(at_build *g, const at_layer *l, at_tensor *memory, at_plain_attention *out)
 {
     out->pair = AT_PAIR_ADDITIVE;
-    out->keys = at_linear(g, memory, at_score_param(l, WEIGHT_KEY), at_score_param(l, BIAS));
-    out->weight_query = at_score_param(l, WEIGHT_QUERY);
-    out->v = at_score_param(l, V);
+    out->keys = at_linear(g, memory, at_part_param_of(l, AT_PART_SCORE, WEIGHT_KEY), at_part_param_of(l, AT_PART_SCORE, BIAS));
+    out->weight_query = at_part_param_of(l, AT_PART_SCORE, WEIGHT_QUERY);
+    out->v = at_part_param_of(l, AT_PART_SCORE, V);
 }
 
-AT_SCORE(additive, .pair = AT_PAIR_ADDITIVE, .act = AT_ACT_NONE, .needs_dim = true, .multi = true,
-    .param = {[WEIGHT_QUERY] = {"weight_query", {AT_SIZE_DIM, AT_SIZE_QUERY}},
+AT_SCORE(additive, .part.formula = "v' tanh(W q + U k + b)", .part.source = "Bahdanau et al. 2015",
+    .pair = AT_PAIR_ADDITIVE, .act = AT_ACT_NONE, .multi = true,
+    .part.param = {[WEIGHT_QUERY] = {"weight_query", {AT_SIZE_DIM, AT_SIZE_QUERY}},
               [WEIGHT_KEY] = {"weight_key", {AT_SIZE_DIM, AT_SIZE_KEY}},
               [BIAS] = {"bias", {AT_SIZE_DIM}, .bias = true},
               [V] = {"v", {AT_SIZE_DIM}, .when = AT_SINGLE},

@@ -7,6 +7,7 @@
  * size. Asked for, they are made beside the context, in O(Tq Tk). Since no score exists, there is nothing that another
  * distribution, a window, a bias or a mask of single pairs could act on.
  */
-#include "attn/attention/score/score.h"
+#include "attn/attention/part.h"
 
-AT_SCORE(linear, .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .direct = true);
+AT_SCORE(linear, .part.formula = "weights phi(q) . phi(k) / sum, phi = elu + 1, in O(T)", .part.source = "Katharopoulos et al. 2020",
+    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .direct = true);

@@ -1,5 +1,5 @@
 /* Code composed from operations: see build.h. */
-#include "attn/core/build.h"
+#include "attn/build/build.h"
 
 #include "attn/core/alloc.h"
 

@@ -1,120 +1,22 @@
 /*
- * Rows of operations, over the pool. For op/ only, everything static; walks are for whatever moves elements too.
+ * Rows of operations, over the pool: typed, everything static.
  *
  * All work is cut into blocks whose bounds depend on the sizes only, never on the number of threads. A row that needs
  * room of its own gets it from a slot of at_call.work: there are at most AT_SLOTS blocks, each with one slot.
  */
-#ifndef AT_CORE_ROWS_H
-#define AT_CORE_ROWS_H
+#ifndef AT_OP_ROWS_H
+#define AT_OP_ROWS_H
 
 #include <string.h>
 
 #include "attn/core/op.h"
 #include "attn/core/parallel.h"
+#include "attn/core/walk.h"
 
 enum {
-    AT_GRAIN = 16384, /* elements a block has at least: some microseconds, against one for waking a thread */
     AT_SLOTS = 32,
     AT_COLUMNS = 8 /* neighbouring rows that are gathered together where elements of a row are not side by side */
 };
-
-/* Rows of n elements in a block of at least AT_GRAIN. */
-static inline size_t at_grain_rows(size_t n)
-{
-    return n >= AT_GRAIN ? 1 : n == 0 ? AT_GRAIN : AT_GRAIN / n;
-}
-
-/* ---- the rows of a walk ---- */
-
-static inline size_t at_walk_rows(const at_walk *w)
-{
-    size_t rows = 1;
-    for (size_t d = 0; d < w->ndim; d++)
-        rows *= w->size[d];
-    return rows;
-}
-
-typedef struct at_each {
-    const at_walk *walk;
-    size_t bytes[AT_WALK];  /* of an element of each tensor */
-    void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context);
-    void *context;
-} at_each;
-
-/* One row, in pieces. */
-static inline void at_each_row(const at_each *each, const at_walk *w)
-{
-    if (w->n <= AT_PIECE) {
-        each->fn(w->n, w->at, w->step, each->context);
-        return;
-    }
-    AT_PIECES(i, end, w->n) {
-        char *at[AT_WALK] = {NULL};
-        for (size_t k = 0; k < w->count; k++)
-            at[k] = w->at[k] + (ptrdiff_t)i * w->step[k] * (ptrdiff_t)each->bytes[k];
-        each->fn(end - i, at, w->step, each->context);
-        i = end;
-    }
-}
-
-static inline void at_each_rows(size_t begin, size_t end, void *context)
-{
-    const at_each *each = context;
-    at_walk w = *each->walk;
-    size_t rest = begin;
-    for (size_t d = 0; d < w.ndim; d++) {
-        w.index[d] = rest % w.size[d];
-        rest /= w.size[d];
-        for (size_t k = 0; k < w.count; k++)
-            w.at[k] += (ptrdiff_t)w.index[d] * w.jump[k][d];
-    }
-    for (size_t r = begin; r < end; r++) {
-        at_each_row(each, &w);
-        if (!at_walk_next(&w))
-            break;
-    }
-}
-
-static inline void at_each_part(size_t begin, size_t end, void *context)
-{
-    const at_each *each = context;
-    const at_walk *w = each->walk;
-    char *at[AT_WALK] = {NULL};
-    for (size_t k = 0; k < w->count; k++)
-        at[k] = w->at[k] + (ptrdiff_t)begin * w->step[k] * (ptrdiff_t)each->bytes[k];
-    each->fn(end - begin, at, w->step, each->context);
-}
-
-/* Calls fn for every row of a walk in order, in this thread: for rows that may write the same elements. */
-static inline void at_run_in_order(at_walk *w, const at_tensor *const *t,
-                                   void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context),
-                                   void *context)
-{
-    at_each each = {.walk = w, .fn = fn, .context = context};
-    for (size_t k = 0; k < w->count; k++)
-        each.bytes[k] = at_dtype_bytes((at_dtype)t[k]->dtype);
-    do
-        at_each_row(&each, w);
-    while (at_walk_next(w));
-}
-
-/* Calls fn for every row of a walk (or for pieces of the only row). Rows must not write the same elements. */
-static inline void at_run_each(const at_walk *w, const at_tensor *const *t,
-                               void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context),
-                               void *context)
-{
-    at_each each = {.walk = w, .fn = fn, .context = context};
-    for (size_t k = 0; k < w->count; k++)
-        each.bytes[k] = at_dtype_bytes((at_dtype)t[k]->dtype);
-    if (w->n == 0)
-        return;
-    if (w->ndim == 0)
-        at_for(w->n, AT_GRAIN, at_each_part, &each);
-    else
-        at_for(at_walk_rows(w), at_grain_rows(w->n), at_each_rows, &each);
-}
-
-#ifdef AT_TYPE
 
 /* ---- the rows of contiguous tensors of one shape along a dimension ---- */
 
@@ -259,19 +161,19 @@ static inline bool at_along_shape(at_call *c, size_t own)
     return at_out(c, c->in[0]->ndim, c->in[0]->size);
 }
 
-static inline void at_along_forward(const at_call *c, size_t own, at_row_fn *row)
+static inline void at_along_forward(const at_call *c, size_t own, at_row_fn *row, const void *context)
 {
     at_axis a = at_along(c->in[0], c->arg[0].integer);
     at_run_rows(&(at_rows){.axis = a, .in = {at_in(c, 0)}, .out = at_outp(c, 0), .mode = AT_ROW_WRITE, .fn = row,
-                           .own_bytes = a.n * own, .work = c->work});
+                           .own_bytes = a.n * own, .context = context, .work = c->work});
 }
 
 /* in: y, dy; adds to dx unless it is fresh */
-static inline void at_along_backward(const at_call *c, at_row_fn *row)
+static inline void at_along_backward(const at_call *c, at_row_fn *row, const void *context)
 {
     at_run_rows(&(at_rows){.axis = at_along(c->out[0], c->arg[0].integer), .in = {at_outp(c, 0), at_dout(c, 0)},
                            .out = at_din(c, 0), .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD, .fn = row,
-                           .work = c->work});
+                           .context = context, .work = c->work});
 }
 
 /* ---- elements of contiguous tensors of one shape ---- */
@@ -300,7 +202,5 @@ static inline void at_run_map(at_map *m)
     else
         at_for(m->n, AT_GRAIN, at_map_block, m);
 }
-
-#endif
 
 #endif

@@ -2,28 +2,12 @@
  * Values that cross the border between scripts and layers: configurations, options, states. A table here is what a Lua table of
  * named fields is there. Tables live in an arena; tensors and objects in them are borrowed.
  */
-#ifndef AT_CORE_VALUE_H
-#define AT_CORE_VALUE_H
+#ifndef AT_BUILD_VALUE_H
+#define AT_BUILD_VALUE_H
 
-#include "attn/core/op.h"
-
-/* What scripts hold besides tensors: layers, caches. Reference-counted. */
-typedef struct at_object {
-    const struct at_class *class;
-    uint32_t refs;
-    struct at_object *next;     /* among those whose last release waits (later.h) */
-} at_object;
-
-typedef struct at_class {
-    const char *name;           /* "attn.layer" */
-    void (*destroy)(at_object *o);
-} at_class;
-
-/* "layer" of "attn.layer" */
-const char *at_class_word(const at_class *class);
-
-at_object *at_object_retain(at_object *o);
-void at_object_release(at_object *o);
+#include "attn/core/part.h"
+#include "attn/core/object.h"
+#include "attn/core/tensor.h"
 
 typedef enum at_type { AT_NIL, AT_TRUTH, AT_WHOLE, AT_REAL_NUMBER, AT_TEXT, AT_TENSOR, AT_OBJECT, AT_TABLE, AT_OTHER } at_type;
 
@@ -81,29 +65,6 @@ at_text at_describe_value(at_value v);
 
 /* ---- configuration by named fields ---- */
 
-/* Kinds of a field are those of at_arg (AT_INTEGER, AT_NUMBER, AT_FLAG, AT_CHOICE) and of at_type, counted from AT_FIELD_TABLE. */
-typedef enum at_field_kind {
-    AT_FIELD_INTEGER = 1, AT_FIELD_NUMBER, AT_FIELD_FLAG, AT_FIELD_CHOICE,
-    AT_FIELD_TENSOR,        /* float tensor */
-    AT_FIELD_IDS,           /* int64 tensor */
-    AT_FIELD_MASK,          /* bool tensor */
-    AT_FIELD_TABLE, AT_FIELD_OBJECT,
-    AT_FIELD_VALUE          /* anything: the layer looks itself */
-} at_field_kind;
-
-typedef struct at_field {
-    const char *name;
-    at_field_kind kind;
-    bool required;
-    double value;               /* default */
-    double low, high;           /* inclusive bounds when high > low; AT_POSITIVE is 1..2^31 */
-    const char *choices;        /* "gru|lstm|rnn"; of a table: what its `type` may be */
-    const char *help;
-} at_field;
-
-#define AT_POSITIVE .low = 1, .high = 2147483648.0
-#define AT_PROBABILITY .low = 0, .high = 1
-
 typedef union at_setting {
     int64_t integer;            /* also: place among the choices */
     double number;
@@ -119,11 +80,22 @@ enum { AT_MAX_FIELD = 32 };
  */
 bool at_read_fields(const char *where, const at_field *fields, const at_table *t, at_setting *setting, uint32_t *given, at_error *e);
 
+/* Reads one value as a field; messages call it `name`. */
+bool at_read_field(const char *where, const char *name, const at_field *f, at_value v, at_setting *to, at_error *e);
+
+/* An integer, number, flag or choice as a number. */
+static inline double at_field_number(const at_field *f, const at_setting *set)
+{
+    return f->kind == AT_FIELD_NUMBER ? set->number : f->kind == AT_FIELD_FLAG ? set->flag : (double)set->integer;
+}
+
+/* What a field is when nothing was said. */
+void at_default_field(const at_field *f, at_setting *to);
+
 /* The known word nearest to a wrong one, or NULL if none is near. `words` are separated by '|'; the answer is in *buffer. */
 const char *at_nearest(const char *wrong, const char *words, at_text *buffer);
 
 /* Place of a word among "a|b|c", -1 if absent. */
 int at_choice(const char *word, const char *choices);
-
 
 #endif

@@ -3,12 +3,12 @@
  * per row, and gradients of the parameters that are sums over the rows: in blocks of rows that depend on the sizes only, and over
  * the blocks in order. Typed: for op/ only, everything static.
  */
-#ifndef AT_CORE_NORM_H
-#define AT_CORE_NORM_H
+#ifndef AT_OP_NORM_H
+#define AT_OP_NORM_H
 
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 typedef struct at_norm {

@@ -1,36 +1,12 @@
 /* Values, tables, and configurations read by named fields: see value.h. */
-#include "attn/core/value.h"
+#include "attn/build/value.h"
 
 #include "attn/core/alloc.h"
-#include "attn/core/later.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-const char *at_class_word(const at_class *class)
-{
-    const char *dot = strrchr(class->name, '.');
-    return dot ? dot + 1 : class->name;
-}
-
-at_object *at_object_retain(at_object *o)
-{
-    if (o)
-        o->refs++;
-    return o;
-}
-
-void at_object_release(at_object *o)
-{
-    if (!o)
-        return;
-    if (at_later && o->refs == 1)
-        at_later_object(o);
-    else if (--o->refs == 0)
-        o->class->destroy(o);
-}
 
 /* ---- arena ---- */
 
@@ -223,57 +199,57 @@ static const char *expected(const at_field *f)
     }
 }
 
-static bool mistyped(const char *where, const at_field *f, at_value v, at_error *e)
+static bool mistyped(const char *where, const char *name, const at_field *f, at_value v, at_error *e)
 {
-    return at_error_set(e, "%s: %s is %s, expected %s", where, f->name, at_describe_value(v).text, expected(f));
+    return at_error_set(e, "%s: %s is %s, expected %s", where, name, at_describe_value(v).text, expected(f));
 }
 
-static bool check_bounds(const char *where, const at_field *f, double x, at_error *e)
+static bool check_bounds(const char *where, const char *name, const at_field *f, double x, at_error *e)
 {
     if (f->high > f->low && !(x >= f->low && x <= f->high)) {
         if (f->high >= 2147483648.0)
-            return at_error_set(e, "%s: %s is %.14g, expected at least %.14g", where, f->name, x, f->low);
-        return at_error_set(e, "%s: %s is %.14g, expected %.14g to %.14g", where, f->name, x, f->low, f->high);
+            return at_error_set(e, "%s: %s is %.14g, expected at least %.14g", where, name, x, f->low);
+        return at_error_set(e, "%s: %s is %.14g, expected %.14g to %.14g", where, name, x, f->low, f->high);
     }
     return true;
 }
 
-static bool read_tensor(const char *where, const at_field *f, at_value v, at_error *e)
+static bool read_tensor(const char *where, const char *name, const at_field *f, at_value v, at_error *e)
 {
     if (v.type != AT_TENSOR)
-        return mistyped(where, f, v, e);
+        return mistyped(where, name, f, v, e);
     if (!v.tensor->storage)
-        return at_error_set(e, "%s: %s: tensor was freed", where, f->name);
+        return at_error_set(e, "%s: %s: tensor was freed", where, name);
     at_dtype dtype = (at_dtype)v.tensor->dtype;
     bool fits = f->kind == AT_FIELD_IDS ? dtype == AT_I64 : f->kind == AT_FIELD_MASK ? dtype == AT_BOOL : dtype <= AT_F64;
-    return fits || mistyped(where, f, v, e);
+    return fits || mistyped(where, name, f, v, e);
 }
 
-static bool read_field(const char *where, const at_field *f, at_value v, at_setting *to, at_error *e)
+bool at_read_field(const char *where, const char *name, const at_field *f, at_value v, at_setting *to, at_error *e)
 {
     switch (f->kind) {
     case AT_FIELD_INTEGER:
         if (v.type == AT_REAL_NUMBER && v.number == floor(v.number) && fabs(v.number) < 9e15)
             v = at_whole_value((int64_t)v.number);
         if (v.type != AT_WHOLE)
-            return mistyped(where, f, v, e);
+            return mistyped(where, name, f, v, e);
         to->integer = v.whole;
-        return check_bounds(where, f, (double)v.whole, e);
+        return check_bounds(where, name, f, (double)v.whole, e);
     case AT_FIELD_NUMBER:
         if (v.type != AT_WHOLE && v.type != AT_REAL_NUMBER)
-            return mistyped(where, f, v, e);
+            return mistyped(where, name, f, v, e);
         to->number = v.type == AT_WHOLE ? (double)v.whole : v.number;
         if (isnan(to->number))
-            return mistyped(where, f, v, e);
-        return check_bounds(where, f, to->number, e);
+            return mistyped(where, name, f, v, e);
+        return check_bounds(where, name, f, to->number, e);
     case AT_FIELD_FLAG:
         if (v.type != AT_TRUTH)
-            return mistyped(where, f, v, e);
+            return mistyped(where, name, f, v, e);
         to->flag = v.truth;
         return true;
     case AT_FIELD_CHOICE: {
         if (v.type != AT_TEXT)
-            return mistyped(where, f, v, e);
+            return mistyped(where, name, f, v, e);
         to->integer = at_choice(v.text, f->choices);
         if (to->integer >= 0)
             return true;
@@ -281,26 +257,26 @@ static bool read_field(const char *where, const at_field *f, at_value v, at_sett
         at_text near;
         join(list, sizeof list, f->choices);
         if (at_nearest(v.text, f->choices, &near))
-            return at_error_set(e, "%s: %s is '%.40s', expected one of %s (did you mean '%s'?)", where, f->name, v.text, list,
+            return at_error_set(e, "%s: %s is '%.40s', expected one of %s (did you mean '%s'?)", where, name, v.text, list,
                                 near.text);
-        return at_error_set(e, "%s: %s is '%.40s', expected one of %s", where, f->name, v.text, list);
+        return at_error_set(e, "%s: %s is '%.40s', expected one of %s", where, name, v.text, list);
     }
     case AT_FIELD_TENSOR: case AT_FIELD_IDS: case AT_FIELD_MASK:
         to->value = v;
-        return read_tensor(where, f, v, e);
+        return read_tensor(where, name, f, v, e);
     case AT_FIELD_TABLE:
         to->value = v;
-        return v.type == AT_TABLE || mistyped(where, f, v, e);
+        return v.type == AT_TABLE || mistyped(where, name, f, v, e);
     case AT_FIELD_OBJECT:
         to->value = v;
-        return v.type == AT_OBJECT || mistyped(where, f, v, e);
+        return v.type == AT_OBJECT || mistyped(where, name, f, v, e);
     default:
         to->value = v;
         return true;
     }
 }
 
-static void set_default(const at_field *f, at_setting *to)
+void at_default_field(const at_field *f, at_setting *to)
 {
     memset(to, 0, sizeof *to);
     if (f->kind == AT_FIELD_INTEGER || f->kind == AT_FIELD_CHOICE)
@@ -319,7 +295,7 @@ bool at_read_fields(const char *where, const at_field *fields, const at_table *t
     size_t n = 0;
     *given = 0;
     for (; fields[n].name; n++)
-        set_default(&fields[n], &setting[n]);
+        at_default_field(&fields[n], &setting[n]);
     field_names(fields, names, sizeof names);
     join(list, sizeof list, names);
     for (size_t i = 0; t && i < t->n; i++) {
@@ -338,7 +314,7 @@ bool at_read_fields(const char *where, const at_field *fields, const at_table *t
         }
         if (entry->value.type == AT_NIL)
             continue;
-        if (!read_field(where, &fields[k], entry->value, &setting[k], e))
+        if (!at_read_field(where, fields[k].name, &fields[k], entry->value, &setting[k], e))
             return false;
         *given |= 1u << k;
     }

@@ -11,8 +11,8 @@
  *     lstm  6 H                  xi (i, f, g, o) -> i, f, g, o, tanh(c), c     dxi (i, f, g, o), -, c
  *     rnn   1 H                  xi -> (h is enough)             dxi
  */
-#ifndef AT_CORE_CELL_H
-#define AT_CORE_CELL_H
+#ifndef AT_OP_CELL_H
+#define AT_OP_CELL_H
 
 #include <string.h>
 

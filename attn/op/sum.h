@@ -4,14 +4,14 @@
  * The order of every sum depends on the sizes only. Long sums are taken in double: in pieces of SUM_ROWS rows where
  * whole rows are added up, by K->sum along a row.
  */
-#ifndef AT_CORE_SUM_H
-#define AT_CORE_SUM_H
+#ifndef AT_OP_SUM_H
+#define AT_OP_SUM_H
 
 #include <string.h>
 
 #include "attn/core/op.h"
 #include "attn/core/parallel.h"
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { AT_SUM_ROWS = 128, AT_SUM_COLUMNS = 512, AT_SUM_BLOCKS = 256 };

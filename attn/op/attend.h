@@ -1,5 +1,5 @@
 /*
- * What the operations of attention share: kinds of pairs and distributions, and spans.
+ * What the operations of attention share: kinds of pairs, and spans.
  *
  * A span says which keys a query may look at: lo .. lo + n - 1, counted from 0. Lengths, causal order and windows
  * are spans, and scores and weights are stored by span: column c of a query's row is key lo + c, a row is as wide as
@@ -10,8 +10,8 @@
  *   scores    [B, H, Tq, W]     zeros behind a row's n columns
  *   q         [B, Tq, H, D]     k, v  [B, Tk, Hk, D], where query heads 1 .. H / Hk read the first key head, and so on
  */
-#ifndef AT_CORE_ATTEND_H
-#define AT_CORE_ATTEND_H
+#ifndef AT_OP_ATTEND_H
+#define AT_OP_ATTEND_H
 
 #include <math.h>
 
@@ -28,16 +28,6 @@ typedef enum at_pair_kind {
 
 /* What is done to a score before biases and masks. */
 typedef enum at_score_act { AT_ACT_TANH, AT_ACT_RELU, AT_ACT_SIGMOID, AT_ACT_LOG_SQUARE, AT_ACT_NONE } at_score_act;
-
-/* From a row of scores to a row of weights. */
-typedef enum at_row_kind {
-    AT_ROW_SOFTMAX, AT_ROW_SPARSEMAX, AT_ROW_ENTMAX15, AT_ROW_SIGMOID, AT_ROW_HARD_SAMPLE, AT_ROW_HARD_MAX,
-    AT_ROW_HARD_LIKELY,     /* hard_sample in eval mode: the most likely key, not a draw */
-    AT_ROW_PROPORTIONAL     /* e / sum e: the weights of linear attention */
-} at_row_kind;
-
-static inline size_t at_least(size_t a, size_t b) { return a < b ? a : b; }
-static inline size_t at_most(size_t a, size_t b) { return a > b ? a : b; }
 
 typedef struct at_span { size_t lo, n; } at_span;
 

@@ -4,11 +4,11 @@
  * The builder's error is sticky: after the first failure every call returns NULL, and passing NULL on is harmless, so the caller
  * looks once, at the end. What calls return belongs to the builder; nothing is freed line by line.
  */
-#ifndef AT_CORE_BUILD_H
-#define AT_CORE_BUILD_H
+#ifndef AT_BUILD_BUILD_H
+#define AT_BUILD_BUILD_H
 
 #include "attn/core/op.h"
-#include "attn/core/value.h"
+#include "attn/build/value.h"
 
 /* Ids of all operations: AT_ID_softmax, ... in the order of op/list.h. */
 #define AT_TYPED(id) AT_ID_##id,
