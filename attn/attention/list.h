@@ -1,2 +1,2 @@
-/* Attention: one kind of layer whose axes are in score/, distribution/, window/ and position/. */
+/* Attention: one kind of layer whose parts are in score/, window/, position/ and row/. */
 AT_LAYER_ENTRY(attention)

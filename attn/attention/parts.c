@@ -68,8 +68,9 @@ const at_part *at_part_of(const at_attention *a, at_part_kind kind)
 
 static void append(char *text, size_t room, const char *more)
 {
-    size_t at = strlen(text);
-    snprintf(text + at, room - at, "%s", more);
+    size_t at = strlen(text), n = strlen(more);
+    assert(at + n < room);
+    memcpy(text + at, more, n + 1);
 }
 
 const char *at_part_choices(at_part_kind kind)
@@ -98,11 +99,11 @@ void at_part_help(char *text, size_t room, at_part_kind kind)
 {
     const at_part *p;
     for (size_t i = 0; (p = part_at(kind, i)); i++) {
-        char line[300];
         bool table = kind == AT_PART_WINDOW;
-        snprintf(line, sizeof line, "  %s%s%s: %s  (%s)\n", table ? "{type = \"" : "", p->name, table ? "\", ...}" : "",
-                 p->formula, p->source);
-        append(text, room, line);
+        const char *line[] = {"  ", table ? "{type = \"" : "", p->name, table ? "\", ...}" : "", ": ", p->formula, "  (", p->source,
+                              ")\n"};
+        for (size_t k = 0; k < COUNT(line); k++)
+            append(text, room, line[k]);
     }
 }
 
@@ -127,26 +128,29 @@ static int owners(at_part_kind kind, const char *field, char quote, char *text, 
             name[n++] = part_at(kind, i)->name;
     text[0] = 0;
     for (int k = 0; k < n; k++) {
-        char one[64];
-        snprintf(one, sizeof one, "%s%c%s%c", k == 0 ? "" : k + 1 < n ? ", " : " or ", quote, name[k], quote);
-        append(text, room, one);
+        append(text, room, k == 0 ? "" : k + 1 < n ? ", " : " or ");
+        append(text, room, (char[]){quote, 0});
+        append(text, room, name[k]);
+        append(text, room, (char[]){quote, 0});
     }
     return n;
 }
 
 void at_part_fields(at_field *list, int n)
 {
-    static char help[AT_MAX_FIELD][400];
+    static char help[AT_MAX_FIELD][800];
     for (at_part_kind kind = 0; kind < AT_PART_KINDS; kind++) {
         const at_part *p;
         for (size_t i = 0; kind != AT_PART_WINDOW && (p = part_at(kind, i)); i++)       /* those stand in a table of their own */
             for (const at_field *f = p->fields; f && f->name; f++) {
-                char who[300];
+                char who[600];
                 if (find(list, f->name) >= 0)
                     continue;
                 assert(n + 1 < AT_MAX_FIELD);
                 owners(kind, f->name, '"', who, sizeof who);
-                snprintf(help[n], sizeof help[n], "of %s = %s: %s", words[kind], who, f->help ? f->help : "");
+                const char *line[] = {"of ", words[kind], " = ", who, ": ", f->help ? f->help : ""};
+                for (size_t k = 0; k < COUNT(line); k++)
+                    append(help[n], sizeof help[n], line[k]);
                 list[n] = *f;
                 list[n].required = false;       /* only where the part is chosen */
                 list[n].help = help[n];
@@ -180,7 +184,7 @@ static bool check_owner(const at_layer *l, const at_field *f, at_error *e)
 {
     const at_attention *a = l->own;
     for (at_part_kind kind = 0; kind < AT_PART_KINDS; kind++) {
-        char who[300];
+        char who[600];
         const at_part *p = at_part_of(a, kind);
         if (kind == AT_PART_WINDOW || owners(kind, f->name, '"', who, sizeof who) == 0)
             continue;
@@ -196,7 +200,7 @@ static bool read_window(at_attention *a, const at_table *t, at_error *e)
 {
     at_value type = at_table_get(t, "type");
     int place = type.type == AT_TEXT ? at_choice(type.text, at_part_choices(AT_PART_WINDOW)) : -1;
-    char list[300];
+    char list[600];
     if (place < 0) {
         owners(AT_PART_WINDOW, NULL, '\'', list, sizeof list);
         return at_error_set(e, "attention: window.type is %s, expected %s", at_describe_value(type).text, list);

@@ -106,14 +106,12 @@ at_tensor *at_apply(at_build *g, int id, const at_inputs *x)
     at_call *c = n >= 0 ? at_call_new(&at_ops[id], (size_t)n, g->error) : NULL;
     if (!c)
         return NULL;
-    memcpy(c->in, x->in, (size_t)(n - x->count) * sizeof *c->in);
-    if (x->count)
-        memcpy(c->in + n - x->count, x->list, (size_t)x->count * sizeof *c->in);
-    for (int k = 0; k < AT_MAX_SCALAR; k++)
-        if (x->arg[k].given) {
-            c->arg[k] = x->arg[k].value;
-            c->given |= 1u << k;
-        }
+    for (int k = 0; k < n; k++)
+        c->in[k] = k < n - x->count ? x->in[k] : x->list[k - (n - x->count)];
+    for (int k = 0; k < AT_MAX_SCALAR && x->arg[k].given; k++) {
+        c->arg[k] = x->arg[k].value;
+        c->given |= 1u << k;
+    }
     c->n_sizes = x->n_sizes;
     for (int k = 0; k < x->n_sizes; k++)
         c->sizes[k] = x->sizes[k];

@@ -54,11 +54,12 @@ typedef struct at_given { at_scalar_value value; bool given; } at_given;
 #define at_flag(x) ((at_given){{.flag = (x)}, true})
 
 /* What an operation gets. All is borrowed. */
+enum { AT_MAX_IN = 8 };
 typedef struct at_inputs {
-    at_tensor *in[AT_MAX_ARG];          /* its tensors in order; NULL where the record says optional and nothing is there */
+    at_tensor *in[AT_MAX_IN];          /* its tensors in order; NULL where the record says optional and nothing is there */
     at_tensor *const *list;             /* members of its list, and how many */
     int count;
-    at_given arg[AT_MAX_SCALAR];        /* its numbers, dimensions, flags ... in order; dimensions count from 1 */
+    at_given arg[AT_MAX_SCALAR];        /* its numbers, dimensions, flags ... in order, as many as are given; dimensions from 1 */
     const int64_t *sizes;
     int n_sizes;
     at_tensor **out[AT_MAX_OUT - 1];    /* where results behind the first go; NULL goes there if there is none */

@@ -1,7 +1,7 @@
 /*
  * The element type of this compilation.
  *
- * Files in op/, kernel/ and optim/ are compiled once per type with -DAT_TYPE=32, 64 (float, double) and, where ids need
+ * Files in row/, op/, kernel/ and optim/ are compiled once per type with -DAT_TYPE=32, 64 (float, double) and, where ids need
  * arithmetic, -DAT_TYPE=1 (int64). Bodies say `real`, and AT_REAL(name) is name_f32, name_f64 or name_i64.
  */
 #ifndef AT_CORE_REAL_H

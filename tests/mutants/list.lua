@@ -3,17 +3,17 @@
 --
 -- Kernels are changed at one width of vectors only: sizeof(vec) is 16 (base), 32 (AVX2) or 64 (AVX-512); the level that a
 -- processor needs for it comes last.
-local rows, gradients = "attn/op/attend_rows.c", "tests/registry_test.lua"
+local rows, gradients = "attn/op/rows.c", "tests/registry_test.lua"
 local golden, walk, optim = "tests/golden/golden_test.lua", "tests/attention/walk_test.lua", "tests/optim/optim_test.lua"
 local kernels = "c:kernel_f32_test c:kernel_f64_test"
 
 return {
     -- distributions, backward
     {"softmax back", "attn/kernel/softmax.c", "(get(dy + i, len) - dot)", "(get(dy + i, len) + dot)", gradients},
-    {"sparsemax back", rows, "dx[j] += (real)((double)dy[j] - sum / count);", ";", gradients},
-    {"entmax15 back", rows, "sum += root * (double)dy[j];", "sum += (double)dy[j];", gradients},
-    {"sigmoid back", rows, "dy[j] * y[j] * (1 - y[j])", "dy[j] * y[j] * (1 + y[j])", gradients},
-    {"hard_sample back", rows, "(y[j] - p[j])", "(y[j] + p[j])", gradients},
+    {"sparsemax back", "attn/row/sparsemax.c", "dx[j] += (real)((double)dy[j] - sum / count);", ";", gradients},
+    {"entmax15 back", "attn/row/entmax15.c", "sum += root * (double)dy[j];", "sum += (double)dy[j];", gradients},
+    {"sigmoid back", "attn/row/sigmoid.c", "dy[j] * y[j] * (1 - y[j])", "dy[j] * y[j] * (1 + y[j])", gradients},
+    {"hard_sample back", "attn/row/hard.c", "(y[j] - b->p[j])", "(y[j] + b->p[j])", gradients},
     -- scores
     {"additive back", "attn/kernel/pair.c", "(1 - t * t)", "(1 - t)", gradients},
     {"cosine back", "attn/op/unit_rows.c", "(double)dy[i] - dot * (double)y[i]", "(double)dy[i] + dot * (double)y[i]", gradients},
@@ -22,9 +22,9 @@ return {
     {"synthesizer places", "attn/attention/score/synthesizer.c", "at_narrow(g, r, -2, first + 1, Tq)", "at_narrow(g, r, -2, 1, Tq)",
      walk},
     -- windows, off by one
-    {"band", "attn/attention/window/band.c", "i + s->right + 1", "i + s->right", golden},
-    {"monotonic", "attn/attention/window/monotonic.c", "step - 1 - (int64_t)s->radius", "step - (int64_t)s->radius", golden},
-    {"predictive", "attn/attention/window/predictive.c", "ceil(p - s->radius) - 1", "ceil(p - s->radius)", golden},
+    {"band", "attn/attention/window/band.c", "i + s[RIGHT].integer + 1", "i + s[RIGHT].integer", golden},
+    {"monotonic", "attn/attention/window/monotonic.c", "step - 1 - (int64_t)s[RADIUS].number", "step - (int64_t)s[RADIUS].number", golden},
+    {"predictive", "attn/attention/window/predictive.c", "ceil(p - s[RADIUS].number) - 1", "ceil(p - s[RADIUS].number)", golden},
     {"gauss back", "attn/op/attend_gauss.c", "dp += dy * w * factor * scale * x;", "dp -= dy * w * factor * scale * x;", gradients},
     -- positions
     {"rope back", "attn/op/rope.c", "b * cosine - a * sine;", "b * cosine + a * sine;", gradients},

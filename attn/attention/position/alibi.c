@@ -2,7 +2,7 @@
  * alibi: a penalty that grows with the distance, -m_h |i - j|                   (Press et al. 2022)
  *
  * m_h = 2^(-8 h / heads); between powers of two the slopes of the lower power and every other one of the next. Added to
- * the scores in op/attend_rows.c, so that no matrix of distances exists.
+ * the scores in op/rows.c, so that no matrix of distances exists.
  */
 #include "attn/attention/part.h"
 
