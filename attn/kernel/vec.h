@@ -127,15 +127,19 @@ INLINE void store_some(real *p, size_t n, vec v)
  * with it; in the full rounds len is a constant and they are one instruction. A Ctrl-C ends a long row early. */
 #define EACH(n, ...)                                                            \
     do {                                                                        \
-        size_t i = 0, stop;                                                     \
-        do {                                                                    \
-            stop = (n) - i > AT_PIECE ? i + AT_PIECE : (n);                     \
-            for (; i + W <= stop; i += W) {                                     \
+        size_t i = 0;                                                           \
+        while (__builtin_expect((n) - i > AT_PIECE, 0) && (i == 0 || !at_cut_short())) \
+            for (size_t stop = i + AT_PIECE; i < stop; i += W) {                \
                 const size_t len = W;                                           \
                 __VA_ARGS__                                                     \
             }                                                                   \
-        } while (stop < (n) && !at_cut_short());                                \
-        if (i < (n) && (n) - i < W) {                                           \
+        if (__builtin_expect((n) - i > AT_PIECE, 0))                            \
+            break;                                                              \
+        for (; i + W <= (n); i += W) {                                          \
+            const size_t len = W;                                               \
+            __VA_ARGS__                                                         \
+        }                                                                       \
+        if (i < (n)) {                                                          \
             const size_t len = (n) - i;                                         \
             __VA_ARGS__                                                         \
         }                                                                       \

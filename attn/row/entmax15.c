@@ -18,7 +18,7 @@ static void forward(size_t n, const real *x, const uint8_t *left, real *y, void 
     double tau = -1;
     if (count == 0)
         return;
-    for (int turn = 0; turn < 64; turn++) {
+    for (int turn = 0; turn < 64 && !at_cut_short(); turn++) {
         double sum = 0, squares = 0;
         size_t stay = 0;
         for (size_t j = 0; j < count; j++) {

@@ -18,7 +18,7 @@ static void forward(size_t n, const real *x, const uint8_t *left, real *y, void 
     double tau = -1;
     if (count == 0)
         return;
-    while (count != before) {       /* those below the threshold of all leave, which raises it */
+    while (count != before && !at_cut_short()) {        /* those below the threshold of all leave, which raises it */
         double sum = 0;
         for (size_t j = 0; j < count; j++)
             sum += z[j];

@@ -5,6 +5,7 @@
 #ifndef AT_ROW_THRESHOLD_H
 #define AT_ROW_THRESHOLD_H
 
+#include "attn/core/stop.h"
 #include "attn/kernel/kernel.h"
 #include "attn/row/row.h"
 
