@@ -306,7 +306,7 @@ static void read_operand(lua_State *L, args *r, const at_arg *a, int at)
     const at_tensor *other = partner(L, r);
     r->number_dtype = other ? (at_dtype)other->dtype : AT_F32;
     if (r->number_dtype == AT_BOOL)
-        r->number_dtype = AT_I64;
+        r->number_dtype = lua_isinteger(L, at) ? AT_I64 : AT_F32;
     int whole = 1;
     if (r->number_dtype == AT_I64)
         r->whole = lua_tointegerx(L, at, &whole);
@@ -451,7 +451,7 @@ static int call_op(lua_State *L)
 }
 
 /* Lua hands its operand to a unary operator twice. */
-static int call_negation(lua_State *L)
+static int call_unary(lua_State *L)
 {
     lua_settop(L, 1);
     return call_op(L);
@@ -526,8 +526,10 @@ static int operations(lua_State *L)
 
 void vm_open_op(lua_State *L, int lib)
 {
-    static const struct { const char *operator, *op; } operators[] = {
-        {"__add", "add"}, {"__sub", "sub"}, {"__mul", "mul"}, {"__div", "div"}, {"__pow", "pow"}, {"__unm", "neg"},
+    static const struct { const char *operator, *op; bool unary; } operators[] = {
+        {"__add", "add", false}, {"__sub", "sub", false}, {"__mul", "mul", false}, {"__div", "div", false}, {"__pow", "pow", false},
+        {"__unm", "neg", true}, {"__idiv", "idiv", false}, {"__mod", "mod", false}, {"__band", "logical_and", false},
+        {"__bor", "logical_or", false}, {"__bxor", "logical_xor", false}, {"__bnot", "logical_not", true},
     };
     luaL_getmetatable(L, VM_TENSOR);
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
@@ -551,7 +553,7 @@ void vm_open_op(lua_State *L, int lib)
         for (size_t k = 0; k < sizeof operators / sizeof *operators; k++)
             if (strcmp(op->name, operators[k].op) == 0) {
                 lua_pushlightuserdata(L, (void *)(uintptr_t)&at_ops[id]);
-                lua_pushcclosure(L, id == AT_ID_neg ? call_negation : call_op, 1);
+                lua_pushcclosure(L, operators[k].unary ? call_unary : call_op, 1);
                 lua_setfield(L, meta, operators[k].operator);
             }
         lua_pop(L, 1);

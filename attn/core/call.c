@@ -297,11 +297,29 @@ static at_kind input_kind(const at_op *op, int k)
     return AT_ANY;
 }
 
+/* The input whose dtype the operation has: the first that is no id or mask; a bool operand becomes what a float one is. */
+static int leading(const at_call *c)
+{
+    int first = -1;
+    for (int k = 0; k < c->n_in; k++) {
+        at_kind kind = input_kind(c->op, k);
+        if (!c->in[k] || kind == AT_IDS || kind == AT_MASK)
+            continue;
+        if (first < 0)
+            first = k;
+        if (c->in[first]->dtype != AT_BOOL || kind != AT_OPERAND || c->op->dtype == AT_DTYPES)
+            return first;
+        if (at_is_float(c->in[k]))
+            return k;
+    }
+    return first;
+}
+
 /* Chooses the member of the entry that fits the tensors. */
 static bool pick(at_call *c)
 {
     char name[32], other[32];
-    int first = -1;
+    int first = leading(c);
     bool promote = false;
     if (c->n_in == 0)
         return at_fail(c, "%s is empty, expected at least 1 tensor", c->op->args[0].kind == AT_LIST ? c->op->args[0].name : "the list");
@@ -320,8 +338,7 @@ static bool pick(at_call *c)
             if (t->dtype != AT_BOOL)
                 return at_fail(c, "%s is %s, expected bool (%s: %s)", at_input_name(c, k, name, sizeof name),
                                at_dtype_name(t->dtype), at_input_name(c, k, name, sizeof name), at_describe(t).text);
-        } else if (first < 0) {
-            first = k;
+        } else if (k == first) {
             if (!c->entry->of[t->dtype]) {
                 if (t->dtype == AT_BOOL && c->entry->of[AT_I64])
                     promote = true;
@@ -333,6 +350,9 @@ static bool pick(at_call *c)
                                    at_input_name(c, k, name, sizeof name), at_describe(t).text);
             }
         } else if (t->dtype != c->in[first]->dtype && !c->op->custom) {
+            bool number = kind == AT_OPERAND && c->op->dtype != AT_DTYPES;
+            if (number && t->dtype == AT_BOOL && at_is_float(c->in[first]))
+                continue;
             if ((t->dtype == AT_BOOL || t->dtype == AT_I64) && !at_is_float(c->in[first]) && c->entry->of[AT_I64] &&
                 c->op->dtype != AT_DTYPES)
                 promote = true;
@@ -391,15 +411,16 @@ static bool resolve_dims(at_call *c)
     return true;
 }
 
-/* Bool inputs of an integer operation become int64; inputs of an operation that reads rows become contiguous. */
+/* Bool inputs of an operation on numbers become its numbers; inputs of an operation that reads rows become contiguous. */
 static bool convert_inputs(at_call *c)
 {
     for (int k = 0; k < c->n_in; k++) {
         at_tensor *t = c->in[k];
         if (!t)
             continue;
-        if (c->op->dtype == AT_I64 && t->dtype == AT_BOOL && input_kind(c->op, k) != AT_MASK) {
-            at_tensor *wide = at_tensor_new(AT_I64, t->ndim, t->size, c->error);
+        at_kind kind = input_kind(c->op, k);
+        if (t->dtype == AT_BOOL && kind != AT_MASK && (c->op->dtype == AT_I64 || (kind == AT_OPERAND && c->op->dtype < AT_DTYPES))) {
+            at_tensor *wide = at_tensor_new(c->op->dtype, t->ndim, t->size, c->error);
             if (!wide)
                 return at_error_place(c->error, short_name(c));
             at_copy_elements(wide, t);

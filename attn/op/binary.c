@@ -1,23 +1,26 @@
 /*
- * add, sub, mul, div, pow, minimum, maximum of two tensors with NumPy's broadcasting; neg of one.
+ * add, sub, mul, div, idiv, mod, pow, minimum, maximum, logaddexp of two tensors with NumPy's broadcasting; neg of one.
  *
  *   a, b   shapes that broadcast; a number is a tensor without dimensions
  *   y      a op b
  *   da     add, sub: dy    mul: dy b    div: dy / b    pow: dy b a^(b-1), 0 where b = 0
  *   db     add: dy    sub: -dy    mul: dy a    div: -dy y / b    pow: dy y log(a), 0 where a = 0 and b >= 0
  *          minimum, maximum: dy to the smaller (greater) one, half each where they are equal
+ *          logaddexp: dy exp(a - y), dy exp(b - y), 0 where both are -inf
+ *          idiv: 0, 0    mod: dy, -dy floor(a / b)
  *
  * A gradient is summed over the dimensions its operand was broadcast over: its terms are written in the shape of y
  * first, then added up in an order that depends on the sizes only. Steps are free, so a transposed operand costs no
- * copy. add, sub, mul, minimum, maximum and neg take int64 too, where overflow wraps around as in Lua; minimum and
- * maximum of NaN are NaN.
+ * copy. add, sub, mul, idiv, mod, minimum, maximum and neg take int64 too, where overflow wraps around as in Lua and a
+ * division by 0 is an error; minimum and maximum of NaN are NaN. idiv and mod are Lua's // and %: the quotient is rounded
+ * down, the rest has the sign of b. bool beside a float tensor counts as its 0 and 1.
  */
 #include <tgmath.h>
 
 #include "attn/op/rows.h"
 #include "attn/op/sum.h"
 
-typedef enum kind { ADD, SUB, MUL, DIV, POW, MINIMUM, MAXIMUM } kind;
+typedef enum kind { ADD, SUB, MUL, DIV, POW, MINIMUM, MAXIMUM, LOGADDEXP, MOD, IDIV } kind;
 
 #if AT_IS_INTEGER
 static real plus(real a, real b) { return (real)((uint64_t)a + (uint64_t)b); }
@@ -25,12 +28,39 @@ static real minus(real a, real b) { return (real)((uint64_t)a - (uint64_t)b); }
 static real times(real a, real b) { return (real)((uint64_t)a * (uint64_t)b); }
 static real lower(real a, real b) { return a < b ? a : b; }
 static real upper(real a, real b) { return a > b ? a : b; }
+
+static real floored(real a, real b)
+{
+    if (b == -1)
+        return minus(0, a);     /* the machine's division would trap for the smallest a */
+    return a / b - ((a ^ b) < 0 && a % b != 0);
+}
+
+static real rest(real a, real b)
+{
+    real r = b == -1 ? 0 : a % b;
+    return r != 0 && (r ^ b) < 0 ? r + b : r;
+}
 #else
 static real plus(real a, real b) { return a + b; }
 static real minus(real a, real b) { return a - b; }
 static real times(real a, real b) { return a * b; }
 static real lower(real a, real b) { return a < b || isnan(a) ? a : b; }
 static real upper(real a, real b) { return a > b || isnan(a) ? a : b; }
+static real floored(real a, real b) { return floor(a / b); }
+
+static real rest(real a, real b)
+{
+    real r = fmod(a, b);
+    return r * b < 0 ? r + b : r;
+}
+
+static real log_sum(real a, real b)
+{
+    if (a == b)
+        return a + (real)0.69314718055994530942;    /* infinities too */
+    return (a > b ? a : b) + log1p(exp(-fabs(a - b)));
+}
 #endif
 
 static bool shape(at_call *c)
@@ -49,6 +79,25 @@ static bool shape(at_call *c)
     return true;
 }
 
+/* Lua's // and % of integers refuse a divisor of 0. */
+static bool divide_shape(at_call *c)
+{
+#if AT_IS_INTEGER
+    const at_tensor *b = c->in[1];
+    at_walk w = at_walk_of(1, &b);
+    do
+        AT_PIECES(i, end, w.n)
+            for (; i < end; i++)
+                if (((const real *)(const void *)w.at[0])[(ptrdiff_t)i * w.step[0]] == 0)
+                    return at_fail(c, "b is 0%s, expected other divisors of int64 (b: %s)", b->ndim ? " somewhere" : "",
+                                   at_describe(b).text);
+    while (at_walk_next(&w) && !at_cut_short());
+    if (!at_uninterrupted(c->error))
+        return false;
+#endif
+    return shape(c);
+}
+
 #define EACH(f)                                                 \
     for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                \
         y[i] = f(a[i * sa], b[i * sb])
@@ -60,7 +109,7 @@ static real power(real a, real b) { return b == 2 ? a * a : pow(a, b); }
 /* A row by a kernel, where elements are side by side or one is repeated. */
 static bool by_kernel(kind op, size_t n, const real *a, ptrdiff_t sa, const real *b, ptrdiff_t sb, real *y)
 {
-    if ((sa | sb) & ~(ptrdiff_t)1 || op == POW)
+    if ((sa | sb) & ~(ptrdiff_t)1 || op == POW || op > MAXIMUM)
         return false;
     switch (op) {
     case ADD: K->add(n, a, (size_t)sa, b, (size_t)sb, y); break;
@@ -87,13 +136,19 @@ static void row(kind op, size_t n, const real *a, ptrdiff_t sa, const real *b, p
         EACH(power);
         return;
     }
+    if (op == LOGADDEXP) {
+        EACH(log_sum);
+        return;
+    }
 #endif
     switch (op) {
     case ADD: EACH(plus); break;
     case SUB: EACH(minus); break;
     case MUL: EACH(times); break;
     case MINIMUM: EACH(lower); break;
-    default: EACH(upper); break;
+    case MAXIMUM: EACH(upper); break;
+    case MOD: EACH(rest); break;
+    default: EACH(floored); break;
     }
 }
 
@@ -163,6 +218,14 @@ static real power_slope(int k, real a, real b, real y)
     return a == 0 && b >= 0 ? 0 : y * log(a);
 }
 
+/* exp(own - y) without y: what own has of the sum. */
+static real log_share(real own, real other)
+{
+    if (own == other)
+        return own == -(real)INFINITY ? 0 : (real)0.5;
+    return 1 / (1 + exp(other - own));
+}
+
 #define PUT(term)                                               \
     do {                                                        \
         if (s->write)                                           \
@@ -215,6 +278,21 @@ static void slope_row(size_t n, char *const *at, const ptrdiff_t *step, void *co
     case POW:
         PUT(dy[i] * power_slope(s->k, a[i * sa], b[i * sb], y[i]));
         break;
+    case LOGADDEXP:
+        if (s->k == 0)
+            PUT(dy[i] * log_share(a[i * sa], b[i * sb]));
+        else
+            PUT(dy[i] * log_share(b[i * sb], a[i * sa]));
+        break;
+    case MOD:
+        if (s->k == 0)
+            PUT(dy[i]);
+        else
+            PUT(-dy[i] * floor(a[i * sa] / b[i * sb]));
+        break;
+    case IDIV:
+        PUT(0);
+        break;
     default:
         if (s->k == 0)
             PUT(dy[i] * share(s->op, a[i * sa], b[i * sb]));
@@ -264,6 +342,8 @@ static void sub_forward(const at_call *c) { forward(c, SUB); }
 static void mul_forward(const at_call *c) { forward(c, MUL); }
 static void minimum_forward(const at_call *c) { forward(c, MINIMUM); }
 static void maximum_forward(const at_call *c) { forward(c, MAXIMUM); }
+static void mod_forward(const at_call *c) { forward(c, MOD); }
+static void idiv_forward(const at_call *c) { forward(c, IDIV); }
 
 #if AT_IS_INTEGER
 #define add_backward NULL
@@ -272,6 +352,8 @@ static void maximum_forward(const at_call *c) { forward(c, MAXIMUM); }
 #define minimum_backward NULL
 #define maximum_backward NULL
 #define neg_backward NULL
+#define mod_backward NULL
+#define idiv_backward NULL
 
 static void neg_forward(const at_call *c)
 {
@@ -288,6 +370,8 @@ static void sub_backward(const at_call *c) { backward(c, SUB); }
 static void mul_backward(const at_call *c) { backward(c, MUL); }
 static void minimum_backward(const at_call *c) { backward(c, MINIMUM); }
 static void maximum_backward(const at_call *c) { backward(c, MAXIMUM); }
+static void mod_backward(const at_call *c) { backward(c, MOD); }
+static void idiv_backward(const at_call *c) { backward(c, IDIV); }
 
 static void neg_block(const at_map *m, size_t at, size_t n) { K->negate(n, m->a + at, m->y + at); }
 static void neg_forward(const at_call *c)
@@ -317,6 +401,18 @@ AT_OP(mul, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
     .shape = shape, .forward = mul_forward, .backward = mul_backward, .strided = true, .fresh = true,
     .keeps = AT_KEEP(0) | AT_KEEP(1),
     .help = NUMERIC_HELP("mul(a, b) -> y, also a * b\nThe product, element by element (matrices: matmul)."));
+
+AT_OP(idiv, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
+    .shape = divide_shape, .forward = idiv_forward, .backward = idiv_backward, .strided = true, .fresh = true,
+    .keeps = AT_KEEP(0) | AT_KEEP(1),
+    .help = NUMERIC_HELP("idiv(a, b) -> y, also a // b\nThe quotient rounded down, as Lua's //; of int64 a divisor of 0 is"
+                         " an error. The gradient is 0."));
+
+AT_OP(mod, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
+    .shape = divide_shape, .forward = mod_forward, .backward = mod_backward, .strided = true, .fresh = true,
+    .keeps = AT_KEEP(0) | AT_KEEP(1),
+    .help = NUMERIC_HELP("mod(a, b) -> y, also a % b\nThe rest a - (a // b) b, with the sign of b, as Lua's %; of int64 a"
+                         " divisor of 0 is an error."));
 
 AT_OP(minimum, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
     .shape = shape, .forward = minimum_forward, .backward = minimum_backward, .strided = true, .fresh = true,
@@ -350,4 +446,13 @@ AT_OP(pow, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forw
       .help = "pow(a, b) -> y, also a ^ b\n"
               "a to the power b, element by element; NaN for a negative a and a fraction b. Shapes broadcast; numbers "
               "may stand on either side.");
+
+static void logaddexp_forward(const at_call *c) { forward(c, LOGADDEXP); }
+static void logaddexp_backward(const at_call *c) { backward(c, LOGADDEXP); }
+
+AT_OP(logaddexp, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = logaddexp_forward,
+      .backward = logaddexp_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = "logaddexp(a, b) -> y\n"
+              "log(exp(a) + exp(b)), element by element, without overflow; -inf, with gradient 0, where both are -inf. "
+              "Shapes broadcast; numbers may stand on either side.");
 #endif

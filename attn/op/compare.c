@@ -1,11 +1,15 @@
 /*
- * eq, ne, lt, le, gt, ge: a bool tensor, element by element, with NumPy's broadcasting.
+ * Numbers to truth, element by element: eq, ne, lt, le, gt, ge of two tensors, with NumPy's broadcasting; isnan, isinf,
+ * isfinite of one.
  *
- * Comparisons with NaN are false, ne is true. No gradient. bool tensors are compared as the integers 0 and 1.
+ * Comparisons with NaN are false, ne is true. No gradient. bool tensors are compared as the integers 0 and 1; integers
+ * are finite.
  */
+#include <math.h>
+
 #include "attn/op/rows.h"
 
-typedef enum kind { EQ, NE, LT, LE, GT, GE } kind;
+typedef enum kind { EQ, NE, LT, LE, GT, GE, ISNAN, ISINF, ISFINITE } kind;
 
 static bool shape(at_call *c)
 {
@@ -43,6 +47,37 @@ static void forward(const at_call *c, kind op)
     at_run_each(&w, t, row, &op);
 }
 
+#define IS(what)                                                \
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {              \
+        double value = (double)x[i * step[1]];                  \
+        y[i * step[0]] = what;                                  \
+    }
+
+static void look_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
+{
+    uint8_t *y = (uint8_t *)at[0];
+    const real *x = (const real *)(const void *)at[1];
+
+    switch (*(const kind *)context) {
+    case ISNAN: IS(value != value); break;
+    case ISINF: IS(fabs(value) == (double)INFINITY); break;
+    default: IS(fabs(value) < (double)INFINITY); break;
+    }
+}
+
+static bool look_shape(at_call *c) { return at_out_type(c, AT_BOOL, c->in[0]->ndim, c->in[0]->size); }
+
+static void look(const at_call *c, kind op)
+{
+    const at_tensor *t[] = {c->out[0], c->in[0]};
+    at_walk w = at_walk_of(2, t);
+    at_run_each(&w, t, look_row, &op);
+}
+
+static void isnan_forward(const at_call *c) { look(c, ISNAN); }
+static void isinf_forward(const at_call *c) { look(c, ISINF); }
+static void isfinite_forward(const at_call *c) { look(c, ISFINITE); }
+
 static void eq_forward(const at_call *c) { forward(c, EQ); }
 static void ne_forward(const at_call *c) { forward(c, NE); }
 static void lt_forward(const at_call *c) { forward(c, LT); }
@@ -66,3 +101,11 @@ AT_OP(gt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forwa
     .gradient = AT_NO_GRADIENT, .help = HELP("gt", "a is greater than b"));
 AT_OP(ge, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ge_forward, .strided = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("ge", "a is at least b"));
+
+#define LOOK(name, text)                                                                                          \
+    AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = look_shape, .forward = name##_forward, .strided = true,       \
+          .gradient = AT_NO_GRADIENT, .help = #name "(x) -> bool tensor like x\n" text)
+
+LOOK(isnan, "True where x is NaN. int64 too (never).");
+LOOK(isinf, "True where x is plus or minus infinity. int64 too (never).");
+LOOK(isfinite, "True where x is neither infinite nor NaN. int64 too (always).");

@@ -96,3 +96,90 @@ t.case("errors name what came", function()
     t.raises("add: b is missing", attn.add, attn.zeros(2))
     t.raises("add: b is the string '1'", attn.add, attn.zeros(2), "1")
 end)
+
+-- ---- Lua's // and % ----
+
+t.case("// and % of int64 are Lua's, whatever the signs", function()
+    local list = {7, -7, 6, -6, 1, 0, math.maxinteger, math.mininteger, math.mininteger + 1}
+    local a = attn.tensor(list, {dtype = "int64"})
+    for _, b in ipairs{3, -3, 1, -1, 2, 7, math.maxinteger, math.mininteger} do
+        local down, rest = (a // b):totable(), (a % b):totable()
+        for k, x in ipairs(list) do
+            t.equal(down[k], x // b, ("%d // %d"):format(x, b))
+            t.equal(rest[k], x % b, ("%d %% %d"):format(x, b))
+        end
+    end
+    t.equal(7 // attn.tensor({2, -2}, {dtype = "int64"}), {3, -4})
+    t.equal(attn.mod(attn.arange(1, 4):unsqueeze(2), attn.arange(2, 3)), {{1, 1}, {0, 2}, {1, 0}, {0, 1}})
+    t.equal((a // 2).dtype, "int64")
+    t.equal(attn.tensor{true, false} % 2, {1, 0})
+end)
+
+t.case("// and % of floats are Lua's", function()
+    local list = {7.5, -7.5, 0, 3, -3, math.huge, 0 / 0}
+    for _, b in ipairs{2.0, -2.0, 0.75, math.huge} do
+        local down, rest = attn.tensor(list, {dtype = "float64"}) // b, attn.tensor(list, {dtype = "float64"}) % b
+        for k, x in ipairs(list) do
+            for _, pair in ipairs{{down[k]:item(), x // b}, {rest[k]:item(), x % b}} do
+                t.is_true(pair[1] == pair[2] or pair[1] ~= pair[1] and pair[2] ~= pair[2], ("%g by %g: %g, expected %g"):format(x, b,
+                    pair[1], pair[2]))
+            end
+        end
+    end
+    local x = attn.tensor{5.5, -1}:requires_grad_(true);
+    (x // 2 + x % 2):sum():backward()
+    t.equal(x.grad, {1, 1})
+end)
+
+t.case("int64 by 0 is an error, also where only one divisor is 0", function()
+    local x = attn.arange(1, 3)
+    t.raises("idiv: b is 0, expected other divisors of int64 (b: int64 [])", function() return x // 0 end)
+    t.raises("mod: b is 0 somewhere, expected other divisors of int64 (b: int64 [3])",
+             function() return x % (attn.arange(1, 3) - 2) end)
+    t.raises("idiv: b is 2.5, expected an integer", function() return x // 2.5 end)
+end)
+
+-- ---- bool beside floats ----
+
+t.case("a bool beside a float tensor counts as 0 and 1, on either side", function()
+    for _, dtype in ipairs{"float32", "float64"} do
+        local mask, x = attn.tensor{true, false}, attn.tensor({3, 5}, {dtype = dtype}):requires_grad_(true)
+        local y = mask * x + x * mask - mask
+        t.equal({y.dtype, y:totable()}, {dtype, {5, 0}})
+        y:sum():backward()
+        t.equal(x.grad, {2, 0})
+        t.near(mask / x, {1 / 3, 0}, 1e-6)
+        t.equal(attn.maximum(mask, x:detach()), {3, 5})
+    end
+    t.equal((attn.tensor{{true}, {false}} * attn.randn(2, 3):abs()):gt(0), {{true, true, true}, {false, false, false}})
+end)
+
+t.case("a bool beside a number is int64 if it is an integer, else float32", function()
+    local mask = attn.tensor{true, false}
+    t.equal({(mask * 2).dtype, (mask * 2):totable()}, {"int64", {2, 0}})
+    t.equal({(1 - mask).dtype, (1 - mask):totable()}, {"int64", {0, 1}})
+    t.equal({(mask * 0.5).dtype, (mask * 0.5):totable()}, {"float32", {0.5, 0}})
+    t.equal((mask + mask).dtype, "int64")
+end)
+
+t.case("other kinds are not mixed all the same", function()
+    local mask, x = attn.tensor{true, false}, attn.randn(2)
+    t.raises("mul: b is int64, but a is float32", function() return x * attn.arange(1, 2) end)
+    t.raises("where: b is bool, but a is float32", attn.where, mask, x, mask)
+    t.raises("cat: tensor 2 is bool, but tensor 1 is float32", attn.cat, {x, mask})
+    t.raises("div: a is bool, expected float32 or float64", function() return mask / mask end)
+end)
+
+-- ---- logaddexp ----
+
+t.case("logaddexp is its definition and does not overflow", function()
+    local a, b = attn.randn(3, 4, {dtype = "float64"}), attn.randn(4, {dtype = "float64"})
+    t.near(attn.logaddexp(a, b), (a:exp() + b:exp()):log(), 1e-12)
+    local inf = math.huge
+    t.near(attn.logaddexp(attn.tensor{1000, -1000, -inf, 3}, attn.tensor{1000, -1000, 5, -inf}),
+           {1000 + math.log(2), -1000 + math.log(2), 5, 3}, 1e-4)
+    t.equal(attn.logaddexp(attn.tensor{-inf, inf, 1}, attn.tensor{-inf, inf, inf}), {-inf, inf, inf})
+    local x = attn.full({2}, -inf):requires_grad_(true)
+    attn.logaddexp(x, x):sum():backward()
+    t.equal(x.grad, {0, 0})
+end)

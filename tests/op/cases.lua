@@ -27,9 +27,9 @@ for _, name in ipairs{"log", "sqrt"} do case(name, attn[name], function() return
 case("clamp", function(x) return x:clamp(-0.5, 0.7) end, function() return {R(3, 4)} end)
 case("dropout", function(x) return x:dropout(0.4) end, function() return {R(5, 20)} end)
 
-for _, name in ipairs{"add", "sub", "mul", "div", "pow", "minimum", "maximum"} do
+for _, name in ipairs{"add", "sub", "mul", "div", "pow", "minimum", "maximum", "logaddexp", "mod", "idiv"} do
     local left = name == "pow" and positive or R
-    local right = name == "div" and positive or R
+    local right = (name == "div" or name == "mod" or name == "idiv") and positive or R
     local f = attn[name]
     case(name, f, function() return {left(2, 3), right(2, 3)} end)
     case(name, f, function() return {left(2, 1, 3), right(4, 1)} end)
@@ -38,7 +38,9 @@ for _, name in ipairs{"add", "sub", "mul", "div", "pow", "minimum", "maximum"} d
     case(name, function(a, b) return f(a, b:transpose(1, 2)) end, function() return {left(2, 3), right(3, 2)} end)
     case(name, function(a) return f(a, 2) end, function() return {left(2, 3)} end)
     case(name, function(b) return f(2, b) end, function() return {right(2, 3)} end)
-    case(name, function(a) return f(a, a) end, function() return {positive(2, 3)} end)
+    if name ~= "mod" and name ~= "idiv" then        -- there it is a jump
+        case(name, function(a) return f(a, a) end, function() return {positive(2, 3)} end)
+    end
 end
 
 -- ---- reductions, rows ----

@@ -32,3 +32,22 @@ t.case("errors", function()
     t.raises("lt: the shapes do not broadcast (a: float32 [2], b: float32 [3])", attn.lt, attn.zeros(2), attn.zeros(3))
     t.raises("eq: b is int64, but a is float32", attn.eq, attn.zeros(2), attn.zeros(2, {dtype = "int64"}))
 end)
+
+t.case("isnan, isinf and isfinite look at every element", function()
+    local nan, inf = 0 / 0, math.huge
+    for _, dtype in ipairs{"float32", "float64"} do
+        local x = attn.tensor({{nan, inf, 0}, {-inf, 1e-40, -nan}}, {dtype = dtype})
+        t.equal(x:isnan(), {{true, false, false}, {false, false, true}})
+        t.equal(attn.isinf(x), {{false, true, false}, {true, false, false}})
+        t.equal(x:transpose(1, 2):isfinite(), {{false, false}, {false, true}, {true, false}})
+    end
+    t.equal(attn.arange(1, 2):isfinite(), {true, true})
+    t.equal(attn.arange(1, 2):isnan(), {false, false})
+end)
+
+t.case("a bool beside a float tensor is compared as 0 and 1", function()
+    local mask, x = attn.tensor{true, false, true}, attn.tensor({0.5, 0, 1}, {dtype = "float64"})
+    t.equal(mask:gt(x), {true, false, false})
+    t.equal(x:eq(mask), {false, true, true})
+    t.equal(mask:lt(0.5), {false, true, false})
+end)
