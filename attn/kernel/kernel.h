@@ -51,6 +51,7 @@ typedef struct AT_REAL(at_kernels) {
     void (*scale)(size_t n, real alpha, const real *x, real *y);            /* y = alpha x */
     void (*fill)(size_t n, real alpha, real *y);
     void (*negate)(size_t n, const real *x, real *y);
+    void (*add_difference)(size_t n, real alpha, const real *a, const real *b, real *y);    /* y += alpha (a - b) */
 
     AT_MAP(vexp);           /* backward reads y */
     AT_MAP(vlog);           /* x */
@@ -66,11 +67,22 @@ typedef struct AT_REAL(at_kernels) {
     AT_MAP(vabs);           /* x; f'(0) = 0 */
     AT_MAP(vsin);           /* x */
     AT_MAP(vcos);           /* x */
+    AT_MAP(vsquare);        /* x */
+    AT_MAP(vrsqrt);         /* y; 1 / sqrt(x) */
+    AT_MAP(vlog1p);         /* x */
+    AT_MAP(vexpm1);         /* y */
+    AT_MAP(vtan);           /* y */
+    AT_MAP(vatan);          /* x */
+    AT_MAP(verf);           /* x */
+    void (*vfloor)(size_t n, const real *x, real *y);
+    void (*vceil)(size_t n, const real *x, real *y);
+    void (*vround)(size_t n, const real *x, real *y);                       /* halves to even */
 
     /* reduce.c: sums in double precision across blocks, so long float rows keep their digits */
     double (*sum)(size_t n, const real *x);
     double (*sumsq)(size_t n, const real *x);
     double (*dot)(size_t n, const real *a, const real *b);
+    double (*distance2)(size_t n, const real *a, const real *b);            /* sum of (a - b)^2 */
     real (*max)(size_t n, const real *x);                                   /* -inf for n = 0; NaN if any is */
     real (*min)(size_t n, const real *x);                                   /* +inf for n = 0; NaN if any is */
     double (*sumexp)(size_t n, const real *x, real max);                    /* sum of exp(x - max) */

@@ -72,6 +72,12 @@ static void negate(size_t n, const real *x, real *y)
         y[i] = -x[i];
 }
 
+static void add_difference(size_t n, real alpha, const real *a, const real *b, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] += alpha * (a[i] - b[i]);
+}
+
 /* y = f(x) by vectors; `value` is an expression in the vector x. */
 #define MAP(name, value)                                                \
     static void name(size_t n, const real *px, real *py)                \
@@ -136,6 +142,34 @@ INLINE vec ones(ivec mask)
     return (vec)(mask & (ivec)splat(1));
 }
 
+/* expm1_of where it holds, exp(x) - 1 elsewhere */
+INLINE vec any_expm1_of(vec x)
+{
+    ivec near = magnitude(x) < 2 * TANH_FULL;
+    return pick(near, expm1_of(pick(near, x, splat(0))), exp_of(x) - 1);
+}
+
+/* Taylor's series where |x| < 1/2, so that small x keep their digits, 1 - erfc(|x|) elsewhere. */
+INLINE vec erf_of(vec x)
+{
+#if AT_TYPE == 32
+    enum { TERMS = 8 };
+#else
+    enum { TERMS = 13 };
+#endif
+    vec z = lesser(splat(10), magnitude(x)), square = x * x, p = splat(0);
+    real factor = 1;    /* (-1)^k / k! */
+
+    for (int k = 1; k < TERMS; k++)
+        factor /= -k;
+    for (int k = TERMS - 1; k >= 0; k--) {
+        p = p * square + factor / (2 * k + 1);
+        factor *= -k;
+    }
+    vec far = 1 - erfc_of(z, exp_of(-z * z));
+    return pick(magnitude(x) < (real)0.5, x * p * (real)1.12837916709551257390, pick(x < 0, -far, far));
+}
+
 MAP(vexp, exp_of(x))
 BACK(vexp, py, v)
 MAP(vtanh, tanh_of(x))
@@ -156,6 +190,16 @@ MAP(vabs, magnitude(x))
 BACK(vabs, px, ones(v > 0) - ones(v < 0))
 BACK(vlog, px, 1 / v)
 BACK(vsqrt, py, (real)0.5 / v)
+MAP(vsquare, x * x)
+BACK(vsquare, px, 2 * v)
+BACK(vrsqrt, py, (real)-0.5 * v * v * v)
+BACK(vlog1p, px, 1 / (1 + v))
+MAP(vexpm1, any_expm1_of(x))
+BACK(vexpm1, py, v + 1)
+BACK(vtan, py, 1 + v * v)
+BACK(vatan, px, 1 / (1 + v * v))
+MAP(verf, erf_of(x))
+BACK(verf, px, (real)1.12837916709551257390 * exp_of(-v * v))
 
 /* Not through BACK: dy may be infinite or NaN where the function is flat, and must not come through as 0 * inf. */
 static void vrelu_back(size_t n, const real *x, const real *y, const real *dy, real *dx)
@@ -171,17 +215,25 @@ static void vrelu_back(size_t n, const real *x, const real *y, const real *dy, r
 #define LIBM(name) name
 #endif
 
-static void vlog(size_t n, const real *x, real *y)
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] = LIBM(log)(x[i]);
-}
+/* y = f(x) one by one, or as the compiler can */
+#define EVERY(name, value)                                              \
+    static void name(size_t n, const real *x, real *y)                  \
+    {                                                                   \
+        for (size_t i = 0; i < n; i++)                                  \
+            y[i] = value;                                               \
+    }
 
-static void vsqrt(size_t n, const real *x, real *y)
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] = LIBM(sqrt)(x[i]);
-}
+EVERY(vlog, LIBM(log)(x[i]))
+EVERY(vsqrt, LIBM(sqrt)(x[i]))
+EVERY(vrsqrt, 1 / LIBM(sqrt)(x[i]))
+EVERY(vlog1p, LIBM(log1p)(x[i]))
+EVERY(vtan, LIBM(tan)(x[i]))
+EVERY(vatan, LIBM(atan)(x[i]))
+EVERY(vfloor, LIBM(floor)(x[i]))
+EVERY(vceil, LIBM(ceil)(x[i]))
+EVERY(vround, LIBM(rint)(x[i]))
+EVERY(vsin, LIBM(sin)(x[i]))
+EVERY(vcos, LIBM(cos)(x[i]))
 
 static void vsoftplus(size_t n, const real *x, real *y)
 {
@@ -189,23 +241,11 @@ static void vsoftplus(size_t n, const real *x, real *y)
         y[i] = (x[i] > 0 ? x[i] : x[i] != x[i] ? x[i] : 0) + LIBM(log1p)(LIBM(exp)(-LIBM(fabs)(x[i])));
 }
 
-static void vsin(size_t n, const real *x, real *y)
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] = LIBM(sin)(x[i]);
-}
-
 static void vsin_back(size_t n, const real *x, const real *y, const real *dy, real *dx)
 {
     (void)y;
     for (size_t i = 0; i < n; i++)
         dx[i] += dy[i] * LIBM(cos)(x[i]);
-}
-
-static void vcos(size_t n, const real *x, real *y)
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] = LIBM(cos)(x[i]);
 }
 
 static void vcos_back(size_t n, const real *x, const real *y, const real *dy, real *dx)
@@ -230,6 +270,10 @@ void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) *t)
     t->scale = scale;
     t->fill = fill;
     t->negate = negate;
+    t->add_difference = add_difference;
+    t->vfloor = vfloor;
+    t->vceil = vceil;
+    t->vround = vround;
 #define BOTH(name) (t->name = name, t->name##_back = name##_back)
     BOTH(vexp);
     BOTH(vlog);
@@ -245,4 +289,11 @@ void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) *t)
     BOTH(vabs);
     BOTH(vsin);
     BOTH(vcos);
+    BOTH(vsquare);
+    BOTH(vrsqrt);
+    BOTH(vlog1p);
+    BOTH(vexpm1);
+    BOTH(vtan);
+    BOTH(vatan);
+    BOTH(verf);
 }

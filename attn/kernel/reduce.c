@@ -58,6 +58,11 @@ static double dot(size_t n, const real *a, const real *b)
     SUM(get(a + i, len) * get(b + i, len));
 }
 
+static double distance2(size_t n, const real *a, const real *b)
+{
+    SUM(square(get(a + i, len) - get(b + i, len)));
+}
+
 static double sumexp(size_t n, const real *x, real max)
 {
     max = max == -INFINITY ? 0 : max;
@@ -95,6 +100,7 @@ void AT_KERNEL(at_fill_reduce)(AT_REAL(at_kernels) *t)
     t->sum = sum;
     t->sumsq = sumsq;
     t->dot = dot;
+    t->distance2 = distance2;
     t->sumexp = sumexp;
     t->max = max_;
     t->min = min_;

@@ -1,19 +1,21 @@
 /*
- * gather, index_select: elements and slices by id along dimension d. Any dtype.
+ * gather, scatter_add, index_select: elements and slices by id along dimension d. Any dtype.
  *
  *   gather         y[..., j, ...] = x[..., ids[..., j, ...], ...]: ids has x's number of dimensions, and sizes of at
  *                  most x's in all of them but d; y has the shape of ids
+ *   scatter_add    the mirror of gather: y = x, and y[..., ids[..., j, ...], ...] += source[..., j, ...]
  *   index_select   y[..., j, ...] = x[..., ids[j], ...]: whole slices, ids is a vector
  *   dx             dy added up at the places it came from, in the order of y
  *
- * Ids count from 1; 0 is an error here, padding has no place in x.
+ * Ids count from 1. Id 0 is padding, which has no place in x: it gives 0 and drops what it is given; in index_select it is
+ * an error.
  */
 #include <string.h>
 
 #include "attn/core/op.h"
 #include "attn/core/walk.h"
 
-static bool check_ids(at_call *c)
+static bool check_ids(at_call *c, int64_t least)
 {
     const at_tensor *x = c->in[0], *ids = c->in[1];
     size_t d = (size_t)c->arg[0].integer, n = at_numel(ids);
@@ -21,9 +23,9 @@ static bool check_ids(at_call *c)
 
     AT_PIECES(i, end, n)
         for (; i < end; i++)
-            if (at_ids(ids)[i] < 1 || at_ids(ids)[i] > most)
-                return at_fail(c, "id %lld is out of range, expected 1..%lld along dimension %zu (x: %s)",
-                               (long long)at_ids(ids)[i], (long long)most, d + 1, at_describe(x).text);
+            if (at_ids(ids)[i] < least || at_ids(ids)[i] > most)
+                return at_fail(c, "id %lld is out of range, expected %lld..%lld along dimension %zu (x: %s)",
+                               (long long)at_ids(ids)[i], (long long)least, (long long)most, d + 1, at_describe(x).text);
     return at_uninterrupted(c->error);      /* else not all were looked at */
 }
 
@@ -44,9 +46,10 @@ static void add_run(at_dtype dtype, size_t n, const char *from, char *to)
     }
 }
 
-/* ---- gather ---- */
+/* ---- gather, scatter_add ---- */
 
-static bool gather_shape(at_call *c)
+/* ids fits x: its first entries in all dimensions but d. */
+static bool check_places(at_call *c)
 {
     const at_tensor *x = c->in[0], *ids = c->in[1];
     bool fits = ids->ndim == x->ndim;
@@ -57,44 +60,168 @@ static bool gather_shape(at_call *c)
         return at_fail(c, "ids has shape %s, expected at most that of x in all dimensions but %lld (x: %s)",
                        at_describe_shape(ids->ndim, ids->size).text, (long long)c->arg[0].integer + 1,
                        at_describe(x).text);
-    return check_ids(c) && at_out_type(c, (at_dtype)x->dtype, ids->ndim, ids->size);
+    return check_ids(c, 0);
 }
 
-/* Goes over the elements of y in order; the place in x moves with them, but for the d-th dimension. */
-static void gather(const at_call *c, const char *from, char *to, bool back)
+typedef enum way { TAKE, PUT, TAKE_BACK } way;
+
+/* `small` has the shape of ids, `large` that of x. TAKE: small = large at the places, 0 at id 0. PUT: large += small.
+ * TAKE_BACK: small += large. */
+typedef struct places {
+    const at_tensor *x, *ids;
+    way way;
+    at_dtype dtype;
+    size_t d;
+    char *small, *large;
+} places;
+
+#define MOVE(type, zero)                                                                                \
+    do {                                                                                                \
+        type *s = (type *)(void *)p->small + at, *l = (type *)(void *)p->large + base;                  \
+        for (size_t i = from; i < to; i++)                                                              \
+            s[i] = id[i] ? l[(size_t)(id[i] - 1) * step + i * move] : (zero);                           \
+    } while (0)
+#define ADD(type)                                                                                       \
+    do {                                                                                                \
+        type *s = (type *)(void *)p->small + at, *l = (type *)(void *)p->large + base;                  \
+        if (p->way == PUT) {                                                                            \
+            for (size_t i = from; i < to; i++)                                                          \
+                if (id[i])                                                                              \
+                    l[(size_t)(id[i] - 1) * step + i * move] += s[i];                                   \
+        } else {                                                                                        \
+            for (size_t i = from; i < to; i++)                                                          \
+                if (id[i])                                                                              \
+                    s[i] += l[(size_t)(id[i] - 1) * step + i * move];                                   \
+        }                                                                                               \
+    } while (0)
+typedef uint32_t __attribute__((may_alias)) word4;
+typedef uint64_t __attribute__((may_alias)) word8;
+
+/* A row along the last dimension: its ids start at number `at`, its places in x at `base`, `step` apart along d; `move` apart
+ * along the row, unless that is d. */
+static void place_row(const places *p, size_t n, size_t at, size_t base, size_t step, size_t move)
 {
-    const at_tensor *x = c->in[0], *ids = c->in[1];
-    size_t d = (size_t)c->arg[0].integer, n = at_numel(ids), at = 0, index[AT_MAX_DIM] = {0}, step[AT_MAX_DIM];
-    size_t bytes = at_dtype_bytes((at_dtype)x->dtype), width = 1;
+    const int64_t *id = at_ids(p->ids) + at;
+
+    AT_PIECES(from, to, n) {
+        if (p->way == TAKE && p->dtype == AT_BOOL)
+            MOVE(uint8_t, 0);
+        else if (p->way == TAKE && p->dtype == AT_F32)
+            MOVE(word4, 0);
+        else if (p->way == TAKE)
+            MOVE(word8, 0);
+        else if (p->dtype == AT_F32)
+            ADD(float);
+        else if (p->dtype == AT_F64)
+            ADD(double);
+        else
+            ADD(word8);     /* int64 wraps around */
+        from = to;
+    }
+}
+
+/* Rows of ids along the last dimension, in order. */
+static void place_rows(size_t begin, size_t end, void *context)
+{
+    const places *p = context;
+    const at_tensor *x = p->x, *ids = p->ids;
+    size_t last = x->ndim - 1u, step[AT_MAX_DIM], index[AT_MAX_DIM] = {0}, width = 1, rest = begin, base = 0;
 
     for (size_t k = x->ndim; k-- > 0; width *= x->size[k])
         step[k] = width;
-    AT_PIECES(i, end, n)
-        for (; i < end; i++) {
-            size_t place = at + (size_t)(at_ids(ids)[i] - 1) * step[d];
-            if (back)
-                add_run((at_dtype)x->dtype, 1, from + i * bytes, to + place * bytes);
-            else
-                memcpy(to + i * bytes, from + place * bytes, bytes);
-            for (size_t k = x->ndim; k-- > 0;) {
-                size_t move = k == d ? 0 : step[k];
-                at += move;
-                if (++index[k] < ids->size[k])
-                    break;
-                at -= move * index[k];
-                index[k] = 0;
-            }
+    for (size_t k = last; k-- > 0; rest /= ids->size[k])
+        index[k] = rest % ids->size[k];
+    for (size_t k = 0; k < last; k++)
+        base += k == p->d ? 0 : step[k] * index[k];
+    for (size_t r = begin; r < end && !at_cut_short(); r++) {
+        place_row(p, ids->size[last], r * ids->size[last], base, step[p->d], last == p->d ? 0 : 1);
+        for (size_t k = last; k-- > 0;) {
+            size_t move = k == p->d ? 0 : step[k];
+            base += move;
+            if (++index[k] < ids->size[k])
+                break;
+            base -= move * index[k];
+            index[k] = 0;
         }
+    }
 }
 
-static void gather_forward(const at_call *c) { gather(c, c->in[0]->data, c->out[0]->data, false); }
-static void gather_backward(const at_call *c) { gather(c, c->out[0]->grad->data, c->in[0]->grad->data, true); }
+/* The part of ids in one place of dimension 1: no other part writes to what it adds to, if d is another dimension. */
+static void place_parts(size_t begin, size_t end, void *context)
+{
+    const places *p = context;
+    size_t rows = at_numel(p->ids) / p->ids->size[0] / p->ids->size[p->ids->ndim - 1];
+    place_rows(begin * rows, end * rows, context);
+}
+
+static void run(const at_call *c, way how, char *small, char *large)
+{
+    const at_tensor *ids = c->in[1];
+    places p = {c->in[0], ids, how, (at_dtype)c->in[0]->dtype, (size_t)c->arg[0].integer, small, large};
+    size_t n = at_numel(ids);
+
+    if (n == 0)
+        return;
+    if (how != PUT)
+        at_for(n / ids->size[ids->ndim - 1], at_grain_rows(ids->size[ids->ndim - 1]), place_rows, &p);
+    else if (p.d == 0 || ids->ndim == 1)
+        place_rows(0, n / ids->size[ids->ndim - 1], &p);
+    else
+        at_for(ids->size[0], at_grain_rows(n / ids->size[0]), place_parts, &p);
+}
+
+static bool gather_shape(at_call *c)
+{
+    const at_tensor *x = c->in[0], *ids = c->in[1];
+    return check_places(c) && at_out_type(c, (at_dtype)x->dtype, ids->ndim, ids->size);
+}
+
+static void gather_forward(const at_call *c) { run(c, TAKE, c->out[0]->data, c->in[0]->data); }
+static void gather_backward(const at_call *c) { run(c, PUT, c->out[0]->grad->data, c->in[0]->grad->data); }
 
 AT_MOVE_OP(gather,
     .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}},
     .shape = gather_shape, .forward = gather_forward, .backward = gather_backward, .keeps = AT_KEEP(1),
     .help = "gather(x, d, ids (int64)) -> y with the shape of ids\n"
-            "y[i, j] = x[ids[i, j], j] for d = 1, x[i, ids[i, j]] for d = 2, and so on; ids from 1. Any dtype.");
+            "y[i, j] = x[ids[i, j], j] for d = 1, x[i, ids[i, j]] for d = 2, and so on; ids from 1. Id 0 is padding: it gives 0, "
+            "without gradient. Any dtype.");
+
+static bool scatter_shape(at_call *c)
+{
+    const at_tensor *x = c->in[0], *ids = c->in[1], *source = c->in[2];
+
+    if (x->dtype == AT_BOOL)
+        return at_fail(c, "x is bool, expected float32, float64 or int64 (x: %s)", at_describe(x).text);
+    if (!at_same_shape(ids, source))
+        return at_fail(c, "source has shape %s, expected that of ids, %s (source: %s)",
+                       at_describe_shape(source->ndim, source->size).text, at_describe_shape(ids->ndim, ids->size).text,
+                       at_describe(source).text);
+    return check_places(c) && at_out_type(c, (at_dtype)x->dtype, x->ndim, x->size);
+}
+
+static void scatter_forward(const at_call *c)
+{
+    at_copy_elements(c->out[0], c->in[0]);
+    run(c, PUT, c->in[2]->data, c->out[0]->data);
+}
+
+static void scatter_backward(const at_call *c)
+{
+    at_tensor *dy = c->out[0]->grad;
+
+    if (c->in[0]->grad)
+        at_add_elements(c->in[0]->grad, dy);
+    if (c->in[2]->grad)
+        run(c, TAKE_BACK, c->in[2]->grad->data, dy->data);
+}
+
+AT_MOVE_OP(scatter_add,
+    .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}, {"source", AT_ANY}},
+    .shape = scatter_shape, .forward = scatter_forward, .backward = scatter_backward, .keeps = AT_KEEP(1),
+    .help = "scatter_add(x, d, ids (int64), source) -> y like x\n"
+            "A copy of x with source, which has the shape of ids, added at the places that gather reads: y[ids[i, j], j] += "
+            "source[i, j] for d = 1, and so on. Repeated places add up in order; an entry whose id is 0 (padding) is dropped. "
+            "int64 too.");
 
 /* ---- index_select ---- */
 
@@ -108,7 +235,7 @@ static bool select_shape(at_call *c)
                        at_describe(ids).text);
     memcpy(size, x->size, sizeof size);
     size[c->arg[0].integer] = ids->size[0];
-    return check_ids(c) && at_out_type(c, (at_dtype)x->dtype, x->ndim, size);
+    return check_ids(c, 1) && at_out_type(c, (at_dtype)x->dtype, x->ndim, size);
 }
 
 static void select_slices(const at_call *c, const char *from, char *to, bool back)

@@ -1,7 +1,10 @@
 /*
- * Losses of one number against another, element by element: loss.mse, loss.bce, loss.bce_logits, loss.kl.
+ * Losses of one number against another, element by element: loss.mse, loss.l1, loss.huber, loss.bce, loss.bce_logits,
+ * loss.kl.
  *
  *   mse          (x - t)^2
+ *   l1           |x - t|; no gradient where they are equal
+ *   huber        d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), d = x - t
  *   bce          -(t log p + (1 - t) log(1 - p)); logarithms are cut off at -100, so that p of 0 and 1 are finite
  *   bce_logits   the same of p = sigmoid(x): max(x, 0) - x t + log(1 + exp(-|x|))
  *   kl           t (log t - logp), 0 where t = 0
@@ -16,16 +19,20 @@
 
 enum { MEAN, SUM, NONE };
 
-typedef enum kind { MSE, BCE, BCE_LOGITS, KL } kind;
+enum { REDUCTION, DELTA };
+
+typedef enum kind { MSE, L1, HUBER, BCE, BCE_LOGITS, KL } kind;
 
 static bool shape(at_call *c)
 {
     const at_tensor *x = c->in[0], *t = c->in[1];
 
+    if (c->op->args[3].kind != AT_END && !(c->arg[DELTA].number > 0))
+        return at_fail(c, "delta is %.14g, expected more than 0", c->arg[DELTA].number);
     if (!at_same_shape(x, t))
-        return at_fail(c, "target has shape %s, expected %s (%s: %s)", at_describe_shape(t->ndim, t->size).text,
+        return at_fail(c, "%s has shape %s, expected %s (%s: %s)", c->op->args[1].name, at_describe_shape(t->ndim, t->size).text,
                        at_describe_shape(x->ndim, x->size).text, c->op->args[0].name, at_describe(x).text);
-    if (c->arg[0].integer == NONE)
+    if (c->arg[REDUCTION].integer == NONE)
         return at_out(c, x->ndim, x->size);
     at_want_scratch(c, (at_numel(x) / AT_GRAIN + 1) * sizeof(double));
     return at_out(c, 0, NULL);
@@ -37,30 +44,35 @@ static real cut_log(real p)
     return y < -100 ? -100 : y;
 }
 
-static real value(kind op, real x, real t)
+/* delta is huber's */
+static real value(kind op, real delta, real x, real t)
 {
     switch (op) {
     case MSE: return (x - t) * (x - t);
+    case L1: return fabs(x - t);
+    case HUBER: return fabs(x - t) <= delta ? (x - t) * (x - t) / 2 : delta * (fabs(x - t) - delta / 2);
     case BCE: return -(t * cut_log(x) + (1 - t) * cut_log(1 - x));
     case BCE_LOGITS: return (x > 0 ? x : x == x ? 0 : x) - x * t + log1p(exp(-fabs(x)));
     default: return t == 0 ? 0 : t * (log(t) - x);
     }
 }
 
-static real slope(kind op, real x, real t)
+static real slope(kind op, real delta, real x, real t)
 {
     switch (op) {
     case MSE: return 2 * (x - t);
+    case L1: return x > t ? 1 : x < t ? -1 : x - t;
+    case HUBER: return x - t > delta ? delta : x - t < -delta ? -delta : x - t;
     case BCE: return (x - t) / (x * (1 - x) > (real)1e-12 ? x * (1 - x) : (real)1e-12);
     case BCE_LOGITS: return (x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x))) - t;
     default: return -t;
     }
 }
 
-static real target_slope(kind op, real x, real t)
+static real target_slope(kind op, real delta, real x, real t)
 {
     switch (op) {
-    case MSE: return 2 * (t - x);
+    case MSE: case L1: case HUBER: return -slope(op, delta, x, t);
     case BCE: return cut_log(1 - x) - cut_log(x);
     case BCE_LOGITS: return -x;
     default: return t == 0 ? 0 : log(t) - x + 1;
@@ -77,15 +89,16 @@ static void values(size_t begin, size_t end, void *context)
 {
     const job *j = context;
     const real *x = at_in(j->c, 0), *t = at_in(j->c, 1);
+    real delta = (real)j->c->arg[DELTA].number;
     double total = 0;
 
-    if (j->c->arg[0].integer == NONE) {
+    if (j->c->arg[REDUCTION].integer == NONE) {
         for (size_t i = begin; i < end; i++)
-            at_outp(j->c, 0)[i] = value(j->op, x[i], t[i]);
+            at_outp(j->c, 0)[i] = value(j->op, delta, x[i], t[i]);
         return;
     }
     for (size_t i = begin; i < end; i++)
-        total += value(j->op, x[i], t[i]);
+        total += value(j->op, delta, x[i], t[i]);
     ((double *)(void *)j->c->work)[begin / AT_GRAIN] = total;
 }
 
@@ -95,24 +108,25 @@ static void forward(const at_call *c, kind op)
     double total = 0;
 
     at_for(n, AT_GRAIN, values, &(job){.c = c, .op = op});
-    if (c->arg[0].integer == NONE)
+    if (c->arg[REDUCTION].integer == NONE)
         return;
     for (size_t i = 0; i * AT_GRAIN < n; i++)
         total += ((const double *)(const void *)c->work)[i];
-    *at_outp(c, 0) = (real)(c->arg[0].integer == MEAN ? total / (double)n : total);
+    *at_outp(c, 0) = (real)(c->arg[REDUCTION].integer == MEAN ? total / (double)n : total);
 }
 
 static void slopes(size_t begin, size_t end, void *context)
 {
     const job *j = context;
     const real *x = at_in(j->c, 0), *t = at_in(j->c, 1), *dy = at_dout(j->c, 0);
-    bool none = j->c->arg[0].integer == NONE;
+    bool none = j->c->arg[REDUCTION].integer == NONE;
+    real delta = (real)j->c->arg[DELTA].number;
 
     for (int k = 0; k < 2; k++) {
         real *dx = at_din(j->c, k);
         bool fresh = at_is_fresh(j->c, k);
         for (size_t i = begin; dx && i < end; i++) {
-            real d = (k ? target_slope : slope)(j->op, x[i], t[i]) * (none ? dy[i] : j->scale);
+            real d = (k ? target_slope : slope)(j->op, delta, x[i], t[i]) * (none ? dy[i] : j->scale);
             dx[i] = fresh ? d : dx[i] + d;
         }
     }
@@ -125,23 +139,30 @@ static void backward(const at_call *c, kind op)
 
     if (n == 0)
         return;
-    if (c->arg[0].integer != NONE)
-        j.scale = c->arg[0].integer == MEAN ? *at_dout(c, 0) / (real)n : *at_dout(c, 0);
+    if (c->arg[REDUCTION].integer != NONE)
+        j.scale = c->arg[REDUCTION].integer == MEAN ? *at_dout(c, 0) / (real)n : *at_dout(c, 0);
     at_for(n, AT_GRAIN, slopes, &j);
 }
 
-#define LOSS(id, op, first, text)                                                                                   \
+#define LOSS(id, op, x, t, own_args, own_help, text)                                                                \
     static void id##_forward(const at_call *c) { forward(c, op); }                                                  \
     static void id##_backward(const at_call *c) { backward(c, op); }                                                \
     AT_OP_NAMED(id, "loss." #id,                                                                                    \
-        .args = {{first, AT_FLOAT}, {"target", AT_FLOAT},                                                           \
-                 {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},           \
+        .args = {{x, AT_FLOAT}, {t, AT_FLOAT},                                                                      \
+                 {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"} own_args},  \
         .shape = shape, .forward = id##_forward, .backward = id##_backward, .fresh = true,                          \
         .keeps = AT_KEEP(0) | AT_KEEP(1),                                                                           \
-        .help = "loss." #id "(" first ", target, {reduction = \"mean\"}) -> loss\n" text                            \
+        .help = "loss." #id "(" x ", " t ", {reduction = \"mean\"" own_help "}) -> loss\n" text                     \
                 " Shapes must be equal; reduction \"mean\" over all elements, \"sum\", or \"none\" (same shape).")
+#define NOTHING
 
-LOSS(mse, MSE, "x", "(x - target)^2.");
-LOSS(bce, BCE, "p", "-(target log p + (1 - target) log(1 - p)), p a probability; logarithms are cut off at -100.");
-LOSS(bce_logits, BCE_LOGITS, "x", "-(target log p + (1 - target) log(1 - p)) with p = sigmoid(x), without overflow.");
-LOSS(kl, KL, "logp", "target (log target - logp), 0 where the target is 0.");
+LOSS(mse, MSE, "x", "target", NOTHING, "", "(x - target)^2.");
+LOSS(l1, L1, "x", "y", NOTHING, "", "|x - y|, with gradient 0 where they are equal.");
+#define DELTA_ARG , {"delta", AT_NUMBER, .optional = true, .option = true, .value = 1}
+LOSS(huber, HUBER, "x", "y", DELTA_ARG, ", delta = 1",
+     "(x - y)^2 / 2 where |x - y| is at most delta, delta (|x - y| - delta / 2) elsewhere (Huber 1964).");
+LOSS(bce, BCE, "p", "target", NOTHING, "",
+     "-(target log p + (1 - target) log(1 - p)), p a probability; logarithms are cut off at -100.");
+LOSS(bce_logits, BCE_LOGITS, "x", "target", NOTHING, "",
+     "-(target log p + (1 - target) log(1 - p)) with p = sigmoid(x), without overflow.");
+LOSS(kl, KL, "logp", "target", NOTHING, "", "target (log target - logp), 0 where the target is 0.");

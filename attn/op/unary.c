@@ -1,10 +1,11 @@
 /*
- * Element-wise functions of one tensor: exp log sqrt abs sign sin cos tanh sigmoid relu gelu silu elu softplus clamp.
+ * Element-wise functions of one tensor: exp log sqrt abs sign sin cos tanh sigmoid relu gelu silu elu softplus clamp
+ * floor ceil round square rsqrt log1p expm1 tan atan erf leaky_relu.
  *
  *   x, y   any shape
  *   dx     dy f'(x), from y where f' is cheaper in terms of y (then x is not kept)
  *
- * The numbers are made by rows in kernel/map.c. At a kink the gradient is 0 (abs, relu at 0); clamp passes it on at
+ * The numbers are made by rows in kernel/map.c. At a kink the gradient is 0 (abs, relu at 0; of leaky_relu the slope); clamp passes it on at
  * both bounds.
  */
 #include <tgmath.h>
@@ -61,6 +62,13 @@ BY_X(gelu)
 BY_X(silu)
 BY_Y(elu)
 BY_X(softplus)
+BY_X(square)
+BY_Y(rsqrt)
+BY_X(log1p)
+BY_Y(expm1)
+BY_Y(tan)
+BY_X(atan)
+BY_X(erf)
 
 static void sign_block(const at_map *m, size_t at, size_t n)
 {
@@ -71,8 +79,20 @@ static void sign_block(const at_map *m, size_t at, size_t n)
         y[i] = x[i] > 0 ? 1 : x[i] < 0 ? -1 : x[i];
 }
 static void sign_forward(const at_call *c) { forward(c, sign_block); }
-static void sign_block_back(const at_map *m, size_t at, size_t n) { (void)m, (void)at, (void)n; }
-static void sign_backward(const at_call *c) { backward(c, sign_block_back); }
+/* of what is flat wherever it has a slope */
+static void flat_block_back(const at_map *m, size_t at, size_t n) { (void)m, (void)at, (void)n; }
+static void flat_backward(const at_call *c) { backward(c, flat_block_back); }
+#define sign_backward flat_backward
+
+#define FLAT(name)                                                                                              \
+    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }     \
+    static void name##_forward(const at_call *c) { forward(c, name##_block); }
+FLAT(floor)
+FLAT(ceil)
+FLAT(round)
+#define floor_backward flat_backward
+#define ceil_backward flat_backward
+#define round_backward flat_backward
 
 static bool clamp_shape(at_call *c)
 {
@@ -105,6 +125,26 @@ static void clamp_block_back(const at_map *m, size_t at, size_t n)
 }
 static void clamp_backward(const at_call *c) { backward(c, clamp_block_back); }
 
+static void leaky_block(const at_map *m, size_t at, size_t n)
+{
+    real slope = (real)((const at_call *)m->context)->arg[0].number, *y = m->y + at;
+    const real *x = m->a + at;
+
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] > 0 ? x[i] : slope * x[i];
+}
+static void leaky_forward(const at_call *c) { forward(c, leaky_block); }
+
+static void leaky_block_back(const at_map *m, size_t at, size_t n)
+{
+    real slope = (real)((const at_call *)m->context)->arg[0].number, *dx = m->y + at;
+    const real *x = m->a + at, *dy = m->c + at;
+
+    for (size_t i = 0; i < n; i++)
+        dx[i] += x[i] > 0 ? dy[i] : slope * dy[i];
+}
+static void leaky_backward(const at_call *c) { backward(c, leaky_block_back); }
+
 #define UNARY(name, reads, text)                                                                                      \
     AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = shape, .forward = name##_forward, .backward = name##_backward,    \
           .fresh = true, .keeps = reads, .help = #name "(x) -> y like x\n" text)
@@ -123,6 +163,23 @@ UNARY(gelu, AT_KEEP(0), "x Phi(x), Phi the distribution function of the normal d
 UNARY(silu, AT_KEEP(0), "x sigmoid(x), element by element.");
 UNARY(elu, AT_KEEP_OUT(0), "x where x > 0, exp(x) - 1 elsewhere.");
 UNARY(softplus, AT_KEEP(0), "log(1 + exp(x)), element by element; does not overflow.");
+
+UNARY(floor, AT_KEEP_NOTHING, "The greatest integer that is not above x, element by element. The gradient is 0.");
+UNARY(ceil, AT_KEEP_NOTHING, "The least integer that is not below x, element by element. The gradient is 0.");
+UNARY(round, AT_KEEP_NOTHING, "The nearest integer, of two the even one (2.5 gives 2), element by element. The gradient is 0.");
+UNARY(square, AT_KEEP(0), "x times x, element by element.");
+UNARY(rsqrt, AT_KEEP_OUT(0), "1 / sqrt(x), element by element; inf at 0, NaN below.");
+UNARY(log1p, AT_KEEP(0), "log(1 + x), element by element, with all digits where x is small.");
+UNARY(expm1, AT_KEEP_OUT(0), "exp(x) - 1, element by element, with all digits where x is small.");
+UNARY(tan, AT_KEEP_OUT(0), "Tangent of x in radians, element by element.");
+UNARY(atan, AT_KEEP(0), "Arc tangent, element by element, in radians.");
+UNARY(erf, AT_KEEP(0), "The error function 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, element by element.");
+
+AT_OP(leaky_relu,
+    .args = {{"x", AT_FLOAT}, {"slope", AT_NUMBER, .optional = true, .option = true, .value = 0.01}},
+    .shape = shape, .forward = leaky_forward, .backward = leaky_backward, .fresh = true, .keeps = AT_KEEP(0),
+    .help = "leaky_relu(x, {slope = 0.01}) -> y like x\n"
+            "x where x > 0, slope x elsewhere; the gradient at 0 is the slope.");
 
 AT_OP(clamp,
     .args = {{"x", AT_FLOAT}, {"low", AT_NUMBER, .optional = true, .value = -INFINITY},

@@ -1,11 +1,11 @@
 /*
- * Views: narrow, select, transpose, permute, reshape, view, expand, unsqueeze, squeeze. Any dtype.
+ * Views: narrow, select, transpose, permute, reshape, flatten, view, expand, unsqueeze, squeeze, diagonal, unfold. Any dtype.
  *
  * The result shares the storage of x: only sizes, steps and the first element are new. There is no forward and no
  * backward here: the gradient of a view is the same view of the gradient, for which `shape` is asked again with the
  * gradient of x in its place. So `shape` leaves the arguments as they are.
  *
- * reshape asks for a contiguous x, so one that is not is copied first; view refuses instead.
+ * reshape and flatten ask for a contiguous x, so one that is not is copied first; view refuses instead.
  */
 #include <stdio.h>
 #include <string.h>
@@ -280,3 +280,75 @@ VIEW(squeeze, true,
      "squeeze(x [, d]) -> view\n"
      "Without the dimensions of size 1, or without dimension d if its size is 1. Any dtype; shares memory with x.",
      {{"x", AT_ANY}, {"d", AT_DIM, .optional = true}});
+
+static bool flatten_shape(at_call *c)
+{
+    const at_tensor *x = c->in[0];
+    size_t first = (size_t)c->arg[0].integer, last = (size_t)c->arg[1].integer, size[AT_MAX_DIM], ndim = 0;
+    ptrdiff_t step[AT_MAX_DIM], n = 1;
+
+    if (first > last)
+        return at_fail(c, "first is dimension %zu, expected at most last, %zu (x: %s)", first + 1, last + 1, at_describe(x).text);
+    for (size_t k = 0; k < x->ndim; k++)
+        if (k > first && k <= last)
+            size[ndim - 1] *= x->size[k];
+        else
+            size[ndim++] = x->size[k];
+    for (size_t k = ndim; k-- > 0; n *= (ptrdiff_t)size[k])
+        step[k] = n;
+    return at_out_view(c, ndim, size, step, 0);
+}
+VIEW(flatten, false,
+     "flatten(x, first = 1, last = -1) -> y\n"
+     "Dimensions first to last as one. Any dtype; shares memory with x if x is contiguous, else with a copy.",
+     {{"x", AT_ANY}, {"first", AT_DIM, .optional = true, .value = 1}, {"last", AT_DIM, .optional = true, .value = -1}});
+
+static bool diagonal_shape(at_call *c)
+{
+    const at_tensor *x = c->in[0];
+    size_t size[AT_MAX_DIM], d = x->ndim - 2u;
+    ptrdiff_t step[AT_MAX_DIM];
+
+    if (x->ndim < 2)
+        return at_fail(c, "x has %d dimension%s, expected at least 2 (x: %s)", x->ndim, x->ndim == 1 ? "" : "s", at_describe(x).text);
+    memcpy(size, x->size, sizeof size);
+    memcpy(step, x->step, sizeof step);
+    if (size[d + 1] < size[d])
+        size[d] = size[d + 1];
+    step[d] += step[d + 1];
+    return at_out_view(c, d + 1, size, step, 0);
+}
+VIEW(diagonal, true,
+     "diagonal(x [..., n, m]) -> view [..., min(n, m)]\n"
+     "The diagonal of the last two dimensions. Any dtype; shares memory with x.",
+     {{"x", AT_ANY}});
+
+static bool unfold_shape(at_call *c)
+{
+    const at_tensor *x = c->in[0];
+    size_t d = (size_t)c->arg[0].integer, sizes[AT_MAX_DIM];
+    int64_t n = (int64_t)x->size[d], size = c->arg[1].integer, step = c->arg[2].integer;
+    ptrdiff_t steps[AT_MAX_DIM];
+
+    if (size < 0 || size > n)
+        return at_fail(c, "size is %lld, expected 0..%lld (x: %s)", (long long)size, (long long)n, at_describe(x).text);
+    if (step < 1)
+        return at_fail(c, "step is %lld, expected at least 1", (long long)step);
+    if (x->ndim == AT_MAX_DIM)
+        return at_fail(c, "x has %d dimensions, expected at most %d (x: %s)", x->ndim, AT_MAX_DIM - 1, at_describe(x).text);
+    memcpy(sizes, x->size, sizeof sizes);
+    memcpy(steps, x->step, sizeof steps);
+    sizes[d] = (size_t)((n - size) / step + 1);
+    steps[d] = sizes[d] > 1 ? x->step[d] * step : x->step[d];
+    sizes[x->ndim] = (size_t)size;
+    steps[x->ndim] = x->step[d];
+    size_t count;
+    if (!at_count_elements(x->ndim + 1u, sizes, &count))
+        return at_fail(c, "shape %s is too large", at_describe_shape(x->ndim + 1u, sizes).text);
+    return at_out_view(c, x->ndim + 1u, sizes, steps, 0);
+}
+VIEW(unfold, true,
+     "unfold(x, d, size, step) -> view [..., windows, ..., size]\n"
+     "All windows of `size` entries of dimension d, `step` apart: dimension d counts the windows, a new last dimension the places in "
+     "one. Any dtype; shares memory with x, and windows that overlap share entries.",
+     {{"x", AT_ANY}, {"d", AT_DIM}, {"size", AT_INTEGER}, {"step", AT_INTEGER}});

@@ -106,6 +106,11 @@ int main(void)
     stops("gather", AT_ID_gather, 2, (at_tensor *[]){row(AT_F32, N, 1), row(AT_I64, N, 1)}, 1, (int64_t[]){1}, true, N - 1, 1);
 
     stops("cumsum", AT_ID_cumsum, 1, (at_tensor *[]){row(AT_F32, LONG, 0.5)}, 0, NULL, false, LONG - 1, LONG / 2);
+    stops("cumprod", AT_ID_cumprod, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 0, NULL, false, LONG - 1, 1);
+    stops("flip", AT_ID_flip, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 1, (int64_t[]){1}, false, LONG - 1, 1);
+    stops("diff", AT_ID_diff, 1, (at_tensor *[]){row(AT_F64, LONG, 1)}, 0, NULL, false, LONG - 2, 0);
+    stops("scatter_add", AT_ID_scatter_add, 3,
+          (at_tensor *[]){row(AT_F32, N, 1), row(AT_I64, N, 1), row(AT_F32, N, 1)}, 1, (int64_t[]){1}, true, 0, N + 1);
     stops("softmax", AT_ID_softmax, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 0, NULL, false, LONG - 1, 1.0 / LONG);
     stops("sort", AT_ID_sort, 1, (at_tensor *[]){row(AT_F32, SORTED, 5)}, 0, NULL, false, SORTED - 1, 5);
     stops("topk", AT_ID_topk, 1, (at_tensor *[]){row(AT_F32, SORTED, 5)}, 1, (int64_t[]){SORTED / 2}, false, 0, 5);

@@ -72,6 +72,13 @@ static wide f_phi(wide x) { return x < 0 ? expl(x) : x + 1; }
 static wide f_abs(wide x) { return fabsl(x); }
 static wide f_sin(wide x) { return sinl(x); }
 static wide f_cos(wide x) { return cosl(x); }
+static wide f_square(wide x) { return x * x; }
+static wide f_rsqrt(wide x) { return 1 / sqrtl(x); }
+static wide f_log1p(wide x) { return log1pl(x); }
+static wide f_expm1(wide x) { return expm1l(x); }
+static wide f_tan(wide x) { return tanl(x); }
+static wide f_atan(wide x) { return atanl(x); }
+static wide f_erf(wide x) { return erfl(x); }
 
 #define FUNCTION(id, low, high, units, from_y)                                                                  \
     {#id, f_##id, offsetof(AT_REAL(at_kernels), v##id), offsetof(AT_REAL(at_kernels), v##id##_back), low, high, \
@@ -81,7 +88,9 @@ static const function functions[] = {
     FUNCTION(tanh, -12, 12, 3, true), FUNCTION(sigmoid, -80, 80, 3, true), FUNCTION(relu, -5, 5, 0, false),
     FUNCTION(gelu, -5, 5, 4, false), FUNCTION(silu, -30, 30, 4, false), FUNCTION(softplus, -30, 30, 2, false),
     FUNCTION(elu, -30, 5, 3, true), FUNCTION(phi, -80, 5, 2, true), FUNCTION(abs, -5, 5, 0, false),
-    FUNCTION(sin, -5, 5, 2, false), FUNCTION(cos, -5, 5, 2, false)};
+    FUNCTION(sin, -5, 5, 2, false), FUNCTION(cos, -5, 5, 2, false), FUNCTION(square, -5, 5, 1, false),
+    FUNCTION(rsqrt, 0.01, 50, 2, true), FUNCTION(log1p, -0.9, 50, 2, false), FUNCTION(expm1, -30, 50, 3, true),
+    FUNCTION(tan, -1.5, 1.5, 2, true), FUNCTION(atan, -20, 20, 2, false), FUNCTION(erf, -5, 5, 3, false)};
 
 typedef void (*map_fn)(size_t n, const real *x, real *y);
 typedef void (*back_fn)(size_t n, const real *x, const real *y, const real *dy, real *dx);

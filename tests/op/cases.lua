@@ -19,11 +19,13 @@ end
 -- ---- element-wise ----
 
 for _, name in ipairs{"exp", "tanh", "sigmoid", "relu", "abs", "sign", "sin", "cos", "gelu", "silu", "elu", "softplus",
-                      "neg"} do
+                      "neg", "square", "expm1", "atan", "erf", "leaky_relu", "floor", "ceil", "round"} do
     case(name, attn[name], function() return {R(2, 5)} end)
     case(name, function(x) return attn[name](x:transpose(1, 2)) end, function() return {R(3, 2)} end)
 end
-for _, name in ipairs{"log", "sqrt"} do case(name, attn[name], function() return {positive(2, 3)} end) end
+for _, name in ipairs{"log", "sqrt", "rsqrt", "log1p"} do case(name, attn[name], function() return {positive(2, 3)} end) end
+case("tan", function(x) return (x:sin() * 0.8):tan() end, function() return {R(3, 4)} end)
+case("leaky_relu", function(x) return x:leaky_relu{slope = 0.3} end, function() return {R(3, 4)} end)
 case("clamp", function(x) return x:clamp(-0.5, 0.7) end, function() return {R(3, 4)} end)
 case("dropout", function(x) return x:dropout(0.4) end, function() return {R(5, 20)} end)
 
@@ -54,10 +56,14 @@ for _, name in ipairs{"sum", "mean", "max", "min", "prod", "var", "std", "norm",
     end
 end
 case("prod", function(x) return x:prod(2) end, function() return {attn.tensor({{1, 0, 2}, {0, 0, 3}}, F64)} end)
-for _, name in ipairs{"softmax", "log_softmax", "sparsemax", "entmax15", "cumsum"} do
+for _, name in ipairs{"softmax", "log_softmax", "sparsemax", "entmax15", "cumsum", "cumprod", "logcumsumexp",
+                      "diff"} do
     for d = 1, 3 do case(name, function(x) return attn[name](x, d) end, function() return {R(3, 4, 2)} end) end
     case(name, attn[name], function() return {R(2, 37)} end)
 end
+case("cumprod", function(x) return x:cumprod(2) end,
+     function() return {attn.tensor({{1.5, 0, 2, -1}, {0, 0, 3, 2}}, F64)} end)
+case("logcumsumexp", function(x) return (x * 40):logcumsumexp() end, function() return {R(2, 7)} end)
 for d = 1, 3 do
     case("sort", function(x) return (x:sort(d)) end, function() return {R(3, 4, 2)} end)
     case("sort", function(x) return (x:sort(d, true)) end, function() return {R(3, 4, 2)} end)
@@ -96,6 +102,16 @@ end
 case("einsum", function(a) return attn.einsum("ab,bc->ac", a, a) end, function() return {R(3, 3)} end)
 case("einsum", function(a, b) return attn.einsum("...ij,...jk->...ik", a, b) end,
      function() return {R(2, 1, 2, 3), R(4, 3, 2)} end)
+case("outer", attn.outer, function() return {R(3), R(4)} end)
+for d = 1, 3 do
+    local function similarity(a, b) return attn.cosine_similarity(a, b, d) end
+    case("cosine_similarity", similarity, function() return {R(3, 4, 2), R(3, 4, 2)} end)
+    case("cosine_similarity", similarity, function() return {R(3, 1, 2), R(4, 1)} end)
+end
+case("cosine_similarity", function(a, b) return attn.cosine_similarity(a, b, -1, {eps = 1.5}) end,
+     function() return {R(5, 3), R(1, 3)} end)
+case("cdist", attn.cdist, function() return {R(2, 3, 4), R(2, 5, 4)} end)
+case("cdist", function(a) return attn.cdist(a, a) end, function() return {R(3, 2)} end)
 case("linear", attn.linear, function() return {R(2, 3, 4), R(5, 4), R(5)} end)
 case("linear", attn.linear, function() return {R(4), R(5, 4)} end)
 case("embedding", function(w) return attn.embedding(ids{{1, 3, 0}, {3, 3, 2}}, w) end, function() return {R(4, 3)} end)
@@ -122,6 +138,12 @@ for _, reduction in ipairs{"mean", "sum", "none"} do
     end, function() return {R(3, 4)} end)
     case("loss.nll", function(x) return loss.nll(x, targets, options) end, function() return {R(3, 4)} end)
     case("loss.mse", function(x, t) return loss.mse(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
+    case("loss.l1", function(x, t) return loss.l1(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
+    case("loss.huber", function(x, t) return loss.huber(x, t, {reduction = reduction, delta = 0.7}) end,
+         function() return {R(3, 4), R(3, 4)} end)
+    case("loss.margin", function(x, t) return loss.margin(x, t, {reduction = reduction, margin = 0.5}) end,
+         function() return {R(3), R(3, 4)} end)
+    case("loss.margin", function(x, t) return loss.margin(x, t, options) end, function() return {R(4), R(4)} end)
     case("loss.bce_logits", function(x, t) return loss.bce_logits(x, t, options) end,
          function() return {R(3, 4), R(3, 4)} end)
     case("loss.bce", function(p, t) return loss.bce(p, t, options) end,
@@ -161,7 +183,25 @@ case("where", function(a) return attn.where(mask, 3, a) end, function() return {
 case("masked_fill", function(x) return x:masked_fill(mask, 7) end, function() return {R(4, 2, 3)} end)
 case("gather", function(x) return x:gather(1, ids{{1, 1}, {3, 2}}) end, function() return {R(3, 4)} end)
 case("gather", function(x) return x:gather(2, ids{{{1, 1}, {4, 2}}}) end, function() return {R(3, 4, 2)} end)
+case("gather", function(x) return x:gather(2, ids{{0, 1}, {4, 0}}) end, function() return {R(3, 4)} end)
+case("scatter_add", function(x, s) return x:scatter_add(1, ids{{1, 1, 0}, {3, 1, 2}}, s) end,
+     function() return {R(3, 4), R(2, 3)} end)
+case("scatter_add", function(x, s) return x:scatter_add(-1, ids{{{4, 4}, {0, 1}}}, s) end,
+     function() return {R(2, 3, 4), R(1, 2, 2)} end)
 case("index_select", function(x) return x:index_select(2, ids{1, 4, 4}) end, function() return {R(3, 4, 2)} end)
+for d = 1, 3 do
+    case("flip", function(x) return x:flip(d) end, function() return {R(3, 4, 2)} end)
+    case("roll", function(x) return x:roll(-3, d) end, function() return {R(3, 4, 2)} end)
+    for _, mode in ipairs{"constant", "replicate", "reflect", "circular"} do
+        case("pad", function(x) return x:pad(d, 2, 1, {mode = mode}) end, function() return {R(3, 4, 2)} end)
+    end
+    case("pad", function(x) return x:pad(d, -1, 3) end, function() return {R(3, 4, 2)} end)
+    case("unfold", function(x) return x:unfold(d, 2, 1) end, function() return {R(3, 4, 2)} end)
+end
+case("unfold", function(x) return x:transpose(1, 2):unfold(2, 2, 2) end, function() return {R(5, 3)} end)
+case("diagonal", function(x) return x:diagonal() end, function() return {R(2, 4, 3)} end)
+case("flatten", function(x) return x:flatten(2, 3) end, function() return {R(2, 4, 3)} end)
+case("flatten", function(x) return x:transpose(1, 2):flatten() end, function() return {R(2, 4)} end)
 case("tril", function(x) return x:tril(-1) end, function() return {R(2, 3, 4)} end)
 case("triu", function(x) return x:triu(1) end, function() return {R(2, 3, 4)} end)
 
