@@ -137,28 +137,6 @@ static at_tensor *check_float(lua_State *L, at_tensor *t, const char *where)
     return t;
 }
 
-static int rand_uniform(lua_State *L)
-{
-    at_tensor *t = check_float(L, sized(L, "rand", AT_F32, 1), "rand");
-    size_t n = at_numel(t);
-    if (t->dtype == AT_F32)
-        at_random_uniform_f32(at_random_reserve(n), n, (float *)(void *)t->data);
-    else
-        at_random_uniform_f64(at_random_reserve(n), n, (double *)(void *)t->data);
-    return made(L);
-}
-
-static int rand_normal(lua_State *L)
-{
-    at_tensor *t = check_float(L, sized(L, "randn", AT_F32, 1), "randn");
-    size_t n = at_numel(t);
-    if (t->dtype == AT_F32)
-        at_random_normal_f32(at_random_reserve(n), n, (float *)(void *)t->data);
-    else
-        at_random_normal_f64(at_random_reserve(n), n, (double *)(void *)t->data);
-    return made(L);
-}
-
 static int randint(lua_State *L)
 {
     int64_t low = vm_check_integer(L, 1, "randint", "low"), high = vm_check_integer(L, 2, "randint", "high");
@@ -243,6 +221,47 @@ static int arange(lua_State *L)
     return made(L);
 }
 
+static int linspace(lua_State *L)
+{
+    double first = vm_check_number(L, 1, "linspace", "first"), last = vm_check_number(L, 2, "linspace", "last");
+    int64_t n = vm_check_integer(L, 3, "linspace", "count");
+    if (n < 0 || n > (int64_t)1 << 40)
+        vm_error(L, "linspace: count is %lld, expected 0..2^40", (long long)n);
+    at_dtype dtype = read_dtype(L, 4, AT_F32, "linspace");
+    if (dtype != AT_F32 && dtype != AT_F64)
+        vm_error(L, "linspace: dtype is %s, expected float32 or float64", at_dtype_name(dtype));
+    size_t count = (size_t)n;
+    at_tensor *t = push_new(L, "linspace", dtype, 1, &count);
+    AT_PIECES(i, end, count)
+        for (; i < end; i++) {
+            double share = count > 1 ? (double)i / (double)(count - 1) : 0;
+            double x = i > 0 && i == count - 1 ? last : first + share * (last - first);
+            dtype == AT_F32 ? (void)(((float *)(void *)t->data)[i] = (float)x) : (void)(((double *)(void *)t->data)[i] = x);
+        }
+    return made(L);
+}
+
+/* Each place i takes what stands at a place up to i drawn for it, and i goes there. The draws stand where the result will. */
+static int randperm(lua_State *L)
+{
+    int64_t n = vm_check_integer(L, 1, "randperm", "n");
+    if (n < 0 || n > (int64_t)1 << 40)
+        vm_error(L, "randperm: n is %lld, expected 0..2^40", (long long)n);
+    if (lua_gettop(L) > 1)
+        vm_error(L, "randperm: argument 2 is %s, expected nothing more", vm_describe(L, 2).text);
+    size_t count = (size_t)n;
+    at_tensor *t = push_new(L, "randperm", AT_I64, 1, &count);
+    int64_t *y = (int64_t *)(void *)t->data;
+    at_random_integer(at_random_reserve(count), count, 0, INT64_MAX, y);
+    AT_PIECES(i, end, count)
+        for (; i < end; i++) {
+            size_t j = (size_t)(((unsigned __int128)(uint64_t)y[i] * (i + 1)) >> 63);
+            y[i] = y[j];
+            y[j] = (int64_t)i + 1;
+        }
+    return made(L);
+}
+
 static int eye(lua_State *L)
 {
     int64_t n = vm_check_integer(L, 1, "eye", "n");
@@ -257,6 +276,59 @@ static int eye(lua_State *L)
     at_fill(&diagonal, 1);
     return made(L);
 }
+
+/* ---- like another tensor ---- */
+
+/* A new tensor of x's shape, and of its dtype if the options at stack place `at` name no other. */
+static at_tensor *push_like(lua_State *L, const char *where, int at)
+{
+    at_tensor *x = vm_check_tensor(L, 1, where, "x");
+    at_dtype dtype = read_dtype(L, at, (at_dtype)x->dtype, where);
+    if (lua_gettop(L) > at)
+        vm_error(L, "%s: argument %d is %s, expected nothing more", where, at + 1, vm_describe(L, at + 1).text);
+    x = vm_check_tensor(L, 1, where, "x");
+    size_t size[AT_MAX_DIM];
+    memcpy(size, x->size, sizeof size);
+    return push_new(L, where, dtype, x->ndim, size);
+}
+
+static int fill_like(lua_State *L, const char *where, double value)
+{
+    at_fill(push_like(L, where, 2), value);
+    return made(L);
+}
+
+static int zeros_like(lua_State *L) { return fill_like(L, "zeros_like", 0); }
+static int ones_like(lua_State *L) { return fill_like(L, "ones_like", 1); }
+static int empty_like(lua_State *L) { return fill_like(L, "empty_like", 0); }
+
+static int full_like(lua_State *L)
+{
+    bool truth = lua_type(L, 2) == LUA_TBOOLEAN;
+    double value = truth ? lua_toboolean(L, 2) : vm_check_number(L, 2, "full_like", "value");
+    at_tensor *t = push_like(L, "full_like", 3);
+    if (t->dtype == AT_I64 && !truth)
+        fill_whole(t, vm_check_integer(L, 2, "full_like", "value"));
+    else
+        at_fill(t, value);
+    return made(L);
+}
+
+static int fill_random(lua_State *L, at_tensor *t, const char *where, bool normal)
+{
+    size_t n = at_numel(check_float(L, t, where));
+    at_random stream = at_random_reserve(n);
+    if (t->dtype == AT_F32)
+        (normal ? at_random_normal_f32 : at_random_uniform_f32)(stream, n, (float *)(void *)t->data);
+    else
+        (normal ? at_random_normal_f64 : at_random_uniform_f64)(stream, n, (double *)(void *)t->data);
+    return made(L);
+}
+
+static int rand_like(lua_State *L) { return fill_random(L, push_like(L, "rand_like", 2), "rand_like", false); }
+static int randn_like(lua_State *L) { return fill_random(L, push_like(L, "randn_like", 2), "randn_like", true); }
+static int rand_uniform(lua_State *L) { return fill_random(L, sized(L, "rand", AT_F32, 1), "rand", false); }
+static int rand_normal(lua_State *L) { return fill_random(L, sized(L, "randn", AT_F32, 1), "randn", true); }
 
 /* ---- from and to nested tables ---- */
 
@@ -770,12 +842,16 @@ void vm_open_tensor(lua_State *L, int lib)
     static const luaL_Reg functions[] = {
         {"tensor", tensor}, {"zeros", zeros}, {"ones", ones}, {"empty", empty}, {"full", full}, {"rand", rand_uniform},
         {"randn", rand_normal}, {"randint", randint}, {"bernoulli", bernoulli}, {"arange", arange}, {"eye", eye},
+        {"linspace", linspace}, {"randperm", randperm}, {"zeros_like", zeros_like}, {"ones_like", ones_like},
+        {"empty_like", empty_like}, {"full_like", full_like}, {"rand_like", rand_like}, {"randn_like", randn_like},
         {"split", split}, {"chunk", chunk}, {NULL, NULL}
     };
     static const luaL_Reg methods[] = {
         {"size", size_of}, {"dim", dim}, {"numel", numel}, {"item", item}, {"totable", totable}, {"to", to},
         {"detach", detach}, {"copy_", copy_}, {"fill_", fill_}, {"requires_grad_", requires_grad_}, {"zero_grad", zero_grad},
-        {"split", split}, {"chunk", chunk}, {"free", free_tensor}, {"is_contiguous", is_contiguous}, {NULL, NULL}
+        {"split", split}, {"chunk", chunk}, {"free", free_tensor}, {"is_contiguous", is_contiguous},
+        {"zeros_like", zeros_like}, {"ones_like", ones_like}, {"empty_like", empty_like}, {"full_like", full_like},
+        {"rand_like", rand_like}, {"randn_like", randn_like}, {NULL, NULL}
     };
     static const vm_doc docs[] = {
         {"tensor", "tensor(nested table or number, {dtype = \"float32\"}) -> tensor\n"
@@ -791,6 +867,15 @@ void vm_open_tensor(lua_State *L, int lib)
         {"bernoulli", "bernoulli(p, size..., {dtype = \"float32\"}) -> tensor\n1 with probability p, else 0."},
         {"arange", "arange(first, last, step = 1) -> tensor\nfirst, first + step ... up to last (included); int64 if all are integers."},
         {"eye", "eye(n, {dtype = \"float32\"}) -> [n, n]\nThe identity matrix."},
+        {"linspace", "linspace(first, last, count, {dtype = \"float32\"}) -> [count]\n"
+                     "count numbers from first to last, both included, evenly apart; one number is first."},
+        {"randperm", "randperm(n) -> int64 [n]\nThe numbers 1..n in random order."},
+        {"zeros_like", "zeros_like(x, {dtype = that of x}) -> tensor of x's shape\nFilled with 0."},
+        {"ones_like", "ones_like(x, {dtype = that of x}) -> tensor of x's shape\nFilled with 1."},
+        {"empty_like", "empty_like(x, {dtype = that of x}) -> tensor of x's shape\nTo be written to; it holds zeros until then."},
+        {"full_like", "full_like(x, value, {dtype = that of x}) -> tensor of x's shape\nFilled with value."},
+        {"rand_like", "rand_like(x, {dtype = that of x}) -> tensor of x's shape\nUniform in [0, 1)."},
+        {"randn_like", "randn_like(x, {dtype = that of x}) -> tensor of x's shape\nNormal with mean 0 and deviation 1."},
         {"split", "split(x, size, d = 1) -> list of views\nPieces of `size` along dimension d; the last may be smaller."},
         {"chunk", "chunk(x, n, d = 1) -> list of views\nAt most n pieces of equal size along dimension d; the last may be smaller."},
         {"tensor:size", "t:size([d]) -> size of dimension d, or a table of all sizes"},

@@ -406,3 +406,65 @@ t.case("totable of no elements does not fill the memory with empty rows", functi
     t.raises("totable: the tensor has no elements, but more than 1048576 empty rows (float32 [1, 2147483647, 0])",
         attn.zeros(1, 2147483647, 0).totable, attn.zeros(1, 2147483647, 0))
 end)
+
+-- ---- more constructors ----
+
+t.case("linspace has both ends, evenly apart", function()
+    t.equal(attn.linspace(0, 1, 5), {0, 0.25, 0.5, 0.75, 1})
+    t.equal(attn.linspace(3, -1, 3), {3, 1, -1})
+    t.equal(attn.linspace(2.5, 7, 1), {2.5})
+    t.equal(attn.linspace(0, 1, 0).shape, {0})
+    local x = attn.linspace(0.1, 0.7, 7, {dtype = "float64"})
+    t.equal({x.dtype, x[1]:item(), x[7]:item()}, {"float64", 0.1, 0.7})
+    t.raises("linspace: count is -1, expected 0..2^40", attn.linspace, 0, 1, -1)
+    t.raises("linspace: dtype is int64, expected float32 or float64", attn.linspace, 0, 1, 2, {dtype = "int64"})
+    t.raises("linspace: last is the string '1', expected a number", attn.linspace, 0, "1", 2)
+end)
+
+t.case("what is like another tensor has its shape and dtype", function()
+    for _, dtype in ipairs(DTYPES) do
+        local x = attn.zeros(3, 2, {dtype = dtype}):transpose(1, 2)
+        for _, name in ipairs{"zeros_like", "ones_like", "empty_like"} do
+            local y = attn[name](x)
+            t.equal({y.dtype, y.shape, y:is_contiguous()}, {dtype, {2, 3}, true})
+            t.equal(x[name](x, {dtype = "float64"}).dtype, "float64")
+            t.equal(y:to "float64", attn.full({2, 3}, name == "ones_like" and 1 or 0):totable())
+        end
+        t.equal(x:full_like(1):to "float64", attn.ones(2, 3):totable())
+    end
+    t.equal(attn.full_like(attn.zeros(1, {dtype = "int64"}), math.maxinteger), {math.maxinteger})
+    t.equal(attn.zeros_like(attn.tensor(1)).shape, {})
+    t.is_true(not attn.ones_like(attn.ones(2):requires_grad_(true)).requires_grad)
+    t.raises("full_like: value is 0.5, expected an integer", attn.full_like, attn.zeros(1, {dtype = "int64"}), 0.5)
+    t.raises("zeros_like: unknown option", attn.zeros_like, attn.zeros(1), {kind = 1})
+    t.raises("zeros_like: x is missing, expected a tensor", attn.zeros_like)
+end)
+
+t.case("rand_like and randn_like draw what rand and randn do", function()
+    local x = attn.zeros(3, 40, {dtype = "float64"})
+    for _, name in ipairs{"rand", "randn"} do
+        attn.seed(3)
+        local y = attn[name](3, 40, {dtype = "float64"})
+        attn.seed(3)
+        t.equal(attn[name .. "_like"](x), y:totable())
+    end
+    t.raises("rand_like: dtype is int64, expected float32 or float64", attn.rand_like, attn.arange(1, 2))
+end)
+
+t.case("randperm is every number once, each order alike, and follows the seed", function()
+    attn.seed(4)
+    local p = attn.randperm(1000)
+    t.is_true(p:sort(1):eq(attn.arange(1, 1000)):all():item())
+    t.is_true(p:ne(attn.arange(1, 1000)):any():item())
+    attn.seed(4)
+    t.is_true(attn.randperm(1000):eq(p):all():item())
+    local seen = {}
+    for _ = 1, 6000 do
+        local key = table.concat(attn.randperm(3):totable())
+        seen[key] = (seen[key] or 0) + 1
+    end
+    for _, key in ipairs{"123", "132", "213", "231", "312", "321"} do t.near(seen[key] / 1000, 1, 0.13) end
+    t.equal(attn.randperm(0).shape, {0})
+    t.equal(attn.randperm(1), {1})
+    t.raises("randperm: n is -1", attn.randperm, -1)
+end)
