@@ -10,9 +10,9 @@
 #undef AT_NUMERIC
 #undef AT_MOVED
 
-#define AT_TYPED(id) {{&at_op_##id##_f32, &at_op_##id##_f64, NULL, NULL}},
-#define AT_NUMERIC(id) {{&at_op_##id##_f32, &at_op_##id##_f64, &at_op_##id##_i64, NULL}},
-#define AT_MOVED(id) {{&at_op_##id, &at_op_##id, &at_op_##id, &at_op_##id}},
+#define AT_TYPED(id) {{&at_op_##id##_f32, &at_op_##id##_f64}},
+#define AT_NUMERIC(id) {{&at_op_##id##_f32, &at_op_##id##_f64, &at_op_##id##_i64}},
+#define AT_MOVED(id) {{&at_op_##id, &at_op_##id, &at_op_##id, &at_op_##id, &at_op_##id}},
 const at_op_entry at_ops[AT_OPS] = {
 #include "attn/op/list.h"
 };

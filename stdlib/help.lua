@@ -50,7 +50,8 @@ local topics = {
     conventions = [[
 Indices, dimensions, token and class ids start at 1; a negative dimension counts from the end. Id 0 is padding: its embedding is
 zero, a target of 0 is ignored. Batch first: [B, T, D]. Masks are bool, true means "may be attended to"; lengths are int64 [B].
-A query that may attend to nothing gets a zero context, zero weights, zero gradients. dtypes: float32, float64, int64, bool.]],
+A query that may attend to nothing gets a zero context, zero weights, zero gradients. dtypes: float32, float64, int64, bool,
+and uint8 for storage (images, bytes): made, indexed, moved, compared, converted and saved, not computed with.]],
     environment = [[
 ATTN_THREADS           how many threads compute; without it as many as there are processors. Results do not depend on it.
 ATTN_SIMD              base, avx2 or avx512: the widest vectors that kernels may use; without it the widest the processor has.

@@ -271,7 +271,7 @@ static int call_custom(lua_State *L)
         box[k] = vm_push_box(L);
     at_error e;
     for (int attempt = 0;; attempt++) {
-        static const at_op_entry entry = {{&custom_op, &custom_op, &custom_op, &custom_op}};
+        static const at_op_entry entry = {{&custom_op, &custom_op, &custom_op, &custom_op, &custom_op}};
         at_error_clear(&e);
         for (int k = 0; k < n_out; k++)
             r->out[k] = vm_check_tensor(L, results + k, "custom", "a result of forward");

@@ -600,10 +600,11 @@ void vm_open_io(lua_State *L, int lib)
         {"safetensors.save", "safetensors.save(path, tensors [, metadata])\n"
                              "Tensors by name, and strings by name, as a safetensors file."},
         {"safetensors.load", "safetensors.load(path) -> tensors, metadata\n"
-                             "Two tables. F16 and BF16 become float32, all integers int64."},
+                             "Two tables. F16 and BF16 become float32, U8 uint8, all other integers int64."},
         {"npy.save", "npy.save(path, t)\nOne tensor in NumPy's format."},
         {"npy.load", "npy.load(path) -> tensor\n"
-                     "An array of numbers in NumPy's format; half floats become float32, integers int64."},
+                     "An array of numbers in NumPy's format; half floats become float32, unsigned bytes uint8, other\n"
+                     "integers int64."},
         {NULL, NULL}
     };
     vm_set_functions(L, lib, functions);

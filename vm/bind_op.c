@@ -307,9 +307,14 @@ static void read_operand(lua_State *L, args *r, const at_arg *a, int at)
     r->number_dtype = other ? (at_dtype)other->dtype : AT_F32;
     if (r->number_dtype == AT_BOOL)
         r->number_dtype = lua_isinteger(L, at) ? AT_I64 : AT_F32;
+    else if (r->number_dtype == AT_U8 && r->op->dtype != AT_DTYPES)
+        r->number_dtype = AT_I64;
     int whole = 1;
-    if (r->number_dtype == AT_I64)
+    if (r->number_dtype == AT_I64 || r->number_dtype == AT_U8)
         r->whole = lua_tointegerx(L, at, &whole);
+    if (r->number_dtype == AT_U8 && (!whole || r->whole < 0 || r->whole > 255))
+        vm_error(L, "%s: %s is %.14g, expected an integer from 0 to 255 (the other side is uint8)", short_name(r->op), a->name,
+                 lua_tonumber(L, at));
     if (!whole)
         vm_error(L, "%s: %s is %.14g, expected an integer (the other side is int64)", short_name(r->op), a->name,
                  lua_tonumber(L, at));
@@ -385,6 +390,8 @@ static at_call *make_call(lua_State *L, const at_op_entry *entry, const args *r,
         }
         if (r->number_dtype == AT_I64)
             memcpy(c->in[i]->data, &r->whole, sizeof r->whole);
+        else if (r->number_dtype == AT_U8)
+            *(uint8_t *)c->in[i]->data = (uint8_t)r->whole;
         else
             r->number_dtype == AT_F32 ? (void)(*(float *)(void *)c->in[i]->data = (float)r->number[i])
                                       : (void)(*(double *)(void *)c->in[i]->data = r->number[i]);

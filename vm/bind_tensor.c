@@ -111,6 +111,15 @@ static void fill_whole(at_tensor *t, int64_t value)
     at_copy_elements(t, &spread);
 }
 
+/* The number at a stack place, for a tensor of uint8. */
+static int64_t check_byte(lua_State *L, int at, const char *where, const char *name)
+{
+    int64_t x = vm_check_integer(L, at, where, name);
+    if (x < 0 || x > 255)
+        vm_error(L, "%s: %s is %lld, expected an integer from 0 to 255 for uint8", where, name, (long long)x);
+    return x;
+}
+
 static int full(lua_State *L)
 {
     size_t size[AT_MAX_DIM];
@@ -125,6 +134,8 @@ static int full(lua_State *L)
         int64_t whole = vm_check_integer(L, 2, "full", "value");
         fill_whole(push_new(L, "full", dtype, n, size), whole);
     } else {
+        if (dtype == AT_U8 && !truth)
+            value = (double)check_byte(L, 2, "full", "value");
         at_fill(push_new(L, "full", dtype, n, size), value);
     }
     return made(L);
@@ -143,10 +154,20 @@ static int randint(lua_State *L)
     if (low > high)
         vm_error(L, "randint: low is %lld, above high %lld", (long long)low, (long long)high);
     at_tensor *t = sized(L, "randint", AT_I64, 3);
-    if (t->dtype != AT_I64)
-        vm_error(L, "randint: dtype is %s, expected int64", at_dtype_name((at_dtype)t->dtype));
+    if (t->dtype != AT_I64 && t->dtype != AT_U8)
+        vm_error(L, "randint: dtype is %s, expected int64 or uint8", at_dtype_name((at_dtype)t->dtype));
+    if (t->dtype == AT_U8 && (low < 0 || high > 255))
+        vm_error(L, "randint: %lld to %lld is not within 0 to 255, what uint8 holds", (long long)low, (long long)high);
     size_t n = at_numel(t);
-    at_random_integer(at_random_reserve(n), n, low, high, (int64_t *)(void *)t->data);
+    at_random stream = at_random_reserve(n);
+    if (t->dtype == AT_I64) {
+        at_random_integer(stream, n, low, high, (int64_t *)(void *)t->data);
+        return made(L);
+    }
+    at_tensor *draw = push_new(L, "randint", AT_I64, t->ndim, t->size);
+    at_random_integer(stream, n, low, high, (int64_t *)(void *)draw->data);
+    at_copy_elements(t, draw);
+    lua_pop(L, 1);
     return made(L);
 }
 
@@ -205,6 +226,11 @@ static int arange(lua_State *L)
         vm_error(L, "arange: %.14g elements are too many", steps + 1);
     size_t count = steps < 0 ? 0 : (size_t)steps + 1;
     at_dtype dtype = read_dtype(L, table ? n : n + 1, whole ? AT_I64 : AT_F32, "arange");
+    for (int k = 0; dtype == AT_U8 && count > 0 && k < 2; k++) {
+        double end = k ? v[0] + (double)(count - 1) * v[2] : v[0];
+        if (!whole || end < 0 || end > 255)
+            vm_error(L, "arange: %.14g is among the numbers, expected integers from 0 to 255 for uint8", whole ? end : v[k]);
+    }
     at_tensor *t = push_new(L, "arange", dtype, 1, &count);
     AT_PIECES(i, end, count)
         for (; i < end; i++) {
@@ -215,6 +241,7 @@ static int arange(lua_State *L)
             case AT_I64:
                 ((int64_t *)(void *)t->data)[i] = whole ? (int64_t)((uint64_t)w[0] + i * (uint64_t)w[2]) : at_to_int64(x);
                 break;
+            case AT_U8: ((uint8_t *)t->data)[i] = at_to_uint8(x); break;
             default: ((uint8_t *)t->data)[i] = x != 0; break;
             }
         }
@@ -369,6 +396,11 @@ static void read_nested(lua_State *L, at_tensor *t, size_t d, char **to)
             *(int64_t *)(void *)*to = i;
             break;
         }
+        case AT_U8:
+            if (x != at_to_uint8(x))
+                vm_error(L, "tensor: an element is %.14g, expected an integer from 0 to 255 for uint8", x);
+            *(uint8_t *)*to = (uint8_t)x;
+            break;
         default: *(uint8_t *)*to = x != 0; break;
         }
         *to += at_dtype_bytes((at_dtype)t->dtype);
@@ -410,6 +442,8 @@ static void push_element(lua_State *L, const at_tensor *t, ptrdiff_t offset)
 {
     if (t->dtype == AT_I64)
         lua_pushinteger(L, ((const int64_t *)(const void *)t->data)[offset]);
+    else if (t->dtype == AT_U8)
+        lua_pushinteger(L, ((const uint8_t *)t->data)[offset]);
     else if (t->dtype == AT_BOOL)
         lua_pushboolean(L, ((const uint8_t *)t->data)[offset] != 0);
     else
@@ -597,6 +631,8 @@ static void write(lua_State *L, at_tensor *t, int from, const char *where)
         if (t->dtype == AT_I64 && lua_type(L, from) == LUA_TNUMBER) {
             fill_whole(t, vm_check_integer(L, from, where, "value"));
         } else {
+            if (t->dtype == AT_U8)
+                x = lua_type(L, from) == LUA_TNUMBER ? (double)check_byte(L, from, where, "value") : x;
             at_fill(t, x);
         }
     } else {
@@ -863,7 +899,7 @@ void vm_open_tensor(lua_State *L, int lib)
         {"full", "full(sizes, value, {dtype = \"float32\"}) -> tensor\nFilled with value; sizes is a table."},
         {"rand", "rand(size..., {dtype = \"float32\"}) -> tensor\nUniform in [0, 1)."},
         {"randn", "randn(size..., {dtype = \"float32\"}) -> tensor\nNormal with mean 0 and deviation 1."},
-        {"randint", "randint(low, high, size...) -> int64 tensor\nUniform integers low .. high, both included."},
+        {"randint", "randint(low, high, size..., {dtype = \"int64\"}) -> tensor\nUniform integers low .. high, both included; int64 or uint8."},
         {"bernoulli", "bernoulli(p, size..., {dtype = \"float32\"}) -> tensor\n1 with probability p, else 0."},
         {"arange", "arange(first, last, step = 1) -> tensor\nfirst, first + step ... up to last (included); int64 if all are integers."},
         {"eye", "eye(n, {dtype = \"float32\"}) -> [n, n]\nThe identity matrix."},
@@ -883,7 +919,9 @@ void vm_open_tensor(lua_State *L, int lib)
         {"tensor:numel", "t:numel() -> number of elements"},
         {"tensor:item", "t:item() -> the only element as a Lua number or boolean"},
         {"tensor:totable", "t:totable() -> nested tables of the elements"},
-        {"tensor:to", "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between floats."},
+        {"tensor:to", "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between\n"
+                      "floats. A float is cut towards zero for int64 and uint8 (:round() first where that matters), which takes the nearest of\n"
+                      "0..255 for what it does not hold."},
         {"tensor:detach", "t:detach() -> the same storage outside the tape"},
         {"tensor:copy_", "t:copy_(src) -> t, with the values of src (broadcast) written into it\n"
                          "Not recorded, nor is t[...] = src: where t or src has a gradient it is an error outside no_grad (to write\n"

@@ -168,7 +168,7 @@ at_dtype vm_check_dtype(lua_State *L, int at, const char *where)
 {
     at_dtype dtype = AT_F32;
     if (lua_type(L, at) != LUA_TSTRING || !at_dtype_named(lua_tostring(L, at), &dtype))
-        vm_error(L, "%s: dtype is %s, expected float32, float64, int64 or bool", where, vm_describe(L, at).text);
+        vm_error(L, "%s: dtype is %s, expected float32, float64, int64, bool or uint8", where, vm_describe(L, at).text);
     return dtype;
 }
 

@@ -25,6 +25,8 @@ static int show(char *text, size_t room, const style *s, const at_tensor *t, ptr
     if (t->dtype == AT_I64)
         return snprintf(text, room, "%lld", (long long)((const int64_t *)(const void *)t->data)[at]);
     double x = at_element(t, at);
+    if (t->dtype == AT_U8)
+        return snprintf(text, room, "%.0f", x);
     if (isnan(x))
         return snprintf(text, room, "nan");
     if (s->scientific)

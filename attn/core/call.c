@@ -315,6 +315,12 @@ static int leading(const at_call *c)
     return first;
 }
 
+/* Whether an operation that has int64 takes this dtype by way of it. */
+static bool widens(const at_call *c, int dtype)
+{
+    return dtype == AT_BOOL || (dtype == AT_U8 && c->op->bytes);
+}
+
 /* Chooses the member of the entry that fits the tensors. */
 static bool pick(at_call *c)
 {
@@ -340,7 +346,7 @@ static bool pick(at_call *c)
                                at_dtype_name(t->dtype), at_input_name(c, k, name, sizeof name), at_describe(t).text);
         } else if (k == first) {
             if (!c->entry->of[t->dtype]) {
-                if (t->dtype == AT_BOOL && c->entry->of[AT_I64])
+                if (widens(c, t->dtype) && c->entry->of[AT_I64])
                     promote = true;
                 else
                     return at_fail(c, "%s is %s, expected %s (%s: %s)", at_input_name(c, k, name, sizeof name),
@@ -353,7 +359,7 @@ static bool pick(at_call *c)
             bool number = kind == AT_OPERAND && c->op->dtype != AT_DTYPES;
             if (number && t->dtype == AT_BOOL && at_is_float(c->in[first]))
                 continue;
-            if ((t->dtype == AT_BOOL || t->dtype == AT_I64) && !at_is_float(c->in[first]) && c->entry->of[AT_I64] &&
+            if ((widens(c, t->dtype) || t->dtype == AT_I64) && !at_is_float(c->in[first]) && c->entry->of[AT_I64] &&
                 c->op->dtype != AT_DTYPES)
                 promote = true;
             else
@@ -411,7 +417,7 @@ static bool resolve_dims(at_call *c)
     return true;
 }
 
-/* Bool inputs of an operation on numbers become its numbers; inputs of an operation that reads rows become contiguous. */
+/* Bool and uint8 inputs of an operation on numbers become its numbers; inputs of an operation that reads rows become contiguous. */
 static bool convert_inputs(at_call *c)
 {
     for (int k = 0; k < c->n_in; k++) {
@@ -419,7 +425,8 @@ static bool convert_inputs(at_call *c)
         if (!t)
             continue;
         at_kind kind = input_kind(c->op, k);
-        if (t->dtype == AT_BOOL && kind != AT_MASK && (c->op->dtype == AT_I64 || (kind == AT_OPERAND && c->op->dtype < AT_DTYPES))) {
+        bool narrow = t->dtype == AT_BOOL && kind == AT_OPERAND && c->op->dtype < AT_DTYPES;
+        if ((c->op->dtype == AT_I64 && t->dtype != AT_I64 && kind != AT_MASK) || narrow) {
             at_tensor *wide = at_tensor_new(c->op->dtype, t->ndim, t->size, c->error);
             if (!wide)
                 return at_error_place(c->error, short_name(c));

@@ -38,7 +38,7 @@ AT_MOVE_OP(contiguous,
 
 at_tensor *at_make_contiguous(at_tensor *t, at_error *e)
 {
-    static const at_op_entry entry = {{&at_op_contiguous, &at_op_contiguous, &at_op_contiguous, &at_op_contiguous}};
+    static const at_op_entry entry = {{&at_op_contiguous, &at_op_contiguous, &at_op_contiguous, &at_op_contiguous, &at_op_contiguous}};
     if (at_contiguous(t))
         return at_retain(t);
     at_call *c = at_call_new(&entry, 1, e);

@@ -128,6 +128,7 @@ struct at_op {
     bool (*idle)(const at_tensor *x);   /* true: the result would equal x, and a script gets x itself; may be NULL */
     bool fresh;                 /* backward looks at at_call.fresh and writes instead of adding; else gradients arrive zeroed */
     bool internal;              /* not a function of the script: part of a layer */
+    bool bytes;                 /* takes uint8, by way of int64 */
     bool plain;                 /* a function, not a method as well */
     uint32_t keeps;
     at_gradient gradient;

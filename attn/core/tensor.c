@@ -13,6 +13,7 @@ enum { INLINE_BYTES = 1984 };       /* up to here the numbers stand in the block
 
 static const struct { const char *name; size_t bytes; } dtypes[AT_DTYPES] = {
     [AT_F32] = {"float32", 4}, [AT_F64] = {"float64", 8}, [AT_I64] = {"int64", 8}, [AT_BOOL] = {"bool", 1},
+    [AT_U8] = {"uint8", 1},
 };
 
 size_t at_dtype_bytes(at_dtype dtype) { return dtypes[dtype].bytes; }
@@ -318,6 +319,7 @@ double at_element(const at_tensor *t, ptrdiff_t offset)
     case AT_F32: return ((const float *)(const void *)t->data)[offset];
     case AT_F64: return ((const double *)(const void *)t->data)[offset];
     case AT_I64: return (double)((const int64_t *)(const void *)t->data)[offset];
+    case AT_U8: return ((const uint8_t *)t->data)[offset];
     default: return ((const uint8_t *)t->data)[offset] != 0;
     }
 }
@@ -382,6 +384,8 @@ static bool take_tiles(at_walk *w, size_t bytes, tiles *t)
     } while (0)
 #define TRUTH(x) ((x) != 0)
 
+static inline uint8_t narrow(int64_t x) { return x > 255 ? 255 : x > 0 ? (uint8_t)x : 0; }
+
 /* context: the two dtypes as one number */
 static void copy_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
 {
@@ -401,7 +405,16 @@ static void copy_row(size_t n, char *const *at, const ptrdiff_t *step, void *con
     case AT_BOOL * AT_DTYPES + AT_F32: COPY(uint8_t, float, TRUTH); break;
     case AT_BOOL * AT_DTYPES + AT_F64: COPY(uint8_t, double, TRUTH); break;
     case AT_BOOL * AT_DTYPES + AT_I64: COPY(uint8_t, int64_t, TRUTH); break;
-    default: COPY(uint8_t, uint8_t, TRUTH); break;
+    case AT_BOOL * AT_DTYPES + AT_U8: COPY(uint8_t, uint8_t, TRUTH); break;
+    case AT_BOOL * AT_DTYPES + AT_BOOL: COPY(uint8_t, uint8_t, TRUTH); break;
+    case AT_F32 * AT_DTYPES + AT_U8: COPY(float, uint8_t, ); break;
+    case AT_F64 * AT_DTYPES + AT_U8: COPY(double, uint8_t, ); break;
+    case AT_I64 * AT_DTYPES + AT_U8: COPY(int64_t, uint8_t, ); break;
+    case AT_U8 * AT_DTYPES + AT_F32: COPY(uint8_t, float, at_to_uint8); break;
+    case AT_U8 * AT_DTYPES + AT_F64: COPY(uint8_t, double, at_to_uint8); break;
+    case AT_U8 * AT_DTYPES + AT_I64: COPY(uint8_t, int64_t, narrow); break;
+    case AT_U8 * AT_DTYPES + AT_BOOL: COPY(uint8_t, uint8_t, TRUTH); break;
+    default: COPY(uint8_t, uint8_t, ); break;
     }
 }
 
@@ -423,9 +436,12 @@ void at_copy_elements(at_tensor *dst, const at_tensor *src)
     const at_tensor *both[] = {dst, src};
     at_walk w = at_walk_of(2, both);
     tiles t;
-    if (dst->dtype == src->dtype && dst->dtype != AT_BOOL && take_tiles(&w, dtypes[dst->dtype].bytes, &t)) {
+    size_t bytes = dtypes[dst->dtype].bytes;
+    if (dst->dtype == src->dtype && take_tiles(&w, bytes, &t)) {
         do
-            if (dst->dtype == AT_F32)
+            if (bytes == 1)
+                TILES(uint8_t, =);
+            else if (bytes == 4)
                 TILES(word4, =);
             else
                 TILES(word8, =);
@@ -487,6 +503,7 @@ static void fill_row(size_t n, char *const *at, const ptrdiff_t *step, void *con
     case AT_F32: FILL(float, f->value); break;
     case AT_F64: FILL(double, f->value); break;
     case AT_I64: FILL(int64_t, at_to_int64(f->value)); break;
+    case AT_U8: FILL(uint8_t, at_to_uint8(f->value)); break;
     default: FILL(uint8_t, f->value != 0); break;
     }
 }

@@ -18,7 +18,8 @@ enum { AT_MAX_DIM = 8 };
 static inline size_t at_min_size(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t at_max_size(size_t a, size_t b) { return a > b ? a : b; }
 
-typedef enum at_dtype { AT_F32, AT_F64, AT_I64, AT_BOOL, AT_DTYPES } at_dtype;
+/* uint8 is for storage (images, bytes): it is moved, compared and converted, nothing is computed in it. */
+typedef enum at_dtype { AT_F32, AT_F64, AT_I64, AT_BOOL, AT_U8, AT_DTYPES } at_dtype;
 
 typedef struct at_storage {
     uint32_t refs;
@@ -100,11 +101,14 @@ static inline bool at_needs_grad(const at_tensor *t) { return t && (t->requires_
 /* A double as int64: the nearest end of the range for what does not fit, 0 for NaN (a plain cast would be undefined). */
 int64_t at_to_int64(double x);
 
+/* A double as uint8: cut towards zero, the nearest end of 0..255 for what does not fit, 0 for NaN. */
+static inline uint8_t at_to_uint8(double x) { return x >= 255 ? 255 : x > 0 ? (uint8_t)x : 0; }
+
 /* What moves elements below ends early after at_interrupt (at_cut_short, parallel.h). */
 
 void at_copy_bytes(char *to, const char *from, size_t bytes);
 
-/* Copies the elements of src into dst: same shape, any steps, any two dtypes (a float to int64 is truncated). They may be the
+/* Copies the elements of src into dst: same shape, any steps, any two dtypes (at_to_int64, at_to_uint8). They may be the
  * same, but not overlap otherwise. */
 void at_copy_elements(at_tensor *dst, const at_tensor *src);
 

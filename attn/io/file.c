@@ -316,7 +316,7 @@ void at_source_close(at_source *s)
 static const struct { size_t bytes; at_dtype dtype; } types[AT_FILE_TYPES] = {
     [AT_FILE_F64] = {8, AT_F64}, [AT_FILE_F32] = {4, AT_F32}, [AT_FILE_F16] = {2, AT_F32}, [AT_FILE_BF16] = {2, AT_F32},
     [AT_FILE_I64] = {8, AT_I64}, [AT_FILE_I32] = {4, AT_I64}, [AT_FILE_I16] = {2, AT_I64}, [AT_FILE_I8] = {1, AT_I64},
-    [AT_FILE_U64] = {8, AT_I64}, [AT_FILE_U32] = {4, AT_I64}, [AT_FILE_U16] = {2, AT_I64}, [AT_FILE_U8] = {1, AT_I64},
+    [AT_FILE_U64] = {8, AT_I64}, [AT_FILE_U32] = {4, AT_I64}, [AT_FILE_U16] = {2, AT_I64}, [AT_FILE_U8] = {1, AT_U8},
     [AT_FILE_BOOL] = {1, AT_BOOL},
 };
 
@@ -375,7 +375,6 @@ static bool convert(at_file_type type, size_t n, const char *data, char *out)
     case AT_FILE_U64: EACH(uint64_t, int64_t, (fits = fits && x <= INT64_MAX) ? x : 0);
     case AT_FILE_U32: EACH(uint32_t, int64_t, x);
     case AT_FILE_U16: EACH(uint16_t, int64_t, x);
-    case AT_FILE_U8: EACH(uint8_t, int64_t, x);
     case AT_FILE_BOOL: EACH(uint8_t, uint8_t, x != 0);
     default: break;
     }
@@ -386,7 +385,7 @@ bool at_source_elements(at_source *s, uint64_t at, at_file_type type, bool swap,
                         at_error *e)
 {
     size_t n = at_numel(t), bytes = types[type].bytes, wide = at_dtype_bytes(types[type].dtype);
-    if (type == AT_FILE_F64 || type == AT_FILE_F32 || type == AT_FILE_I64) {
+    if (type == AT_FILE_F64 || type == AT_FILE_F32 || type == AT_FILE_I64 || type == AT_FILE_U8) {
         if (!at_source_read(s, at, t->data, n * bytes, e))
             return false;
         if (swap)

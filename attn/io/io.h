@@ -49,7 +49,7 @@ bool at_source_read(at_source *s, uint64_t at, void *to, size_t n, at_error *e)
     __attribute__((warn_unused_result));
 void at_source_close(at_source *s);
 
-/* Types of elements in files. Floats become float32 or float64, integers int64, bool 0 or 1. */
+/* Types of elements in files. Floats become float32 or float64, integers int64, but U8 uint8, bool 0 or 1. */
 typedef enum at_file_type {
     AT_FILE_F64, AT_FILE_F32, AT_FILE_F16, AT_FILE_BF16, AT_FILE_I64, AT_FILE_I32, AT_FILE_I16, AT_FILE_I8,
     AT_FILE_U64, AT_FILE_U32, AT_FILE_U16, AT_FILE_U8, AT_FILE_BOOL, AT_FILE_TYPES
@@ -86,7 +86,7 @@ typedef struct at_string_map {
 #define AT_CHECKSUM "attn.crc32"
 
 /*
- * Reads all tensors, in the file's order, and its __metadata__. F16 and BF16 become float32, integers int64. A file
+ * Reads all tensors, in the file's order, and its __metadata__. F16 and BF16 become float32, integers but U8 int64. A file
  * that has the field AT_CHECKSUM must have that checksum. To be freed with at_named_free and at_string_map_free; on
  * failure there is nothing to free.
  */

@@ -229,6 +229,7 @@ bool at_npy_save(const char *path, const at_tensor *t, at_error *e)
 {
     static const char *const codes[AT_DTYPES] = {
         [AT_F32] = "<f4", [AT_F64] = "<f8", [AT_I64] = "<i8", [AT_BOOL] = "|b1",
+        [AT_U8] = "|u1",
     };
     char header[512] = "\x93NUMPY\1";
     size_t at = 10;

@@ -361,6 +361,7 @@ static at_file_type type_of(const at_tensor *t)
 {
     static const at_file_type of[AT_DTYPES] = {
         [AT_F32] = AT_FILE_F32, [AT_F64] = AT_FILE_F64, [AT_I64] = AT_FILE_I64, [AT_BOOL] = AT_FILE_BOOL,
+        [AT_U8] = AT_FILE_U8,
     };
     return of[t->dtype];
 }

@@ -1,7 +1,8 @@
 /*
  * cast: the same values in another dtype. clone: the same values in memory of their own.
  *
- * A float to int64 is cut towards zero; anything to bool is "not 0". Gradients flow between the float types only.
+ * A float to int64 or uint8 is cut towards zero; what is beyond 0..255 becomes its nearest end in uint8; anything to bool is
+ * "not 0". Gradients flow between the float types only.
  */
 #include "attn/core/op.h"
 #include "attn/core/walk.h"

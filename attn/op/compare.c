@@ -2,8 +2,7 @@
  * Numbers to truth, element by element: eq, ne, lt, le, gt, ge of two tensors, with NumPy's broadcasting; isnan, isinf,
  * isfinite of one.
  *
- * Comparisons with NaN are false, ne is true. No gradient. bool tensors are compared as the integers 0 and 1; integers
- * are finite.
+ * Comparisons with NaN are false, ne is true. No gradient. bool and uint8 tensors are compared as integers; integers are finite.
  */
 #include <math.h>
 
@@ -87,19 +86,19 @@ static void ge_forward(const at_call *c) { forward(c, GE); }
 
 #define HELP(name, meaning)                                                                         \
     name "(a, b) -> bool tensor\nTrue where " meaning "; shapes broadcast, a or b may be a number. "   \
-    "With NaN false, but ne is true. int64 and bool too."
+    "With NaN false, but ne is true. int64, bool and uint8 too."
 
-AT_OP(eq, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = eq_forward, .strided = true,
+AT_OP(eq, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = eq_forward, .strided = true, .bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("eq", "a equals b"));
-AT_OP(ne, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ne_forward, .strided = true,
+AT_OP(ne, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ne_forward, .strided = true, .bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("ne", "a differs from b"));
-AT_OP(lt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = lt_forward, .strided = true,
+AT_OP(lt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = lt_forward, .strided = true, .bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("lt", "a is less than b"));
-AT_OP(le, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = le_forward, .strided = true,
+AT_OP(le, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = le_forward, .strided = true, .bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("le", "a is at most b"));
-AT_OP(gt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = gt_forward, .strided = true,
+AT_OP(gt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = gt_forward, .strided = true, .bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("gt", "a is greater than b"));
-AT_OP(ge, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ge_forward, .strided = true,
+AT_OP(ge, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ge_forward, .strided = true, .bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("ge", "a is at least b"));
 
 #define LOOK(name, text)                                                                                          \

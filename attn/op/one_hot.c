@@ -9,7 +9,7 @@
 #include "attn/core/op.h"
 #include "attn/core/parallel.h"
 
-static const at_dtype dtypes[] = {AT_F32, AT_F64, AT_I64, AT_BOOL};
+static const at_dtype dtypes[] = {AT_F32, AT_F64, AT_I64, AT_BOOL, AT_U8};
 
 static bool shape(at_call *c)
 {
@@ -52,7 +52,7 @@ static void forward(const at_call *c)
 
 AT_MOVE_OP(one_hot,
     .args = {{"ids", AT_IDS}, {"count", AT_INTEGER},
-             {"dtype", AT_CHOICE, .optional = true, .option = true, .choices = "float32|float64|int64|bool"}},
+             {"dtype", AT_CHOICE, .optional = true, .option = true, .choices = "float32|float64|int64|bool|uint8"}},
     .shape = shape, .forward = forward, .gradient = AT_NO_GRADIENT,
     .help = "one_hot(ids (int64), count, {dtype = \"float32\"}) -> y [..., count]\n"
             "1 at the place of each id, 1..count, and 0 elsewhere; id 0 gives a row of zeros.");

@@ -129,6 +129,8 @@ static bool fill_shape(at_call *c)
                        at_describe(mask).text);
     if (x->dtype == AT_I64 && (v != floor(v) || fabs(v) > 9e15))
         return at_fail(c, "value is %.14g, expected an integer (x: %s)", v, at_describe(x).text);
+    if (x->dtype == AT_U8 && v != at_to_uint8(v))
+        return at_fail(c, "value is %.14g, expected an integer from 0 to 255 (x: %s)", v, at_describe(x).text);
     return at_out_type(c, (at_dtype)x->dtype, x->ndim, x->size);
 }
 

@@ -35,7 +35,7 @@ t.case("uneven or wrong elements are errors", function()
     t.raises("tensor: an element is the string '1', expected a number", attn.tensor, {"1"})
     t.raises("(the rows are nested unevenly)", attn.tensor, {1, {2}})
     t.raises("tensor: an element is 2.5, expected an integer for int64", attn.tensor, {2.5}, {dtype = "int64"})
-    t.raises("tensor: dtype is the string 'int32', expected float32, float64, int64 or bool", attn.tensor, {1},
+    t.raises("tensor: dtype is the string 'int32', expected float32, float64, int64, bool or uint8", attn.tensor, {1},
         {dtype = "int32"})
     t.raises("tensor: unknown option the string 'dtpye' (known: dtype)", attn.tensor, {1}, {dtpye = "int64"})
     local deep = 1
@@ -306,7 +306,7 @@ t.case("conversions between every two dtypes", function()
     end
     local wild = attn.tensor({math.huge, -math.huge, 0 / 0, 1e300}, {dtype = "float64"}):to("int64")
     t.equal(wild:totable(), {math.maxinteger, math.mininteger, 0, math.maxinteger})
-    t.raises("to: dtype is the string 'half', expected float32, float64, int64 or bool", x.to, x, "half")
+    t.raises("to: dtype is the string 'half', expected float32, float64, int64, bool or uint8", x.to, x, "half")
     t.raises("to: dtype is nil", x.to, x)
 end)
 

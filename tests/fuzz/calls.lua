@@ -60,7 +60,7 @@ local OPTIMIZERS = {}
 for name in pairs(attn.optim) do OPTIMIZERS[#OPTIMIZERS + 1] = name end
 table.sort(OPTIMIZERS)
 
-local DTYPES = {"float32", "float64", "int64", "bool"}
+local DTYPES = {"float32", "float64", "int64", "bool", "uint8"}
 local SHAPES = {{}, {1}, {3}, {4}, {2, 3}, {3, 4}, {4, 4}, {2, 3, 4}, {2, 4, 3}, {1, 1}, {2, 1, 4}, {0}, {0, 3}, {3, 0},
     {2, 3, 2, 2},
                 {1, 1, 1, 1, 1, 1, 1, 1}, {5, 40}}
@@ -68,6 +68,7 @@ local SHAPES = {{}, {1}, {3}, {4}, {2, 3}, {3, 4}, {4, 4}, {2, 3, 4}, {2, 4, 3},
 local function plain_tensor(dtype, shape)
     if dtype == "int64" then return attn.randint(0, 4, shape) end
     if dtype == "bool" then return attn.bernoulli(0.5, shape, {dtype = "bool"}) end
+    if dtype == "uint8" then return attn.randint(0, 255, shape, {dtype = "uint8"}) end
     return attn.randn(shape, {dtype = dtype})
 end
 
@@ -75,7 +76,7 @@ local function refill()
     pool = {float = {}, ids = {}, mask = {}, odd = {}, layer = {}, object = {}}
     for _, shape in ipairs(SHAPES) do
         for _, dtype in ipairs(DTYPES) do
-            local list = dtype == "int64" and pool.ids or dtype == "bool" and pool.mask or pool.float
+            local list = dtype == "int64" and pool.ids or dtype == "bool" and pool.mask or dtype == "uint8" and pool.odd or pool.float
             local x = plain_tensor(dtype, shape)
             list[#list + 1] = x
             if list == pool.float and chance(0.5) then x:requires_grad_(true) list[#list + 1] = x * 2 end
