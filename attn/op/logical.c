@@ -6,7 +6,8 @@
  */
 #include <string.h>
 
-#include "attn/op/rows.h"
+#include "attn/core/op.h"
+#include "attn/core/walk.h"
 
 typedef enum kind { AND, OR, XOR, NOT } kind;
 

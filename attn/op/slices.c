@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-#include "attn/op/rows.h"
+#include "attn/core/op.h"
+#include "attn/core/walk.h"
 
 /* CONSTANT .. CIRCULAR are the choices of pad's mode */
 enum { CONSTANT, REPLICATE, REFLECT, CIRCULAR, FLIP, ROLL };
