@@ -58,18 +58,15 @@ static at_tensor *stack(at_build *g, int layers, at_tensor *const *list)
     return layers == 1 ? list[0] : AT_APPLY(g, cat, .list = list, .count = layers, .arg = {at_int(1)});
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+/* All layers over x [B, T, inputs], from a state (AT_NIL: zeros): the outputs, NULL after a failure, and *last, the state behind them. */
+static at_tensor *run(at_build *g, at_layer *l, at_tensor *x, at_tensor *lengths, at_value from, at_value *last)
 {
-    at_tensor *x = at_arg_tensor(p, 0), *lengths = at_option_tensor(p, LENGTHS), *h, *c;
-    at_tensor *last_h[MAX_LAYERS], *last_c[MAX_LAYERS];
+    at_tensor *last_h[MAX_LAYERS], *last_c[MAX_LAYERS], *h, *c;
     int64_t layers = l->set[LAYERS].integer, cell = l->set[CELL].integer;
     size_t D = directions(l), hidden = (size_t)l->set[HIDDEN].integer;
 
-    if (!at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer) ||
-        !at_check_lengths(g, "lengths", lengths, x->size[0], x->size[1]) ||
-        !at_read_state(g, l, p->given >> STATE & 1 ? p->option[STATE].value : (at_value){0}, cell, (size_t)layers * D,
-                       x->size[0], hidden, &h, &c))
-        return false;
+    if (!x || !at_read_state(g, l, from, cell, (size_t)layers * D, x->size[0], hidden, &h, &c))
+        return NULL;
     for (int64_t k = 0; k < layers; k++) {
         int64_t first = k * (int64_t)D + 1;
         at_tensor *weights[8];
@@ -81,7 +78,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
         if (k + 1 < layers)
             x = at_dropout(g, x, l->set[DROPOUT].number);
         if (!x)
-            return false;
+            return NULL;
     }
     at_table *state = at_table_new(&g->arena);
     if (state)
@@ -89,15 +86,44 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
     h = stack(g, (int)layers, last_h);
     c = cell == AT_CELL_LSTM ? stack(g, (int)layers, last_c) : NULL;
     if (!state || !at_table_add(&g->arena, state, "h", 0, at_tensor_value(h)) ||
-        (c && !at_table_add(&g->arena, state, "c", 0, at_tensor_value(c))))
-        return at_ok(g) && at_error_memory(g->error, g->where, sizeof *state);
-    at_return(p, at_tensor_value(x));
-    return at_return(p, at_table_value(state));
+        (c && !at_table_add(&g->arena, state, "c", 0, at_tensor_value(c)))) {
+        if (at_ok(g))
+            at_error_memory(g->error, g->where, sizeof *state);
+        return NULL;
+    }
+    *last = at_table_value(state);
+    return x;
+}
+
+static bool forward(at_build *g, at_layer *l, at_pass *p)
+{
+    at_tensor *x = at_arg_tensor(p, 0), *lengths = at_option_tensor(p, LENGTHS), *y;
+    at_value from = p->given >> STATE & 1 ? p->option[STATE].value : (at_value){0}, last;
+
+    return at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer) &&
+           at_check_lengths(g, "lengths", lengths, x->size[0], x->size[1]) && (y = run(g, l, x, lengths, from, &last)) &&
+           at_return(p, at_tensor_value(y)) && at_return(p, last);
+}
+
+/* One step: a sequence of length 1. */
+static bool step(at_build *g, at_layer *l, at_pass *p)
+{
+    at_tensor *x = at_arg_tensor(p, 0), *y;
+    at_value last;
+
+    if (l->set[BIDIRECTIONAL].flag)
+        return at_refuse(g, "step needs an encoder of one direction: the backward direction starts at the end of the whole sequence") != NULL;
+    return at_expect(g, l, "x", x, 2, 2, l->set[INPUTS].integer) &&
+           (y = run(g, l, at_unsqueeze(g, x, 2), NULL, p->arg[1], &last)) && (y = at_select(g, y, 2, 1)) &&
+           at_return(p, at_tensor_value(y)) && at_return(p, last);
 }
 
 static const at_method methods[] = {
     {"forward", {{"x", AT_TENSOR, false}}, options, forward,
      "encoder(x [B, T, inputs], {lengths =, state =}) -> outputs [B, T, hidden * directions], state {h =, c =}"},
+    {"step", {{"x", AT_TENSOR, false}, {"state", AT_TABLE, true}}, NULL, step,
+     "encoder:step(x [B, inputs] [, state]) -> output [B, hidden], state {h =, c =}\n"
+     "One step of an encoder of one direction, for cells inside a script's own loop; without a state it starts from zeros."},
     {0}
 };
 
@@ -109,4 +135,5 @@ AT_LAYER(encoder_rnn, "encoder.rnn",
             "{h = [layers * directions, B, hidden], c = ...}. Parameters per layer and direction, as in PyTorch:\n"
             "weight_ih_l1 [G * hidden, inputs], weight_hh_l1, bias_ih_l1, bias_hh_l1, and the same with _reverse; gate\n"
             "order gru r, z, n; lstm i, f, g, o. The state says that its batch is dimension 2 (its metatable has batch = 2), so\n"
-            "that attn.search.reorder picks sentences, not layers; a state of your own says it with setmetatable(s, {batch = 2}).");
+            "that attn.search.reorder picks sentences, not layers; a state of your own says it with setmetatable(s, {batch = 2}).\n"
+            "output, state = encoder:step(x [B, inputs], state) is one step of an encoder of one direction.");

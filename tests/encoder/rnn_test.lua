@@ -230,3 +230,50 @@ t.case("errors name the argument, what came and what was expected", function()
     t.raises("hidden", attn.encoder.rnn, {inputs = 2, hidden = 0})
     t.raises("did you mean 'lstm'", attn.encoder.rnn, {inputs = 2, hidden = 3, cell = "lstn"})
 end)
+
+t.case("steps one after the other are the whole sequence, in value and gradient", function()
+    for _, cell in ipairs(cells) do
+        for _, layers in ipairs{1, 3} do
+            local encoder = attn.encoder.rnn{inputs = 2, hidden = 3, cell = cell, layers = layers}:to "float64"
+            local x, g = doubles(4, 5, 2), doubles(4, 5, 3)
+            local h0 = doubles(layers, 4, 3)
+            local function run(stepwise)
+                x:requires_grad_(true)
+                x.grad = nil
+                encoder:zero_grad()
+                local state, y = {h = h0, c = cell == "lstm" and h0 * 2 or nil}, {}
+                if stepwise then
+                    for k = 1, 5 do y[k], state = encoder:step(x:select(2, k), state) end
+                    y = attn.stack(y, 2)
+                else
+                    y, state = encoder(x, {state = state})
+                end
+                ((y * g):sum() + (state.h * h0):sum()):backward()
+                return y:detach(), state, x.grad, encoder.weight_hh_l1.grad:clone()
+            end
+            local y, state, dx, dw = run(false)
+            local y2, state2, dx2, dw2 = run(true)
+            t.near(y2, y, 1e-13)
+            t.near(state2.h:detach(), state.h:detach(), 1e-13)
+            t.near(dx2, dx, 1e-12)
+            t.near(dw2, dw, 1e-12)
+            t.near((encoder:step(x:select(2, 1))), (encoder(x:narrow(2, 1, 1)))[{{}, 1}], 1e-13)
+        end
+    end
+end)
+
+t.case("errors of step", function()
+    local encoder = attn.encoder.rnn{inputs = 2, hidden = 3}
+    t.raises("encoder.rnn: step needs an encoder of one direction", function()
+        local both = attn.encoder.rnn{inputs = 2, hidden = 3, bidirectional = true}
+        both:step(attn.zeros(4, 2))
+    end)
+    t.raises("encoder.rnn: x has 3 dimensions, expected 2 (x: float32 [4, 1, 2])", function()
+        encoder:step(attn.zeros(4, 1, 2))
+    end)
+    t.raises("encoder.rnn: x has width 5, expected 2 (x: float32 [4, 5])", function() encoder:step(attn.zeros(4, 5)) end)
+    t.raises("encoder.rnn: state.h has shape [1, 3, 3], expected [1, 4, 3]", function()
+        encoder:step(attn.zeros(4, 2), {h = attn.zeros(1, 3, 3)})
+    end)
+    t.raises("encoder.rnn: x is missing", function() encoder:step() end)
+end)
