@@ -111,6 +111,36 @@ typedef struct AT_REAL(at_kernels) {
     void (*rmsnorm_back)(size_t n, const real *x, const real *weight, const real *stat, const real *dy,
                          real *dx, real *dweight);
 
+    /* channel.c: around a mean. spread: sum (x - mean)^2; spread_back: sum (x - mean) dy, and sum dy; spreads and spreads_back:
+     * the same for each number of a row, with a mean of its own, added to q and s
+     *   centred         y = (x - mean) scale + bias
+     *   centred_back    dx = a dy + b (x - mean) + c, written (added if accumulate)
+     * step 0: mean, scale, bias, a, b, c are one number, 1: rows of n */
+    double (*spread)(size_t n, const real *x, real mean);
+    double (*spread_back)(size_t n, const real *x, real mean, const real *dy, double *sum);
+    void (*spreads)(size_t n, const real *x, const real *mean, real *q);
+    void (*spreads_back)(size_t n, const real *x, const real *mean, const real *dy, real *s, real *q);
+    void (*centred)(size_t n, const real *x, const real *mean, const real *scale, const real *bias, size_t step, real *y);
+    void (*centred_back)(size_t n, const real *x, const real *mean, const real *dy, const real *a, const real *b,
+                         const real *c, size_t step, real *dx, bool accumulate);
+
+    /* pool.c: one place of n windows, x `step` apart from window to window. at: integers as wide as real
+     *   start       y = -inf, at[i] = first + i by
+     *   max         where x > y or x is NaN: y = x, at[i] = first + i by
+     *   max_back    dx[at[i] + i step] += dy
+     *   sum         y += x; sum_back: dx += scale dy */
+    void (*pool_start)(size_t n, size_t first, size_t by, real *y, void *at);
+    void (*pool_max)(size_t n, const real *x, size_t step, size_t first, size_t by, real *y, void *at);
+    void (*pool_max_back)(size_t n, const void *at, size_t step, const real *dy, real *dx);
+    void (*pool_sum)(size_t n, const real *x, size_t step, real *y);
+    void (*pool_sum_back)(size_t n, const real *dy, real scale, size_t step, real *dx);
+
+    /* sample.c: y [n, C] = for each row the sum of weight[k] times row at[k] of x [pixels, C], four k to a row, at < 0: none.
+     * Backward, in order: dx[at[k]] += weight[k] dy; dweight[k] = <x[at[k]], dy> is written; either may be NULL */
+    void (*sample)(size_t n, size_t C, const real *x, const ptrdiff_t *at, const real *weight, real *y);
+    void (*sample_back)(size_t n, size_t C, const real *x, const ptrdiff_t *at, const real *weight, const real *dy, real *dx,
+                        real *dweight);
+
     /* gate.c: one step of one row of a recurrent cell of n units, PyTorch's gates and order.
      * xi: W_ih x (+ b_ih), hi: W_hh h; bias: b_hh or NULL, added to hi. h may be h_prev (c may be c_prev).
      * save: numbers for the backward pass (NULL when none follows). dxi, dhi are written; dh_prev is written

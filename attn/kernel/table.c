@@ -16,6 +16,9 @@ const AT_REAL(at_kernels) *AT_KERNEL(at_kernels)(void)
     AT_KERNEL(at_fill_pack)(&table);
     AT_KERNEL(at_fill_attend)(&table);
     AT_KERNEL(at_fill_step)(&table);
+    AT_KERNEL(at_fill_channel)(&table);
+    AT_KERNEL(at_fill_pool)(&table);
+    AT_KERNEL(at_fill_sample)(&table);
     AT_KERNEL(at_fill_random)(&table);
     return &table;
 }

@@ -13,6 +13,9 @@ void AT_KERNEL(at_fill_pair)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_attend)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_step)(AT_REAL(at_kernels) *t);
+void AT_KERNEL(at_fill_channel)(AT_REAL(at_kernels) *t);
+void AT_KERNEL(at_fill_pool)(AT_REAL(at_kernels) *t);
+void AT_KERNEL(at_fill_sample)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_random)(AT_REAL(at_kernels) *t);
 
 #endif

@@ -126,6 +126,63 @@ case("conv2d", function(x, w, b) return attn.conv2d(x, w, b, 2, 1) end,
      function() return {R(2, 3, 5, 6), R(4, 3, 3, 2), R(4)} end)
 case("conv2d", attn.conv2d, function() return {R(1, 2, 3, 3), R(2, 2, 2, 2)} end)
 
+
+-- ---- images ----
+
+for _, name in ipairs{"max_pool1d", "avg_pool1d"} do
+    case(name, function(x) return attn[name](x, 2) end, function() return {R(2, 5, 3)} end)
+    case(name, function(x) return attn[name](x, 3, {stride = 2, padding = 1, lengths = ids{5, 0, 2}}) end,
+         function() return {R(3, 5, 2)} end)
+end
+for _, name in ipairs{"max_pool2d", "avg_pool2d"} do
+    case(name, function(x) return attn[name](x, 2) end, function() return {R(2, 2, 4, 5)} end)
+    case(name, function(x) return attn[name](x, {3, 2}, {stride = {1, 3}, padding = 1}) end, function() return {R(1, 2, 4, 7)} end)
+end
+for _, mode in ipairs{"bilinear", "nearest"} do
+    for _, size in ipairs{{5, 7}, {2, 2}, {1, 1}} do
+        case("interpolate", function(x) return attn.interpolate(x, size, {mode = mode}) end, function() return {R(2, 1, 3, 4)} end)
+    end
+end
+case("interpolate", function(x) return attn.interpolate(x, {5, 1}, {align_corners = true}) end, function() return {R(1, 2, 3, 4)} end)
+for _, align in ipairs{false, true} do
+    case("affine_grid", function(theta) return attn.affine_grid(theta, {3, 2}, {align_corners = align}) end,
+         function() return {R(2, 2, 3)} end)
+    for _, padding in ipairs{"zeros", "border"} do
+        case("grid_sample", function(x, grid) return attn.grid_sample(x, grid, {padding = padding, align_corners = align}) end,
+             function() return {R(2, 3, 4, 5), R(2, 3, 2, 2)} end)
+    end
+end
+case("grid_sample", function(x) return attn.grid_sample(x, attn.tensor({{{{-0.3, 0.4}, {0.9, 2}, {-0.2, -0.7}}}}, F64), {mode = "nearest"}) end,
+     function() return {R(1, 2, 3, 4)} end)
+case("glimpse", function(x) return attn.glimpse(x, attn.tensor({{0.1, -0.8}, {1.2, 0.3}}, F64), {size = 3, scales = 2}) end,
+     function() return {R(2, 2, 5, 4)} end)
+for _, dim in ipairs{1, 2, -1} do
+    local function batchnorm(training)
+        local layer = attn.layer.batchnorm{channels = 3, dim = dim}:to "float64"
+        layer = training and layer:train() or layer:eval()
+        return function(x, w, b)
+            layer.weight, layer.bias = w, b
+            return layer(x)
+        end
+    end
+    local size = dim == 1 and {3, 4} or dim == 2 and {2, 3, 4} or {2, 4, 3}
+    for _, training in ipairs{true, false} do
+        case("batchnorm", batchnorm(training), function() return {R(table.unpack(size)), R(3), R(3)} end)
+    end
+end
+case("batchnorm", function(x, mean, var)
+    local layer = attn.layer.batchnorm{channels = 3}:to "float64":eval()
+    layer.running_mean, layer.running_var = mean, var
+    return layer(x)
+end, function() return {R(2, 3, 2), R(3), positive(3)} end)
+for _, groups in ipairs{1, 2, 4} do
+    local layer = attn.layer.groupnorm{channels = 4, groups = groups}:to "float64"
+    case("groupnorm", function(x, w, b)
+        layer.weight, layer.bias = w, b
+        return layer(x)
+    end, function() return {R(2, 4, 3), R(4), R(4)} end)
+end
+
 -- ---- losses ----
 
 for _, reduction in ipairs{"mean", "sum", "none"} do

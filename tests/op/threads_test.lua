@@ -51,6 +51,28 @@ same("layernorm", attn.layernorm, R(2000, 64), R(64), R(64))
 same("rmsnorm", attn.rmsnorm, R(2000, 64), R(64))
 same("conv1d", function(x, w, b) return attn.conv1d(x, w, b, 1, 2) end, R(16, 100, 32), R(48, 32, 5), R(48))
 same("conv2d", function(x, w, b) return attn.conv2d(x, w, b, 1, 1) end, R(8, 8, 24, 24), R(16, 8, 3, 3), R(16))
+for _, name in ipairs{"max_pool2d", "avg_pool2d"} do
+    same(name, function(x) return attn[name](x, 3, {stride = 2, padding = 1}) end, R(6, 8, 40, 41))
+end
+for _, name in ipairs{"max_pool1d", "avg_pool1d"} do
+    same(name, function(x) return attn[name](x, 3, {stride = 2, padding = 1}) end, R(6, 80, 90))
+end
+same("interpolate", function(x) return attn.interpolate(x, {50, 30}) end, R(6, 8, 30, 31))
+same("grid_sample", attn.grid_sample, R(6, 8, 30, 31), R(6, 40, 40, 2))
+same("affine_grid", function(x) return attn.affine_grid(x, {60, 70}) end, R(9, 2, 3))
+same("glimpse", function(x) return attn.glimpse(x, attn.zeros(6, 2), {size = 20, scales = 3}) end, R(6, 8, 30, 31))
+for dim = 1, 3 do
+    local layer = attn.layer.batchnorm{channels = 60, dim = dim}
+    same("batchnorm along " .. dim, function(x, w, b)
+        layer.weight, layer.bias = w, b
+        return layer(x)
+    end, R(60, 60, 60), R(60), R(60))
+end
+same("groupnorm", function(x, w, b)
+    local layer = attn.layer.groupnorm{channels = 60, groups = 5}
+    layer.weight, layer.bias = w, b
+    return layer(x)
+end, R(50, 60, 40), R(60), R(60))
 local ids, targets = attn.randint(0, 500, 3000), attn.randint(0, 300, 1000)
 same("embedding", function(w) return attn.embedding(ids, w) end, R(500, 40))
 same("cross_entropy", function(x) return attn.loss.cross_entropy(x, targets) end, R(1000, 300))
