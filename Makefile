@@ -15,8 +15,8 @@ KERNEL_O = -O3
 KERNEL = $(KERNEL_O) -fno-math-errno -fno-trapping-math -ffp-contract=fast
 BASE = -std=gnu17 -I. $(WARN) -MMD -MP -fPIE -pthread
 
-PACKAGES = lua5.4 jansson zlib libedit libutf8proc
-DEBIAN = gcc make pkg-config liblua5.4-dev libopenblas-serial-dev libjansson-dev zlib1g-dev libedit-dev libutf8proc-dev
+PACKAGES = lua5.4 jansson zlib libpng libedit libutf8proc
+DEBIAN = gcc make pkg-config liblua5.4-dev libopenblas-serial-dev libjansson-dev zlib1g-dev libpng-dev libedit-dev libutf8proc-dev
 PKG_FLAGS := $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
 LIB_DIR := $(shell pkg-config --variable=libdir lua5.4 2>/dev/null)
 # the Lua of the system as a static archive: no symbol look-ups at start, and modules written in C still find it (-Wl,-E)
@@ -27,7 +27,7 @@ BLAS_DIR := $(LIB_DIR)/openblas-serial
 BLAS_FLAGS := $(shell PKG_CONFIG_PATH=$(BLAS_DIR)/pkgconfig:$$PKG_CONFIG_PATH pkg-config --cflags openblas 2>/dev/null)
 BLAS_LIB := $(or $(wildcard $(BLAS_DIR)/libopenblas.a),$(shell pkg-config --libs openblas 2>/dev/null))
 BLAS_LINK = -Wl,--exclude-libs,libopenblas.a -Wl,--wrap=blas_memory_alloc -Wl,--wrap=blas_memory_free
-PKG_LIBS := $(shell pkg-config --libs jansson zlib libedit libutf8proc 2>/dev/null)
+PKG_LIBS := $(shell pkg-config --libs jansson zlib libpng libedit libutf8proc 2>/dev/null)
 LIBS = $(LUA_LIB) $(BLAS_LINK) $(BLAS_LIB) $(PKG_LIBS) -lm -ldl -pthread
 
 ifdef NATIVE

@@ -6,7 +6,7 @@ done
 [ -z "$missing" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
     # another system: the names below are Debian's; if the compiler and the libraries are there, all is well
-    pkg-config --exists lua5.4 openblas jansson zlib libedit libutf8proc 2>/dev/null && exit 0
+    pkg-config --exists lua5.4 openblas jansson zlib libpng libedit libutf8proc 2>/dev/null && exit 0
     echo "these packages (by their Debian names) are needed:$missing" >&2
     exit 1
 fi

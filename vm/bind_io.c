@@ -1,5 +1,5 @@
 /*
- * Files: attn.save and attn.load, attn.safetensors, attn.npy, attn.lines.
+ * Files: attn.save and attn.load, attn.safetensors, attn.npy, attn.image, attn.lines.
  *
  * A checkpoint is a safetensors file whose metadata has the field "attn": the saved table as JSON, in which tensors are
  * named. Modules, layers and optimizers are replaced by their state(). Loading makes tables, numbers, strings and
@@ -529,19 +529,19 @@ static int load(lua_State *L)
     return 1;
 }
 
-/* ---- attn.npy ---- */
+/* ---- attn.npy, attn.image: files of one tensor ---- */
 
-static int npy_load(lua_State *L)
+static int load_one(lua_State *L, const char *where, at_tensor *(*read)(const char *path, at_error *e))
 {
-    const char *where = "npy.load", *path = check_path(L, where);
+    const char *path = check_path(L, where);
     work *w = push_work(L);
     at_error e;
     at_error_clear(&e);
-    w->tensor = at_npy_load(path, &e);
+    w->tensor = read(path, &e);
     if (!w->tensor && e.memory) {
         vm_collect(L);
         at_error_clear(&e);
-        w->tensor = at_npy_load(path, &e);
+        w->tensor = read(path, &e);
     }
     if (!w->tensor)
         fail(L, w, where, &e);
@@ -551,17 +551,23 @@ static int npy_load(lua_State *L)
     return 1;
 }
 
-static int npy_save(lua_State *L)
+static int save_one(lua_State *L, const char *where, const char *name,
+                    bool (*write)(const char *path, const at_tensor *t, at_error *e))
 {
-    const char *where = "npy.save", *path = check_path(L, where);
-    at_tensor *t = vm_check_tensor(L, 2, where, "t");
+    const char *path = check_path(L, where);
+    at_tensor *t = vm_check_tensor(L, 2, where, name);
     work *w = push_work(L);
     at_error e;
     at_error_clear(&e);
-    if (!at_npy_save(path, t, &e))
+    if (!write(path, t, &e))
         fail(L, w, where, &e);
     return 0;
 }
+
+static int npy_load(lua_State *L) { return load_one(L, "npy.load", at_npy_load); }
+static int npy_save(lua_State *L) { return save_one(L, "npy.save", "t", at_npy_save); }
+static int image_load(lua_State *L) { return load_one(L, "image.load", at_png_load); }
+static int image_save(lua_State *L) { return save_one(L, "image.save", "x", at_png_save); }
 
 /* ---- attn.lines ---- */
 
@@ -590,6 +596,7 @@ void vm_open_io(lua_State *L, int lib)
     static const luaL_Reg functions[] = {{"save", save}, {"load", load}, {"lines", lines}, {NULL, NULL}};
     static const luaL_Reg safetensors[] = {{"save", safetensors_save}, {"load", safetensors_load}, {NULL, NULL}};
     static const luaL_Reg npy[] = {{"save", npy_save}, {"load", npy_load}, {NULL, NULL}};
+    static const luaL_Reg image[] = {{"save", image_save}, {"load", image_load}, {NULL, NULL}};
     static const vm_doc docs[] = {
         {"save", "save(path, table)\n"
                  "Writes a checkpoint: tensors, modules, layers and optimizers (as their state()), numbers, strings,\n"
@@ -605,6 +612,12 @@ void vm_open_io(lua_State *L, int lib)
         {"npy.load", "npy.load(path) -> tensor\n"
                      "An array of numbers in NumPy's format; half floats become float32, unsigned bytes uint8, other\n"
                      "integers int64."},
+        {"image.load", "image.load(path) -> x [C, H, W]\n"
+                       "A PNG file as float32 in 0 .. 1: 1 channel is grey, 2 grey and alpha, 3 RGB, 4 RGBA; a palette gives 3, or 4\n"
+                       "if it has transparency. Samples of 1 to 16 bits; at most 1,000,000 pixels a side and 2^28 numbers."},
+        {"image.save", "image.save(path, x [C, H, W])\n"
+                       "Writes x as a PNG file of 8 bits: values are cut to 0 .. 1 and taken to the nearest of 256; 1 to 4 channels\n"
+                       "are grey, grey and alpha, RGB, RGBA."},
         {NULL, NULL}
     };
     vm_set_functions(L, lib, functions);
@@ -614,5 +627,8 @@ void vm_open_io(lua_State *L, int lib)
     lua_newtable(L);
     vm_set_functions(L, -1, npy);
     lua_setfield(L, lib, "npy");
+    lua_newtable(L);
+    vm_set_functions(L, -1, image);
+    lua_setfield(L, lib, "image");
     vm_describe_functions(L, docs);
 }

@@ -1,5 +1,5 @@
 /*
- * Files: safetensors, npy, lines of text, and the tree of plain values of a checkpoint.
+ * Files: safetensors, npy, PNG, lines of text, and the tree of plain values of a checkpoint.
  *
  * Whatever is read may be hostile: every count and offset is checked against the file's length before it is used, work
  * and memory are linear in that length. Whatever is written goes to a temporary file beside the old one, is flushed,
@@ -103,6 +103,13 @@ void at_string_map_free(at_string_map *map);
 
 at_tensor *at_npy_load(const char *path, at_error *e);
 bool at_npy_save(const char *path, const at_tensor *t, at_error *e);
+
+/* ---- png.c ---- */
+
+/* float32 [C, H, W] in 0 .. 1; C is 1 to 4: grey, grey and alpha, RGB, RGBA. */
+at_tensor *at_png_load(const char *path, at_error *e);
+/* The same, 8 bits to the nearest; what is outside of 0 .. 1 is cut. */
+bool at_png_save(const char *path, const at_tensor *t, at_error *e);
 
 /* ---- gzip.c ---- */
 

@@ -378,6 +378,8 @@ local RIGHT = {
     ["load"] = function() return {temporary} end,
     ["safetensors.load"] = function() return {temporary} end,
     ["npy.load"] = function() return {temporary} end,
+    ["image.save"] = function() return {temporary, attn.rand(random(4), 3, 4)} end,
+    ["image.load"] = function() return {temporary} end,
     ["layer:load"] = function()
         local l = any(pool.layer)
         return {l, l:state()}
