@@ -108,6 +108,13 @@ static int call_named(lua_State *L)
 
 /* ---- fields ---- */
 
+static void push_choice(lua_State *L, const char *choices, int64_t place)
+{
+    for (; place > 0; place--)
+        choices = strchr(choices, '|') + 1;
+    lua_pushlstring(L, choices, strcspn(choices, "|"));
+}
+
 static bool push_setting(lua_State *L, const at_layer *l, const char *name)
 {
     for (size_t k = 0; l->kind->fields && l->kind->fields[k].name; k++) {
@@ -121,10 +128,17 @@ static bool push_setting(lua_State *L, const at_layer *l, const char *name)
         } else if (f->kind == AT_FIELD_FLAG) {
             lua_pushboolean(L, l->set[k].flag);
         } else if (f->kind == AT_FIELD_CHOICE) {
-            const char *c = f->choices;
-            for (int64_t skip = l->set[k].integer; skip > 0; skip--)
-                c = strchr(c, '|') + 1;
-            lua_pushlstring(L, c, strcspn(c, "|"));
+            push_choice(L, f->choices, l->set[k].integer);
+        } else if (f->kind == AT_FIELD_COUNTS && l->set[k].counts[0] == AT_WORD) {
+            push_choice(L, f->choices, l->set[k].counts[1]);
+        } else if (f->kind == AT_FIELD_COUNTS && l->set[k].counts[0] == l->set[k].counts[1]) {
+            lua_pushinteger(L, l->set[k].counts[0]);
+        } else if (f->kind == AT_FIELD_COUNTS) {
+            lua_createtable(L, 2, 0);
+            for (int i = 0; i < 2; i++) {
+                lua_pushinteger(L, l->set[k].counts[i]);
+                lua_rawseti(L, -2, i + 1);
+            }
         } else {
             return false;
         }
@@ -314,7 +328,7 @@ static int kind_of(lua_State *L)
 static int layers(lua_State *L)
 {
     static const char *const kinds[] = {
-        "", "integer", "number", "flag", "choice", "tensor", "ids", "mask", "table", "layer", "value",
+        "", "integer", "number", "flag", "choice", "counts", "tensor", "ids", "mask", "table", "layer", "value",
     };
     lua_newtable(L);
     for (int i = 0; at_layers[i]; i++) {

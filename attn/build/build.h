@@ -52,6 +52,7 @@ typedef struct at_given { at_scalar_value value; bool given; } at_given;
 #define at_int(x) ((at_given){{.integer = (x)}, true})
 #define at_num(x) ((at_given){{.number = (x)}, true})
 #define at_flag(x) ((at_given){{.flag = (x)}, true})
+#define at_both(a, b) ((at_given){{.counts = {(a), (b)}}, true})
 
 /* What an operation gets. All is borrowed. */
 enum { AT_MAX_IN = 8 };

@@ -190,6 +190,7 @@ static const char *expected(const at_field *f)
     case AT_FIELD_NUMBER: return "a number";
     case AT_FIELD_FLAG: return "true or false";
     case AT_FIELD_CHOICE: return "a string";
+    case AT_FIELD_COUNTS: return f->choices ? "a number, a table of two or a word" : "an integer or a table of two";
     case AT_FIELD_TENSOR: return "a float tensor";
     case AT_FIELD_IDS: return "an int64 tensor";
     case AT_FIELD_MASK: return "a bool tensor";
@@ -225,6 +226,48 @@ static bool read_tensor(const char *where, const char *name, const at_field *f, 
     return fits || mistyped(where, name, f, v, e);
 }
 
+static int read_choice(const char *where, const char *name, const at_field *f, at_value v, at_error *e)
+{
+    int place = at_choice(v.text, f->choices);
+    char list[300];
+    at_text near;
+
+    if (place >= 0)
+        return place;
+    join(list, sizeof list, f->choices);
+    if (at_nearest(v.text, f->choices, &near))
+        at_error_set(e, "%s: %s is '%.40s', expected one of %s (did you mean '%s'?)", where, name, v.text, list, near.text);
+    else
+        at_error_set(e, "%s: %s is '%.40s', expected one of %s", where, name, v.text, list);
+    return -1;
+}
+
+static bool read_counts(const char *where, const char *name, const at_field *f, at_value v, at_setting *to, at_error *e)
+{
+    if (v.type == AT_TEXT && f->choices) {
+        to->counts[0] = AT_WORD;
+        return (to->counts[1] = read_choice(where, name, f, v, e)) >= 0;
+    }
+    size_t n = v.type == AT_TABLE ? v.table->n : 1;
+    if (n < 1 || n > 2)
+        return mistyped(where, name, f, v, e);
+    for (size_t i = 0; i < n; i++) {
+        at_value one = v.type == AT_TABLE ? v.table->entry[i].value : v;
+        size_t place = v.type == AT_TABLE && n == 2 ? (size_t)v.table->entry[i].index - 1 : i;
+        double x = one.type == AT_WHOLE ? (double)one.whole : one.type == AT_REAL_NUMBER ? one.number : NAN;
+        if (x != floor(x) || place > 1 || (v.type == AT_TABLE && v.table->entry[i].key))
+            return mistyped(where, name, f, v, e);
+        if (!check_bounds(where, name, f, x, e))
+            return false;
+        if (fabs(x) > INT32_MAX)
+            return at_error_set(e, "%s: %s is %.14g, which is too large", where, name, x);
+        to->counts[place] = (int32_t)x;
+    }
+    if (n == 1)
+        to->counts[1] = to->counts[0];
+    return true;
+}
+
 bool at_read_field(const char *where, const char *name, const at_field *f, at_value v, at_setting *to, at_error *e)
 {
     switch (f->kind) {
@@ -247,20 +290,12 @@ bool at_read_field(const char *where, const char *name, const at_field *f, at_va
             return mistyped(where, name, f, v, e);
         to->flag = v.truth;
         return true;
-    case AT_FIELD_CHOICE: {
+    case AT_FIELD_CHOICE:
         if (v.type != AT_TEXT)
             return mistyped(where, name, f, v, e);
-        to->integer = at_choice(v.text, f->choices);
-        if (to->integer >= 0)
-            return true;
-        char list[300];
-        at_text near;
-        join(list, sizeof list, f->choices);
-        if (at_nearest(v.text, f->choices, &near))
-            return at_error_set(e, "%s: %s is '%.40s', expected one of %s (did you mean '%s'?)", where, name, v.text, list,
-                                near.text);
-        return at_error_set(e, "%s: %s is '%.40s', expected one of %s", where, name, v.text, list);
-    }
+        return (to->integer = read_choice(where, name, f, v, e)) >= 0;
+    case AT_FIELD_COUNTS:
+        return read_counts(where, name, f, v, to, e);
     case AT_FIELD_TENSOR: case AT_FIELD_IDS: case AT_FIELD_MASK:
         to->value = v;
         return read_tensor(where, name, f, v, e);
@@ -281,6 +316,8 @@ void at_default_field(const at_field *f, at_setting *to)
     memset(to, 0, sizeof *to);
     if (f->kind == AT_FIELD_INTEGER || f->kind == AT_FIELD_CHOICE)
         to->integer = (int64_t)f->value;
+    else if (f->kind == AT_FIELD_COUNTS)
+        to->counts[0] = to->counts[1] = (int32_t)f->value;
     else if (f->kind == AT_FIELD_NUMBER)
         to->number = f->value;
     else if (f->kind == AT_FIELD_FLAG)

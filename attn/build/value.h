@@ -69,6 +69,7 @@ typedef union at_setting {
     int64_t integer;            /* also: place among the choices */
     double number;
     bool flag;
+    int32_t counts[2];          /* as at_scalar_value's */
     at_value value;             /* tensors, tables, objects, any */
 } at_setting;
 

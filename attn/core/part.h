@@ -7,9 +7,11 @@
 
 #include <stdbool.h>
 
-/* Kinds of a field are those of at_arg (AT_INTEGER, AT_NUMBER, AT_FLAG, AT_CHOICE) and of at_type, counted from AT_FIELD_TABLE. */
+/* Kinds of a field are those of at_arg (AT_INTEGER, AT_NUMBER, AT_FLAG, AT_CHOICE, AT_COUNTS) and of at_type, counted from
+ * AT_FIELD_TABLE. */
 typedef enum at_field_kind {
     AT_FIELD_INTEGER = 1, AT_FIELD_NUMBER, AT_FIELD_FLAG, AT_FIELD_CHOICE,
+    AT_FIELD_COUNTS,        /* a number, or a table of one or two, each within the bounds; or a word of .choices, if there are any */
     AT_FIELD_TENSOR,        /* float tensor */
     AT_FIELD_IDS,           /* int64 tensor */
     AT_FIELD_MASK,          /* bool tensor */

@@ -199,6 +199,17 @@ typedef struct AT_REAL(at_kernels) {
                       real *y, size_t ldy, bool accumulate);
     void (*transpose)(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb);  /* b [n, m] = a' */
 
+    /* window.c: entry j of the window of place q is x[at[j] + q].
+     * gemm: y[r][q] = start[r] (NULL: 0) + sum over j of w[j m + r] x[at[j] + q], m <= window_rows, q < n
+     * dot:  dw[r][j] += sum over q of dy[r][q] x[at[j] + q], n a multiple of 64 bytes
+     * block: y [m, n] = x, or += */
+    size_t window_rows;
+    void (*windows_gemm)(size_t m, size_t n, size_t k, const real *w, const real *x, const size_t *at, const real *start, real *y,
+                         size_t ldy);
+    void (*windows_dot)(size_t m, size_t k, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at, real *dw,
+                        size_t ldw);
+    void (*block)(size_t m, size_t n, const real *x, size_t ldx, real *y, size_t ldy, bool add);
+
     /* attend.c: tiles of attention, a row per key and a column per query; one vector of columns, rows ld apart.
      *   cut       s = -inf but in rows lo .. hi - 1 of each column
      *   softmax   running softmax down the columns: s becomes exp(s - max), max and sum go on, factor is what older sums lose

@@ -14,6 +14,7 @@ const AT_REAL(at_kernels) *AT_KERNEL(at_kernels)(void)
     AT_KERNEL(at_fill_gate)(&table);
     AT_KERNEL(at_fill_pair)(&table);
     AT_KERNEL(at_fill_pack)(&table);
+    AT_KERNEL(at_fill_window)(&table);
     AT_KERNEL(at_fill_attend)(&table);
     AT_KERNEL(at_fill_step)(&table);
     AT_KERNEL(at_fill_channel)(&table);

@@ -11,6 +11,7 @@ void AT_KERNEL(at_fill_norm)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_gate)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_pair)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t);
+void AT_KERNEL(at_fill_window)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_attend)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_step)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_channel)(AT_REAL(at_kernels) *t);

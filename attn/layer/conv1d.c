@@ -1,16 +1,16 @@
 /*
  * conv1d: y = the windows of `kernel` steps of x times the weight, plus bias; `padding` zeros at both ends.
  *
- *   x [B, T, inputs]    weight [outputs, inputs, kernel]    bias [outputs]    y [B, T', outputs]
- *   T' = (T + 2 padding - kernel) / stride + 1, rounded down
+ *   x [B, T, inputs]    weight [outputs, inputs / groups, kernel]    bias [outputs]    y [B, T', outputs]
+ *   T' = (T + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down
  *
- * Weight and bias start uniform in +-1 / sqrt(inputs * kernel), as PyTorch's.
+ * Weight and bias start uniform in +-1 / sqrt(inputs / groups * kernel), as PyTorch's.
  */
 #include "attn/layer/layer.h"
 
 #include <math.h>
 
-enum { INPUTS, OUTPUTS, KERNEL, STRIDE, PADDING, BIAS };
+enum { INPUTS, OUTPUTS, KERNEL, STRIDE, PADDING, DILATION, GROUPS, BIAS };
 enum { W, B };       /* parameters */
 
 static const at_field fields[] = {
@@ -18,26 +18,38 @@ static const at_field fields[] = {
     [OUTPUTS] = {"outputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "channels of y"},
     [KERNEL] = {"kernel", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "steps a window is wide"},
     [STRIDE] = {"stride", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "steps from one window to the next"},
-    [PADDING] = {"padding", AT_FIELD_INTEGER, .low = 0, .high = 2147483648.0, .help = "zeros at both ends"},
+    [PADDING] = {"padding", AT_FIELD_COUNTS, .low = 0, .high = 2147483648.0, .choices = "same|causal",
+                 .help = "zeros at both ends; {before, after}; \"same\"; \"causal\": all before"},
+    [DILATION] = {"dilation", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "steps from one entry of a window to the next"},
+    [GROUPS] = {"groups", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "parts of the channels that do not see each other"},
     [BIAS] = {"bias", AT_FIELD_FLAG, .value = true, .help = "adds a learned number to each channel"},
     {0}
 };
 
 static bool setup(at_layer *l, at_error *e)
 {
-    size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer;
+    size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer, groups = (size_t)l->set[GROUPS].integer;
     size_t kernel = (size_t)l->set[KERNEL].integer;
-    double fan = (double)inputs * (double)kernel, bound = 1 / sqrt(fan);
-    return at_param(l, "weight", 3, (size_t[]){outputs, inputs, kernel}, AT_INIT_UNIFORM, bound, e) &&
+    const int32_t *padding = l->set[PADDING].counts;
+
+    if (inputs % groups != 0 || outputs % groups != 0)
+        return at_error_set(e, "conv1d: groups is %zu, expected a divisor of inputs = %zu and outputs = %zu", groups, inputs, outputs);
+    if (padding[0] == AT_WORD && padding[1] == 0 && (l->set[STRIDE].integer != 1))
+        return at_error_set(e, "conv1d: stride is not 1, which padding 'same' expects");
+    double fan = (double)(inputs / groups) * (double)kernel, bound = 1 / sqrt(fan);
+    return at_param(l, "weight", 3, (size_t[]){outputs, inputs / groups, kernel}, AT_INIT_UNIFORM, bound, e) &&
            (!l->set[BIAS].flag || at_param(l, "bias", 1, &outputs, AT_INIT_UNIFORM, bound, e));
 }
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
-    return at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer) &&
+    const at_setting *s = l->set;
+    int32_t stride = (int32_t)s[STRIDE].integer, dilation = (int32_t)s[DILATION].integer;
+    return at_expect(g, l, "x", x, 3, 3, s[INPUTS].integer) &&
            at_return(p, at_tensor_value(AT_APPLY(g, conv1d, .in = {x, at_weight(l, W), at_weight(l, B)},
-                                                .arg = {at_int(l->set[STRIDE].integer), at_int(l->set[PADDING].integer)})));
+                                                .arg = {at_both(stride, stride), at_both(s[PADDING].counts[0], s[PADDING].counts[1]),
+                                                        at_both(dilation, dilation), at_int(s[GROUPS].integer)})));
 }
 
 static const at_method methods[] = {
@@ -47,5 +59,6 @@ static const at_method methods[] = {
 
 AT_LAYER(conv1d, "layer.conv1d",
     .fields = fields, .setup = setup, .methods = methods,
-    .help = "layer.conv1d{inputs =, outputs =, kernel =, stride = 1, padding = 0, bias = true} -> layer\n"
-            "Windows of x [B, T, inputs] times weight [outputs, inputs, kernel], plus bias [outputs].");
+    .help = "layer.conv1d{inputs =, outputs =, kernel =, stride = 1, padding = 0, dilation = 1, groups = 1, bias = true} -> layer\n"
+            "Windows of x [B, T, inputs] times weight [outputs, inputs / groups, kernel], plus bias [outputs]; padding a number, {before, after},"
+            " \"same\" or \"causal\".");

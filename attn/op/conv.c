@@ -1,15 +1,17 @@
 /*
  * conv1d over sequences [B, T, C], conv2d over images [B, C, H, W].
  *
- *   weight   [O, C, k] or [O, C, kh, kw];  bias [O], may be left out
- *   y        conv1d [B, T', O], conv2d [B, O, H', W'],  T' = (T + 2 padding - k) / stride + 1, rounded down
- *            y[t, o] = bias[o] + sum over c, j of weight[o, c, j] x[t stride + j - padding, c], zeros outside of x
- *   dx       the same sum turned round;  dweight = dy' columns;  dbias = sum of dy
+ *   weight   [O, C / groups, k] or [O, C / groups, kh, kw];  bias [O], may be left out
+ *   y        conv1d [B, T', O], conv2d [B, O, H', W'],  T' = (T + before + after - dilation (k - 1) - 1) / stride + 1, rounded down
+ *            y[t, o] = bias[o] + sum over c, j of weight[o, c, j] x[t stride + j dilation - before, c], zeros outside of x
+ *   dx       the same sum turned round;  dweight = dy' windows;  dbias = sum of dy
  *
- * The patches of x are laid out as rows of a matrix ("columns", [P, C kh kw], one row for each place of y) and
- * multiplied by the weight as a matrix [O, C kh kw]; the backward pass lays them out again instead of keeping them.
- * Batches are taken together as long as the matrix has at most BATCH elements, so memory stays bounded. A sequence is
- * an image of height 1 whose channels are its innermost dimension.
+ * No window is ever laid out. A part of x is copied into a grid with its zeros, one plane for each place a tap can have within a
+ * stride, so that entry j of the window of place q is grid[at[j] + q] for all q: what kernel/window.c multiplies with. Images stand
+ * side by side in the rows of a grid and share the zeros between them; the few places q that are no place of y are thrown away.
+ *
+ * dx is such a convolution too: of dy with the turned weight, one for each place within a stride. A sequence is an image of height 1
+ * whose channels are its innermost dimension.
  */
 #include <string.h>
 
@@ -17,210 +19,684 @@
 #include "attn/op/rows.h"
 #include "attn/op/sum.h"
 
-enum { BATCH = 1 << 20 };
+enum {
+    GRID = 1 << 16,         /* numbers of x in a grid: a part of the second-level cache */
+    PARTS = 8,              /* a batch is cut into as many at least, for the threads */
+    BAND = 8,               /* but not into fewer rows than this */
+    PLACES = 1024,          /* in a grid of the weight's gradient: four rows of dy stay in the first-level cache */
+    CHANNELS = 64,          /* and of these as many of x and of y */
+    PARTIAL = 1 << 20,      /* numbers in partial gradients of the weight */
+    LANES = 64 / sizeof(real)
+};
 
-typedef struct plan {
-    bool image;
-    size_t B, C, H, W, O, kh, kw, Ho, Wo;
-    size_t P, CK;               /* places of y in one image; numbers in a patch */
-    ptrdiff_t stride, padding, padding_h;
-    size_t at_b, at_c, at_h, at_w;      /* steps of x and dx */
-    size_t together;            /* images in one product */
-} plan;
+/* One dimension: tap t of result v reads place v stride + t step - front of x. */
+typedef struct axis {
+    size_t in, out, stride, step, taps;
+    ptrdiff_t front;
+    ptrdiff_t tap, next;    /* tap t is number tap + t next of the weight */
+    size_t start, every;    /* result v goes to place start + v every of y */
+    size_t phases;          /* different places of taps within a stride */
+    size_t reach;           /* strides from the first tap to the last */
+} axis;
 
-static plan plan_of(const at_call *c)
+/* Elements from one image, channel, row and column to the next. */
+typedef struct steps { size_t b, c, h, w; } steps;
+
+/* y (+)= weight * x */
+typedef struct job {
+    axis h, w;
+    size_t B, G, C, O;          /* channels of one group */
+    const real *x, *weight, *bias;
+    real *y;
+    steps of_x, of_y;
+    size_t w_o, w_c, kw;        /* of the weight: elements from one channel of y to the next, one of x to the next, one row */
+    bool add;
+    /* the plan, by the sizes only */
+    size_t k, rows, columns, images;        /* entries of a window; a grid holds so much of y */
+    size_t high, wide, blocks;              /* grids: of one image, of the batch */
+    size_t slot, pitch, plane, channel;     /* from one image to the next, one row, one phase, one channel */
+    size_t places;                          /* in a grid, at most */
+    bool in_place;                          /* x is its own grid */
+    /* memory */
+    size_t *at;
+    real *panels, *room;
+    size_t room_size, rooms;
+} job;
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t most(size_t a, size_t b) { return a > b ? a : b; }
+static size_t ratio(size_t a, size_t b) { return a / b + (a % b != 0); }
+static size_t round_up(size_t n) { return ratio(n, LANES) * LANES; }
+
+static size_t common(size_t a, size_t b)
+{
+    while (b) {
+        size_t r = a % b;
+        a = b;
+        b = r;
+    }
+    return a;
+}
+
+/* a / b rounded up, at least 0 */
+static size_t places_below(ptrdiff_t a, size_t b)
+{
+    return a <= 0 ? 0 : ratio((size_t)a, b);
+}
+
+/* Leaves out the taps that only ever see zeros, so that no dilation or padding makes a grid larger than x and y. */
+static void settle(axis *a)
+{
+    ptrdiff_t last = (ptrdiff_t)((a->out ? a->out - 1 : 0) * a->stride);
+    size_t first = places_below(a->front - last, a->step), end = places_below((ptrdiff_t)a->in + a->front, a->step);
+
+    end = least(end, a->taps);
+    a->taps = first < end && a->in > 0 ? end - first : 0;
+    a->front -= (ptrdiff_t)(first * a->step);
+    a->tap += (ptrdiff_t)first * a->next;
+    a->phases = least(a->taps, a->stride / common(a->stride, a->step));
+    a->reach = a->taps ? (a->taps - 1) * a->step / a->stride : 0;
+}
+
+/* Remainder of phase f */
+static size_t rest(const axis *a, size_t f) { return f * a->step % a->stride; }
+
+/* How far apart images can stand in a row: each sees zeros on both sides. */
+static size_t slot_of(const axis *a)
+{
+    ptrdiff_t lead = a->front > 0 ? a->front : 0, end = (ptrdiff_t)((a->out - 1) * a->stride + (a->taps ? (a->taps - 1) * a->step : 0));
+    size_t own = places_below(a->front + (ptrdiff_t)a->in, a->stride), seen = places_below(end + 1 - lead, a->stride);
+
+    return most(a->out, most(own, seen));
+}
+
+/* Grids of `channels` channels and about `places` places of y; in_place: x may be read where it stands. */
+static void plan(job *j, size_t channels, size_t places, bool in_place)
+{
+    const axis *h = &j->h, *w = &j->w;
+    size_t planes = h->phases * w->phases, each = most(channels * planes, 1);
+
+    j->k = j->C * h->taps * w->taps;
+    j->columns = w->out;
+    j->slot = slot_of(w);
+    j->images = 1;
+    places = least(places, most(GRID / each, LANES));
+    if ((1 + h->reach) * j->slot > places) {
+        size_t room = places / (1 + h->reach);
+        j->columns = least(w->out, most(room > w->reach ? room - w->reach : 0, 4 * LANES));
+    }
+    if (j->columns < w->out)
+        j->slot = j->columns + w->reach;
+    size_t lines = places / j->slot;
+    j->rows = lines > h->reach ? least(lines - h->reach, h->out) : 1;
+    j->wide = ratio(w->out, j->columns);
+    if (j->wide * ratio(h->out, j->rows) * j->B * j->G < PARTS)
+        j->rows = least(j->rows, most(ratio(h->out, ratio(PARTS, j->wide * j->B * j->G)), BAND));
+    j->high = ratio(h->out, j->rows);
+    j->rows = ratio(h->out, j->high);
+    if (j->high * j->wide == 1)
+        j->images = most(1, least(lines / (h->out + h->reach), j->B / PARTS));
+    j->in_place = in_place && h->taps * w->taps == 1 && h->stride * w->stride == 1 && h->front == 0 && w->front == 0 && h->in == h->out &&
+                  w->in == w->out && j->columns == w->out && j->of_x.w == 1;
+    j->images = j->in_place ? 1 : j->images;
+    j->blocks = ratio(j->B, j->images) * j->high * j->wide;
+    j->pitch = j->images * j->slot;
+    j->places = j->rows * j->pitch;
+    j->plane = round_up((j->rows + h->reach) * j->pitch + w->reach + LANES);
+    if (j->plane * sizeof(real) % 4096 == 0)        /* channels in the same sets of the caches */
+        j->plane += LANES;
+    j->channel = planes * j->plane;
+}
+
+/* A grid is at hand: x of these images, this band. */
+typedef struct part {
+    size_t image, images, row, rows, column, columns;
+    size_t places;              /* of the grid that are in use */
+} part;
+
+static part part_of(const job *j, size_t block)
+{
+    size_t band = block % (j->high * j->wide);
+    part p = {.image = block / (j->high * j->wide) * j->images, .row = band / j->wide * j->rows, .column = band % j->wide * j->columns};
+
+    p.images = least(j->images, j->B - p.image);
+    p.rows = least(j->rows, j->h.out - p.row);
+    p.columns = least(j->columns, j->w.out - p.column);
+    p.places = (p.rows - 1) * j->pitch + (p.images - 1) * j->slot + p.columns;
+    return p;
+}
+
+/* Which places i of a phase are places of x: [*begin, *end), place i being first + i stride. */
+static ptrdiff_t clip(const axis *a, size_t phase, size_t from, size_t room, size_t *begin, size_t *end)
+{
+    ptrdiff_t first = (ptrdiff_t)(rest(a, phase) + from * a->stride) - a->front;
+
+    *begin = places_below(-first, a->stride);
+    *end = least(room, places_below((ptrdiff_t)a->in - first, a->stride));
+    return first;
+}
+
+/* x into a grid, from channel `channel` of x on. */
+static void lay_out(const job *j, const part *p, size_t channel, size_t channels, real *grid)
+{
+    steps s = j->of_x;
+    size_t width = j->columns < j->w.out ? p->columns + j->w.reach : j->slot;
+
+    memset(grid, 0, channels * j->channel * sizeof *grid);
+    for (size_t f = 0; f < j->h.phases * j->w.phases; f++) {
+        size_t top, bottom, left, right, across = j->w.stride * s.w, down = j->h.stride * s.h;
+        ptrdiff_t row = clip(&j->h, f / j->w.phases, p->row, p->rows + j->h.reach, &top, &bottom);
+        ptrdiff_t column = clip(&j->w, f % j->w.phases, p->column, width, &left, &right);
+        if (top >= bottom || left >= right)
+            continue;
+        ptrdiff_t corner = (row + (ptrdiff_t)(top * j->h.stride)) * (ptrdiff_t)s.h + (column + (ptrdiff_t)(left * j->w.stride)) * (ptrdiff_t)s.w;
+        for (size_t b = 0; b < p->images; b++) {
+            const real *x = j->x + (p->image + b) * s.b + channel * s.c + corner;
+            real *to = grid + f * j->plane + top * j->pitch + b * j->slot + left;
+            if (s.w != 1 && s.c == 1) {
+                for (size_t i = 0; i < bottom - top; i++)
+                    K->transpose(right - left, channels, x + i * down, across, to + i * j->pitch, j->channel);
+                continue;
+            }
+            for (size_t c = 0; c < channels; c++, x += s.c, to += j->channel) {
+                if (across == 1) {
+                    K->block(bottom - top, right - left, x, down, to, j->pitch, false);
+                    continue;
+                }
+                for (size_t i = 0; i < bottom - top; i++)
+                    for (size_t v = 0; v < right - left; v++)
+                        to[i * j->pitch + v] = x[i * down + v * across];
+            }
+        }
+    }
+}
+
+/* m channels of results, [m, places] in rows ld apart, to where they belong. */
+static void hand_out(const job *j, const part *p, size_t channel, size_t m, const real *from, size_t ld)
+{
+    steps s = j->of_y;
+    size_t across = j->w.every * s.w, down = j->h.every * s.h;
+
+    for (size_t b = 0; b < p->images; b++) {
+        real *y = j->y + (p->image + b) * s.b + channel * s.c + (j->h.start + p->row * j->h.every) * s.h +
+                  (j->w.start + p->column * j->w.every) * s.w;
+        const real *q = from + b * j->slot;
+        if (s.w != 1 && s.c == 1 && !j->add) {
+            for (size_t i = 0; i < p->rows; i++)
+                K->transpose(m, p->columns, q + i * j->pitch, ld, y + i * down, across);
+            continue;
+        }
+        for (size_t r = 0; r < m; r++, q += ld, y += s.c) {
+            if (across == 1) {
+                K->block(p->rows, p->columns, q, j->pitch, y, down, j->add);
+                continue;
+            }
+            for (size_t i = 0; i < p->rows; i++)
+                for (size_t v = 0; v < p->columns; v++) {
+                    real *to = y + i * down + v * across;
+                    *to = (j->add ? *to : 0) + q[i * j->pitch + v];
+                }
+        }
+    }
+}
+
+
+static size_t panels_of(size_t O) { return ratio(O, K->window_rows); }
+
+/* The weight in panels of about as many rows each, as K->windows_gemm reads them. */
+static void pack(size_t begin, size_t end, void *context)
+{
+    const job *j = context;
+    size_t panels = panels_of(j->O), group = most(j->w_o * j->O, j->w_c * j->C);
+
+    for (size_t unit = begin; unit < end; unit++) {
+        size_t g = unit / panels, n = unit % panels, first = j->O * n / panels, m = j->O * (n + 1) / panels - first;
+        real *to = j->panels + (g * j->O + first) * j->k;
+        for (size_t c = 0; c < j->C; c++)
+            for (size_t i = 0; i < j->h.taps; i++)
+                for (size_t k = 0; k < j->w.taps; k++) {
+                    ptrdiff_t tap = (j->h.tap + (ptrdiff_t)i * j->h.next) * (ptrdiff_t)j->kw + j->w.tap + (ptrdiff_t)k * j->w.next;
+                    const real *w = j->weight + g * group + first * j->w_o + c * j->w_c + tap;
+                    for (size_t r = 0; r < m; r++)
+                        *to++ = w[r * j->w_o];
+                }
+    }
+}
+
+static void place_taps(const job *j, size_t channels)
+{
+    size_t *at = j->at;
+
+    for (size_t c = 0; c < channels; c++)
+        for (size_t i = 0; i < j->h.taps; i++)
+            for (size_t k = 0; k < j->w.taps; k++)
+                *at++ = j->in_place ? c * j->of_x.c
+                                    : c * j->channel + (i % j->h.phases * j->w.phases + k % j->w.phases) * j->plane +
+                                          i * j->h.step / j->h.stride * j->pitch + k * j->w.step / j->w.stride;
+}
+
+/* Units with a room of memory each: of the thread that is at work, or of as many blocks of them as there are rooms. */
+typedef struct turn {
+    void (*fn)(const job *j, size_t unit, real *room);
+    const job *j;
+    size_t units, each;
+} turn;
+
+static void turns(size_t begin, size_t end, void *context)
+{
+    const turn *t = context;
+    size_t which = t->each ? begin : (size_t)at_worker(), from = t->each ? begin * t->each : begin;
+    size_t to = t->each ? least(end * t->each, t->units) : end;
+
+    for (size_t unit = from; unit < to && !at_cut_short(); unit++)
+        t->fn(t->j, unit, t->j->room + which * t->j->room_size);
+}
+
+static void take_turns(const job *j, size_t units, void (*fn)(const job *j, size_t unit, real *room))
+{
+    turn t = {fn, j, units, 0};
+
+    if ((size_t)at_threads() > j->rooms)    /* more threads than when the call was made */
+        t.each = ratio(units, j->rooms);
+    at_for(t.each ? ratio(units, t.each) : units, 1, turns, &t);
+}
+
+/* One group of a part of the batch */
+static void convolve(const job *j, size_t unit, real *room)
+{
+    size_t g = unit % j->G, panels = panels_of(j->O), ld = round_up(j->places);
+    part p = part_of(j, unit / j->G);
+    steps s = j->of_y;
+    const real *x = room;
+    real *y = room + (j->in_place ? 0 : j->C * j->channel);
+    bool straight = s.w == 1 && s.h == j->pitch && j->images == 1 && !j->add && j->h.every * j->w.every == 1;
+
+    if (j->in_place)
+        x = j->x + p.image * j->of_x.b + g * j->C * j->of_x.c + p.row * j->of_x.h;
+    else
+        lay_out(j, &p, g * j->C, j->C, room);
+    if (straight)
+        y = j->y + p.image * s.b + (j->h.start + p.row) * s.h + j->w.start;
+    for (size_t n = 0; n < panels && !at_cut_short(); n++) {
+        size_t first = j->O * n / panels, m = j->O * (n + 1) / panels - first, channel = g * j->O + first;
+        K->windows_gemm(m, p.places, j->k, j->panels + channel * j->k, x, j->at, j->bias ? j->bias + channel : NULL,
+                        straight ? y + channel * s.c : y, straight ? s.c : ld);
+        if (!straight)
+            hand_out(j, &p, channel, m, y, ld);
+    }
+}
+
+static real *aligned(char *work, size_t *bytes, size_t count, size_t size)
+{
+    char *at = work ? work + *bytes : NULL;
+    *bytes += at_round64(count * size);
+    return (real *)(void *)at;
+}
+
+/* Memory of a job, within `work` of `bytes`; without work it says how much that is. */
+static size_t furnish(job *j, char *work, size_t bytes)
+{
+    size_t used = 0;
+
+    j->at = (size_t *)(void *)aligned(work, &used, j->k, sizeof(size_t));
+    j->panels = aligned(work, &used, j->G * j->O * j->k, sizeof(real));
+    j->room_size = (j->in_place ? 0 : j->C * j->channel) + least(K->window_rows, j->O) * round_up(j->places);
+    j->room_size = round_up(j->room_size);
+    j->room = aligned(work, &used, 0, 1);
+    size_t each = most(j->room_size, LANES) * sizeof(real);
+    j->rooms = work ? (bytes - used) / each : (size_t)at_threads();
+    return used + j->rooms * each;
+}
+
+static void run(job *j, char *work, size_t bytes)
+{
+    plan(j, j->C, SIZE_MAX, true);
+    furnish(j, work, bytes);
+    place_taps(j, j->C);
+    at_for(j->G * panels_of(j->O), ratio(AT_GRAIN, j->O * j->k + 1), pack, j);
+    take_turns(j, j->blocks * j->G, convolve);
+}
+
+/* ---- the gradient of x: phase f of each dimension ---- */
+
+/* dx at places U stride + rest - front takes dy at U - e, with e = (t step - rest) / stride, for every phases-th tap t from f on. */
+static bool turned(const axis *a, size_t f, axis *to)
+{
+    size_t each = a->stride / common(a->stride, a->step), r = rest(a, f), count = (a->taps - f - 1) / each + 1;
+    size_t nearest = (f * a->step - r) / a->stride, every = each * a->step / a->stride, farthest = nearest + (count - 1) * every;
+    ptrdiff_t lead = a->front - (ptrdiff_t)r;
+    size_t first = places_below(lead, a->stride), end = places_below(lead + (ptrdiff_t)a->in, a->stride);
+
+    if (first >= end)
+        return false;
+    *to = (axis){.in = a->out, .out = end - first, .stride = 1, .step = every, .taps = count,
+                 .front = (ptrdiff_t)farthest - (ptrdiff_t)first, .tap = a->tap + (ptrdiff_t)(f + (count - 1) * each) * a->next,
+                 .next = -(ptrdiff_t)each * a->next, .start = (size_t)((ptrdiff_t)(first * a->stride) - lead), .every = a->stride};
+    settle(to);
+    return true;
+}
+
+static bool turn_round(const job *j, size_t f, job *to)
+{
+    *to = (job){.B = j->B, .G = j->G, .C = j->O, .O = j->C, .of_x = j->of_y, .of_y = j->of_x, .w_o = j->w_c, .w_c = j->w_o,
+                .kw = j->kw, .weight = j->weight};
+    return turned(&j->h, f / j->w.phases, &to->h) && turned(&j->w, f % j->w.phases, &to->w);
+}
+
+/* ---- the gradient of the weight ---- */
+
+typedef struct gradient {
+    job j;                      /* first: a job's turns have no more */
+    const real *dy;
+    real *dw, *partial;
+    size_t pieces, inner, outer;        /* the batch in so many; channels of x and of y at a time */
+} gradient;
+
+static void plan_gradient(gradient *d)
+{
+    job *j = &d->j;
+
+    d->inner = least(most(j->C, 1), CHANNELS);
+    d->outer = least(j->O, CHANNELS);
+    plan(j, d->inner, PLACES, false);
+    d->pieces = least(j->blocks, most(1, least(2 * PARTS, PARTIAL / most(j->G * j->O * j->k, 1))));
+}
+
+static size_t furnish_gradient(gradient *d, char *work, size_t bytes)
+{
+    job *j = &d->j;
+    size_t used = 0, taps = j->h.taps * j->w.taps;
+
+    j->at = (size_t *)(void *)aligned(work, &used, d->inner * taps, sizeof(size_t));
+    d->partial = aligned(work, &used, d->pieces * j->G * j->O * j->k, sizeof(real));
+    j->room_size = d->inner * j->channel + d->outer * j->plane;
+    j->room = aligned(work, &used, 0, 1);
+    size_t each = most(j->room_size, LANES) * sizeof(real);
+    j->rooms = work ? (bytes - used) / each : (size_t)at_threads();
+    return used + j->rooms * each;
+}
+
+/* Some channels of x and of y of one group, over a part of the batch */
+static void weigh(const job *j, size_t unit, real *room)
+{
+    const gradient *d = (const gradient *)(const void *)j;
+    size_t wide = ratio(j->C, d->inner), high = ratio(j->O, d->outer), taps = j->h.taps * j->w.taps;
+    size_t c = unit % wide * d->inner, o = unit / wide % high * d->outer, g = unit / (wide * high) % j->G;
+    size_t piece = unit / (wide * high * j->G), channels = least(d->inner, j->C - c), m = least(d->outer, j->O - o);
+    real *dw = d->partial + ((piece * j->G + g) * j->O + o) * j->k + c * taps, *dy = room + d->inner * j->channel;
+    /* dy in a grid of the same places, zeros where they are none of y */
+    job of_dy = *j;
+    of_dy.x = d->dy;
+    of_dy.of_x = j->of_y;
+    of_dy.channel = j->plane;
+    of_dy.h = (axis){.in = j->h.out, .out = j->h.out, .stride = 1, .step = 1, .taps = 1, .phases = 1};
+    of_dy.w = (axis){.in = j->w.out, .out = j->w.out, .stride = 1, .step = 1, .taps = 1, .phases = 1};
+
+    for (size_t r = 0; r < m; r++)
+        memset(dw + r * j->k, 0, channels * taps * sizeof *dw);
+    for (size_t block = j->blocks * piece / d->pieces; block < j->blocks * (piece + 1) / d->pieces && !at_cut_short(); block++) {
+        part p = part_of(j, block);
+        lay_out(j, &p, g * j->C + c, channels, room);
+        lay_out(&of_dy, &p, g * j->O + o, m, dy);
+        K->windows_dot(m, channels * taps, round_up(p.places), dy, j->plane, room, j->at, dw, j->k);
+    }
+}
+
+/* The parts of the sum in their order */
+static void gather(size_t begin, size_t end, void *context)
+{
+    const gradient *d = context;
+    const job *j = &d->j;
+
+    for (size_t o = begin; o < end; o++)
+        for (size_t n = 0; n < j->k; n++) {
+            size_t c = n / (j->h.taps * j->w.taps), i = n / j->w.taps % j->h.taps, k = n % j->w.taps;
+            const real *from = d->partial + o * j->k + n;
+            real *to = d->dw + o * j->w_o + c * j->w_c + ((size_t)j->h.tap + i) * j->kw + (size_t)j->w.tap + k, sum = *from;
+            for (size_t piece = 1; piece < d->pieces; piece++)
+                sum += from[piece * j->G * j->O * j->k];
+            *to += sum;
+        }
+}
+
+static void run_gradient(gradient *d, char *work, size_t bytes)
+{
+    job *j = &d->j;
+
+    plan_gradient(d);
+    furnish_gradient(d, work, bytes);
+    place_taps(j, d->inner);
+    take_turns(j, d->pieces * j->G * ratio(j->O, d->outer) * ratio(j->C, d->inner), weigh);
+    at_for(j->G * j->O, ratio(AT_GRAIN, j->k * d->pieces + 1), gather, d);
+}
+
+/* ---- the operation ---- */
+
+enum { STRIDE, PADDING, DILATION, GROUPS };
+enum { SAME, CAUSAL };
+
+static axis axis_of(size_t in, size_t taps, int32_t stride, int32_t dilation, int64_t before, size_t out)
+{
+    axis a = {.in = in, .out = out, .taps = taps, .stride = (size_t)stride, .step = (size_t)dilation, .front = (ptrdiff_t)before,
+              .next = 1, .every = 1};
+
+    settle(&a);
+    return a;
+}
+
+/* Zeros before and after x along one dimension: d counts from 0, over the dimensions of the kernel. */
+static void padding_of(const at_call *c, size_t d, int64_t reach, int64_t *before, int64_t *after)
+{
+    const int32_t *n = c->arg[PADDING].counts;
+    bool image = c->in[1]->ndim == 4;
+
+    if (n[0] != AT_WORD) {
+        *before = image ? n[d] : n[0];
+        *after = image ? n[d] : n[1];
+    } else {
+        *before = n[1] == CAUSAL ? reach : reach / 2;
+        *after = reach - *before;
+    }
+}
+
+static job job_of(const at_call *c)
+{
+    const at_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0];
+    bool image = w->ndim == 4;
+    size_t H = image ? x->size[2] : 1, W = x->size[image ? 3 : 1], Ho = image ? y->size[2] : 1, Wo = y->size[image ? 3 : 1];
+    size_t kh = image ? w->size[2] : 1, kw = w->size[w->ndim - 1], G = (size_t)c->arg[GROUPS].integer;
+    int32_t stride[2] = {image ? c->arg[STRIDE].counts[0] : 1, c->arg[STRIDE].counts[1]};
+    int32_t dilation[2] = {image ? c->arg[DILATION].counts[0] : 1, c->arg[DILATION].counts[1]};
+    int64_t top = 0, left, after;
+
+    if (image)
+        padding_of(c, 0, (int64_t)(kh - 1) * dilation[0], &top, &after);
+    padding_of(c, image, (int64_t)(kw - 1) * dilation[1], &left, &after);
+    job j = {.B = x->size[0], .G = G, .C = w->size[1], .O = w->size[0] / G, .kw = kw, .w_c = kh * kw, .w_o = w->size[1] * kh * kw,
+             .h = axis_of(H, kh, stride[0], dilation[0], top, Ho),
+             .w = axis_of(W, kw, stride[1], dilation[1], left, Wo)};
+    if (j.C * j.h.taps * j.w.taps == 0)     /* nothing but zeros */
+        j.C = j.h.taps = j.w.taps = j.h.phases = j.w.phases = j.h.reach = j.w.reach = 0;
+    size_t C = G * w->size[1], O = G * j.O;
+    j.of_x = image ? (steps){C * H * W, H * W, W, 1} : (steps){C * W, 1, C * W, C};
+    j.of_y = image ? (steps){O * Ho * Wo, Ho * Wo, Wo, 1} : (steps){O * Wo, 1, O * Wo, O};
+    return j;
+}
+
+/* One dimension of y; 0: refused. */
+static size_t places_of(at_call *c, size_t d, bool image)
 {
     const at_tensor *x = c->in[0], *w = c->in[1];
-    bool image = w->ndim == 4;
-    plan p = {.image = image, .B = x->size[0], .O = w->size[0], .C = w->size[1], .stride = (ptrdiff_t)c->arg[0].integer,
-              .padding = (ptrdiff_t)c->arg[1].integer, .kw = w->size[w->ndim - 1], .kh = image ? w->size[2] : 1,
-              .H = image ? x->size[2] : 1, .W = image ? x->size[3] : x->size[1]};
+    size_t k = w->size[2 + d], of_x = (image ? 2 : 1) + d, which = image ? d : 1;
+    int64_t stride = c->arg[STRIDE].counts[which], reach, before, after, length;
 
-    p.padding_h = image ? p.padding : 0;
-    p.Ho = (p.H + 2 * (size_t)p.padding_h - p.kh) / (size_t)p.stride + 1;
-    p.Wo = (p.W + 2 * (size_t)p.padding - p.kw) / (size_t)p.stride + 1;
-    p.P = p.Ho * p.Wo;
-    p.CK = p.C * p.kh * p.kw;
-    p.at_b = p.C * p.H * p.W;
-    p.at_c = image ? p.H * p.W : 1;
-    p.at_h = p.W;
-    p.at_w = image ? 1 : p.C;
-    p.together = p.P * p.CK > 0 ? BATCH / (p.P * p.CK) : p.B;
-    if (p.together < 1)
-        p.together = 1;
-    if (p.together > p.B)
-        p.together = p.B;
-    return p;
+    if (k == 0) {
+        at_fail(c, "the kernel is empty (weight: %s)", at_describe(w).text);
+        return 0;
+    }
+    if (__builtin_mul_overflow((int64_t)k - 1, (int64_t)c->arg[DILATION].counts[which], &reach) || reach > INT64_MAX / 4) {
+        at_fail(c, "dilation is %d, which is too large (weight: %s)", c->arg[DILATION].counts[which], at_describe(w).text);
+        return 0;
+    }
+    padding_of(c, d, reach, &before, &after);
+    if (__builtin_add_overflow((int64_t)x->size[of_x], before + after, &length))
+        length = INT64_MAX;
+    if (length <= reach) {
+        at_fail(c, "x has %lld places along dimension %zu with padding, expected at least the kernel's %lld (x: %s)",
+                (long long)length, of_x + 1, (long long)reach + 1, at_describe(x).text);
+        return 0;
+    }
+    return (size_t)((length - reach - 1) / stride + 1);
+}
+
+static bool counts_fit(at_call *c, int k, const char *name, int32_t low, bool image)
+{
+    const int32_t *n = c->arg[k].counts;
+
+    if (n[0] == AT_WORD)
+        return true;
+    if (n[0] < low || n[1] < low)
+        return at_fail(c, "%s is %d, expected at least %d", name, n[0] < low ? n[0] : n[1], low);
+    if (!image && k != PADDING && n[0] != n[1])
+        return at_fail(c, "%s is {%d, %d}, expected a number: a sequence has one dimension", name, n[0], n[1]);
+    return true;
+}
+
+static bool groups_fit(at_call *c, size_t channels)
+{
+    const at_tensor *x = c->in[0], *w = c->in[1];
+    int64_t groups = c->arg[GROUPS].integer;
+
+    if (groups < 1)
+        return at_fail(c, "groups is %lld, expected at least 1", (long long)groups);
+    if (w->size[0] % (size_t)groups != 0)
+        return at_fail(c, "weight has %zu outputs, expected a multiple of groups = %lld (weight: %s)", w->size[0], (long long)groups,
+                       at_describe(w).text);
+    if (groups == 1 && channels != w->size[1])
+        return at_fail(c, "x has %zu channels, expected %zu (x: %s, weight: %s)", channels, w->size[1], at_describe(x).text,
+                       at_describe(w).text);
+    if (channels % (size_t)groups != 0 || channels / (size_t)groups != w->size[1])
+        return at_fail(c, "x has %zu channels, expected groups = %lld times %zu (x: %s, weight: %s)", channels, (long long)groups,
+                       w->size[1], at_describe(x).text, at_describe(w).text);
+    return true;
+}
+
+static bool want_room(at_call *c, size_t bytes, const job *j, size_t numbers)
+{
+    size_t all;
+
+    if (!at_count_elements(3, (size_t[]){j->G * j->O, j->k, sizeof(size_t)}, &all) ||
+        !at_count_elements(2, (size_t[]){numbers, sizeof(size_t)}, &all))
+        return at_fail(c, "x and weight are too large (x: %s, weight: %s)", at_describe(c->in[0]).text, at_describe(c->in[1]).text);
+    at_want_scratch(c, bytes);
+    return true;
 }
 
 static bool shape(at_call *c)
 {
-    const at_tensor *x = c->in[0], *w = c->in[1], *b = c->n_in > 2 ? c->in[2] : NULL;
+    const at_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
     bool image = strcmp(c->op->name, "conv2d") == 0;
-    size_t ndim = image ? 4 : 3, count;
-    int64_t stride = c->arg[0].integer, padding = c->arg[1].integer;
+    size_t ndim = image ? 4 : 3, places[2] = {0, 0};
 
     if (x->ndim != ndim)
         return at_fail(c, "x has %d dimensions, expected %s (x: %s)", x->ndim, image ? "[B, C, H, W]" : "[B, T, C]",
                        at_describe(x).text);
     if (w->ndim != ndim)
         return at_fail(c, "weight has %d dimensions, expected %s (weight: %s)", w->ndim,
-                       image ? "[O, C, kh, kw]" : "[O, C, k]", at_describe(w).text);
-    size_t C = x->size[image ? 1 : 2];
-    if (w->size[1] != C)
-        return at_fail(c, "x has %zu channels, expected %zu (x: %s, weight: %s)", C, w->size[1], at_describe(x).text,
-                       at_describe(w).text);
+                       image ? "[O, C / groups, kh, kw]" : "[O, C / groups, k]", at_describe(w).text);
+    if (!counts_fit(c, STRIDE, "stride", 1, image) || !counts_fit(c, PADDING, "padding", 0, image) ||
+        !counts_fit(c, DILATION, "dilation", 1, image) || !groups_fit(c, x->size[image ? 1 : 2]))
+        return false;
     if (b && (b->ndim != 1 || b->size[0] != w->size[0]))
         return at_fail(c, "bias has shape %s, expected [%zu] (weight: %s)", at_describe_shape(b->ndim, b->size).text,
                        w->size[0], at_describe(w).text);
-    if (stride < 1 || stride > INT32_MAX)
-        return at_fail(c, "stride is %lld, expected at least 1", (long long)stride);
-    if (padding < 0 || padding > INT32_MAX)
-        return at_fail(c, "padding is %lld, expected at least 0", (long long)padding);
-    for (size_t d = image ? 2 : 1; d < (image ? 4u : 2u); d++) {
-        size_t k = w->size[image ? d : 2], n = x->size[d] + 2 * (size_t)padding;
-        if (k == 0)
-            return at_fail(c, "the kernel is empty (weight: %s)", at_describe(w).text);
-        if (n < k)
-            return at_fail(
-                c, "x has %zu places along dimension %zu with padding, expected at least the kernel's %zu (x: %s)", n,
-                d + 1, k, at_describe(x).text);
-    }
-    plan p = plan_of(c);
-    if (!at_count_elements(5, (size_t[]){p.Ho, p.Wo, p.C, p.kh, p.kw}, &count) ||
-        !at_count_elements(3, (size_t[]){p.together, p.P, p.CK}, &count))
-        return at_fail(c, "the patches are too large (x: %s, weight: %s)", at_describe(x).text, at_describe(w).text);
-    at_want_scratch(c, count * sizeof(real));
-    return image ? at_out(c, 4, (size_t[]){p.B, p.O, p.Ho, p.Wo}) : at_out(c, 3, (size_t[]){p.B, p.Wo, p.O});
-}
-
-typedef struct patches {
-    plan p;
-    const real *x;              /* the first image of the batch at hand */
-    real *dx, *columns;
-} patches;
-
-/* Patches to rows: one row for each place, in the order channel, kernel row, kernel column, as the weight has it. */
-static void lay_out(size_t begin, size_t end, void *context)
-{
-    const patches *s = context;
-    plan p = s->p;
-
-    for (size_t r = begin; r < end; r++) {
-        size_t b = r / p.P, place = r % p.P;
-        ptrdiff_t top = (ptrdiff_t)(place / p.Wo) * p.stride - p.padding_h,
-                  left = (ptrdiff_t)(place % p.Wo) * p.stride - p.padding;
-        const real *x = s->x + b * p.at_b;
-        real *to = s->columns + r * p.CK;
-        for (size_t c = 0; c < p.C; c++)
-            for (size_t i = 0; i < p.kh; i++) {
-                ptrdiff_t h = top + (ptrdiff_t)i;
-                for (size_t j = 0; j < p.kw; j++) {
-                    ptrdiff_t w = left + (ptrdiff_t)j;
-                    bool inside = h >= 0 && h < (ptrdiff_t)p.H && w >= 0 && w < (ptrdiff_t)p.W;
-                    *to++ = inside ? x[c * p.at_c + (size_t)h * p.at_h + (size_t)w * p.at_w] : 0;
-                }
-            }
-    }
-}
-
-/* Rows back to patches: one image of dx per turn, its places in order. */
-static void gather_up(size_t begin, size_t end, void *context)
-{
-    const patches *s = context;
-    plan p = s->p;
-
-    for (size_t unit = begin; unit < end; unit++) {
-        /* one channel of one image: nobody else writes it */
-        size_t b = unit / p.C, c = unit % p.C;
-        real *dx = s->dx + b * p.at_b + c * p.at_c;
-        for (size_t place = 0; place < p.P; place++) {
-            const real *from = s->columns + (b * p.P + place) * p.CK + c * p.kh * p.kw;
-            ptrdiff_t top = (ptrdiff_t)(place / p.Wo) * p.stride - p.padding_h;
-            ptrdiff_t left = (ptrdiff_t)(place % p.Wo) * p.stride - p.padding;
-            for (size_t i = 0; i < p.kh; i++) {
-                ptrdiff_t h = top + (ptrdiff_t)i;
-                for (size_t j = 0; j < p.kw; j++, from++) {
-                    ptrdiff_t w = left + (ptrdiff_t)j;
-                    if (h >= 0 && h < (ptrdiff_t)p.H && w >= 0 && w < (ptrdiff_t)p.W)
-                        dx[(size_t)h * p.at_h + (size_t)w * p.at_w] += *from;
-                }
-            }
+    if (c->arg[PADDING].counts[0] == AT_WORD && c->arg[PADDING].counts[1] == SAME &&
+        (c->arg[STRIDE].counts[0] != 1 || c->arg[STRIDE].counts[1] != 1))
+        return at_fail(c, "stride is not 1, which padding 'same' expects");
+    for (size_t d = 0; d < (image ? 2 : 1); d++)
+        if ((places[d] = places_of(c, d, image)) == 0)
+            return false;
+    if (!(image ? at_out(c, 4, (size_t[]){x->size[0], w->size[0], places[0], places[1]})
+                : at_out(c, 3, (size_t[]){x->size[0], places[0], w->size[0]})))
+        return false;
+    if (at_numel(c->out[0]) == 0)
+        return true;
+    job j = job_of(c);
+    plan(&j, j.C, SIZE_MAX, true);
+    if (!want_room(c, furnish(&j, NULL, 0), &j, j.C * j.channel))
+        return false;
+    if (!at_recording(c))
+        return true;
+    for (size_t f = 0; f < j.h.phases * j.w.phases; f++) {
+        job back;
+        if (turn_round(&j, f, &back)) {
+            plan(&back, back.C, SIZE_MAX, true);
+            if (!want_room(c, furnish(&back, NULL, 0), &back, back.C * back.channel))
+                return false;
         }
     }
+    gradient d = {.j = j};
+    plan_gradient(&d);
+    return want_room(c, furnish_gradient(&d, NULL, 0), &d.j, d.inner * d.j.channel);
 }
 
 static void forward(const at_call *c)
 {
-    plan p = plan_of(c);
-    const real *bias = c->n_in > 2 && c->in[2] ? at_in(c, 2) : NULL;
-    real *y = at_outp(c, 0);
-
     if (at_numel(c->out[0]) == 0)
         return;
-    for (size_t r = 0; bias && r < p.B * (p.image ? p.O : p.P); r++)
-        if (p.image)
-            K->fill(p.P, bias[r % p.O], y + r * p.P);
-        else
-            memcpy(y + r * p.O, bias, p.O * sizeof(real));
-    for (size_t b = 0; b < p.B; b += p.together) {
-        size_t n = p.B - b < p.together ? p.B - b : p.together;
-        patches s = {p, at_in(c, 0) + b * p.at_b, NULL, (real *)(void *)c->work};
-        size_t ck = p.CK ? p.CK : 1;
-        at_for(n * p.P, at_grain_rows(p.CK), lay_out, &s);
-        if (p.image)
-            AT_REAL(at_gemm_batch)(n, false, true, p.O, p.P, p.CK, 1, at_in(c, 1), ck, 0, s.columns, ck, p.P * p.CK,
-                                   bias ? 1 : 0, y + b * p.O * p.P, p.P, p.O * p.P);
-        else
-            AT_REAL(at_gemm)(false, true, n * p.P, p.O, p.CK, 1, s.columns, ck, at_in(c, 1), ck, bias ? 1 : 0,
-                             y + b * p.P * p.O, p.O);
-    }
+    job j = job_of(c);
+    j.x = at_in(c, 0);
+    j.weight = at_in(c, 1);
+    j.bias = c->in[2] ? at_in(c, 2) : NULL;
+    j.y = at_outp(c, 0);
+    run(&j, c->work, c->scratch);
 }
 
 static void clear_if_fresh(const at_call *c, int k)
 {
-    if (k < c->n_in && c->in[k] && at_din(c, k) && at_is_fresh(c, k))
-        memset(at_din(c, k), 0, at_numel(c->in[k]) * sizeof(real));
+    if (c->in[k] && at_din(c, k) && at_is_fresh(c, k))
+        at_zero(at_din(c, k), at_numel(c->in[k]) * sizeof(real));
 }
 
 static void backward(const at_call *c)
 {
-    plan p = plan_of(c);
     const real *dy = at_dout(c, 0);
     real *dx = at_din(c, 0), *dw = at_din(c, 1);
 
-    for (int k = 0; k < 3; k++)
-        clear_if_fresh(c, k);
-    if (at_numel(c->out[0]) == 0)
+    clear_if_fresh(c, 1);
+    clear_if_fresh(c, 2);
+    if (at_numel(c->out[0]) == 0) {
+        clear_if_fresh(c, 0);
         return;
-    if (c->n_in > 2 && c->in[2] && at_din(c, 2)) {
-        if (p.image)
-            at_sum_into(at_din(c, 2), dy, 3, (size_t[]){p.B, p.O, p.P}, (bool[]){true, false, true});
-        else
-            at_sum_into(at_din(c, 2), dy, 2, (size_t[]){p.B * p.P, p.O}, (bool[]){true, false});
     }
-    for (size_t b = 0; b < p.B && p.CK > 0; b += p.together) {
-        size_t n = p.B - b < p.together ? p.B - b : p.together;
-        patches s = {p, at_in(c, 0) + b * p.at_b, dx ? dx + b * p.at_b : NULL, (real *)(void *)c->work};
-        const real *g = dy + b * p.O * p.P;
-        if (dw) {
-            at_for(n * p.P, at_grain_rows(p.CK), lay_out, &s);
-            if (p.image)
-                for (size_t i = 0; i < n; i++)
-                    AT_REAL(at_gemm)(
-                        false, false, p.O, p.CK, p.P, 1, g + i * p.O * p.P, p.P, s.columns + i * p.P * p.CK, p.CK, 1,
-                        dw, p.CK);
-            else
-                AT_REAL(at_gemm)(true, false, p.O, p.CK, n * p.P, 1, g, p.O, s.columns, p.CK, 1, dw, p.CK);
+    job j = job_of(c);
+    size_t O = j.G * j.O, P = j.h.out * j.w.out;
+    if (c->in[2] && at_din(c, 2)) {
+        if (c->in[1]->ndim == 4)
+            at_sum_into(at_din(c, 2), dy, 3, (size_t[]){j.B, O, P}, (bool[]){true, false, true});
+        else
+            at_sum_into(at_din(c, 2), dy, 2, (size_t[]){j.B * P, O}, (bool[]){true, false});
+    }
+    j.weight = at_in(c, 1);
+    if (dx) {
+        /* each place is written once if every place within a stride has a tap and none lies before the first window */
+        bool all = j.h.phases == j.h.stride && j.w.phases == j.w.stride && j.h.front >= 0 && j.w.front >= 0;
+        if (!all)
+            clear_if_fresh(c, 0);
+        for (size_t f = 0; f < j.h.phases * j.w.phases; f++) {
+            job back;
+            if (!turn_round(&j, f, &back))
+                continue;
+            back.x = dy;
+            back.y = dx;
+            back.add = !at_is_fresh(c, 0);
+            run(&back, c->work, c->scratch);
         }
-        if (dx) {
-            if (p.image)
-                AT_REAL(at_gemm_batch)(n, true, false, p.P, p.CK, p.O, 1, g, p.P, p.O * p.P, at_in(c, 1), p.CK, 0, 0,
-                                       s.columns, p.CK, p.P * p.CK);
-            else
-                AT_REAL(at_gemm)(false, false, n * p.P, p.CK, p.O, 1, g, p.O, at_in(c, 1), p.CK, 0, s.columns, p.CK);
-            at_for(n * p.C, at_grain_rows(p.P * p.kh * p.kw), gather_up, &s);
-        }
+    }
+    if (dw && j.C > 0) {
+        gradient d = {.j = j, .dy = dy, .dw = dw};
+        d.j.x = at_in(c, 0);
+        run_gradient(&d, c->work, c->scratch);
     }
 }
 
@@ -228,22 +704,33 @@ AT_OP(conv1d,
       .args = {{"x", AT_FLOAT},
                {"weight", AT_FLOAT},
                {"bias", AT_FLOAT, .optional = true},
-               {"stride", AT_INTEGER, .optional = true, .value = 1},
-               {"padding", AT_INTEGER, .optional = true}},
+               {"stride", AT_COUNTS, .optional = true, .named = true, .value = 1},
+               {"padding", AT_COUNTS, .optional = true, .named = true, .choices = "same|causal"},
+               {"dilation", AT_COUNTS, .option = true, .value = 1},
+               {"groups", AT_INTEGER, .option = true, .value = 1}},
       .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
       .plain = true,
-      .help = "conv1d(x [B, T, C], weight [O, C, k] [, bias [O], stride = 1, padding = 0]) -> [B, T', O]\n"
-              "Windows of k steps times the weight, every `stride` steps, with `padding` zeros at both ends: "
-              "T' = (T + 2 padding - k) / stride + 1, rounded down.");
+      .help = "conv1d(x [B, T, C], weight [O, C / groups, k] [, bias [O], stride = 1, padding = 0], {dilation = 1, groups = 1}) -> "
+              "[B, T', O]\n"
+              "Windows of k steps, `dilation` apart, times the weight, every `stride` steps. padding: zeros at both ends, {before, after}, "
+              "\"same\" (T' = T; stride 1, an odd rest at the end) or \"causal\" (all before). With groups, outputs of a group see its "
+              "channels only; groups = C is depthwise. T' = (T + before + after - dilation (k - 1) - 1) / stride + 1, rounded down.\n"
+              "Example: attn.conv1d(attn.ones(1, 5, 2), attn.ones(3, 2, 3), nil, {padding = \"causal\"})");
 
 AT_OP(conv2d,
       .args = {{"x", AT_FLOAT},
                {"weight", AT_FLOAT},
                {"bias", AT_FLOAT, .optional = true},
-               {"stride", AT_INTEGER, .optional = true, .value = 1},
-               {"padding", AT_INTEGER, .optional = true}},
+               {"stride", AT_COUNTS, .optional = true, .named = true, .value = 1},
+               {"padding", AT_COUNTS, .optional = true, .named = true, .choices = "same"},
+               {"dilation", AT_COUNTS, .option = true, .value = 1},
+               {"groups", AT_INTEGER, .option = true, .value = 1}},
       .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
       .plain = true,
-      .help = "conv2d(x [B, C, H, W], weight [O, C, kh, kw] [, bias [O], stride = 1, padding = 0]) -> [B, O, H', W']\n"
-              "Windows of kh x kw pixels times the weight, every `stride` pixels, with `padding` zeros on all sides: "
-              "H' = (H + 2 padding - kh) / stride + 1, rounded down.");
+      .help = "conv2d(x [B, C, H, W], weight [O, C / groups, kh, kw] [, bias [O], stride = 1, padding = 0], {dilation = 1, groups = 1}) "
+              "-> [B, O, H', W']\n"
+              "Windows of kh x kw pixels, `dilation` apart, times the weight, every `stride` pixels, with `padding` zeros on all sides; "
+              "each a number or {height, width}. padding \"same\": H' = H, W' = W (stride 1; an odd rest at the end). With groups, "
+              "outputs of a group see its channels only; groups = C is depthwise. "
+              "H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down.\n"
+              "Example: attn.conv2d(attn.ones(1, 2, 4, 5), attn.ones(3, 2, 3, 3), nil, {stride = {1, 2}, padding = 1})");

@@ -314,6 +314,34 @@ case("adam_10m", {
     end,
 })
 
+-- ---- convolutions: forward, and forward with all gradients ----
+
+for _, c in ipairs {
+    {"3x3_20x14x14", 20, 14, 20, 3}, {"3x3_32x7x7", 32, 7, 32, 3}, {"3x3_32x28x28", 32, 28, 32, 3}, {"3x3_32x32x32", 32, 32, 32, 3},
+    {"1x1_32x28x28_to_64", 32, 28, 64, 1}, {"5x5_3x32x32_to_32", 3, 32, 32, 5},
+} do
+    local name, C, side, O, k = table.unpack(c)
+    for _, train in ipairs {false, true} do
+        case(("conv_%s_%s"):format(train and "train" or "forward", name), {
+            target = 1.2, flops = (train and 3 or 1) * 2 * 64 * side * side * C * O * k * k,
+            make = function()
+                local bound = 1 / (C * k * k) ^ 0.5
+                return {x = attn.randn(64, C, side, side), w = uniform(bound, O, C, k, k), b = uniform(bound, O),
+                        g = attn.randn(64, O, side, side)}
+            end,
+            build = function(inputs)
+                local x, w, b, y = inputs.x, inputs.w, inputs.b, nil
+                for _, t in ipairs(train and {x, w, b} or {}) do t:requires_grad_(true) end
+                return function()
+                    if train then x:zero_grad() w:zero_grad() b:zero_grad() end
+                    y = attn.conv2d(x, w, b, {padding = k // 2})
+                    if train then y:backward(inputs.g) end
+                end, function() return train and {y:detach(), x.grad, w.grad, b.grad} or {y} end
+            end,
+        })
+    end
+end
+
 -- Times below are for 1,000 operations, or 100 chains: what is measured is the cost of an operation, not of its 16 numbers.
 local function small(name, one)
     case(name, {

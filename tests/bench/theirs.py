@@ -360,6 +360,26 @@ def adam():
     return run, lambda: [keep["p"]]
 
 
+def convolution(train):
+    x, w, b = I["x"], I["w"], I["b"]
+    keep = {}
+
+    def forward():
+        with torch.no_grad():
+            keep["y"] = F.conv2d(x, w, b, 1, w.shape[2] // 2)
+
+    def both():
+        x.grad = w.grad = b.grad = None
+        keep["y"] = F.conv2d(x, w, b, 1, w.shape[2] // 2)
+        keep["y"].backward(I["g"])
+
+    if not train:
+        return forward, lambda: [keep["y"]]
+    for t in (x, w, b):
+        t.requires_grad_(True)
+    return both, lambda: [keep["y"], x.grad, w.grad, b.grad]
+
+
 def small(one):
     x, keep = I["x"].requires_grad_(True), {}
 
@@ -403,6 +423,8 @@ def build():
         return additive()
     if parts[0] == "linear":
         return linear()
+    if parts[0] == "conv":
+        return convolution(parts[1] == "train")
     if parts[0] == "adam":
         return adam()
     if name == "small_chain":

@@ -331,9 +331,9 @@ local RIGHT = {
             position = chance(0.2) and any{"rope", "alibi"} or nil}}
     end,
     ["layer.conv1d"] = function() return {{inputs = 4, outputs = 3, kernel = random(3), stride = random(2),
-        padding = random(0, 2)}} end,
-    ["layer.conv2d"] = function() return {{inputs = 4, outputs = 3, kernel = random(3), stride = random(2),
-        padding = random(0, 2)}} end,
+        padding = any{0, 1, 2, {0, 2}, "causal"}, dilation = random(2), groups = chance(0.1) and 2 or nil}} end,
+    ["layer.conv2d"] = function() return {{inputs = 4, outputs = 3, kernel = any{1, 2, {1, 3}}, stride = random(2),
+        padding = any{0, 1, {2, 0}}, dilation = any{1, {2, 1}}, groups = chance(0.1) and 2 or nil}} end,
     ["metric.accuracy"] = function() return {attn.randn(3, 4), attn.randint(0, 4, 3)} end,
     ["metric.bleu"] = function() return {LINES, {LINES[2], LINES[1], LINES[3]}} end,
     ["metric.bleu_by_length"] = function() return {LINES, LINES, {3, 6, 9}, {5}} end,

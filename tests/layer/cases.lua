@@ -43,6 +43,15 @@ gradient("layer.batchnorm", {channels = 2, dim = -1, eps = 0.1}, one(3, 4, 2))
 gradient("layer.groupnorm", {channels = 4, groups = 2}, one(2, 4, 2, 3))
 gradient("layer.conv1d", {inputs = 2, outputs = 3, kernel = 3, padding = 1}, one(2, 4, 2))
 gradient("layer.conv1d", {inputs = 2, outputs = 1, kernel = 2, stride = 2, bias = false}, one(1, 5, 2))
+gradient("layer.conv1d", {inputs = 2, outputs = 4, kernel = 2, padding = "causal", dilation = 2, groups = 2}, one(1, 4, 2))
+gradient("layer.conv1d", {inputs = 2, outputs = 2, kernel = 2, padding = "same"}, one(1, 3, 2))
+value("layer.conv1d", {inputs = 2, outputs = 3, kernel = 2, padding = "same"}, one(1, 4, 2), function(l, x)
+    local first, second = l.weight:select(3, 1), l.weight:select(3, 2)      -- the odd rest of the padding is at the end
+    local after = attn.cat({x:narrow(2, 2, 3), attn.zeros(1, 1, 2, F64)}, 2)
+    return x:matmul(first:transpose(1, 2)) + after:matmul(second:transpose(1, 2)) + l.bias
+end)
+gradient("layer.conv2d", {inputs = 1, outputs = 2, kernel = {2, 3}, padding = "same"}, one(1, 1, 3, 3))
+gradient("layer.conv2d", {inputs = 2, outputs = 2, kernel = {2, 1}, stride = {1, 2}, padding = {1, 0}, groups = 2}, one(1, 2, 3, 3))
 gradient("layer.conv2d", {inputs = 2, outputs = 2, kernel = 2, stride = 2, padding = 1}, one(1, 2, 4, 3))
 gradient("layer.positional", {dim = 5}, one(2, 3, 5))
 gradient("layer.positional", {dim = 2, type = "learned", max_length = 4}, one(2, 2, 2),

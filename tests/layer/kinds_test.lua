@@ -47,6 +47,21 @@ t.case("layernorm and rmsnorm", function()
     t.equal(layer.rmsnorm{dim = 4}:to("float64")(x)[2]:totable(), {0, 0, 0, 0})
 end)
 
+t.case("what the configuration of a convolution shows to be wrong is the constructor's error", function()
+    t.raises("conv1d: groups is 3, expected a divisor of inputs = 4 and outputs = 6", layer.conv1d,
+             {inputs = 4, outputs = 6, kernel = 2, groups = 3})
+    t.raises("conv2d: stride is not 1, which padding 'same' expects", layer.conv2d,
+             {inputs = 1, outputs = 1, kernel = 2, stride = {1, 2}, padding = "same"})
+    t.raises("conv2d: kernel is 0, expected at least 1", layer.conv2d, {inputs = 1, outputs = 1, kernel = {2, 0}})
+    t.raises("conv2d: kernel is a table, expected an integer or a table of two", layer.conv2d,
+             {inputs = 1, outputs = 1, kernel = {1, 2, 3}})
+    t.raises("conv1d: padding is 'casual', expected one of same, causal (did you mean 'causal'?)", layer.conv1d,
+             {inputs = 1, outputs = 1, kernel = 1, padding = "casual"})
+    local l = layer.conv2d{inputs = 2, outputs = 2, kernel = {1, 2}, stride = 2, padding = {0, 1}, groups = 2}
+    t.equal({l.kernel, l.stride, l.padding, l.dilation, l.weight.shape}, {{1, 2}, 2, {0, 1}, 1, {2, 1, 1, 2}})
+    t.equal(layer.conv1d{inputs = 1, outputs = 1, kernel = 3, padding = "causal"}.padding, "causal")
+end)
+
 t.case("conv1d and conv2d", function()
     local l = layer.conv1d{inputs = 1, outputs = 1, kernel = 2, padding = 1, stride = 2}
     l:load{weight = attn.tensor{{{1, 10}}}, bias = attn.tensor{100}}

@@ -125,6 +125,10 @@ case("conv1d", attn.conv1d, function() return {R(2, 4, 3), R(2, 3, 1)} end)
 case("conv2d", function(x, w, b) return attn.conv2d(x, w, b, 2, 1) end,
      function() return {R(2, 3, 5, 6), R(4, 3, 3, 2), R(4)} end)
 case("conv2d", attn.conv2d, function() return {R(1, 2, 3, 3), R(2, 2, 2, 2)} end)
+case("conv1d", function(x, w) return attn.conv1d(x, w, nil, {padding = "causal", dilation = 2, groups = 2}) end,
+     function() return {R(2, 4, 4), R(2, 2, 2)} end)
+case("conv2d", function(x, w) return attn.conv2d(x, w, nil, {padding = "same", dilation = {1, 2}, groups = 2}) end,
+     function() return {R(1, 2, 3, 4), R(4, 1, 2, 2)} end)
 
 
 -- ---- images ----
