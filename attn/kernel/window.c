@@ -146,6 +146,11 @@ static void windows_dot(size_t m, size_t k, size_t n, const real *dy, size_t ldy
 
 static void block(size_t m, size_t n, const real *x, size_t ldx, real *y, size_t ldy, bool add)
 {
+    if (n < W) {
+        for (; m > 0; m--, x += ldx, y += ldy)
+            store_some(y, n, add ? load_some(y, n, 0) + load_some(x, n, 0) : load_some(x, n, 0));
+        return;
+    }
     for (; m > 0; m--, x += ldx, y += ldy) {
         size_t i = 0;
         for (; i + W <= n; i += W)

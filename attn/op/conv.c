@@ -252,8 +252,8 @@ static void pack(size_t begin, size_t end, void *context)
     for (size_t unit = begin; unit < end; unit++) {
         size_t g = unit / panels, n = unit % panels, first = j->O * n / panels, m = j->O * (n + 1) / panels - first;
         real *to = j->panels + (g * j->O + first) * j->k;
-        for (size_t c = 0; c < j->C; c++)
-            for (size_t i = 0; i < j->h.taps; i++)
+        for (size_t i = 0; i < j->h.taps; i++)
+            for (size_t c = 0; c < j->C; c++)
                 for (size_t k = 0; k < j->w.taps; k++) {
                     ptrdiff_t tap = (j->h.tap + (ptrdiff_t)i * j->h.next) * (ptrdiff_t)j->kw + j->w.tap + (ptrdiff_t)k * j->w.next;
                     const real *w = j->weight + g * group + first * j->w_o + c * j->w_c + tap;
@@ -263,12 +263,13 @@ static void pack(size_t begin, size_t end, void *context)
     }
 }
 
+/* Entries of a window in the order kernel row, channel, kernel column: a row of y leaves out the kernel rows that see zeros only. */
 static void place_taps(const job *j, size_t channels)
 {
     size_t *at = j->at;
 
-    for (size_t c = 0; c < channels; c++)
-        for (size_t i = 0; i < j->h.taps; i++)
+    for (size_t i = 0; i < j->h.taps; i++)
+        for (size_t c = 0; c < channels; c++)
             for (size_t k = 0; k < j->w.taps; k++)
                 *at++ = j->in_place ? c * j->of_x.c
                                     : c * j->channel + (i % j->h.phases * j->w.phases + k % j->w.phases) * j->plane +
@@ -301,6 +302,34 @@ static void take_turns(const job *j, size_t units, void (*fn)(const job *j, size
     at_for(t.each ? ratio(units, t.each) : units, 1, turns, &t);
 }
 
+/* [*begin, *end) of the taps that see a place of x from result v */
+static void seen(const axis *a, size_t v, size_t *begin, size_t *end)
+{
+    ptrdiff_t first = (ptrdiff_t)(v * a->stride) - a->front;
+
+    *begin = places_below(-first, a->step);
+    *end = least(a->taps, places_below((ptrdiff_t)a->in - first, a->step));
+    *begin = least(*begin, *end);
+}
+
+/* m rows of the weight times the windows of a part, rows of the same kernel rows together */
+static void multiply(const job *j, const part *p, size_t m, const real *w, const real *x, const real *bias, real *y, size_t ld)
+{
+    size_t each = j->C * j->w.taps, last = p->places - (p->rows - 1) * j->pitch;
+
+    for (size_t row = 0, next; row < p->rows; row = next) {
+        size_t begin, end, b, e;
+        seen(&j->h, p->row + row, &begin, &end);
+        for (next = row + 1; next < p->rows; next++) {
+            seen(&j->h, p->row + next, &b, &e);
+            if (b != begin || e != end)
+                break;
+        }
+        K->windows_gemm(m, (next - row - 1) * j->pitch + last, (end - begin) * each, w + begin * each * m, x + row * j->pitch,
+                        j->at + begin * each, bias, y + row * j->pitch, ld);
+    }
+}
+
 /* One group of a part of the batch */
 static void convolve(const job *j, size_t unit, real *room)
 {
@@ -319,8 +348,8 @@ static void convolve(const job *j, size_t unit, real *room)
         y = j->y + p.image * s.b + (j->h.start + p.row) * s.h + j->w.start;
     for (size_t n = 0; n < panels && !at_cut_short(); n++) {
         size_t first = j->O * n / panels, m = j->O * (n + 1) / panels - first, channel = g * j->O + first;
-        K->windows_gemm(m, p.places, j->k, j->panels + channel * j->k, x, j->at, j->bias ? j->bias + channel : NULL,
-                        straight ? y + channel * s.c : y, straight ? s.c : ld);
+        multiply(j, &p, m, j->panels + channel * j->k, x, j->bias ? j->bias + channel : NULL, straight ? y + channel * s.c : y,
+                 straight ? s.c : ld);
         if (!straight)
             hand_out(j, &p, channel, m, y, ld);
     }
@@ -420,10 +449,10 @@ static size_t furnish_gradient(gradient *d, char *work, size_t bytes)
 static void weigh(const job *j, size_t unit, real *room)
 {
     const gradient *d = (const gradient *)(const void *)j;
-    size_t wide = ratio(j->C, d->inner), high = ratio(j->O, d->outer), taps = j->h.taps * j->w.taps;
+    size_t wide = ratio(j->C, d->inner), high = ratio(j->O, d->outer), taps = j->w.taps;
     size_t c = unit % wide * d->inner, o = unit / wide % high * d->outer, g = unit / (wide * high) % j->G;
     size_t piece = unit / (wide * high * j->G), channels = least(d->inner, j->C - c), m = least(d->outer, j->O - o);
-    real *dw = d->partial + ((piece * j->G + g) * j->O + o) * j->k + c * taps, *dy = room + d->inner * j->channel;
+    real *dw = d->partial + ((piece * j->G + g) * j->O + o) * j->k, *dy = room + d->inner * j->channel;
     /* dy in a grid of the same places, zeros where they are none of y */
     job of_dy = *j;
     of_dy.x = d->dy;
@@ -433,12 +462,20 @@ static void weigh(const job *j, size_t unit, real *room)
     of_dy.w = (axis){.in = j->w.out, .out = j->w.out, .stride = 1, .step = 1, .taps = 1, .phases = 1};
 
     for (size_t r = 0; r < m; r++)
-        memset(dw + r * j->k, 0, channels * taps * sizeof *dw);
+        for (size_t i = 0; i < j->h.taps; i++)
+            memset(dw + r * j->k + (i * j->C + c) * taps, 0, channels * taps * sizeof *dw);
     for (size_t block = j->blocks * piece / d->pieces; block < j->blocks * (piece + 1) / d->pieces && !at_cut_short(); block++) {
         part p = part_of(j, block);
         lay_out(j, &p, g * j->C + c, channels, room);
         lay_out(&of_dy, &p, g * j->O + o, m, dy);
-        K->windows_dot(m, channels * taps, round_up(p.places), dy, j->plane, room, j->at, dw, j->k);
+        for (size_t i = 0; i < j->h.taps; i++) {        /* the rows of y to which kernel row i is not all zeros */
+            ptrdiff_t first = (ptrdiff_t)(i * j->h.step) - j->h.front;
+            size_t from = most(p.row, places_below(-first, j->h.stride));
+            size_t to = least(p.row + p.rows, places_below((ptrdiff_t)j->h.in - first, j->h.stride)), at = (from - p.row) * j->pitch;
+            if (from < to)
+                K->windows_dot(m, channels * taps, round_up((to - from) * j->pitch), dy + at, j->plane, room + at,
+                               j->at + i * d->inner * taps, dw + (i * j->C + c) * taps, j->k);
+        }
     }
 }
 
@@ -450,7 +487,7 @@ static void gather(size_t begin, size_t end, void *context)
 
     for (size_t o = begin; o < end; o++)
         for (size_t n = 0; n < j->k; n++) {
-            size_t c = n / (j->h.taps * j->w.taps), i = n / j->w.taps % j->h.taps, k = n % j->w.taps;
+            size_t i = n / (j->C * j->w.taps), c = n / j->w.taps % j->C, k = n % j->w.taps;
             const real *from = d->partial + o * j->k + n;
             real *to = d->dw + o * j->w_o + c * j->w_c + ((size_t)j->h.tap + i) * j->kw + (size_t)j->w.tap + k, sum = *from;
             for (size_t piece = 1; piece < d->pieces; piece++)
