@@ -2,6 +2,7 @@
 #include "attn/build/value.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/op.h"
 
 #include <math.h>
 #include <stdio.h>

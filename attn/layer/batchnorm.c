@@ -47,8 +47,8 @@ static void move(at_tensor *running, const at_tensor *value, double momentum, do
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
-    at_tensor *x = at_arg_tensor(p, 0), *out[3];
-    at_tensor *in[] = {x, at_weight(l, WEIGHT), at_weight(l, BIAS), at_weight(l, RUNNING_MEAN), at_weight(l, RUNNING_VAR)};
+    at_tensor *x = at_arg_tensor(p, 0), *batch_mean = NULL, *batch_var = NULL;
+    at_tensor *mean = at_weight(l, RUNNING_MEAN), *var = at_weight(l, RUNNING_VAR);
     int64_t dim = l->set[DIM].integer, C = l->set[CHANNELS].integer;
     double momentum = l->set[MOMENTUM].number;
 
@@ -61,18 +61,17 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
     if (have != (size_t)C)
         return at_refuse(g, "x has %zu channels along dimension %lld, expected %lld (x: %s)", have, (long long)dim, (long long)C,
                          at_describe(x).text) != NULL;
-    at_scalar_value arg[] = {at_int(dim), at_num(l->set[EPS].number)};
-    at_tensor *mean = in[3], *var = in[4];
-    if (g->training)
-        in[3] = in[4] = NULL;
-    if (!at_apply(g, AT_ID_batchnorm, 5, in, 8 | 16, 2, arg, g->training ? 3 : 1, out))
+    bool own = g->training;         /* statistics of the batch */
+    at_tensor *y = AT_APPLY(g, batchnorm, .in = {x, at_weight(l, WEIGHT), at_weight(l, BIAS), own ? NULL : mean, own ? NULL : var},
+                            .arg = {at_int(dim), at_num(l->set[EPS].number)}, .out = {own ? &batch_mean : NULL, own ? &batch_var : NULL});
+    if (!y)
         return false;
-    if (g->training) {
+    if (own) {
         double n = (double)at_numel(x) / (double)C;
-        move(mean, out[1], momentum, 1);
-        move(var, out[2], momentum, n / (n - 1));
+        move(mean, batch_mean, momentum, 1);
+        move(var, batch_var, momentum, n / (n - 1));
     }
-    return at_return(p, at_tensor_value(out[0]));
+    return at_return(p, at_tensor_value(y));
 }
 
 static const at_method methods[] = {

@@ -6,6 +6,7 @@
 #include "attn/layer/layer.h"
 
 enum { CHANNELS, GROUPS, EPS };
+enum { WEIGHT, BIAS };       /* parameters */
 
 static const at_field fields[] = {
     [CHANNELS] = {"channels", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "size of dimension 2 of x"},
@@ -26,14 +27,14 @@ static bool setup(at_layer *l, at_error *e)
 
 static bool forward(at_build *g, at_layer *l, at_pass *p)
 {
-    at_tensor *x = at_arg_tensor(p, 0), *in[] = {x, at_weight(l, 0), at_weight(l, 1)};
-    at_scalar_value arg[] = {at_int(l->set[GROUPS].integer), at_num(l->set[EPS].number)};
+    at_tensor *x = at_arg_tensor(p, 0);
     if (!at_expect(g, l, "x", x, 2, 0, 0))
         return false;
     if (x->size[1] != (size_t)l->set[CHANNELS].integer)
         return at_refuse(g, "x has %zu channels, expected %lld (x: %s)", x->size[1], (long long)l->set[CHANNELS].integer,
                          at_describe(x).text) != NULL;
-    return at_return(p, at_tensor_value(at_apply(g, AT_ID_groupnorm, 3, in, 0, 2, arg, 1, NULL)));
+    return at_return(p, at_tensor_value(AT_APPLY(g, groupnorm, .in = {x, at_weight(l, WEIGHT), at_weight(l, BIAS)},
+                                                 .arg = {at_int(l->set[GROUPS].integer), at_num(l->set[EPS].number)})));
 }
 
 static const at_method methods[] = {

@@ -5,7 +5,7 @@
  *   x_j        the centres of W pixels: (2 j + 1) / W - 1, j from 0; with align_corners from -1 to 1, 0 if W is 1; y_i alike
  *   dtheta     sum over i, j of dgrid (x_j, y_i, 1)
  */
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 enum { SIZE, ALIGN };
 

@@ -10,7 +10,7 @@
  */
 #include <math.h>
 
-#include "attn/core/channel.h"
+#include "attn/op/channel.h"
 
 enum { WEIGHT = 1, BIAS, MEAN, VAR };
 enum { Y, OUT_MEAN, OUT_VAR };

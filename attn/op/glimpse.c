@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 enum { SIZE, SCALES };
 enum { MAX_SCALES = 30 };

@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { BILINEAR, NEAREST };

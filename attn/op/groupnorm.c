@@ -8,7 +8,7 @@
  */
 #include <math.h>
 
-#include "attn/core/channel.h"
+#include "attn/op/channel.h"
 
 enum { WEIGHT = 1, BIAS };
 enum { GROUPS, EPS };

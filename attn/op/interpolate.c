@@ -9,7 +9,7 @@
  */
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 enum { BILINEAR, NEAREST };
 enum { SIZE, MODE, ALIGN };

@@ -12,7 +12,7 @@
  */
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { KERNEL, STRIDE, PADDING };

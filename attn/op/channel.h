@@ -3,12 +3,12 @@
  * channel are taken per row (o, c), or where rows would be of one number, per block of rows [C]; they stand in a partial table
  * [P, C] and are added up over P in order: bounds and order depend on the sizes only. Typed: for op/ only, everything static.
  */
-#ifndef AT_CORE_CHANNEL_H
-#define AT_CORE_CHANNEL_H
+#ifndef AT_OP_CHANNEL_H
+#define AT_OP_CHANNEL_H
 
 #include <string.h>
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
 enum { AT_CHANNEL_ROWS = 128 };     /* rows of channels that are added up in the element type; beyond in double */
