@@ -39,7 +39,7 @@ endif
 PLAIN = $(filter-out $(MOVED_FILES),$(wildcard attn/*.c attn/core/*.c attn/build/*.c attn/layer/*.c attn/attention/*.c attn/attention/*/*.c \
 	attn/encoder/*.c attn/decoder/*.c attn/optim/optim.c attn/io/*.c)) $(MOVED_FILES) $(wildcard vm/*.c)
 # operations that move elements of any type are compiled once; those that ids need also for int64
-MOVED_FILES = $(patsubst %,attn/op/%.c,view cat where gather cast tri one_hot logical slices)
+MOVED_FILES = $(patsubst %,attn/op/%.c,view cat where gather cast tri one_hot logical slices nonzero masked)
 NUMERIC_FILES = $(patsubst %,attn/op/%.c,binary compare reduce cumulative sort)
 TYPED = $(filter-out $(MOVED_FILES) attn/optim/optim.c,$(wildcard attn/row/*.c attn/op/*.c attn/optim/*.c)) $(filter attn/core/gemm.c,$(wildcard attn/core/*.c))
 KERNELS = $(wildcard attn/kernel/*.c)

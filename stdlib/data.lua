@@ -5,7 +5,10 @@
 -- known from its number alone, so that resuming needs only the epoch and the place in it.
 local attn = require "attn"
 local fields = require "attn.fields"
+local internal = require "attn.internal"
 local describe = fields.describe
+
+local function is_tensor(value) return internal.kind(value) == "tensor" end
 
 local m = {}
 
@@ -123,18 +126,166 @@ function m.split(list, fractions, seed)
     return table.unpack(parts)
 end
 
+---The bytes of a file, plain or gzip.
+---@param path string
+---@return any bytes uint8 [n]
+function m.bytes(path) return internal.bytes(path) end
+
+---An idx file of unsigned bytes (the format of MNIST), plain or gzip.
+---@param path string
+---@return any tensor uint8, of the sizes that the file says
+function m.idx(path) return internal.idx(path) end
+
+-- The first of these files that is there.
+local function existing(where, ...)
+    for _, path in ipairs{...} do
+        local file = io.open(path, "rb")
+        if file then
+            file:close()
+            return path
+        end
+    end
+    error(("%s: there is neither %s"):format(where, table.concat({...}, " nor ")), 3)
+end
+
+-- Labels that count from 0, as uint8 [n], as classes from 1.
+local function labels_of(bytes, count, where)
+    local labels = bytes:to "int64"
+    if #labels > 0 and labels:max():item() >= count then
+        error(("%s: a label is %d, expected 0 to %d"):format(where, labels:max():item(), count - 1), 3)
+    end
+    return labels + 1
+end
+
+---The digits of MNIST, from a folder with its four files, plain or gzip.
+---@param folder string
+---@param part? string "train" (the default) or "test"
+---@return any images uint8 [n, 1, 28, 28]
+---@return any labels int64 [n], the digit plus 1
+function m.mnist(folder, part)
+    part = part == nil and "train" or part
+    if type(folder) ~= "string" then error(("data.mnist: folder is %s, expected a string"):format(describe(folder)), 2) end
+    if part ~= "train" and part ~= "test" then
+        error(("data.mnist: part is '%s', expected train or test"):format(tostring(part)), 2)
+    end
+    local start = folder:gsub("/+$", "") .. "/" .. (part == "train" and "train" or "t10k")
+    local files = {}
+    for i, name in ipairs{"-images-idx3-ubyte", "-labels-idx1-ubyte"} do
+        files[i] = existing("data.mnist", start .. name .. ".gz", start .. name)
+    end
+    local images, labels = m.idx(files[1]), m.idx(files[2])
+    if images:dim() ~= 3 or labels:dim() ~= 1 or #images ~= #labels then
+        error(("data.mnist: images are %s, labels %s, expected [n, height, width] and [n]"):format(describe(images),
+            describe(labels)), 2)
+    end
+    return images:unsqueeze(2), labels_of(labels, 10, "data.mnist: " .. files[2])
+end
+
+---Pictures and labels of CIFAR, from files in its binary layout, plain or gzip.
+---@param paths string|string[]
+---@param options? {classes: integer} 10 (the default), or 100: a coarse label stands before the fine one
+---@return any images uint8 [n, 3, 32, 32]
+---@return any labels int64 [n], from 1
+function m.cifar(paths, options)
+    options = fields.read("data.cifar", options or {}, {{"classes", "integer", 10}})
+    if options.classes ~= 10 and options.classes ~= 100 then
+        error(("data.cifar: classes is %d, expected 10 or 100"):format(options.classes), 2)
+    end
+    local before = options.classes == 10 and 1 or 2
+    local record, images, labels = before + 3072, {}, {}
+    paths = type(paths) == "table" and paths or {paths}
+    if #paths == 0 then error("data.cifar: paths is empty", 2) end
+    for i, path in ipairs(paths) do
+        local bytes = m.bytes(path)
+        if #bytes % record ~= 0 then
+            error(("data.cifar: %s: %d bytes are no whole number of records of %d"):format(path, #bytes, record), 2)
+        end
+        local rows = bytes:view(#bytes // record, record)
+        images[i] = rows:narrow(2, before + 1, 3072):reshape(#rows, 3, 32, 32)
+        labels[i] = labels_of(rows:select(2, before), options.classes, "data.cifar: " .. path)
+    end
+    if #paths == 1 then return images[1], labels[1] end
+    return attn.cat(images, 1), attn.cat(labels, 1)
+end
+
+---The rows of a file of tab-separated values, plain or gzip.
+---@param path string
+---@param options? {header: boolean, columns: string[], ragged: boolean}
+---@return table[] rows lists of strings, or with names tables by name
+---@return string[]? names
+function m.tsv(path, options)
+    options = fields.read("data.tsv", options or {}, {{"header", "boolean", false}, {"columns", "table"},
+        {"ragged", "boolean", false}})
+    if type(path) ~= "string" then error(("data.tsv: path is %s, expected a string"):format(describe(path)), 2) end
+    local names, rows, count = options.columns, {}, options.columns and #options.columns
+    for i, line in ipairs(attn.lines(path)) do
+        local row = {}
+        for field in (line .. "\t"):gmatch "([^\t]*)\t" do row[#row + 1] = field end
+        count = count or #row
+        if #row ~= count and (names or options.header or not options.ragged) then
+            error(("data.tsv: %s: line %d has %d fields, expected %d"):format(path, i, #row, count), 2)
+        end
+        if i == 1 and options.header then
+            names = names or row
+        elseif names then
+            local named = {}
+            for k, name in ipairs(names) do named[name] = row[k] end
+            rows[#rows + 1] = named
+        else
+            rows[#rows + 1] = row
+        end
+    end
+    return rows, names
+end
+
+---Labels as classes that count from 1.
+---@param labels any[] strings, say
+---@param names? any[] the labels in the order of their classes (default: those there are, sorted)
+---@return integer[] classes
+---@return any[] names
+function m.classes(labels, names)
+    if type(labels) ~= "table" or names ~= nil and type(names) ~= "table" then
+        error("data.classes: expected a list of labels, and perhaps a list of names", 2)
+    end
+    local class, out = {}, {}
+    if not names then
+        names = {}
+        for _, label in ipairs(labels) do
+            if type(label) ~= "string" and type(label) ~= "number" then
+                error(("data.classes: a label is %s, expected a string or a number"):format(describe(label)), 2)
+            end
+            if not class[label] then
+                class[label] = true
+                names[#names + 1] = label
+            end
+        end
+        table.sort(names, function(a, b)
+            if type(a) ~= type(b) then return type(a) < type(b) end
+            return a < b
+        end)
+    end
+    class = {}
+    for i, name in ipairs(names) do class[name] = i end
+    for i, label in ipairs(labels) do
+        out[i] = class[label]
+        if not out[i] then error(("data.classes: label %d is '%s', which is no class"):format(i, tostring(label)), 2) end
+    end
+    return out, names
+end
+
 -- One tensor of rows of different length, zeros after their ends. A batch of empty rows is one column wide: no tensor
 -- of the library's recurrent layers is empty.
-local function padded(rows, where, before, after, names)
+local function padded(rows, where, before, after, names, dtype)
     local width, lengths, out = 1, {}, {}
+    local float = dtype and dtype ~= "int64"
     for i, row in ipairs(rows) do
         if type(row) ~= "table" then
             error(("%s: entry %d is a %s, expected a list of ids"):format(where, i, type(row)), 3)
         end
         for j = 1, #row do
-            if type(row[j]) ~= "number" or not math.tointeger(row[j]) then
-                error(("%s: entry %s has %s at place %d, expected an integer"):format(where, names and names[i] or i,
-                    describe(row[j]), j), 3)
+            if type(row[j]) ~= "number" or not (float or math.tointeger(row[j])) then
+                error(("%s: entry %s has %s at place %d, expected %s"):format(where, names and names[i] or i,
+                    describe(row[j]), j, float and "a number" or "an integer"), 3)
             end
         end
         lengths[i] = #row
@@ -147,7 +298,67 @@ local function padded(rows, where, before, after, names)
         for j = #new + 1, width do new[j] = 0 end
         out[i] = new
     end
-    return attn.tensor(out, {dtype = "int64"}), lengths
+    return attn.tensor(out, {dtype = dtype or "int64"}), lengths
+end
+
+-- The same for lists of lists, `depth` deep below an example: the tensor, and for each depth the lengths of what is there.
+local function padded_deep(rows, where, depth, names, dtype)
+    local width, lengths = {}, {}
+    for d = 1, depth do width[d] = 1 end
+    local function measure(row, d, name)
+        if type(row) ~= "table" then
+            error(("%s: entry %s has %s where a list is expected"):format(where, name, describe(row)), 4 + d)
+        end
+        width[d] = math.max(width[d], #row)
+        if d < depth then for _, inner in ipairs(row) do measure(inner, d + 1, name) end end
+    end
+    for i, row in ipairs(rows) do measure(row, 1, names[i]) end
+    local function fill(row, d, list)
+        list[d] = #row
+        if d == depth then return (table.move(row, 1, #row, 1, {})) end
+        local out, below = {}, {}
+        for k = d + 1, depth do below[k] = {} end
+        for j = 1, width[d] do
+            local inner = {}
+            out[j] = fill(row[j] or {}, d + 1, inner)
+            for k = d + 1, depth do below[k][j] = inner[k] end
+        end
+        for k = d + 1, depth do list[k] = below[k] end
+        return out
+    end
+    local out = {}
+    for d = 1, depth do lengths[d] = {} end
+    for i, row in ipairs(rows) do
+        local list = {}
+        out[i] = fill(row, 1, list)
+        for d = 1, depth do lengths[d][i] = list[d] end
+    end
+    -- the innermost lists side by side
+    local flat = {}
+    local function gather(x, d)
+        if d == depth then flat[#flat + 1] = x else for _, inner in ipairs(x) do gather(inner, d + 1) end end
+    end
+    for _, x in ipairs(out) do gather(x, 1) end
+    local ids = padded(flat, where, nil, nil, nil, dtype)
+    local size = {#rows}
+    for d = 1, depth do size[d + 1] = width[d] end
+    return ids:reshape(size), lengths
+end
+
+-- Tensors of the examples along a new first dimension; where their first sizes differ padded with zeros.
+local function stacked(rows, same)
+    if same then return attn.stack(rows, 1) end
+    local width, lengths, out = 1, {}, {}
+    for i, row in ipairs(rows) do
+        lengths[i] = #row
+        width = math.max(width, #row)
+    end
+    for i, row in ipairs(rows) do
+        local size = row.shape
+        size[1] = width - #row
+        out[i] = size[1] == 0 and row or attn.cat({row, attn.zeros(size, {dtype = row.dtype})}, 1)
+    end
+    return attn.stack(out, 1), lengths
 end
 
 ---One tensor of lists of ids, padded with 0, and their lengths.
@@ -175,29 +386,56 @@ function Batches:__tostring()
     return ("batches  %d of up to %d examples, %s"):format(#self, self.size, table.concat(self.names, ", "))
 end
 
+local function int64(list) return attn.tensor(list, {dtype = "int64"}) end
+
 ---The batch of the examples with these numbers.
 ---@param index integer[]
 ---@return table
 function Batches:collate(index)
+    for _, example in ipairs(index) do
+        if math.type(example) ~= "integer" or example < 1 or example > self.count then
+            error(("batches: example %s is outside 1..%d"):format(tostring(example), self.count), 2)
+        end
+    end
+    local examples = {}
+    if self.by_hand then
+        for i, example in ipairs(index) do
+            examples[i] = {index = example}
+            for _, name in ipairs(self.names) do examples[i][name] = self.fields[name][example] end
+        end
+        local batch = self.by_hand(examples)
+        if type(batch) ~= "table" then
+            error(("batches: collate returned %s, expected a table"):format(describe(batch)), 2)
+        end
+        if batch.index == nil then batch.index = index end
+        return batch
+    end
     local batch = {index = index}
     for _, name in ipairs(self.names) do
-        local all, rows = self.fields[name], {}
-        for i, example in ipairs(index) do
-            rows[i] = all[example]
-            if rows[i] == nil then
-                error(("batches: example %s is outside 1..%d"):format(tostring(example), self.count), 2)
-            end
-        end
-        if self.scalar[name] then
-            batch[name] = attn.tensor(rows, {dtype = self.scalar[name]})
+        local all, kind, rows = self.fields[name], self.kinds[name], {}
+        local where = "data.batches: field '" .. name .. "'"
+        if kind.tensor then
+            batch[name] = all[int64(index)]
         else
-            local where, lengths = "data.batches: field '" .. name .. "'", nil
-            batch[name], lengths = padded(rows, where, nil, nil, index)
-            batch[name .. "_lengths"] = attn.tensor(lengths, {dtype = "int64"})
-            if self.shifted[name] then
-                batch[name .. "_in"] = padded(rows, where, self.bos)
-                batch[name .. "_out"] = padded(rows, where, nil, self.eos)
+            for i, example in ipairs(index) do rows[i] = all[example] end
+            local lengths
+            if kind.tensors then
+                batch[name], lengths = stacked(rows, kind.same)
+            elseif kind.scalar then
+                batch[name] = attn.tensor(rows, {dtype = kind.dtype})
+            elseif kind.depth > 1 then
+                local deep
+                batch[name], deep = padded_deep(rows, where, kind.depth, index, kind.dtype)
+                lengths = deep[1]
+                for d = 2, kind.depth do batch[name .. "_lengths_" .. d] = int64(deep[d]) end
+            else
+                batch[name], lengths = padded(rows, where, nil, nil, index, kind.dtype)
+                if self.shifted[name] then
+                    batch[name .. "_in"] = padded(rows, where, self.bos)
+                    batch[name .. "_out"] = padded(rows, where, nil, self.eos)
+                end
             end
+            if lengths then batch[name .. "_lengths"] = int64(lengths) end
         end
     end
     return batch
@@ -284,7 +522,8 @@ function Batches:load(state)
 end
 
 ---@class BatchesConfig
----@field fields table<string, table> name -> a list of ids, or a number, for each example
+---@field fields table<string, any> name -> for each example a list of ids or numbers, a list of lists, a number, a truth value, a
+---label (see classes) or a tensor; or one tensor whose first dimension counts the examples
 ---@field shift string[]? fields that also come with bos before and eos after
 ---@field bos integer?
 ---@field eos integer?
@@ -292,60 +531,113 @@ end
 ---@field seed integer?
 ---@field shuffle boolean?
 ---@field by string? field whose length decides what is batched together
+---@field classes table? fields of labels, or field -> its labels in the order of their classes
+---@field dtypes table<string, string>? field -> dtype, of fields of numbers (default: int64 if the first is an integer, else float32)
+---@field collate fun(examples: table[]): table makes the batch of a list of examples {field = value, index = number}
 
----Batches of examples whose fields are lists of ids (or one number each), as tensors.
+-- The first number of nested lists, and how deep it stands.
+local function first_number(value, depth)
+    if type(value) ~= "table" then return value, depth end
+    for _, inner in ipairs(value) do
+        local found, at = first_number(inner, depth + 1)
+        if found ~= nil then return found, at end
+    end
+end
+
+-- What a field of examples is: {tensor =, tensors =, same =, scalar =, depth =, dtype =, list = (its entries have lengths)}.
+local function kind_of(name, values, dtype)
+    if is_tensor(values) then return {tensor = true} end
+    local kind = is_tensor(values[1]) and "tensor" or type(values[1])
+    local integers, same, first = true, true, values[1]
+    for i, value in ipairs(values) do
+        local is = is_tensor(value) and "tensor" or type(value)
+        if is ~= kind or kind ~= "table" and kind ~= "number" and kind ~= "boolean" and kind ~= "tensor" then
+            error(("data.batches: field '%s': entry %d is a %s, expected %s"):format(name, i, is,
+                kind == "number" and "a number" or kind == "table" and "a list of ids" or kind == "boolean" and "true or false"
+                or kind == "tensor" and "a tensor" or "a list of ids or a number"), 3)
+        end
+        integers = integers and math.type(value) == "integer"
+        if kind == "tensor" then
+            local a, b = first.shape, value.shape
+            same = same and table.concat(a, ",") == table.concat(b, ",")
+            if first.dtype ~= value.dtype or #a ~= #b or table.concat(a, ",", 2) ~= table.concat(b, ",", 2) then
+                error(("data.batches: field '%s': entry %d is %s, entry 1 %s: only the first size may differ"):format(name, i,
+                    describe(value), describe(first)), 3)
+            end
+        end
+    end
+    if kind == "tensor" then return {tensors = true, same = same, list = #first.shape > 0} end
+    if kind == "boolean" then return {scalar = true, dtype = dtype or "bool"} end
+    if kind == "number" then return {scalar = true, dtype = dtype or integers and "int64" or "float32"} end
+    local number, depth
+    for _, value in ipairs(values) do
+        number, depth = first_number(value, 0)
+        if number ~= nil then break end
+    end
+    return {list = true, depth = depth or 1, dtype = dtype or math.type(number) == "float" and "float32" or "int64"}
+end
+
+---Batches of examples, as tensors.
 ---@param cfg BatchesConfig
 ---@return Batches
 function m.batches(cfg)
     cfg = fields.read("data.batches", cfg, {
         {"fields", "table", required = true}, {"shift", "table", {}}, {"bos", "integer", 2}, {"eos", "integer", 3},
         {"size", "integer", required = true, least = 1}, {"seed", "integer", 1}, {"shuffle", "boolean", true},
-        {"by", "string"}})
-    local names, lists, scalar, shifted, count = {}, {}, {}, {}, nil
-    for name, values in pairs(cfg.fields) do
+        {"by", "string"}, {"classes", "table", {}}, {"dtypes", "table", {}}, {"collate", "function"}})
+    local names, lists, kinds, shifted, values, classes, count = {}, {}, {}, {}, {}, {}, nil
+    for name, list in pairs(cfg.fields) do
         if type(name) ~= "string" then
             error(("data.batches: fields has the key %s, expected names: {source = lists, target = lists}"):format(
                 tostring(name)), 2)
-        elseif type(values) ~= "table" then
-            error(("data.batches: field '%s' is %s, expected a list of examples"):format(name, describe(values)), 2)
+        elseif type(list) ~= "table" and not (is_tensor(list) and list:dim() > 0) then
+            error(("data.batches: field '%s' is %s, expected a list of examples"):format(name, describe(list)), 2)
         elseif name == "index" then
             error("data.batches: a field cannot be called 'index'", 2)
         end
         names[#names + 1] = name
+        values[name] = list
     end
     table.sort(names)
     if #names == 0 then error("data.batches: fields is empty", 2) end
+    for key, of in pairs(cfg.classes) do
+        local name = type(key) == "string" and key or of
+        if type(values[name]) ~= "table" or name ~= of and type(of) ~= "table" then
+            error(("data.batches: classes names '%s', which is no field of labels"):format(tostring(name)), 2)
+        end
+        local ok, ids, list = pcall(m.classes, values[name], name ~= of and of or nil)
+        if not ok then error(("data.batches: field '%s': %s"):format(name, (tostring(ids):gsub("^.-data%.classes: ", ""))), 2) end
+        values[name], classes[name] = ids, list
+    end
+    for name in pairs(cfg.dtypes) do
+        if not values[name] then error(("data.batches: dtypes names '%s', which is no field"):format(tostring(name)), 2) end
+    end
     for _, name in ipairs(names) do
-        local values = cfg.fields[name]
+        local list = values[name]
         if not count then
-            count = #values
-        elseif #values ~= count then
-            error(("data.batches: field '%s' has %d examples, field '%s' %d"):format(name, #values, names[1], count), 2)
+            count = #list
+        elseif #list ~= count then
+            error(("data.batches: field '%s' has %d examples, field '%s' %d"):format(name, #list, names[1], count), 2)
         end
         if count == 0 then error(("data.batches: field '%s' has no examples"):format(name), 2) end
-        local kind = type(values[1])
-        local integers = true
-        for i, value in ipairs(values) do
-            if type(value) ~= kind or kind ~= "table" and kind ~= "number" then
-                error(("data.batches: field '%s': entry %d is a %s, expected %s"):format(name, i, type(value),
-                    kind == "number" and "a number" or kind == "table" and "a list of ids" or "a list of ids or a number"), 2)
+        if cfg.collate then     -- what the values are is its own affair
+            kinds[name] = {list = type(list) == "table"}
+            for i = 1, kinds[name].list and count or 0 do
+                kinds[name].list = kinds[name].list and type(list[i]) == "table"
             end
-            integers = integers and math.type(value) == "integer"
-        end
-        if kind == "number" then
-            scalar[name] = integers and "int64" or "float32"
         else
-            lists[#lists + 1] = name
+            kinds[name] = kind_of(name, list, cfg.dtypes[name])
         end
+        if kinds[name].list then lists[#lists + 1] = name end
     end
     for _, name in ipairs(cfg.shift) do
-        if not cfg.fields[name] or scalar[name] then
+        if cfg.collate or not kinds[name] or kinds[name].depth ~= 1 or kinds[name].dtype ~= "int64" then
             error(("data.batches: shift names '%s', which is no field of lists"):format(tostring(name)), 2)
         end
         shifted[name] = true
     end
     local by = cfg.by
-    if by and (not cfg.fields[by] or scalar[by]) then
+    if by and not (kinds[by] and kinds[by].list) then
         error(("data.batches: by names '%s', which is no field of lists"):format(by), 2)
     end
     for _, name in ipairs(lists) do         -- what is read before what is written
@@ -354,11 +646,11 @@ function m.batches(cfg)
     by = by or lists[1]
     local second
     for _, name in ipairs(lists) do
-        if name ~= by then second = second or cfg.fields[name] end
+        if name ~= by then second = second or values[name] end
     end
-    return setmetatable({fields = cfg.fields, names = names, scalar = scalar, shifted = shifted, bos = cfg.bos,
+    return setmetatable({fields = values, names = names, kinds = kinds, shifted = shifted, classes = classes, bos = cfg.bos,
         eos = cfg.eos, size = cfg.size, seed = cfg.seed, shuffle = cfg.shuffle, by = by, second = second, count = count,
-        at = 0, position = 0, resume = false}, Batches)
+        by_hand = cfg.collate, at = 0, position = 0, resume = false}, Batches)
 end
 
 attn.describe{name = "data.lines", signature = "lines(path) -> list of strings",
@@ -379,13 +671,44 @@ attn.describe{name = "data.split", signature = "split(list, fractions, seed = 1)
 attn.describe{name = "data.pad", signature = "pad(lists) -> ids [B, T], lengths [B]",
     help = "One int64 tensor of lists of ids, padded with 0 to the longest (at least one column), and their lengths.",
     example = 'local ids, lengths = require "attn.data".pad{{5, 6, 7}, {8}}'}
+attn.describe{name = "data.bytes", signature = "bytes(path) -> uint8 [n]",
+    help = "The bytes of a file, plain or gzip.",
+    example = 'local bytes = require "attn.data".bytes(arg[0])'}
+attn.describe{name = "data.idx", signature = "idx(path) -> uint8 tensor",
+    help = "An idx file of unsigned bytes (the format of MNIST), plain or gzip, with the sizes it says.",
+    example = 'local images = require "attn.data".idx("train-images-idx3-ubyte.gz")'}
+attn.describe{name = "data.mnist", signature = "mnist(folder, part = \"train\") -> images [n, 1, 28, 28], labels [n]",
+    help = "The digits of MNIST: pictures as uint8 (:to \"float32\" / 255 is what a layer takes), labels as int64 from 1: the\n"
+        .. "digit plus 1. part is \"train\" or \"test\". The folder has the four files train-... and t10k-..., plain or gzip.",
+    example = 'local images, labels = require "attn.data".mnist(attn.data.path "mnist")'}
+attn.describe{name = "data.cifar", signature = "cifar(path or paths, {classes = 10}) -> images [n, 3, 32, 32], labels [n]",
+    help = "Pictures (uint8) and labels (int64 from 1) of files in CIFAR-10's binary layout, or CIFAR-100's (classes = 100: the\n"
+        .. "fine labels), plain or gzip.",
+    example = 'local images, labels = require "attn.data".cifar(attn.data.path "cifar10_subset/train_batch.bin.gz")'}
+attn.describe{name = "data.tsv", signature = "tsv(path, {header = false, columns =, ragged = false}) -> rows, names",
+    help = "The rows of a file of tab-separated values, plain or gzip: lists of strings, or tables by name if the first line\n"
+        .. "(header = true) or columns, a list, names the fields. All rows must have equally many, unless ragged.",
+    example = 'local rows = require "attn.data".tsv("train.tsv", {columns = {"class", "text"}})'}
+attn.describe{name = "data.classes", signature = "classes(labels [, names]) -> ids, names",
+    help = "Labels (strings, or numbers) as classes that count from 1: their places in names, by default all labels that occur,\n"
+        .. "sorted. A label that is not in names is an error.",
+    example = 'local ids, names = require "attn.data".classes{"pos", "neg", "pos"}'}
 attn.describe{name = "data.batches",
-    signature = "batches{fields =, shift = {}, bos = 2, eos = 3, size =, seed = 1, shuffle = true, by =} -> batches",
-    help = "Batches of examples. fields maps a name to one list of ids (or one number) for each example. A batch\n"
-        .. "has NAME [B, T] and NAME_lengths [B], and for a field named in shift NAME_in (bos first) and\n"
-        .. "NAME_out (eos last); index lists the examples. Batches hold rows of similar length of the field `by`\n"
-        .. "and come in an order that seed and epoch fix; shuffle = false keeps the order given. for batch in\n"
-        .. "b:epoch(n); #b; b:collate(index); b:state(), b:load(state).",
+    signature = "batches{fields =, shift = {}, bos = 2, eos = 3, size =, seed = 1, shuffle = true, by =, classes = {}, "
+        .. "dtypes = {}, collate =} -> batches",
+    help = "Batches of examples. fields maps a name to what it is for each example, and a batch has for it\n"
+        .. "  a list of ids or numbers    NAME [B, T], padded with 0, and NAME_lengths [B]; for a field in shift also\n"
+        .. "                              NAME_in (bos first) and NAME_out (eos last)\n"
+        .. "  a list of lists             NAME [B, S, T], NAME_lengths [B], NAME_lengths_2 [B, S], and so on deeper\n"
+        .. "  a number, true or false     NAME [B]\n"
+        .. "  a tensor                    NAME [B, ...]; if their first sizes differ padded, with NAME_lengths\n"
+        .. "  a label, if classes has the field (classes = {\"label\"} or {label = {\"neg\", \"pos\"}})\n"
+        .. "                              NAME [B] from 1; b.classes.NAME lists the labels\n"
+        .. "or to one tensor whose first dimension counts the examples (NAME [B, ...]). Numbers are int64 if the first is an\n"
+        .. "integer, else float32; dtypes = {NAME = ...} says otherwise. index lists the examples. collate =\n"
+        .. "function(examples) makes the batch itself, of a list of {field = value, index = number}. Batches hold rows of\n"
+        .. "similar length of the field `by` and come in an order that seed and epoch fix; shuffle = false keeps the order\n"
+        .. "given. for batch in b:epoch(n); #b; b:collate(index); b:state(), b:load(state).",
     example = 'local b = require "attn.data".batches{fields = {source = {{4, 5}, {6}}}, size = 2}\n'
         .. 'for batch in b:epoch(1) do print(batch.source, batch.source_lengths) end'}
 

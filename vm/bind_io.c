@@ -565,6 +565,8 @@ static int save_one(lua_State *L, const char *where, const char *name,
 }
 
 static int npy_load(lua_State *L) { return load_one(L, "npy.load", at_npy_load); }
+static int bytes(lua_State *L) { return load_one(L, "data.bytes", at_bytes_load); }
+static int idx(lua_State *L) { return load_one(L, "data.idx", at_idx_load); }
 static int npy_save(lua_State *L) { return save_one(L, "npy.save", "t", at_npy_save); }
 static int image_load(lua_State *L) { return load_one(L, "image.load", at_png_load); }
 static int image_save(lua_State *L) { return save_one(L, "image.save", "x", at_png_save); }
@@ -620,7 +622,11 @@ void vm_open_io(lua_State *L, int lib)
                        "are grey, grey and alpha, RGB, RGBA."},
         {NULL, NULL}
     };
+    static const luaL_Reg internals[] = {{"bytes", bytes}, {"idx", idx}, {NULL, NULL}};     /* of data.lua */
     vm_set_functions(L, lib, functions);
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
+    vm_set_functions(L, -1, internals);
+    lua_pop(L, 1);
     lua_newtable(L);
     vm_set_functions(L, -1, safetensors);
     lua_setfield(L, lib, "safetensors");

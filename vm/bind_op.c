@@ -41,7 +41,7 @@ static const char *expected(const at_arg *a)
     case AT_LIST: return "a list of tensors";
     case AT_NUMBER: return "a number";
     case AT_INTEGER: case AT_DIM: case AT_NEW_DIM: return "an integer";
-    case AT_DIMS: return "a dimension or a table of dimensions";
+    case AT_DIMS: return "an integer or a table of integers";
     case AT_COUNTS: return a->choices ? "a number, a table of two or a word" : "an integer or a table of two";
     case AT_FLAG: return "true or false";
     default: return "a string";
@@ -97,8 +97,14 @@ static int64_t read_dims(lua_State *L, const args *r, const at_arg *a, int at)
     int n = read_integers(L, r, a, at, AT_MAX_DIM, dims);
     for (int i = 0; i < n; i++) {
         int64_t bit = at_dim_bit(dims[i]);
-        if (bit == 0 || set & bit)
-            vm_error(L, "%s: %s holds %lld%s", short_name(r->op), a->name, (long long)dims[i], bit ? " twice" : ", which is no dimension");
+        const at_tensor *x = r->in[0];
+        if (bit == 0 && x->ndim == 0)
+            vm_error(L, "%s: x is a scalar, expected at least 1 dimension (x: %s)", short_name(r->op), at_describe(x).text);
+        if (bit == 0)       /* a set has no place for it */
+            vm_error(L, "%s: %s is %lld, expected 1..%d or -%d..-1 (x: %s)", short_name(r->op), a->name, (long long)dims[i], x->ndim,
+                     x->ndim, at_describe(x).text);
+        if (set & bit)
+            vm_error(L, "%s: %s holds %lld twice", short_name(r->op), a->name, (long long)dims[i]);
         set |= bit;
     }
     return set;
@@ -138,7 +144,7 @@ static void read_scalar(lua_State *L, args *r, const at_arg *a, int k, int at)
             wrong(L, r->op, a, at);
         break;
     case AT_FLAG:
-        if (lua_type(L, at) == LUA_TNUMBER && a > r->op->args && a[-1].kind == AT_DIM)     /* a list of dimensions, it seems */
+        if (lua_type(L, at) == LUA_TNUMBER && a > r->op->args && (a[-1].kind == AT_DIM || a[-1].kind == AT_DIMS))     /* a list of dimensions, it seems */
             vm_error(L, "%s: %s is %s and %s, expected one dimension (and perhaps %s, true or false)", short_name(r->op), a[-1].name,
                      vm_describe(L, at - 1).text, vm_describe(L, at).text, a->name);
         if (lua_type(L, at) != LUA_TBOOLEAN)

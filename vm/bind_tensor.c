@@ -9,18 +9,21 @@
 
 /* ---- running an operation from here ---- */
 
-/* Applies a view operation to the tensor at stack place `at` and leaves the result on top. */
-static void push_view(lua_State *L, int at, int id, int n, const int64_t *arg)
+/* Applies an operation to the tensor at stack place `at` (and the one at `second`, if that is not 0); the result is left on top. */
+static void push_result(lua_State *L, int at, int second, int id, int n, const int64_t *arg)
 {
     vm_tensor_box *box = vm_push_box(L);
     for (int attempt = 0;; attempt++) {
-        at_tensor *t = vm_check_tensor(L, at, at_any_op(&at_ops[id])->name, "self");
+        const char *name = at_any_op(&at_ops[id])->name;
+        at_tensor *t = vm_check_tensor(L, at, name, "self"), *other = second ? vm_check_tensor(L, second, name, "index") : NULL;
         at_error e;
         at_error_clear(&e);
         vm_running = L;
-        at_call *c = at_call_new(&at_ops[id], 1, &e);
+        at_call *c = at_call_new(&at_ops[id], second ? 2 : 1, &e);
         if (c) {
             c->in[0] = t;
+            if (second)
+                c->in[1] = other;
             for (int k = 0; k < n; k++)
                 c->arg[k].integer = arg[k];
             c->given = (1u << n) - 1;
@@ -32,6 +35,12 @@ static void push_view(lua_State *L, int at, int id, int n, const int64_t *arg)
             return;
         vm_retry(L, &e, attempt);
     }
+}
+
+/* The same with a view of one tensor. */
+static void push_view(lua_State *L, int at, int id, int n, const int64_t *arg)
+{
+    push_result(L, at, 0, id, n, arg);
 }
 
 /* ---- constructors ---- */
@@ -622,53 +631,122 @@ static void check_writable(lua_State *L, const at_tensor *t, const char *where)
                  t->node ? "carries" : "requires");
 }
 
-/* Writes the value at stack place `from` (a number, boolean or tensor, broadcast) into t. */
+/* A number or boolean at stack place `from` as an element of t. */
+static uint64_t check_element(lua_State *L, const at_tensor *t, int from, const char *where)
+{
+    uint64_t word = 0;
+    at_tensor one = {.dtype = t->dtype, .data = (char *)&word};
+    bool number = lua_type(L, from) == LUA_TNUMBER;
+    if (t->dtype == AT_I64 && number)
+        fill_whole(&one, vm_check_integer(L, from, where, "value"));
+    else if (t->dtype == AT_U8 && number)
+        at_fill(&one, (double)check_byte(L, from, where, "value"));
+    else
+        at_fill(&one, number ? lua_tonumber(L, from) : lua_toboolean(L, from));
+    return word;
+}
+
+/* A tensor that may be written into t: it loses no gradient, and its dtype fits. */
+static at_tensor *check_source(lua_State *L, const at_tensor *t, int from, const char *where)
+{
+    at_tensor *src = vm_check_tensor(L, from, where, "value");
+    if (at_grad_enabled && at_needs_grad(src) && at_is_float(t))
+        vm_error(L, "%s: value %s a gradient, which an in-place write would lose; use cat, stack, where or scatter_add, "
+                 "or value:detach()", where, src->node ? "carries" : "requires");
+    if (at_is_float(src) && !at_is_float(t))
+        vm_error(L, "%s: value is %s, the tensor %s", where, at_dtype_name((at_dtype)src->dtype), at_dtype_name((at_dtype)t->dtype));
+    return src;
+}
+
+/* Whether a number or boolean stands at a stack place. */
+static bool is_element(lua_State *L, int at) { return lua_type(L, at) == LUA_TNUMBER || lua_type(L, at) == LUA_TBOOLEAN; }
+
+/* What is to be written into places of t that have this shape: the value at stack place `from` (a number, boolean or tensor, broadcast),
+ * as a record of the caller's. word: room for a number. A tensor that shares t's storage is copied into a box that is left on top. */
+static at_tensor read_source(lua_State *L, at_tensor *t, size_t ndim, const size_t *shape, int from, uint64_t *word, const char *where)
+{
+    at_tensor spread = {.ndim = (uint8_t)ndim, .dtype = t->dtype}, both = spread;
+    memcpy(spread.size, shape, ndim * sizeof *shape);
+    if (is_element(L, from)) {
+        *word = check_element(L, t, from, where);
+        spread.data = (char *)word;
+        return spread;
+    }
+    at_tensor *src = check_source(L, t, from, where);
+    size_t n, size[AT_MAX_DIM];
+    both = spread;
+    if (!at_broadcast(&both, src, &n, size) || n != ndim || memcmp(size, shape, n * sizeof *size) != 0)
+        vm_error(L, "%s: value is %s, expected shape %s", where, at_describe(src).text, at_describe_shape(ndim, shape).text);
+    if (src->storage == t->storage) {       /* the two may overlap */
+        at_tensor *copy = push_new(L, where, (at_dtype)src->dtype, src->ndim, src->size);
+        at_copy_elements(copy, src);
+        src = copy;
+    }
+    spread.dtype = src->dtype;
+    spread.data = src->data;
+    for (size_t i = 0; i < ndim; i++) {
+        size_t d = ndim - 1 - i;
+        bool has = i < src->ndim && src->size[src->ndim - 1 - i] != 1;
+        spread.step[d] = has ? src->step[src->ndim - 1 - i] : 0;
+    }
+    return spread;
+}
+
+/* Writes the value at stack place `from` into t. */
 static void write(lua_State *L, at_tensor *t, int from, const char *where)
 {
+    uint64_t word;
     check_writable(L, t, where);
-    if (lua_type(L, from) == LUA_TNUMBER || lua_type(L, from) == LUA_TBOOLEAN) {
-        double x = lua_type(L, from) == LUA_TBOOLEAN ? lua_toboolean(L, from) : lua_tonumber(L, from);
-        if (t->dtype == AT_I64 && lua_type(L, from) == LUA_TNUMBER) {
-            fill_whole(t, vm_check_integer(L, from, where, "value"));
-        } else {
-            if (t->dtype == AT_U8)
-                x = lua_type(L, from) == LUA_TNUMBER ? (double)check_byte(L, from, where, "value") : x;
-            at_fill(t, x);
-        }
-    } else {
-        at_tensor *src = vm_check_tensor(L, from, where, "value");
-        if (at_grad_enabled && at_needs_grad(src) && at_is_float(t))
-            vm_error(L, "%s: value %s a gradient, which an in-place write would lose; use cat, stack, where or scatter_add, "
-                     "or value:detach()", where, src->node ? "carries" : "requires");
-        size_t ndim, size[AT_MAX_DIM];
-        if (!at_broadcast(t, src, &ndim, size) || ndim != t->ndim || memcmp(size, t->size, ndim * sizeof *size) != 0)
-            vm_error(L, "%s: value is %s, expected shape %s", where, at_describe(src).text,
-                     at_describe_shape(t->ndim, t->size).text);
-        if (at_is_float(src) && !at_is_float(t))
-            vm_error(L, "%s: value is %s, the tensor %s", where, at_dtype_name((at_dtype)src->dtype),
-                     at_dtype_name((at_dtype)t->dtype));
-        at_tensor spread = *src;
-        spread.ndim = t->ndim;
-        for (size_t i = 0; i < t->ndim; i++) {
-            size_t d = t->ndim - 1 - i;
-            bool has = i < src->ndim && src->size[src->ndim - 1 - i] != 1;
-            spread.size[d] = t->size[d];
-            spread.step[d] = has ? src->step[src->ndim - 1 - i] : 0;
-        }
-        if (src->storage == t->storage) {       /* the two may overlap: by way of a copy */
-            at_error e;
-            at_error_clear(&e);
-            at_tensor *copy = at_tensor_new((at_dtype)src->dtype, spread.ndim, spread.size, &e);
-            if (!copy)
-                vm_raise(L, &e);
-            at_copy_elements(copy, &spread);
-            if (!at_cut_short())
-                at_copy_elements(t, copy);
-            at_release(copy);
-        } else {
-            at_copy_elements(t, &spread);
-        }
+    at_tensor value = read_source(L, t, t->ndim, t->size, from, &word, where);
+    at_copy_elements(t, &value);
+    t->storage->version++;
+    vm_poll(L);     /* written in part */
+}
+
+/* t[ids] = value, t[mask] = value; the tensors stand at 1, 2 and perhaps 3. */
+static void write_places(lua_State *L, at_tensor *t)
+{
+    const char *where = "assignment";
+    at_tensor *index = vm_check_tensor(L, 2, where, "index");
+    size_t shape[AT_MAX_DIM], ndim, lead = 1;
+    uint64_t word;
+    if (index->dtype != AT_I64 && index->dtype != AT_BOOL)
+        vm_error(L, "%s: the index is %s, expected int64 or bool", where, at_describe(index).text);
+    if (index->dtype == AT_BOOL) {          /* as numbers of rows, from 0 */
+        lead = index->ndim;
+        if (lead == 0 || lead > t->ndim || memcmp(index->size, t->size, lead * sizeof *t->size) != 0)
+            vm_error(L, "%s: the mask has not the sizes of the first dimensions of the tensor (tensor: %s, mask: %s)", where,
+                     at_describe(t).text, at_describe(index).text);
+    } else if (t->ndim == 0) {
+        vm_error(L, "%s: the tensor has no dimensions (%s)", where, at_describe(t).text);
     }
+    ndim = index->dtype == AT_BOOL ? 1 : index->ndim;
+    if (ndim + t->ndim - lead > AT_MAX_DIM)
+        vm_error(L, "%s: the index has too many dimensions (tensor: %s, index: %s)", where, at_describe(t).text, at_describe(index).text);
+    size_t n = index->dtype == AT_BOOL ? at_places(index, NULL) : at_numel(index);
+    vm_poll(L);
+    at_tensor *place = push_new(L, where, AT_I64, 1, &n);
+    int64_t *at = (int64_t *)(void *)place->data;
+    if (index->dtype == AT_BOOL) {
+        at_places(index, at);
+        shape[0] = n;
+    } else {
+        at_tensor flat = *index;
+        flat.data = place->data;
+        size_t step = 1;
+        for (size_t d = index->ndim; d-- > 0; step *= index->size[d])
+            flat.step[d] = (ptrdiff_t)step;
+        at_copy_elements(&flat, index);
+        for (size_t i = 0; i < n; i++)
+            if (at[i]-- < 1 || at[i] >= (int64_t)t->size[0])
+                vm_error(L, "%s: id %lld is out of range, expected 1..%zu (tensor: %s)", where, (long long)at[i] + 1, t->size[0],
+                         at_describe(t).text);
+        memcpy(shape, index->size, ndim * sizeof *shape);
+    }
+    vm_poll(L);
+    memcpy(shape + ndim, t->size + lead, (t->ndim - lead) * sizeof *shape);
+    at_tensor value = read_source(L, t, ndim + t->ndim - lead, shape, 3, &word, where);
+    at_put_rows(t, lead, at, n, &value);
     t->storage->version++;
     vm_poll(L);     /* written in part */
 }
@@ -683,7 +761,7 @@ static int copy_(lua_State *L)
 static int fill_(lua_State *L)
 {
     at_tensor *t = self(L, "fill_");
-    if (lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TBOOLEAN)
+    if (!is_element(L, 2))
         vm_error(L, "fill_: value is %s, expected a number", vm_describe(L, 2).text);
     write(L, t, 2, "fill_");
     lua_settop(L, 1);
@@ -812,8 +890,16 @@ static int index_tensor(lua_State *L)
     }
     if (!box->t || !box->t->storage)
         vm_error(L, "index: tensor was freed");
+    if (vm_tensor_at(L, 2)) {
+        at_tensor *index = vm_check_tensor(L, 2, "index", "the index");
+        if (index->dtype != AT_I64 && index->dtype != AT_BOOL)
+            vm_error(L, "index: the index is %s, expected int64 or bool", at_describe(index).text);
+        push_result(L, 1, 2, index->dtype == AT_BOOL ? AT_ID_select_rows : AT_ID_select_ids, 0, NULL);
+        vm_account(L);
+        return 1;
+    }
     if (lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TTABLE)
-        vm_error(L, "index: %s, expected a number, a table or a name", vm_describe(L, 2).text);
+        vm_error(L, "index: %s, expected a number, a table or a name, or a tensor of ids or a mask", vm_describe(L, 2).text);
     if (lua_type(L, 2) == LUA_TNUMBER && past_end_of_ipairs(L, box->t)) {
         lua_pushnil(L);
         return 1;
@@ -845,9 +931,14 @@ static int newindex_tensor(lua_State *L)
         at_release(old);
         return 0;
     }
-    if (lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TTABLE)
-        vm_error(L, "assignment: the index is %s, expected a number or a table", vm_describe(L, 2).text);
+    bool places = vm_tensor_at(L, 2);
+    if (!places && lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TTABLE)
+        vm_error(L, "assignment: the index is %s, expected a number or a table, or a tensor of ids or a mask", vm_describe(L, 2).text);
     check_writable(L, t, "assignment");
+    if (places) {
+        write_places(L, t);
+        return 0;
+    }
     push_indexed(L, 1, 2);
     write(L, vm_tensor_at(L, -1)->t, 3, "assignment");
     return 0;
@@ -892,7 +983,8 @@ void vm_open_tensor(lua_State *L, int lib)
     static const vm_doc docs[] = {
         {"tensor", "tensor(nested table or number, {dtype = \"float32\"}) -> tensor\n"
                    "A tensor with these elements; bool if they are booleans. t[i] is entry i of the first dimension (-1 the last), a "
-                   "place beyond the end an error; ipairs(t) goes over all entries and ends."},
+                   "place beyond the end an error; ipairs(t) goes over all entries and ends. t[ids] (int64, any shape) are the entries with\n"
+                   "these numbers, t[mask] (bool, of the first dimensions) those where it is true; both may be assigned to."},
         {"zeros", "zeros(size..., {dtype = \"float32\"}) -> tensor\nFilled with 0. Sizes are numbers or one table."},
         {"ones", "ones(size..., {dtype = \"float32\"}) -> tensor\nFilled with 1."},
         {"empty", "empty(size..., {dtype = \"float32\"}) -> tensor\nA tensor to be written to; it holds zeros until then."},

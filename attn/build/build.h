@@ -117,7 +117,7 @@ static inline at_tensor *at_unsqueeze(at_build *g, at_tensor *x, int d)
 
 static inline at_tensor *at_sum(at_build *g, at_tensor *x, int d, bool keep)
 {
-    return AT_APPLY(g, sum, .in = {x}, .arg = {at_int(d), at_flag(keep)});
+    return AT_APPLY(g, sum, .in = {x}, .arg = {at_int(at_dim_bit(d)), at_flag(keep)});
 }
 
 /* The tensors side by side along dimension d; NULL entries are left out. */

@@ -379,6 +379,8 @@ static bool resolve_set(at_call *c, const at_arg *a, int64_t *set)
 {
     const at_tensor *x = c->in[0];
     int64_t found = 0;
+    if (*set && x->ndim == 0)
+        return at_fail(c, "x is a scalar, expected at least 1 dimension (x: %s)", at_describe(x).text);
     for (int64_t d = -8; d <= 8; d++) {
         if (!(*set & at_dim_bit(d)))
             continue;

@@ -451,6 +451,64 @@ void at_copy_elements(at_tensor *dst, const at_tensor *src)
     at_run_in_order(&w, both, copy_row, &(int){dst->dtype * AT_DTYPES + src->dtype});
 }
 
+size_t at_places(const at_tensor *x, int64_t *to)
+{
+    size_t n = at_numel(x), count = 0, index[AT_MAX_DIM] = {0};
+    ptrdiff_t at = 0;
+
+    AT_PIECES(i, end, n)
+        for (; i < end; i++) {
+            if (x->dtype == AT_BOOL ? x->data[at] != 0 : at_element(x, at) != 0) {
+                if (to)
+                    to[count] = (int64_t)i;
+                count++;
+            }
+            for (size_t d = x->ndim; d-- > 0;) {
+                at += x->step[d];
+                if (++index[d] < x->size[d])
+                    break;
+                at -= x->step[d] * (ptrdiff_t)index[d];
+                index[d] = 0;
+            }
+        }
+    return count;
+}
+
+/* Element number i, in row order, of the first `lead` dimensions: how far from t->data, in elements. */
+static ptrdiff_t offset_of(const at_tensor *t, size_t lead, size_t i)
+{
+    ptrdiff_t at = 0;
+    for (size_t d = lead; d-- > 0; i /= t->size[d])
+        at += (ptrdiff_t)(i % t->size[d]) * t->step[d];
+    return at;
+}
+
+/* What is left of t without its first `lead` dimensions. */
+static at_tensor row_of(const at_tensor *t, size_t lead)
+{
+    at_tensor row = *t;
+    row.ndim = (uint8_t)(t->ndim - lead);
+    memmove(row.size, row.size + lead, row.ndim * sizeof *row.size);
+    memmove(row.step, row.step + lead, row.ndim * sizeof *row.step);
+    return row;
+}
+
+void at_put_rows(at_tensor *t, size_t lead, const int64_t *place, size_t n, const at_tensor *src)
+{
+    size_t rows = src->ndim - (t->ndim - lead), bytes = dtypes[t->dtype].bytes;
+    at_tensor to = row_of(t, lead), from = row_of(src, rows);
+    bool single = at_numel(&to) == 1 && t->dtype == src->dtype;
+
+    for (size_t k = 0; k < n && !at_cut_short(); k++) {
+        to.data = t->data + offset_of(t, lead, (size_t)place[k]) * (ptrdiff_t)bytes;
+        from.data = src->data + offset_of(src, rows, k) * (ptrdiff_t)dtypes[src->dtype].bytes;
+        if (single)
+            memcpy(to.data, from.data, bytes);
+        else
+            at_copy_elements(&to, &from);
+    }
+}
+
 #define ADD(type)                                                                                   \
     do {                                                                                            \
         const type *x = (const type *)(const void *)at[1];                                          \

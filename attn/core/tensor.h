@@ -115,6 +115,16 @@ void at_copy_elements(at_tensor *dst, const at_tensor *src);
 /* dst += src, element by element: same shape and float type, any steps (0 sums over a broadcast dimension). */
 void at_add_elements(at_tensor *dst, const at_tensor *src);
 
+/* The numbers, in row order from 0, of the elements of x that are not 0, into `to` (NULL: nowhere); returns how many. */
+size_t at_places(const at_tensor *x, int64_t *to);
+
+/*
+ * Writes into t at places of its first `lead` dimensions, numbered in row order from 0: place[k] gets row k of src, whose first
+ * dimensions count the rows, in row order, and whose others are those of t; any steps, dtypes as in at_copy_elements. In order, so
+ * that the last of equal places stays. t and src must not overlap.
+ */
+void at_put_rows(at_tensor *t, size_t lead, const int64_t *place, size_t n, const at_tensor *src);
+
 void at_fill(at_tensor *t, double value);
 
 /* The element at an offset counted from t->data, as a double (int64 beyond 2^53 rounds). */

@@ -244,7 +244,7 @@ static bool keep_weights(at_build *g, const at_blocks_pass *p, const at_layer *a
     if (!w)
         return false;
     if (heads && !want->heads) {
-        w = AT_APPLY(g, mean, .in = {w}, .arg = {at_int(2), at_flag(false)});
+        w = AT_APPLY(g, mean, .in = {w}, .arg = {at_int(at_dim_bit(2)), at_flag(false)});
         heads = false;
     }
     if (w && p->caches)

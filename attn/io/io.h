@@ -1,5 +1,5 @@
 /*
- * Files: safetensors, npy, PNG, lines of text, and the tree of plain values of a checkpoint.
+ * Files: safetensors, npy, PNG, bytes, lines of text, and the tree of plain values of a checkpoint.
  *
  * Whatever is read may be hostile: every count and offset is checked against the file's length before it is used, work
  * and memory are linear in that length. Whatever is written goes to a temporary file beside the old one, is flushed,
@@ -110,6 +110,14 @@ bool at_npy_save(const char *path, const at_tensor *t, at_error *e);
 at_tensor *at_png_load(const char *path, at_error *e);
 /* The same, 8 bits to the nearest; what is outside of 0 .. 1 is cut. */
 bool at_png_save(const char *path, const at_tensor *t, at_error *e);
+
+/* ---- bytes.c ---- */
+
+/* All bytes of a file, plain or gzip (of a gzip file at most 2^31), as uint8 [n]. */
+at_tensor *at_bytes_load(const char *path, at_error *e);
+
+/* An idx file of unsigned bytes, plain or gzip. */
+at_tensor *at_idx_load(const char *path, at_error *e);
 
 /* ---- gzip.c ---- */
 

@@ -1,10 +1,11 @@
 /*
- * gather, scatter_add, index_select: elements and slices by id along dimension d. Any dtype.
+ * gather, scatter_add, index_select, t[ids]: elements and slices by id along dimension d. Any dtype.
  *
  *   gather         y[..., j, ...] = x[..., ids[..., j, ...], ...]: ids has x's number of dimensions, and sizes of at
  *                  most x's in all of them but d; y has the shape of ids
  *   scatter_add    the mirror of gather: y = x, and y[..., ids[..., j, ...], ...] += source[..., j, ...]
  *   index_select   y[..., j, ...] = x[..., ids[j], ...]: whole slices, ids is a vector
+ *   select_ids     t[ids]: y[j, ..., :] = x[ids[j, ...], :] with ids of any shape
  *   dx             dy added up at the places it came from, in the order of y
  *
  * Ids count from 1. Id 0 is padding, which has no place in x: it gives 0 and drops what it is given; in index_select it is
@@ -241,7 +242,7 @@ static bool select_shape(at_call *c)
 static void select_slices(const at_call *c, const char *from, char *to, bool back)
 {
     const at_tensor *x = c->in[0], *ids = c->in[1];
-    size_t d = (size_t)c->arg[0].integer, n = ids->size[0], bytes = at_dtype_bytes((at_dtype)x->dtype), outer = 1,
+    size_t d = (size_t)c->arg[0].integer, n = at_numel(ids), bytes = at_dtype_bytes((at_dtype)x->dtype), outer = 1,
            run = 1;
 
     for (size_t k = 0; k < d; k++)
@@ -266,3 +267,24 @@ AT_MOVE_OP(index_select,
     .shape = select_shape, .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP(1),
     .help = "index_select(x, d, ids [n] (int64)) -> y [..., n, ...]\n"
             "The slices of x along dimension d in the order of ids, from 1; an id may repeat. Any dtype.");
+
+static bool ids_shape(at_call *c)
+{
+    const at_tensor *x = c->in[0], *ids = c->in[1];
+    size_t size[AT_MAX_DIM], ndim = x->ndim + ids->ndim - 1u;
+
+    if (x->ndim == 0)
+        return at_fail(c, "x is a scalar, expected at least 1 dimension (x: %s)", at_describe(x).text);
+    if (ndim > AT_MAX_DIM)
+        return at_fail(c, "the result would have %zu dimensions, expected at most %d (x: %s, ids: %s)", ndim, AT_MAX_DIM,
+                       at_describe(x).text, at_describe(ids).text);
+    memcpy(size, ids->size, ids->ndim * sizeof *size);
+    memcpy(size + ids->ndim, x->size + 1, (x->ndim - 1u) * sizeof *size);
+    return check_ids(c) && at_out_type(c, (at_dtype)x->dtype, ndim, size);
+}
+
+AT_MOVE_OP(select_ids,
+    .args = {{"x", AT_ANY}, {"ids", AT_IDS}},
+    .shape = ids_shape, .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP(1), .internal = true,
+    .help = "select_ids(x, ids (int64)) -> y [the shape of ids, ...]\n"
+            "Entries of the first dimension of x in the order of ids; t[ids] in scripts.");

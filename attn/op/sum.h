@@ -36,7 +36,7 @@ static inline at_total at_row_total(size_t n, const real *x) { return K->sum(n, 
 static inline void at_row_acc(size_t n, const real *x, real *y) { K->acc(n, x, y); }
 #endif
 
-typedef struct at_sum {
+typedef struct at_sum_job {
     const real *x;
     real *y;
     size_t n;                                   /* of the innermost dimension */
@@ -46,7 +46,7 @@ typedef struct at_sum {
     size_t keep_count, drop_count, column_blocks;
     size_t block;
     at_total *partial;
-} at_sum;
+} at_sum_job;
 
 static inline size_t at_sum_offset(size_t r, size_t dims, const size_t *size, const size_t *step)
 {
@@ -60,13 +60,13 @@ static inline size_t at_sum_offset(size_t r, size_t dims, const size_t *size, co
 
 static inline void at_sum_everything(size_t begin, size_t end, void *context)
 {
-    const at_sum *s = context;
+    const at_sum_job *s = context;
     s->partial[begin / s->block] = at_row_total(end - begin, s->x + begin);
 }
 
 static inline void at_sum_along(size_t begin, size_t end, void *context)
 {
-    const at_sum *s = context;
+    const at_sum_job *s = context;
     for (size_t r = begin; r < end; r++) {
         const real *x = s->x + at_sum_offset(r, s->keeps, s->kept, s->kept_step);
         at_total total = 0;
@@ -78,7 +78,7 @@ static inline void at_sum_along(size_t begin, size_t end, void *context)
 
 static inline void at_sum_across(size_t begin, size_t end, void *context)
 {
-    const at_sum *s = context;
+    const at_sum_job *s = context;
     for (size_t unit = begin; unit < end; unit++) {
         size_t r = unit / s->column_blocks, column = unit % s->column_blocks * AT_SUM_COLUMNS;
         size_t n = s->n - column < AT_SUM_COLUMNS ? s->n - column : AT_SUM_COLUMNS;
@@ -128,7 +128,7 @@ static inline void at_sum_into(real *y, const real *x, size_t ndim, const size_t
         *y = (real)((at_total)*y + (at_total)*x);
         return;
     }
-    at_sum s = {.x = x, .y = y, .n = merged[0], .inner_reduced = gone[0], .keep_count = 1, .drop_count = 1};
+    at_sum_job s = {.x = x, .y = y, .n = merged[0], .inner_reduced = gone[0], .keep_count = 1, .drop_count = 1};
     for (size_t d = 1, step = merged[0]; d < dims; step *= merged[d++]) {
         if (gone[d]) {
             s.dropped[s.drops] = merged[d];

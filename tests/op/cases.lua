@@ -55,6 +55,25 @@ for _, name in ipairs{"sum", "mean", "max", "min", "prod", "var", "std", "norm",
         case(name, function(x) return (f(x, d, true)) end, function() return {R(3, 4, 2)} end)
     end
 end
+for _, name in ipairs{"sum", "mean", "max", "min", "prod", "var", "std", "norm", "logsumexp"} do
+    local f = attn[name]
+    for _, d in ipairs{{2, 3}, {1, 3}, {-1, 1, 2}, {2}} do
+        case(name, function(x) return (f(x, d)) end, function() return {R(3, 4, 2)} end)
+        case(name, function(x) return (f(x, d, true)) end, function() return {R(3, 4, 2)} end)
+    end
+    case(name, function(x) return (f(x:transpose(1, 3), {1, 3})) end, function() return {R(3, 4, 2)} end)
+end
+local some = attn.tensor{{true, false, true, true}, {false, true, true, false}, {false, false, false, false}}
+for _, name in ipairs{"sum", "mean", "max", "min", "logsumexp"} do
+    local f = attn[name]
+    for _, d in ipairs{1, 2, 3, {1, 2}, {1, 3}} do
+        case(name, function(x) return (f(x, d, {mask = some:unsqueeze(3)})):to "float64":exp() end, function() return {R(3, 4, 2)} end)
+    end
+    case(name, function(x) return (f(x, {mask = some})) end, function() return {R(3, 4)} end)
+end
+for d = 1, 3 do
+    case("softmax", function(x) return x:softmax(d, {mask = some:unsqueeze(3)}) end, function() return {R(3, 4, 2)} end)
+end
 case("prod", function(x) return x:prod(2) end, function() return {attn.tensor({{1, 0, 2}, {0, 0, 3}}, F64)} end)
 for _, name in ipairs{"softmax", "log_softmax", "sparsemax", "entmax15", "cumsum", "cumprod", "logcumsumexp",
                       "diff"} do
@@ -242,6 +261,14 @@ case("where", function(a, b) return attn.where(mask, a, b) end, function() retur
 case("where", function(a, b) return attn.where(mask, a, b) end, function() return {R(1), R(2, 1)} end)
 case("where", function(a) return attn.where(mask, 3, a) end, function() return {R(2, 3)} end)
 case("masked_fill", function(x) return x:masked_fill(mask, 7) end, function() return {R(4, 2, 3)} end)
+case("masked_select", function(x) return x:masked_select(mask) end, function() return {R(4, 2, 3)} end)
+case("masked_select", function(x) return x:transpose(1, 2):masked_select(mask) end, function() return {R(3, 2)} end)
+case("select_rows", function(x) return x[mask] end, function() return {R(2, 3)} end)
+case("select_rows", function(x) return x[mask] end, function() return {R(2, 3, 2)} end)
+case("select_rows", function(x) return x[mask[2]] end, function() return {R(3, 2)} end)
+case("select_ids", function(x) return x[ids{3, 1, 3}] end, function() return {R(4, 2)} end)
+case("select_ids", function(x) return x[ids{{3, 1}, {2, 2}}] end, function() return {R(4, 2)} end)
+case("select_ids", function(x) return x[attn.tensor(2, {dtype = "int64"})] end, function() return {R(4, 2)} end)
 case("gather", function(x) return x:gather(1, ids{{1, 1}, {3, 2}}) end, function() return {R(3, 4)} end)
 case("gather", function(x) return x:gather(2, ids{{{1, 1}, {4, 2}}}) end, function() return {R(3, 4, 2)} end)
 case("gather", function(x) return x:gather(2, ids{{0, 1}, {4, 0}}) end, function() return {R(3, 4)} end)

@@ -163,3 +163,100 @@ t.case("errors", function()
     t.raises("mean: x is int64", attn.mean, ids{1, 2})
     t.raises("sum: d is 1.5, expected an integer", attn.sum, attn.zeros(2), 1.5)
 end)
+
+-- The definition over a table of dimensions: transposed so that they are one, the last.
+t.case("several dimensions are one of all their elements", function()
+    local x = attn.randn(2, 3, 4, 5, {dtype = "float64"})
+    for name in pairs(definitions) do
+        local f = attn[name]
+        t.near((f(x, {3, 4})), f(x:reshape(2, 3, 20), 3):totable(), 1e-12)
+        t.near((f(x, {2, 3})), f(x:permute(1, 4, 2, 3):reshape(2, 5, 12), 3):totable(), 1e-12)
+        t.near((f(x, {1, 3})), f(x:permute(2, 4, 1, 3):reshape(3, 5, 8), 3):totable(), 1e-12)
+        t.near((f(x, {-1, 1, 2})), f(x:permute(3, 1, 2, 4):reshape(4, 30), 2):totable(), 1e-12)
+        t.near((f(x, {1, 2, 3, 4})), f(x):item(), 1e-12)
+        t.equal((f(x, {1, 3}, true)).shape, {1, 3, 1, 5})
+        t.equal((f(x, {4}, true)).shape, {2, 3, 4, 1})
+        t.equal(select("#", f(x, {1, 3})), 1)
+    end
+    t.equal(select("#", x:max({2})), 2)
+    t.equal(attn.ones(2, 3, 4, {dtype = "int64"}):sum({1, 3}), {8, 8, 8})
+    t.equal(attn.zeros(2, 0, 3):sum({1, 3}), attn.zeros(0))
+    t.raises("sum: d names dimension 2 twice", x.sum, x, {2, -3})
+    t.raises("sum: d holds 2 twice", x.sum, x, {2, 2})
+    t.raises("sum: d is 5, expected 1..4", x.sum, x, {1, 5})
+    t.raises("sum: d is 9, expected 1..4 or -4..-1", x.sum, x, {1, 9})
+    t.raises("argmax: d names several dimensions, expected one", x.argmax, x, {1, 2})
+    t.raises("max: x has no elements to choose from", attn.max, attn.zeros(2, 0), {1, 2})
+end)
+
+t.case("what a mask leaves out takes no part, whatever stands there, and has no gradient", function()
+    local x = attn.tensor{{1, nan, 3}, {inf, -5, 2}, {nan, nan, inf}}:requires_grad_(true)
+    local mask = attn.tensor{{true, false, true}, {false, true, true}, {false, false, false}}
+    local options = {mask = mask}
+    t.equal(x:sum(2, options), {4, -3, 0})
+    t.equal(x:mean(2, options), {2, -1.5, 0})
+    t.near(x:logsumexp(2, options), {3 + math.log(1 + math.exp(-2)), 2 + math.log(1 + math.exp(-7)), -inf}, 1e-6)
+    local value, place = x:max(2, options)
+    t.equal({value:totable(), place:totable()}, {{3, 2, 0}, {3, 3, 0}})
+    value, place = x:min(2, true, options)
+    t.equal({value:totable(), place:totable()}, {{{1}, {-5}, {0}}, {{1}, {2}, {0}}})
+    t.equal(x:sum(options):item(), 1)
+    t.equal(x:mean(options):item(), 0.25)
+    t.equal(x:max({1, 2}, options):item(), 3)
+    t.equal(x:sum(1, options), {1, -5, 5})
+    local p = x:softmax(2, options)
+    t.equal({p[1][2]:item(), p[3]:totable()}, {0, {0, 0, 0}})
+    t.near(p[2], attn.tensor{0, 1 / (1 + math.exp(7)), 1 / (1 + math.exp(-7))}:totable(), 1e-6)
+    local total = x:sum(2, options) + x:mean(2, options) + (x:max(2, options)) + (x:min(2, options)) + p:sum(2)
+    total:sum():backward()
+    t.near(x.grad, {{2.5, 0, 2.5}, {0, 2.5, 2.5}, {0, 0, 0}}, 1e-6)
+end)
+
+t.case("a mask broadcasts, and goes with any dimensions; of integers too", function()
+    local x = attn.randn(2, 3, 4, {dtype = "float64"})
+    local lengths = attn.mask(ids{3, 1}, 3):unsqueeze(3)      -- [2, 3, 1]
+    local y = x:mean(2, {mask = lengths})
+    t.near(y[1], x[1]:mean(1):totable(), 1e-12)
+    t.near(y[2], x[2][1]:totable(), 1e-12)
+    t.near(x:mean({1, 2}, {mask = lengths}), attn.cat({x[1], x[{2, {1, 1}}]}, 1):mean(1):totable(), 1e-12)
+    t.near(x:mean({1, 3}, {mask = lengths})[3]:item(), x[1][3]:mean():item(), 1e-12)
+    local columns = attn.tensor{true, false, false, true}
+    t.near((x:max({1, 3}, {mask = columns})), x:index_select(3, ids{1, 4}):max({1, 3}):totable())
+    local n = ids{{5, math.mininteger}, {math.maxinteger, 7}}
+    local mask = attn.tensor{{false, true}, {false, true}}
+    t.equal({n:max(2, {mask = mask})}, {{math.mininteger, 7}, {2, 2}})
+    t.equal({n:min(1, {mask = mask})}, {{0, math.mininteger}, {0, 1}})
+    t.equal(n:sum(1, {mask = attn.tensor{{true, true}, {false, true}}}), {5, math.mininteger + 7})
+    t.equal(attn.tensor{true, true, false}:sum({mask = attn.tensor{true, false, true}}):item(), 1)
+    -- what is left is as small as what was left out
+    local z = attn.tensor{5, -inf, -inf}:requires_grad_(true)
+    local value, place = z:max(1, {mask = attn.tensor{false, false, true}})
+    t.equal({value:item(), place:item()}, {-inf, 3})
+    value:backward()
+    t.equal(z.grad, {0, 0, 1})
+    t.raises("sum: the mask does not broadcast to x (x: float64 [2, 3, 4], mask: bool [3])", x.sum, x, 1,
+        {mask = attn.tensor{true, true, false}})
+    t.raises("mean: mask is float64, expected bool (mask: float64 [2, 3, 4])", function() return x:mean(1, {mask = x}) end)
+    t.raises("sum: unknown option 'masks' (known: mask)", x.sum, x, 1, {masks = x})
+end)
+
+t.case("short rows and long ones have one definition, whatever the dimension", function()
+    for _, n in ipairs{1, 2, 3, 8, 31, 33, 63, 64, 65, 100} do
+        for _, dtype in ipairs{"float32", "float64"} do
+            local x = attn.randn(n, 7, {dtype = dtype})
+            x[{1, 3}] = nan
+            local v, i = x:max(1)
+            local w, j = x:transpose(1, 2):contiguous():min(2)
+            local rows = x:transpose(1, 2):totable()
+            for c = 1, 7 do
+                local best, least = 1, 1
+                for k = 1, n do
+                    if rows[c][k] > rows[c][best] then best = k end
+                    if rows[c][k] < rows[c][least] then least = k end
+                end
+                t.equal({i[c]:item(), j[c]:item()}, c == 3 and {1, 1} or {best, least})
+                t.equal({v[c]:item(), w[c]:item()}, {rows[c][best], rows[c][least]})
+            end
+        end
+    end
+end)

@@ -42,3 +42,20 @@ t.case("errors name the argument and its shape", function()
     t.raises("softmax: x is a scalar, expected at least 1 dimension (x: float32 [])", attn.softmax, attn.tensor(1))
     t.raises("softmax: d is 3, expected 1..2 or -2..-1 (x: float32 [2, 2])", attn.softmax, attn.zeros(2, 2), 3)
 end)
+
+t.case("short rows, long ones, and those of other dimensions are the same function", function()
+    for _, n in ipairs{1, 2, 3, 16, 31, 32, 33, 70} do
+        for _, dtype in ipairs{"float32", "float64"} do
+            local x = attn.randn(1500, n, {dtype = dtype}) * 5
+            x[2] = -math.huge
+            local y, tolerance = x:softmax(2), dtype == "float32" and 1e-6 or 1e-14
+            t.near(x:transpose(1, 2):contiguous():softmax(1):transpose(1, 2), y:totable(), tolerance)
+            local row = x[1]:totable()
+            local sum = 0
+            for j = 1, n do sum = sum + math.exp(row[j]) end
+            for j = 1, n do t.near(y[1][j]:item(), math.exp(row[j]) / sum, tolerance * 10) end
+            t.equal(y[2]:abs():max():item(), 0)
+        end
+    end
+    t.equal(attn.tensor{{0 / 0, 1}, {0, -math.huge}}:softmax(2):totable(), {{0 / 0, 0 / 0}, {1, 0}})
+end)
