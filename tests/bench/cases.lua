@@ -296,6 +296,21 @@ for _, shape in ipairs {{1280, 1024, 256}, {1280, 8000, 256}, {256, 3072, 768}, 
     })
 end
 
+-- many short rows: the gates of a mixture, the pieces of a maxout, pairs
+for _, shape in ipairs {{755000, 2}, {94375, 16}} do
+    local M, N = table.unpack(shape)
+    for _, name in ipairs {"max", "softmax"} do
+        case(("%s_%dx%d"):format(name, M, N), {
+            target = 1.2, bytes = 8 * M * N,
+            make = function() return {x = attn.randn(M, N)} end,
+            build = function(inputs)
+                local y
+                return function() y = attn[name](inputs.x, 2) end, function() return {y} end
+            end,
+        })
+    end
+end
+
 case("adam_10m", {
     target = 2, bytes = 28 * 10e6,
     make = function() return {p = attn.randn(10, 1000, 1000), g = attn.randn(10, 1000, 1000)} end,

@@ -347,6 +347,14 @@ def linear():
     return run, lambda: [keep["y"], x.grad, w.grad, b.grad]
 
 
+def short_rows(what):
+    x, keep = I["x"], {}
+
+    def run():
+        keep["y"] = x.max(1)[0] if what == "max" else x.softmax(1)
+    return run, lambda: [keep["y"]]
+
+
 def adam():
     ps = [nn.Parameter(p.clone()) for p in I["p"]]
     for p, g in zip(ps, I["g"]):
@@ -425,6 +433,8 @@ def build():
         return linear()
     if parts[0] == "conv":
         return convolution(parts[1] == "train")
+    if parts[0] in ("max", "softmax") and len(parts) == 2:
+        return short_rows(parts[0])
     if parts[0] == "adam":
         return adam()
     if name == "small_chain":

@@ -44,9 +44,9 @@ t.case("errors name the argument and its shape", function()
 end)
 
 t.case("short rows, long ones, and those of other dimensions are the same function", function()
-    for _, n in ipairs{1, 2, 3, 16, 31, 32, 33, 70} do
+    for _, n in ipairs{1, 2, 13, 32, 33, 70} do
         for _, dtype in ipairs{"float32", "float64"} do
-            local x = attn.randn(1500, n, {dtype = dtype}) * 5
+            local x = attn.randn(2100 // n + 3, n, {dtype = dtype}) * 5
             x[2] = -math.huge
             local y, tolerance = x:softmax(2), dtype == "float32" and 1e-6 or 1e-14
             t.near(x:transpose(1, 2):contiguous():softmax(1):transpose(1, 2), y:totable(), tolerance)
