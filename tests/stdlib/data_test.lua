@@ -183,3 +183,219 @@ t.case("collate takes the examples asked for", function()
     t.equal(attn.tensor({1, 2}, {dtype = "int64"}):totable(), b:collate{3, 2}.x_lengths:totable())
     t.raises("example 4 is outside 1..3", b.collate, b, {4})
 end)
+
+-- ---- fields of other kinds ----
+
+t.case("tensors, floats, truth values and lists of lists become tensors", function()
+    local images = attn.arange(0, 23, {dtype = "uint8"}):reshape(4, 2, 3)
+    local b = data.batches{size = 3, shuffle = false, fields = {
+        image = images, weight = {0.5, 1, 2, 3}, good = {true, false, true, true},
+        sound = {{0.5, 2}, {1}, {}, {4.5}}, sentences = {{{4, 5}, {6}}, {{7}}, {}, {{8}}},
+        frames = {attn.ones(2, 2), attn.ones(1, 2), attn.ones(0, 2), attn.ones(2, 2)},
+        point = {attn.tensor{1, 2}, attn.tensor{3, 4}, attn.tensor{5, 6}, attn.tensor{7, 8}}}}
+    local batch = b:epoch(1)()
+    t.equal({batch.image.dtype, batch.image:totable()}, {"uint8", images[{{1, 3}}]:totable()})
+    t.equal({batch.weight.dtype, batch.weight:totable()}, {"float32", {0.5, 1, 2}})
+    t.equal(batch.good:totable(), {true, false, true})
+    t.equal({batch.sound.dtype, batch.sound:totable(), batch.sound_lengths:totable()},
+        {"float32", {{0.5, 2}, {1, 0}, {0, 0}}, {2, 1, 0}})
+    t.equal(batch.sentences:totable(), {{{4, 5}, {6, 0}}, {{7, 0}, {0, 0}}, {{0, 0}, {0, 0}}})
+    t.equal({batch.sentences_lengths:totable(), batch.sentences_lengths_2:totable()}, {{2, 1, 0}, {{2, 1}, {1, 0}, {0, 0}}})
+    t.equal(batch.frames:totable(), {{{1, 1}, {1, 1}}, {{1, 1}, {0, 0}}, {{0, 0}, {0, 0}}})
+    t.equal(batch.frames_lengths:totable(), {2, 1, 0})
+    t.equal({batch.point:totable(), batch.point_lengths}, {{{1, 2}, {3, 4}, {5, 6}}})
+    local ints = data.batches{size = 2, fields = {x = {{1, 2.5}, {3}}}, dtypes = {x = "float64"}, shuffle = false}:epoch(1)()
+    t.equal({ints.x.dtype, ints.x:totable()}, {"float64", {{1, 2.5}, {3, 0}}})
+    t.raises("field 'x': entry 2 is float32 [3], entry 1 float32 [2, 2]", data.batches, {size = 1,
+        fields = {x = {attn.ones(2, 2), attn.ones(3)}}})
+    t.raises("field 'y' has 4 examples, field 'x' 2", data.batches, {size = 1, fields = {x = {1, 2}, y = images}})
+    t.raises("dtypes names 'z'", data.batches, {size = 1, fields = {x = {1}}, dtypes = {z = "int64"}})
+end)
+
+t.case("labels become classes from 1", function()
+    local fields = {label = {"pos", "neg", "pos"}, x = {{1}, {2}, {3}}}
+    local b = data.batches{fields = fields, size = 3, shuffle = false, classes = {"label"}}
+    t.equal({b:epoch(1)().label:totable(), b.classes.label}, {{2, 1, 2}, {"neg", "pos"}})
+    b = data.batches{fields = fields, size = 3, shuffle = false, classes = {label = {"pos", "neg", "none"}}}
+    t.equal({b:epoch(1)().label:totable(), b.classes.label}, {{1, 2, 1}, {"pos", "neg", "none"}})
+    t.raises("data.batches: field 'label': label 2 is 'neg', which is no class", data.batches,
+        {fields = fields, size = 3, classes = {label = {"pos"}}})
+    t.raises("classes names 'z', which is no field of labels", data.batches, {fields = fields, size = 3, classes = {"z"}})
+    t.equal({data.classes{"b", "a", "b"}}, {{2, 1, 2}, {"a", "b"}})
+    t.equal({data.classes({3, 7}, {7, 3})}, {{2, 1}, {7, 3}})
+    t.raises("label 1 is 'c', which is no class", data.classes, {"c"}, {"a"})
+end)
+
+t.case("collate makes the batch of the examples, which resume as ever", function()
+    local fields = {x = {{1}, {2, 3}, {4}}, any = {print, "text", {}}, image = attn.arange(1, 3)}
+    local function new()
+        return data.batches{fields = fields, size = 2, collate = function(examples)
+            local batch = {sum = 0, count = #examples, last = examples[#examples]}
+            for _, e in ipairs(examples) do batch.sum = batch.sum + e.x[1] + e.image:item() + e.index end
+            return batch
+        end}
+    end
+    local b, whole = new(), {}
+    for batch in b:epoch(1) do whole[#whole + 1] = {batch.sum, batch.count, batch.index} end
+    t.equal(whole[1][1] + whole[2][1], 7 + 6 + 6)
+    b = new()
+    b:epoch(1)()
+    local again = new()
+    again:load(b:state())
+    local batch = again:epoch()()
+    t.equal({batch.sum, batch.count, batch.index}, whole[2])
+    local bad = data.batches{fields = fields, size = 2, collate = function() end}
+    t.raises("batches: collate returned nil, expected a table", bad:epoch(1))
+    t.raises("collate is 3, expected a function", data.batches, {fields = fields, size = 2, collate = 3})
+end)
+
+-- ---- readers ----
+
+local function with_file(text, fn)
+    local name = os.tmpname()
+    local function write(s)
+        local file = assert(io.open(name, "wb"))
+        file:write(s)
+        file:close()
+    end
+    write(text)
+    local ok, problem = pcall(fn, name, write)
+    os.remove(name)
+    if not ok then error(problem, 0) end
+end
+
+-- gzip with stored blocks, of at most 65,535 bytes
+local function gzip(text)
+    local crc = 0xffffffff
+    for i = 1, #text do
+        crc = crc ~ text:byte(i)
+        for _ = 1, 8 do crc = crc & 1 == 1 and crc >> 1 ~ 0xedb88320 or crc >> 1 end
+    end
+    return "\x1f\x8b\8\0\0\0\0\0\0\3\1" .. string.pack("<I2I2", #text, ~#text & 0xffff) .. text
+        .. string.pack("<I4I4", crc ~ 0xffffffff, #text)
+end
+
+local function idx(sizes, bytes)
+    local head = "\0\0\8" .. string.char(#sizes)
+    for _, size in ipairs(sizes) do head = head .. string.pack(">I4", size) end
+    return head .. bytes
+end
+
+t.case("bytes of a file, plain or gzip", function()
+    with_file("abc\0\255", function(name, write)
+        t.equal({data.bytes(name).dtype, data.bytes(name):totable()}, {"uint8", {97, 98, 99, 0, 255}})
+        write(gzip "abc\0\255")
+        t.equal(data.bytes(name):totable(), {97, 98, 99, 0, 255})
+        write ""
+        t.equal(data.bytes(name):totable(), {})
+        write(gzip "" .. gzip(("x"):rep(1000)))         -- the size that its end says is another member's
+        t.equal(#data.bytes(name), 1000)
+        write(gzip(("x"):rep(1000)) .. gzip "y")
+        t.equal({#data.bytes(name), data.bytes(name)[1001]:item()}, {1001, 121})
+        local whole = gzip "some text of a file"
+        for n = 2, #whole - 1 do
+            write(whole:sub(1, n))
+            t.raises("damaged gzip file", data.bytes, name)
+        end
+        write(whole:sub(1, -9) .. "\0\0\0\0" .. whole:sub(-4))
+        t.raises("damaged gzip file", data.bytes, name)
+        write(whole:sub(1, -5) .. "\255\255\255\255")
+        t.raises("damaged gzip file", data.bytes, name)
+    end)
+    t.raises("cannot be read", data.bytes, "/nowhere")
+    t.raises("not a regular file", data.bytes, "/")
+    t.raises("path is 3, expected a string", data.bytes, 3)
+end)
+
+t.case("idx: what is damaged is an error, and sizes take no memory that the file could not fill", function()
+    local good = idx({2, 1, 3}, "\0\1\2\253\254\255")
+    with_file(good, function(name, write)
+        t.equal({data.idx(name).dtype, data.idx(name):totable()}, {"uint8", {{{0, 1, 2}}, {{253, 254, 255}}}})
+        write(gzip(good))
+        t.equal(data.idx(name):totable(), {{{0, 1, 2}}, {{253, 254, 255}}})
+        for n = 0, #good - 1 do
+            write(good:sub(1, n))
+            t.raises(name, data.idx, name)
+            write(gzip(good:sub(1, n)))
+            t.raises(name, data.idx, name)
+        end
+        local packed = gzip(good)
+        for n = 2, #packed - 1 do
+            write(packed:sub(1, n))
+            t.raises(name, data.idx, name)
+        end
+        for _, wrong in ipairs{{"\1\0\8\1\0\0\0\0", "it begins with the bytes 1, 0, expected 0, 0: not an idx file"},
+                               {"\0\0\13\1\0\0\0\0", "idx of type 13, expected 8 (unsigned bytes)"},
+                               {"\0\0\8\0", "idx of 0 dimensions, expected 1 to 8"}, {"\0\0\8\9", "idx of 9 dimensions"},
+                               {good .. "x", "there are more than the 22 bytes that it should have"},
+                               {idx({1 << 31}, "x"), "sizes [2147483648] are more than the file can hold"},
+                               {idx({(1 << 32) - 1, (1 << 32) - 1, (1 << 32) - 1, 3}, "x"), "are more than the file can hold"},
+                               {idx({1 << 31, 1 << 31, 4}, "x"), "are more than the file can hold"}} do
+            for _, text in ipairs{wrong[1], gzip(wrong[1])} do
+                write(text)
+                collectgarbage()
+                local before = attn.memory().peak
+                t.raises(wrong[2], data.idx, name)
+                t.is_true(attn.memory().peak - before < 1 << 20, "memory")
+            end
+        end
+        write(idx({0, 1 << 31}, ""))
+        t.equal(data.idx(name).shape, {0, 1 << 31})
+    end)
+end)
+
+t.case("mnist: pictures and digits of a folder, classes from 1", function()
+    local folder = os.tmpname()
+    os.remove(folder)
+    assert(os.execute("mkdir " .. folder))
+    local function write(file, text)
+        local f = assert(io.open(folder .. "/" .. file, "wb"))
+        f:write(text)
+        f:close()
+    end
+    write("train-images-idx3-ubyte", idx({2, 2, 2}, "\0\1\2\3\4\5\6\7"))
+    write("train-labels-idx1-ubyte.gz", gzip(idx({2}, "\9\0")))
+    local images, labels = data.mnist(folder .. "/")
+    t.equal({images:totable(), labels:totable()}, {{{{{0, 1}, {2, 3}}}, {{{4, 5}, {6, 7}}}}, {10, 1}})
+    t.equal({images.dtype, labels.dtype}, {"uint8", "int64"})
+    t.raises("t10k-images-idx3-ubyte", data.mnist, folder, "test")
+    t.raises("part is 'dev', expected train or test", data.mnist, folder, "dev")
+    write("train-labels-idx1-ubyte.gz", gzip(idx({2}, "\10\0")))
+    t.raises("a label is 10, expected 0 to 9", data.mnist, folder)
+    write("train-labels-idx1-ubyte.gz", gzip(idx({1}, "\0")))
+    t.raises("images are uint8 [2, 2, 2], labels uint8 [1]", data.mnist, folder)
+    os.execute("rm -r " .. folder)
+end)
+
+t.case("cifar: records of a label and a picture", function()
+    local picture = {}
+    for k = 0, 3071 do picture[#picture + 1] = string.char(k % 251) end
+    picture = table.concat(picture)
+    with_file("\3" .. picture .. "\9" .. picture:reverse(), function(name, write)
+        local images, labels = data.cifar(name)
+        t.equal({images.shape, labels:totable()}, {{2, 3, 32, 32}, {4, 10}})
+        t.equal({images[1][2][1][3]:item(), images[2][3][32][32]:item()}, {1026 % 251, 0})
+        images, labels = data.cifar{name, name}
+        t.equal({#images, labels:totable()}, {4, {4, 10, 4, 10}})
+        write("\3\77" .. picture)
+        images, labels = data.cifar(name, {classes = 100})
+        t.equal({#images, labels:totable()}, {1, {78}})
+        t.raises("3074 bytes are no whole number of records of 3073", data.cifar, name)
+        write("\10" .. picture)
+        t.raises("a label is 10, expected 0 to 9", data.cifar, name)
+        t.raises("classes is 20, expected 10 or 100", data.cifar, name, {classes = 20})
+    end)
+end)
+
+t.case("tsv: rows, or tables by the names of a header or of the script", function()
+    with_file("a\tb\n1\t\n\tx y\n", function(name, write)
+        t.equal({data.tsv(name)}, {{{"a", "b"}, {"1", ""}, {"", "x y"}}})
+        t.equal({data.tsv(name, {header = true})}, {{{a = "1", b = ""}, {a = "", b = "x y"}}, {"a", "b"}})
+        t.equal((data.tsv(name, {columns = {"p", "q"}}))[3], {p = "", q = "x y"})
+        write "a\tb\nc\n"
+        t.raises("line 2 has 1 fields, expected 2", data.tsv, name)
+        t.equal(data.tsv(name, {ragged = true}), {{"a", "b"}, {"c"}})
+        t.raises("line 1 has 2 fields, expected 3", data.tsv, name, {columns = {"a", "b", "c"}})
+        t.raises("unknown field 'head'", data.tsv, name, {head = true})
+    end)
+end)
