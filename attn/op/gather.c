@@ -280,7 +280,7 @@ static bool ids_shape(at_call *c)
                        at_describe(x).text, at_describe(ids).text);
     memcpy(size, ids->size, ids->ndim * sizeof *size);
     memcpy(size + ids->ndim, x->size + 1, (x->ndim - 1u) * sizeof *size);
-    return check_ids(c) && at_out_type(c, (at_dtype)x->dtype, ndim, size);
+    return check_ids(c, 1) && at_out_type(c, (at_dtype)x->dtype, ndim, size);
 }
 
 AT_MOVE_OP(select_ids,
