@@ -390,6 +390,57 @@ case("small_chain", {
 })
 case("start_up", {target = 90, start_up = true})
 
+-- ---- images: forward and backward ----
+
+local function image(name, make, build, bytes)
+    case(name, {target = 1.2, bytes = bytes, make = make, build = function(inputs)
+        local f, parameters = build(inputs)
+        local tracked, y = {inputs.x:requires_grad_(true)}, nil
+        for _, p in ipairs(parameters or {}) do tracked[#tracked + 1] = p:requires_grad_(true) end
+        return function()
+            for _, p in ipairs(tracked) do p:zero_grad() end
+            y = f(inputs.x)
+            y:backward(inputs.g)
+        end, function()
+            local list = {y:detach()}
+            for _, p in ipairs(tracked) do list[#list + 1] = p.grad end
+            return list
+        end
+    end})
+end
+
+local IMAGES = 16 * 64 * 56 * 56
+for _, what in ipairs {"max_pool2d", "avg_pool2d"} do
+    for _, kernel in ipairs {2, 3} do
+        image(("%s_train_k%d"):format(what, kernel), function()
+            return {x = attn.randn(16, 64, 56, 56), g = attn.randn(16, 64, 28, 28)}
+        end, function()
+            local settings = {stride = 2, padding = kernel // 3}
+            return function(x) return attn[what](x, kernel, settings) end
+        end, 3.5 * 4 * IMAGES)
+    end
+end
+image("max_pool1d_train", function()
+    return {x = attn.randn(64, 100, 256), g = attn.randn(64, 98, 256)}
+end, function() return function(x) return attn.max_pool1d(x, 3, {stride = 1}) end end, 5 * 4 * 64 * 100 * 256)
+for _, place in ipairs {"images", "sequences"} do
+    local size = place == "images" and {16, 64, 56, 56} or {64, 100, 512}
+    local C, dim = place == "images" and 64 or 512, place == "images" and 2 or -1
+    image("batchnorm_train_" .. place, function()
+        return {x = attn.randn(size), g = attn.randn(size), weight = attn.rand(C) + 0.5, bias = attn.randn(C)}
+    end, function(inputs)
+        local layer = attn.layer.batchnorm{channels = C, dim = dim}
+        layer.weight, layer.bias = inputs.weight, inputs.bias
+        return layer, {inputs.weight, inputs.bias}
+    end, 9 * 4 * (place == "images" and IMAGES or 64 * 100 * 512))
+end
+image("grid_sample_train", function()
+    local grid = attn.affine_grid(attn.tensor{{0.9, 0.2, 0.1}, {-0.2, 0.8, -0.1}}:unsqueeze(1):expand(16, 2, 3), {64, 64})
+    return {x = attn.randn(16, 32, 64, 64), g = attn.randn(16, 32, 64, 64), grid = grid + attn.randn(grid.shape) * 0.01}
+end, function(inputs)
+    return function(x) return attn.grid_sample(x, inputs.grid) end, {inputs.grid}
+end, 8 * 4 * 16 * 32 * 64 * 64)
+
 -- ---- the matrix products that most of the time above goes to: op(A) op(B) as stored, rows, columns, sum over ----
 
 local products = {}

@@ -411,6 +411,25 @@ def chain():
     return run, lambda: [x.grad]
 
 
+def image(f, *parameters):
+    tracked, keep = [I["x"].requires_grad_(True)] + [p.requires_grad_(True) for p in parameters], {}
+
+    def run():
+        for p in tracked:
+            p.grad = None
+        keep["y"] = f(I["x"])
+        keep["y"].backward(I["g"])
+    return run, lambda: [keep["y"]] + [p.grad for p in tracked]
+
+
+def batchnorm(sequences):
+    layer = nn.BatchNorm1d(512) if sequences else nn.BatchNorm2d(64)
+    layer.weight.data, layer.bias.data = I["weight"], I["bias"]
+    # a sequence [B, T, C] is rows of channels to it
+    f = (lambda x: layer(x.flatten(0, 1)).view_as(x)) if sequences else layer
+    return image(f, layer.weight, layer.bias)
+
+
 def build():
     parts = name.split("_")
     if parts[0] in ("gru", "lstm"):
@@ -437,6 +456,16 @@ def build():
         return short_rows(parts[0])
     if parts[0] == "adam":
         return adam()
+    if name == "max_pool1d_train":
+        return image(lambda x: F.max_pool1d(x.transpose(1, 2), 3, 1).transpose(1, 2))
+    if parts[1] == "pool2d":
+        kernel = int(parts[-1][1:])
+        pool = F.max_pool2d if parts[0] == "max" else F.avg_pool2d
+        return image(lambda x: pool(x, kernel, 2, kernel // 3))
+    if parts[0] == "batchnorm":
+        return batchnorm(parts[-1] == "sequences")
+    if name == "grid_sample_train":
+        return image(lambda x: F.grid_sample(x, I["grid"], align_corners=False), I["grid"])
     if name == "small_chain":
         return chain()
     if parts[0] == "small":

@@ -523,6 +523,123 @@ static wide cell_loss(int cell, const wide *a, const wide *b, wide s, wide dh, w
     return f_sigmoid(a[3] + b[3]) * tanhl(c) * dh + c * dc;
 }
 
+static void test_channel(void)
+{
+    for (size_t n = 0; n < 70; n += n < 34 ? 1 : 9)
+        for (size_t step = 0; step < 2; step++) {
+            real *x = row(n, 3), *dy = row(n, 1), *mean = row(n + 1, 1), *a = row(n + 1, 1), *b = row(n + 1, 1), *c = row(n + 1, 1);
+            real *y = room(n * sizeof *y), *dx = row(n, 1), *old = copy(n, dx), *s = row(n, 1), *q = copy(n, s), *olds = copy(n, s);
+            wide spread = 0, tilt = 0, plain = 0, size = 0;
+            double sum;
+            bool ok = true;
+            for (size_t i = 0; i < n; i++) {
+                wide d = (wide)x[i] - mean[0];
+                spread += d * d;
+                tilt += d * dy[i];
+                plain += dy[i];
+                size += fabsl(d * dy[i]) + fabsl((wide)dy[i]);
+            }
+            check(near((wide)k->spread(n, x, mean[0]), spread, spread, 20), "%s %s spread of %zu", TYPE, level, n);
+            check(near((wide)k->spread_back(n, x, mean[0], dy, &sum), tilt, size, 20) && near((wide)sum, plain, size, 20),
+                  "%s %s spread_back of %zu", TYPE, level, n);
+            k->spreads(n, x, mean, q);
+            for (size_t i = 0; i < n; i++)
+                ok = ok && near(q[i], olds[i] + ((wide)x[i] - mean[i]) * ((wide)x[i] - mean[i]), 4, 20);
+            memcpy(q, olds, n * sizeof *q);
+            k->spreads_back(n, x, mean, dy, s, q);
+            for (size_t i = 0; i < n; i++)
+                ok = ok && near(s[i], olds[i] + (wide)dy[i], 4, 4) && near(q[i], olds[i] + ((wide)x[i] - mean[i]) * dy[i], 4, 20);
+            k->centred(n, x, mean, a, b, step, y);
+            for (size_t i = 0; i < n; i++)
+                ok = ok && near(y[i], ((wide)x[i] - mean[i * step]) * a[i * step] + b[i * step], 4, 20);
+            for (int accumulate = 0; accumulate < 2; accumulate++) {
+                memcpy(dx, old, n * sizeof *dx);
+                k->centred_back(n, x, mean, dy, a, b, c, step, dx, accumulate);
+                for (size_t i = 0; i < n; i++)
+                    ok = ok && near(dx[i], (accumulate ? (wide)old[i] : 0) + (wide)dy[i] * a[i * step] +
+                                               ((wide)x[i] - mean[i * step]) * b[i * step] + c[i * step], 8, 20);
+            }
+            check(ok, "%s %s maps around a mean of %zu, step %zu", TYPE, level, n, step);
+            void *all[] = {x, dy, mean, a, b, c, y, dx, old, s, q, olds};
+            for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+                free(all[i]);
+        }
+}
+
+static void test_pool(void)
+{
+    for (size_t n = 0; n < 70; n += n < 34 ? 1 : 9)
+        for (size_t step = 1; step < 4; step++)
+            for (int same = 0; same < 2; same++) {
+                size_t wide_n = n ? (n - 1) * step + 1 : 0, by = same ? 0 : step;
+                real *x = row(wide_n, 1), *y = room(n * sizeof *y), *sum = row(n, 1), *old = copy(n, sum);
+                real *dx = row(wide_n + 3 * step * (n + 1), 1), *dy = row(n, 1), *was = copy(wide_n + 3 * step * (n + 1), dx);
+                real *at = room(n * sizeof *at);
+                bool ok = true;
+                if (n > 1)
+                    x[step] = (real)NAN;
+                k->pool_start(n, 2, by, y, at);
+                for (size_t i = 0; i < n; i++)
+                    ok = ok && y[i] == -(real)INFINITY;
+                k->pool_max(n, x, step, 2, by, y, at);
+                real *before = copy(wide_n, x);
+                for (size_t i = 0; i < n; i++)
+                    x[i * step] += i % 2 ? 1 : -1;
+                k->pool_max(n, x, step, 3, by, y, at);
+                for (size_t i = 0; i < n; i++)
+                    ok = ok && (i == 1 ? isnan(y[i]) : y[i] == (i % 2 ? x : before)[i * step]);
+                k->pool_max_back(n, at, 0, dy, dx);
+                for (size_t i = 0; i < n; i++)
+                    was[(i % 2 ? 3 : 2) + i * by] += dy[i];
+                ok = ok && memcmp(dx, was, (wide_n + 3 * step * (n + 1)) * sizeof *dx) == 0;
+                k->pool_sum(n, x, step, sum);
+                for (size_t i = 0; i < n; i++)
+                    ok = ok && (i == 1 || sum[i] == old[i] + x[i * step]);
+                k->pool_sum_back(n, dy, 2, step, dx);
+                for (size_t i = 0; i < n; i++)
+                    ok = ok && near(dx[i * step], (wide)was[i * step] + 2 * (wide)dy[i], 4, 2);
+                check(ok, "%s %s pools of %zu, step %zu", TYPE, level, n, step);
+                void *all[] = {x, y, sum, old, dx, dy, was, at, before};
+                for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+                    free(all[i]);
+            }
+}
+
+static void test_sample(void)
+{
+    enum { N = 5, PIXELS = 6 };
+    static const ptrdiff_t at[4 * N] = {0, 1, 2, 3, 5, -1, -1, -1, -1, -1, -1, -1, 4, 4, -1, 4, 3, 2, 1, 0};
+    for (size_t C = 0; C < 70; C += C < 34 ? 1 : 9) {
+        real *x = row(PIXELS * C, 1), *weight = row((size_t)4 * N, 1), *y = room(N * C * sizeof *y), *dy = row(N * C, 1);
+        real *dx = row(PIXELS * C, 1), *want = copy(PIXELS * C, dx), dweight[4 * N];
+        bool ok = true;
+        k->sample(N, C, x, at, weight, y);
+        k->sample_back(N, C, x, at, weight, dy, dx, dweight);
+        for (size_t p = 0; p < N; p++)
+            for (size_t c = 0; c < C; c++) {
+                wide sum = 0;
+                for (size_t j = 4 * p; j < 4 * p + 4; j++)
+                    if (at[j] >= 0) {
+                        sum += (wide)weight[j] * x[(size_t)at[j] * C + c];
+                        want[(size_t)at[j] * C + c] += weight[j] * dy[p * C + c];
+                    }
+                ok = ok && near(y[p * C + c], sum, 4, 4);
+            }
+        for (size_t i = 0; i < PIXELS * C; i++)
+            ok = ok && near(dx[i], want[i], 8, 4);
+        for (size_t j = 0; j < (size_t)4 * N; j++) {
+            wide dot = 0;
+            for (size_t c = 0; c < C && at[j] >= 0; c++)
+                dot += (wide)x[(size_t)at[j] * C + c] * dy[j / 4 * C + c];
+            ok = ok && near(dweight[j], dot, (wide)C, 4);
+        }
+        check(ok, "%s %s samples of %zu channels", TYPE, level, C);
+        void *all[] = {x, weight, y, dy, dx, want};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+            free(all[i]);
+    }
+}
+
 static void test_cell(int cell, size_t n)
 {
     static const size_t gates_of[] = {1, 3, 4};
@@ -926,6 +1043,9 @@ int main(void)
         test_softmax();
         test_cross_entropy();
         test_norm();
+        test_channel();
+        test_pool();
+        test_sample();
         for (int cell = 0; cell < CELLS; cell++) {
             test_cell(cell, UNITS);
             test_cell(cell, 16);
