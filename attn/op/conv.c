@@ -15,7 +15,6 @@
  */
 #include <string.h>
 
-#include "attn/core/gemm.h"
 #include "attn/op/rows.h"
 #include "attn/op/sum.h"
 
@@ -618,12 +617,12 @@ static bool groups_fit(at_call *c, size_t channels)
     return true;
 }
 
-static bool want_room(at_call *c, size_t bytes, const job *j, size_t numbers)
+static bool want_room(at_call *c, size_t bytes, const job *j)
 {
     size_t all;
 
     if (!at_count_elements(3, (size_t[]){j->G * j->O, j->k, sizeof(size_t)}, &all) ||
-        !at_count_elements(2, (size_t[]){numbers, sizeof(size_t)}, &all))
+        !at_count_elements(4, (size_t[]){j->rooms, j->C + 1, j->channel + j->plane + j->places, sizeof(size_t)}, &all))
         return at_fail(c, "x and weight are too large (x: %s, weight: %s)", at_describe(c->in[0]).text, at_describe(c->in[1]).text);
     at_want_scratch(c, bytes);
     return true;
@@ -660,7 +659,7 @@ static bool shape(at_call *c)
         return true;
     job j = job_of(c);
     plan(&j, j.C, SIZE_MAX, true);
-    if (!want_room(c, furnish(&j, NULL, 0), &j, j.C * j.channel))
+    if (!want_room(c, furnish(&j, NULL, 0), &j))
         return false;
     if (!at_recording(c))
         return true;
@@ -668,13 +667,13 @@ static bool shape(at_call *c)
         job back;
         if (turn_round(&j, f, &back)) {
             plan(&back, back.C, SIZE_MAX, true);
-            if (!want_room(c, furnish(&back, NULL, 0), &back, back.C * back.channel))
+            if (!want_room(c, furnish(&back, NULL, 0), &back))
                 return false;
         }
     }
     gradient d = {.j = j};
     plan_gradient(&d);
-    return want_room(c, furnish_gradient(&d, NULL, 0), &d.j, d.inner * d.j.channel);
+    return want_room(c, furnish_gradient(&d, NULL, 0), &d.j);
 }
 
 static void forward(const at_call *c)
