@@ -42,6 +42,8 @@ PLAIN = $(filter-out $(MOVED_FILES),$(wildcard attn/*.c attn/core/*.c attn/build
 MOVED_FILES = $(patsubst %,attn/op/%.c,view cat where gather cast tri one_hot logical slices nonzero masked)
 NUMERIC_FILES = $(patsubst %,attn/op/%.c,binary compare reduce cumulative sort)
 TYPED = $(filter-out $(MOVED_FILES) attn/optim/optim.c,$(wildcard attn/row/*.c attn/op/*.c attn/optim/*.c)) $(filter attn/core/gemm.c,$(wildcard attn/core/*.c))
+# chains and trees count in double whatever the tensors hold
+DOUBLE = $(wildcard attn/structured/*.c)
 KERNELS = $(wildcard attn/kernel/*.c)
 
 ifeq ($(shell uname -m),x86_64)
@@ -56,7 +58,7 @@ FLAGS_avx512 = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma -mprefer-
 PLAIN_OBJECTS = $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(TYPED),$(PLAIN)))
 OBJECTS = $(PLAIN_OBJECTS) \
 	$(foreach t,32 64,$(patsubst %.c,$(BUILD)/%.$(t).o,$(TYPED))) \
-	$(patsubst %.c,$(BUILD)/%.1.o,$(wildcard $(NUMERIC_FILES))) \
+	$(patsubst %.c,$(BUILD)/%.1.o,$(wildcard $(NUMERIC_FILES))) $(patsubst %.c,$(BUILD)/%.64.o,$(DOUBLE)) \
 	$(foreach t,32 64,$(foreach l,$(LEVELS),$(patsubst %.c,$(BUILD)/%.$(t).$(l).o,$(KERNELS)))) \
 	$(BUILD)/stdlib_data.o
 ENGINE = $(filter $(BUILD)/attn/%,$(OBJECTS))
@@ -110,7 +112,7 @@ $(BUILD)/meta/attn.lua: $(BIN)/attn
 	@$(BIN)/attn help --stubs > $@.new && mv $@.new $@
 
 # what clangd and clang-tidy look for: the commands that make would run, one for each object
-compile_commands.json: Makefile $(PLAIN) $(TYPED) $(KERNELS)
+compile_commands.json: Makefile $(PLAIN) $(TYPED) $(DOUBLE) $(KERNELS)
 	@{ echo '['; $(MAKE) -nB --no-print-directory CC=$(lastword $(CC)) ENGINE= LIBS= $(CTESTS) \
 	    $(filter-out $(BUILD)/stdlib_data.o,$(OBJECTS)) \
 	  | sed -n 's|^.*"; \(.* \([^ ]*\.c\)\( .*\)\{0,1\}\)$$|{"directory": "$(CURDIR)", "file": "\2", "command": "\1"},|p' \

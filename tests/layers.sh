@@ -4,13 +4,14 @@ check() {       # folder, pattern of what its files may include of the project
     lines=$(grep -rn --include='*.[ch]' '#include "' "$1" | awk -F: -v allowed="$2" '$3 !~ allowed')
     [ -z "$lines" ] || { echo "$lines"; bad=1; }
 }
-# kernel <- core <- row <- op <- build <- layer <- attention <- encoder, decoder; optim and io stand beside op
+# kernel <- core <- structured <- row <- op <- build <- layer <- attention <- encoder, decoder; optim and io stand beside op
 core='attn/(core|kernel)/'
 built='attn/(core|build)/'
 check attn/kernel 'attn/core/(real|cpu|stop).h|attn/kernel/'
 check attn/core "$core"
-check attn/row "$core|attn/row/"
-check attn/op "$core|attn/row/|attn/op/"
+check attn/structured "$core|attn/structured/"
+check attn/row "$core|attn/structured/|attn/row/"
+check attn/op "$core|attn/structured/|attn/row/|attn/op/"
 check attn/build "$built|attn/op/list.h"
 check attn/optim "$core|attn/build/|attn/optim/"
 check attn/io "$built|attn/io/"

@@ -36,6 +36,15 @@
 /* y = a op b. A step of 0 repeats the first element, 1 walks. */
 #define AT_ZIP(name) void (*name)(size_t n, const real *a, size_t sa, const real *b, size_t sb, real *y)
 
+/* Shape of joins: rows sa, sb apart; `one`: a[l] is one number for all i. And what they read and write. */
+typedef struct at_joins {
+    size_t width, n;
+    ptrdiff_t sa, sb;
+    bool one;
+} at_joins;
+
+typedef struct AT_REAL(at_join) { real *a, *b, *y; } AT_REAL(at_join);
+
 typedef struct AT_REAL(at_kernels) {
     /* map.c: element-wise */
     AT_ZIP(add);
@@ -101,6 +110,18 @@ typedef struct AT_REAL(at_kernels) {
     double (*cross_entropy)(size_t n, const real *x, size_t target, real smoothing, real *stat);
     void (*cross_entropy_back)(size_t n, const real *x, size_t target, real smoothing, const real *stat, real scale,
                                real *dx, bool accumulate);
+
+    /* join.c: y[i] = log sum_l exp(a[l, i] + b[l, i]), i < width, l < n; -inf where nothing is left. x: a, b, y; all others are laid
+     * out like them. With p = exp(a + b - y), 0 where y is -inf:
+     *   back           d: da += p dy, db += p dy
+     *   tangent        t: ty = sum_l p (ta + tb), written
+     *   back_tangent   as back; td: its tangent, p (tdy + dy (ta + tb - ty)), added to tda, tdb
+     * b may be NULL in t (0), d, td (not wanted). */
+    void (*join)(const at_joins *q, const AT_REAL(at_join) *x);
+    void (*join_back)(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *d);
+    void (*join_tangent)(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *t);
+    void (*join_back_tangent)(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *t, const AT_REAL(at_join) *d,
+                              const AT_REAL(at_join) *td);
 
     /* norm.c: weight, bias may be NULL (1, 0); dx, dweight, dbias may be NULL and are added to.
      * stat: layernorm 2 numbers (mean, 1 / sqrt(var + eps)), rmsnorm 1 (1 / sqrt(mean(x^2) + eps)) */

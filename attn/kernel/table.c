@@ -10,6 +10,7 @@ const AT_REAL(at_kernels) *AT_KERNEL(at_kernels)(void)
     AT_KERNEL(at_fill_map)(&table);
     AT_KERNEL(at_fill_reduce)(&table);
     AT_KERNEL(at_fill_softmax)(&table);
+    AT_KERNEL(at_fill_join)(&table);
     AT_KERNEL(at_fill_norm)(&table);
     AT_KERNEL(at_fill_gate)(&table);
     AT_KERNEL(at_fill_pair)(&table);

@@ -7,6 +7,7 @@
 void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_reduce)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_softmax)(AT_REAL(at_kernels) *t);
+void AT_KERNEL(at_fill_join)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_norm)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_gate)(AT_REAL(at_kernels) *t);
 void AT_KERNEL(at_fill_pair)(AT_REAL(at_kernels) *t);

@@ -293,6 +293,21 @@ case("flatten", function(x) return x:transpose(1, 2):flatten() end, function() r
 case("tril", function(x) return x:tril(-1) end, function() return {R(2, 3, 4)} end)
 case("triu", function(x) return x:triu(1) end, function() return {R(2, 3, 4)} end)
 
+-- ---- chains and trees ----
+
+for _, f in ipairs{"chain_marginals", "chain_log_partition", "chain_nll"} do
+    local tags = f == "chain_nll" and ids{{1, 2, 3, 1}, {3, 3, 2, 2}} or nil
+    local function call(u, s) return tags and attn.structured[f](u, s, tags) or attn.structured[f](u, s) end
+    case("structured." .. f, call, function() return {R(2, 4, 3), R(3, 3)} end)
+    case("structured." .. f, call, function() return {R(2, 4, 3), R(2, 3, 3, 3)} end)
+end
+for _, f in ipairs{"tree_marginals", "tree_log_partition"} do
+    for _, projective in ipairs{true, false} do
+        case("structured." .. f, function(x) return attn.structured[f](x, {projective = projective}) end,
+             function() return {R(2, 5, 5)} end)
+    end
+end
+
 -- ---- behind layers ----
 
 local function layer(name, constructor, config, call, inputs)
