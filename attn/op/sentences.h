@@ -6,7 +6,7 @@
 #ifndef AT_OP_SENTENCES_H
 #define AT_OP_SENTENCES_H
 
-#include "attn/core/rows.h"
+#include "attn/op/rows.h"
 
 typedef struct at_sentences {
     const at_call *c;

@@ -19,7 +19,7 @@
  */
 #include <string.h>
 
-#include "attn/core/parallel.h"
+#include "attn/core/stop.h"
 #include "attn/structured/chart.h"
 
 typedef struct layout { size_t A, C, P, Q, V, AR, PR, VR, S, Z; } layout;

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "attn/core/parallel.h"
+#include "attn/core/stop.h"
 #include "attn/kernel/kernel.h"
 #include "attn/structured/chain.h"
 

@@ -12,7 +12,7 @@
  */
 #include <string.h>
 
-#include "attn/core/parallel.h"
+#include "attn/core/stop.h"
 #include "attn/structured/chart.h"
 
 typedef struct layout { size_t R, L, X, IR, IL, F, Z; } layout;
