@@ -142,14 +142,13 @@ static int optim_tostring(lua_State *L)
 
 /* ---- clipping ---- */
 
-/* clip_grad_norm(params, max) -> norm */
-static int clip_grad_norm(lua_State *L)
+/* The tensors and the limit of a clipping; the list is left on the stack. */
+static at_tensor **clip_arguments(lua_State *L, const char *where, size_t *count, double *max)
 {
-    const char *where = "clip_grad_norm";
     if (lua_type(L, 1) != LUA_TTABLE)
         vm_error(L, "%s: params is %s, expected a list of tensors", where, vm_describe(L, 1).text);
-    double max = vm_check_number(L, 2, where, "max"), norm = 0;
-    size_t n = lua_rawlen(L, 1);
+    *max = vm_check_number(L, 2, where, "max");
+    size_t n = *count = lua_rawlen(L, 1);
     at_tensor **list = lua_newuserdatauv(L, (n ? n : 1) * sizeof *list, 0);
     for (size_t i = 0; i < n; i++) {
         char name[32];
@@ -158,6 +157,29 @@ static int clip_grad_norm(lua_State *L)
         list[i] = vm_check_tensor(L, -1, where, name);      /* stays in the list of the script */
         lua_pop(L, 1);
     }
+    return list;
+}
+
+/* clip_grad_value(params, max) */
+static int clip_grad_value(lua_State *L)
+{
+    size_t n;
+    double max;
+    at_tensor **list = clip_arguments(L, "clip_grad_value", &n, &max);
+    at_error e;
+    at_error_clear(&e);
+    vm_running = L;
+    if (!at_clip_grad_value(n, list, max, &e))
+        vm_raise(L, &e);
+    return 0;
+}
+
+/* clip_grad_norm(params, max) -> norm */
+static int clip_grad_norm(lua_State *L)
+{
+    size_t n;
+    double max, norm = 0;
+    at_tensor **list = clip_arguments(L, "clip_grad_norm", &n, &max);
     at_error e;
     at_error_clear(&e);
     vm_running = L;
@@ -179,6 +201,8 @@ void vm_open_optim(lua_State *L, int lib)
     static const vm_doc docs[] = {
         {"clip_grad_norm", "clip_grad_norm(params, max) -> norm\n"
                            "The 2-norm of all gradients together; they are scaled by min(1, max / (norm + 1e-6))."},
+        {"clip_grad_value", "clip_grad_value(params, max)\n"
+                            "Every element of every gradient is cut to -max .. max."},
         {"optimizer:step", "opt:step()\nMoves every parameter that has a gradient."},
         {"optimizer:zero_grad", "opt:zero_grad()\nDrops the gradients of the parameters."},
         {"optimizer:state", "opt:state() -> table\n"
@@ -211,5 +235,7 @@ void vm_open_optim(lua_State *L, int lib)
     lua_pop(L, 1);
     lua_pushcfunction(L, clip_grad_norm);
     lua_setfield(L, lib, "clip_grad_norm");
+    lua_pushcfunction(L, clip_grad_value);
+    lua_setfield(L, lib, "clip_grad_value");
     vm_describe_functions(L, docs);
 }

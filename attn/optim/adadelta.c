@@ -19,7 +19,7 @@ static const at_field fields[] = {
 
 static void update(const at_update *u, size_t begin, size_t end)
 {
-    const at_setting *set = u->optim->set;
+    const at_setting *set = u->group->set;
     K->adadelta(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin,
                 (real *)u->state[1] + begin, u->lr, set[RHO].number, set[EPS].number, set[DECAY].number);
 }

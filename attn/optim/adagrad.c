@@ -17,7 +17,7 @@ static const at_field fields[] = {
 
 static void update(const at_update *u, size_t begin, size_t end)
 {
-    const at_setting *set = u->optim->set;
+    const at_setting *set = u->group->set;
     K->adagrad(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin, u->lr,
                set[EPS].number, set[DECAY].number);
 }

@@ -25,15 +25,15 @@ static const at_field fields_w[] = {
     FIELDS, [DECAY] = {"weight_decay", AT_FIELD_NUMBER, .value = 0.01, AT_AT_LEAST_0, SHRINK}, {0}
 };
 
-static bool check(at_optim *o, at_error *e)
+static bool check(const at_optim *o, at_group *g, at_error *e)
 {
-    return at_optim_pair(o, BETAS, o->own, 0.9, 0.999, e);
+    return at_optim_rates(o, g, BETAS, 2, (double[]){0.9, 0.999}, e);
 }
 
 static void run(const at_update *u, size_t begin, size_t end, bool decoupled)
 {
-    const at_setting *set = u->optim->set;
-    double beta1 = u->optim->own[0], beta2 = u->optim->own[1], t = (double)u->step;
+    const at_setting *set = u->group->set;
+    double beta1 = u->group->own[0], beta2 = u->group->own[1], t = (double)u->step;
     K->adam(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin,
             (real *)u->state[1] + begin, u->lr, beta1, beta2, set[EPS].number, 1 - pow(beta1, t), 1 - pow(beta2, t),
             set[DECAY].number, decoupled);

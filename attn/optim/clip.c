@@ -1,5 +1,5 @@
 /*
- * The typed parts of clipping: the sum of squares of a gradient, and its scaling. Blocks of fixed size, summed in
+ * The typed parts of clipping: the sum of squares of a gradient, its scaling, and its limits. Blocks of fixed size, summed in
  * order, so that the norm does not depend on the number of threads.
  */
 #include "attn/core/parallel.h"
@@ -31,6 +31,21 @@ double AT_REAL(at_clip_sumsq)(size_t n, const void *g, double *partial)
     for (size_t k = 0; k * AT_CLIP_BLOCK < n; k++)
         sum += partial[k];
     return sum;
+}
+
+static void cut(size_t begin, size_t end, void *context)
+{
+    const job *j = context;
+    const real max = (real)j->factor;
+
+    for (size_t i = begin; i < end; i++)
+        j->g[i] = j->g[i] > max ? max : j->g[i] < -max ? -max : j->g[i];
+}
+
+void AT_REAL(at_clip_cut)(size_t n, double max, void *g)
+{
+    job j = {.g = g, .factor = max};
+    at_for(n, AT_CLIP_BLOCK, cut, &j);
 }
 
 void AT_REAL(at_clip_scale)(size_t n, double factor, void *g)

@@ -35,7 +35,8 @@ static void destroy(at_object *object)
         for (int k = 0; k < AT_OPTIM_STATE; k++)
             at_release(o->slot[i].state[k]);
     }
-    at_free(o->slot, o->n * sizeof *o->slot);
+    at_free(o->slot, o->room * sizeof *o->slot);
+    at_free(o->group, o->groups * sizeof *o->group);
     at_free(o, sizeof *o);
 }
 
@@ -85,32 +86,126 @@ static bool check_param(const char *name, size_t k, at_value v, at_error *e)
     return true;
 }
 
-static bool take_params(at_optim *o, const at_table *t, at_error *e)
+/* The parameters of group g from its list; `where` starts messages. */
+static bool take_params(at_optim *o, const char *where, size_t g, const at_table *t, at_error *e)
 {
-    const char *name = at_optim_name(o);
     if (t->n == 0)
-        return at_error_set(e, "%s: params is empty", name);
+        return at_error_set(e, "%s: params is empty", where);
     place *list = at_alloc_zero(t->n * sizeof *list);
     if (!list)
-        return at_error_memory(e, name, t->n * sizeof *list);
+        return at_error_memory(e, where, t->n * sizeof *list);
     bool ok = true;
     for (size_t i = 0; ok && i < t->n; i++) {
         const at_entry *entry = &t->entry[i];
         if (entry->key)
-            ok = at_error_set(e, "%s: params has a field '%.40s', expected a list of tensors", name, entry->key);
+            ok = at_error_set(e, "%s: params has a field '%.40s', expected a list of tensors", where, entry->key);
         else if (entry->index < 1 || (uint64_t)entry->index > t->n || list[entry->index - 1].t)
-            ok = at_error_set(e, "%s: params has an entry %lld, expected a list of tensors", name,
+            ok = at_error_set(e, "%s: params has an entry %lld, expected a list of tensors", where,
                               (long long)entry->index);
-        else if ((ok = check_param(name, (size_t)entry->index, entry->value, e)))
+        else if ((ok = check_param(where, (size_t)entry->index, entry->value, e)))
             list[entry->index - 1] = (place){entry->value.tensor, (size_t)entry->index};
     }
     size_t n = ok ? distinct(t->n, list) : 0;
-    if (ok && !(o->slot = at_alloc_zero(n * sizeof *o->slot)))
-        ok = at_error_memory(e, name, n * sizeof *o->slot);
     for (size_t i = 0; ok && i < n; i++)
-        o->slot[o->n++].param = at_retain(list[i].t);
+        o->slot[o->n++] = (at_slot){.param = at_retain(list[i].t), .group = g};
     at_free(list, t->n * sizeof *list);
     return ok;
+}
+
+static bool once(const at_optim *o, at_error *e)
+{
+    place *list = at_alloc_zero(o->n * sizeof *list);
+    if (!list)
+        return at_error_memory(e, at_optim_name(o), o->n * sizeof *list);
+    for (size_t i = 0; i < o->n; i++)
+        list[i] = (place){o->slot[i].param, i};
+    qsort(list, o->n, sizeof *list, by_tensor);
+    bool ok = true;
+    for (size_t i = 1; ok && i < o->n; i++)
+        if (list[i].t == list[i - 1].t)
+            ok = at_error_set(e, "%s: groups %zu and %zu have a parameter in common (%s)", at_optim_name(o),
+                              o->slot[list[i - 1].at].group + 1, o->slot[list[i].at].group + 1,
+                              at_describe(list[i].t).text);
+    at_free(list, o->n * sizeof *list);
+    return ok;
+}
+
+/* Group g from its configuration, complete. */
+static bool take_group(at_optim *o, const char *where, size_t g, const at_table *config, at_error *e)
+{
+    const at_optim_kind *kind = o->entry->of[0];
+    at_group *group = &o->group[g];
+    uint32_t given;
+    bool ok = at_read_fields(where, kind->fields, config, group->set, &given, e) &&
+              (!kind->check || kind->check(o, group, e)) &&
+              take_params(o, where, g, group->set[AT_OPTIM_PARAMS].value.table, e);
+    for (int k = 0; ok && kind->fields[k].name; k++)
+        if (kind->fields[k].kind == AT_FIELD_TABLE)
+            group->set[k].value = (at_value){.type = AT_NIL};
+    double lr = group->set[AT_OPTIM_LR].number;
+    if (ok && lr != o->lr && o->lr == 0)
+        return at_error_set(e, "%s: lr is a multiple of the optimizer's, which is 0", where);
+    group->factor = ok && lr != o->lr ? lr / o->lr : 1;
+    return ok;
+}
+
+/* What a group says, and of the optimizer's configuration what it does not say. */
+static const at_table *merged(at_arena *a, const at_table *group, const at_table *config)
+{
+    at_table *t = at_table_new(a);
+    bool ok = t;
+    for (size_t i = 0; ok && i < group->n; i++)
+        ok = at_table_add(a, t, group->entry[i].key, group->entry[i].index, group->entry[i].value);
+    for (size_t i = 0; ok && i < config->n; i++) {
+        const at_entry *entry = &config->entry[i];
+        if (entry->key && strcmp(entry->key, "params") != 0 && at_table_get(group, entry->key).type == AT_NIL)
+            ok = at_table_add(a, t, entry->key, 0, entry->value);
+    }
+    return ok ? t : NULL;
+}
+
+static bool take_groups(at_optim *o, const at_table *config, const at_table *params, at_error *e)
+{
+    const char *name = at_optim_name(o);
+    at_arena arena = {0};
+    bool ok = true;
+    const at_table **list = at_alloc_zero(params->n * sizeof *list);
+    if (!list)
+        return at_error_memory(e, name, params->n * sizeof *list);
+    for (size_t i = 0; ok && i < params->n; i++) {
+        const at_entry *entry = &params->entry[i];
+        if (entry->key || entry->index < 1 || (uint64_t)entry->index > params->n || entry->value.type != AT_TABLE)
+            ok = at_error_set(e, "%s: params has groups among other entries, expected a list of tensors or of groups", name);
+        else
+            list[entry->index - 1] = entry->value.table;
+    }
+    for (size_t g = 0; ok && g < params->n; g++) {
+        char where[64];
+        snprintf(where, sizeof where, "%s: group %zu", name, g + 1);
+        const at_table *t = merged(&arena, list[g], config);
+        ok = t ? take_group(o, where, g, t, e) : at_error_memory(e, name, sizeof *t);
+    }
+    at_arena_free(&arena);
+    at_free(list, params->n * sizeof *list);
+    return ok && once(o, e);
+}
+
+static bool is_group(const at_entry *entry) { return entry->value.type == AT_TABLE; }
+
+/* Room for the groups and for all their parameters. */
+static bool make_room(at_optim *o, const at_table *params, bool grouped, at_error *e)
+{
+    o->groups = grouped ? params->n : 1;
+    o->room = grouped ? 0 : params->n;
+    for (size_t i = 0; grouped && i < params->n; i++) {
+        at_value list = is_group(&params->entry[i]) ? at_table_get(params->entry[i].value.table, "params")
+                                                    : (at_value){.type = AT_NIL};
+        o->room += list.type == AT_TABLE ? list.table->n : 0;
+    }
+    o->room += o->room == 0;
+    if (!(o->group = at_alloc_zero(o->groups * sizeof *o->group)) || !(o->slot = at_alloc_zero(o->room * sizeof *o->slot)))
+        return at_error_memory(e, at_optim_name(o), o->room * sizeof *o->slot);
+    return true;
 }
 
 at_optim *at_optim_new(const at_optim_entry *entry, const at_table *config, at_error *e)
@@ -123,40 +218,48 @@ at_optim *at_optim_new(const at_optim_entry *entry, const at_table *config, at_e
     }
     o->base = (at_object){.class = &at_optim_class, .refs = 1};
     o->entry = entry;
-    bool ok = at_read_fields(kind->name, kind->fields, config, o->set, &o->given, e) &&
-              (!kind->check || kind->check(o, e)) && take_params(o, o->set[AT_OPTIM_PARAMS].value.table, e);
-    o->lr = o->set[AT_OPTIM_LR].number;
-    for (int k = 0; kind->fields[k].name; k++)
-        if (kind->fields[k].kind == AT_FIELD_TABLE)
-            o->set[k].value = (at_value){.type = AT_NIL};
+    at_setting set[AT_MAX_FIELD];
+    uint32_t given;
+    bool ok = at_read_fields(kind->name, kind->fields, config, set, &given, e);
+    if (ok) {
+        const at_table *params = set[AT_OPTIM_PARAMS].value.table;
+        bool grouped = false;
+        for (size_t i = 0; i < params->n; i++)
+            grouped = grouped || is_group(&params->entry[i]);
+        o->lr = set[AT_OPTIM_LR].number;
+        ok = make_room(o, params, grouped, e) &&
+             (grouped ? take_groups(o, config, params, e) : take_group(o, kind->name, 0, config, e));
+    }
     if (ok)
         return o;
     at_object_release(&o->base);
     return NULL;
 }
 
-bool at_optim_pair(at_optim *o, int field, double *pair, double first, double second, at_error *e)
+bool at_optim_rates(const at_optim *o, at_group *g, int field, int n, const double *usual, at_error *e)
 {
     const char *name = at_optim_name(o), *what = o->entry->of[0]->fields[field].name;
-    const at_value v = o->set[field].value;
-    pair[0] = first;
-    pair[1] = second;
+    const char *expected = n == 2 ? "two" : "three";
+    const at_value v = g->set[field].value;
+    int have = 0;
+    g->owns = n;
+    for (int i = 0; i < n; i++)
+        g->own[i] = usual[i];
     if (v.type == AT_NIL)
         return true;
-    bool have[2] = {false, false};
     for (size_t i = 0; i < v.table->n; i++) {
         const at_entry *entry = &v.table->entry[i];
         at_value x = entry->value;
-        if (entry->key || entry->index < 1 || entry->index > 2 || (x.type != AT_WHOLE && x.type != AT_REAL_NUMBER))
-            return at_error_set(e, "%s: %s is not a list of two numbers", name, what);
+        if (entry->key || entry->index < 1 || entry->index > n || (x.type != AT_WHOLE && x.type != AT_REAL_NUMBER))
+            return at_error_set(e, "%s: %s is not a list of %s numbers", name, what, expected);
         double number = x.type == AT_WHOLE ? (double)x.whole : x.number;
         if (!(number >= 0 && number < 1))
             return at_error_set(e, "%s: %s[%d] is %.14g, expected 0 or more and below 1", name, what, (int)entry->index,
                                 number);
-        pair[entry->index - 1] = number;
-        have[entry->index - 1] = true;
+        g->own[entry->index - 1] = number;
+        have |= 1 << (entry->index - 1);
     }
-    return (have[0] && have[1]) || at_error_set(e, "%s: %s is not a list of two numbers", name, what);
+    return have == (1 << n) - 1 || at_error_set(e, "%s: %s is not a list of %s numbers", name, what, expected);
 }
 
 bool at_optim_set_lr(at_optim *o, double lr, at_error *e)
@@ -174,10 +277,10 @@ typedef struct work {
     at_tensor *p, *g, *state[AT_OPTIM_STATE];
 } work;
 
-static bool has_buffer(const at_optim *o, int k)
+static bool has_buffer(const at_optim *o, size_t slot, int k)
 {
     const at_optim_kind *kind = o->entry->of[0];
-    return kind->state[k] && (!kind->uses || kind->uses(o, k));
+    return kind->state[k] && (!kind->uses || kind->uses(&o->group[o->slot[slot].group], k));
 }
 
 static at_tensor *dense(at_tensor *t, at_error *e)
@@ -203,7 +306,7 @@ static bool prepare(const at_optim *o, const at_slot *s, size_t k, work *w, at_e
         return false;
     for (int b = 0; b < AT_OPTIM_STATE; b++) {
         at_tensor *old = s->state[b];
-        if (!has_buffer(o, b))
+        if (!has_buffer(o, k, b))
             continue;
         if (old && old->dtype == dtype)
             w->state[b] = at_retain(old);
@@ -218,7 +321,35 @@ static bool prepare(const at_optim *o, const at_slot *s, size_t k, work *w, at_e
 typedef struct job {
     at_update update;
     const at_optim_kind *kind;
+    double *partial;            /* AT_OPTIM_SUMS of each block */
 } job;
+
+static void measure_block(size_t begin, size_t end, void *context)
+{
+    const job *j = context;
+    double *sum = j->partial + begin / GRAIN * AT_OPTIM_SUMS;
+    memset(sum, 0, AT_OPTIM_SUMS * sizeof *sum);
+    j->kind->measure(&j->update, begin, end, sum);
+}
+
+/* Fixed blocks, added in order: the same for any number of threads. */
+static void measure(job *j, size_t n)
+{
+    at_for(n, GRAIN, measure_block, j);
+    for (size_t i = 0; i * GRAIN < n; i++)
+        for (int k = 0; k < AT_OPTIM_SUMS; k++)
+            j->update.sum[k] += j->partial[i * AT_OPTIM_SUMS + (size_t)k];
+}
+
+/* Bytes for the blocks of the largest parameter. */
+static size_t partial_bytes(const at_optim *o)
+{
+    size_t blocks = 1;
+    for (size_t i = 0; i < o->n; i++)
+        if (at_numel(o->slot[i].param) / GRAIN + 1 > blocks)
+            blocks = at_numel(o->slot[i].param) / GRAIN + 1;
+    return o->entry->of[0]->measure ? blocks * AT_OPTIM_SUMS * sizeof(double) : 0;
+}
 
 static void update_block(size_t begin, size_t end, void *context)
 {
@@ -227,14 +358,18 @@ static void update_block(size_t begin, size_t end, void *context)
 }
 
 /* Cannot fail. Everything in w that the slot does not take over is released by the caller. */
-static void update(const at_optim *o, at_slot *s, work *w)
+static void update(const at_optim *o, at_slot *s, work *w, double *partial)
 {
     at_tensor *p = s->param;
-    job j = {.kind = o->entry->of[p->dtype], .update = {.optim = o, .lr = o->lr, .step = s->step + 1}};
+    const at_group *group = &o->group[s->group];
+    job j = {.kind = o->entry->of[p->dtype], .partial = partial,
+             .update = {.group = group, .lr = o->lr * group->factor, .step = s->step + 1}};
     j.update.p = w->p->data;
     j.update.g = w->g->data;
     for (int b = 0; b < AT_OPTIM_STATE; b++)
         j.update.state[b] = w->state[b] ? w->state[b]->data : NULL;
+    if (j.kind->measure)
+        measure(&j, at_numel(p));
     at_for(at_numel(p), GRAIN, update_block, &j);
     if (w->p != p)
         at_copy_elements(p, w->p);
@@ -252,7 +387,9 @@ bool at_optim_step(at_optim *o, at_error *e)
     work *list = at_alloc_zero(o->n * sizeof *list);
     if (!list)
         return at_error_memory(e, at_optim_name(o), o->n * sizeof *list);
-    bool ok = true;
+    size_t bytes = partial_bytes(o);
+    double *partial = bytes ? at_alloc(bytes) : NULL;
+    bool ok = !bytes || partial || at_error_memory(e, at_optim_name(o), bytes);
     at_whole(true);
     for (size_t i = 0; ok && i < o->n; i++) {
         at_tensor *p = o->slot[i].param;
@@ -260,8 +397,9 @@ bool at_optim_step(at_optim *o, at_error *e)
     }
     for (size_t i = 0; ok && i < o->n; i++)
         if (list[i].p)
-            update(o, &o->slot[i], &list[i]);
+            update(o, &o->slot[i], &list[i], partial);
     at_whole(false);
+    at_free(partial, bytes);
     ok = ok && at_uninterrupted(e);
     for (size_t i = 0; i < o->n; i++) {
         at_release(list[i].p);
@@ -350,14 +488,14 @@ static void compare_slot(const at_optim *o, size_t i, const at_table *t, report 
         const at_entry *entry = &t->entry[j];
         bool known = entry->key && strcmp(entry->key, "step") == 0;
         for (int b = 0; entry->key && b < AT_OPTIM_STATE; b++)
-            known = known || (has_buffer(o, b) && strcmp(entry->key, kind->state[b]) == 0);
+            known = known || (has_buffer(o, i, b) && strcmp(entry->key, kind->state[b]) == 0);
         if (!known && entry->key)
             differ(r, "params[%zu].%.40s is not known", i + 1, entry->key);
         else if (!known)
             differ(r, "params[%zu][%lld] is not known", i + 1, (long long)entry->index);
     }
     for (int b = 0; b < AT_OPTIM_STATE; b++) {
-        if (!has_buffer(o, b))
+        if (!has_buffer(o, i, b))
             continue;
         at_value v = at_table_get(t, kind->state[b]);
         const at_tensor *p = o->slot[i].param;
@@ -405,7 +543,7 @@ static bool copy_state(const at_optim *o, const at_table *const *list, work *mad
         for (int b = 0; b < AT_OPTIM_STATE; b++) {
             at_tensor *p = o->slot[i].param;
             at_value v = {.type = AT_NIL};
-            if (has_buffer(o, b))
+            if (has_buffer(o, i, b))
                 v = at_table_get(list[i], o->entry->of[0]->state[b]);
             if (v.type == AT_NIL)
                 continue;
@@ -455,16 +593,20 @@ bool at_optim_load(at_optim *o, const at_table *state, at_error *e)
 void at_optim_summary(const at_optim *o, char *text, size_t room)
 {
     const at_optim_kind *kind = o->entry->of[0];
+    const at_group *g = &o->group[0];
     size_t at = (size_t)snprintf(text, room, "lr %.14g", o->lr);
     for (int k = AT_OPTIM_FIRST; kind->fields[k].name && at < room; k++) {
         const at_field *f = &kind->fields[k];
         if (f->kind == AT_FIELD_NUMBER)
-            at += (size_t)snprintf(text + at, room - at, ", %s %.14g", f->name, o->set[k].number);
+            at += (size_t)snprintf(text + at, room - at, ", %s %.14g", f->name, g->set[k].number);
         else if (f->kind == AT_FIELD_FLAG)
-            at += (size_t)snprintf(text + at, room - at, ", %s %s", f->name, o->set[k].flag ? "true" : "false");
+            at += (size_t)snprintf(text + at, room - at, ", %s %s", f->name, g->set[k].flag ? "true" : "false");
         else
-            at += (size_t)snprintf(text + at, room - at, ", %s %.14g %.14g", f->name, o->own[0], o->own[1]);
+            for (int i = 0; i < g->owns && at < room; i++)
+                at += (size_t)snprintf(text + at, room - at, i ? "%s %.14g" : ", %s %.14g", i ? "" : f->name, g->own[i]);
     }
+    if (o->groups > 1 && at < room)
+        snprintf(text + at, room - at, "; %zu groups", o->groups);
 }
 
 /* ---- clipping ---- */
@@ -509,6 +651,21 @@ static void scale(at_tensor *g, double factor)
         at_clip_scale_f64(at_numel(g), factor, g->data);
 }
 
+static void cut(at_tensor *g, double max)
+{
+    if (at_contiguous(g)) {
+        (g->dtype == AT_F32 ? at_clip_cut_f32 : at_clip_cut_f64)(at_numel(g), max, g->data);
+        return;
+    }
+    at_walk w = at_walk_of(1, (const at_tensor *[]){g});
+    do {
+        for (size_t i = 0; i < w.n; i++) {
+            char *at = w.at[0] + (ptrdiff_t)i * w.step[0] * (ptrdiff_t)(g->dtype == AT_F32 ? sizeof(float) : sizeof(double));
+            (g->dtype == AT_F32 ? at_clip_cut_f32 : at_clip_cut_f64)(1, max, at);
+        }
+    } while (at_walk_next(&w));
+}
+
 static bool clip(size_t n, const place *list, double max, double *norm, at_error *e)
 {
     size_t blocks = 1;
@@ -537,23 +694,48 @@ static bool clip(size_t n, const place *list, double max, double *norm, at_error
     return true;
 }
 
-bool at_clip_grad_norm(size_t n, at_tensor *const *params, double max, double *norm, at_error *e)
+/* The distinct tensors of a list that a clipping is asked for; NULL with the error set. */
+static place *clipped(const char *name, size_t n, at_tensor *const *params, double max, size_t *kept, at_error *e)
 {
-    if (!(max >= 0))
-        return at_error_set(e, "clip_grad_norm: max is %.14g, expected a number from 0 on", max);
-    size_t bytes = (n ? n : 1) * sizeof(place);
-    place *list = at_alloc(bytes);
-    if (!list)
-        return at_error_memory(e, "clip_grad_norm", bytes);
-    bool ok = true;
-    for (size_t i = 0; i < n; i++) {
+    place *list = NULL;
+    bool ok = max >= 0 || at_error_set(e, "%s: max is %.14g, expected a number from 0 on", name, max);
+    size_t bytes = (n ? n : 1) * sizeof *list;
+    if (ok && !(list = at_alloc(bytes)))
+        ok = at_error_memory(e, name, bytes);
+    for (size_t i = 0; ok && i < n; i++) {
         if (!at_is_float(params[i]))
-            ok = at_error_set(e, "clip_grad_norm: params[%zu] is %s, expected float32 or float64", i + 1,
+            ok = at_error_set(e, "%s: params[%zu] is %s, expected float32 or float64", name, i + 1,
                               at_describe(params[i]).text);
         list[i] = (place){params[i], i};
     }
-    ok = ok && clip(distinct(n, list), list, max, norm, e);
-    at_free(list, bytes);
-    ok = ok && at_uninterrupted(e);
-    return ok;
+    *kept = ok ? distinct(n, list) : 0;
+    if (ok)
+        return list;
+    if (list)
+        at_free(list, bytes);
+    return NULL;
+}
+
+bool at_clip_grad_norm(size_t n, at_tensor *const *params, double max, double *norm, at_error *e)
+{
+    size_t kept;
+    place *list = clipped("clip_grad_norm", n, params, max, &kept, e);
+    if (!list)
+        return false;
+    bool ok = clip(kept, list, max, norm, e);
+    at_free(list, (n ? n : 1) * sizeof *list);
+    return ok && at_uninterrupted(e);
+}
+
+bool at_clip_grad_value(size_t n, at_tensor *const *params, double max, at_error *e)
+{
+    size_t kept;
+    place *list = clipped("clip_grad_value", n, params, max, &kept, e);
+    if (!list)
+        return false;
+    for (size_t i = 0; i < kept; i++)
+        if (list[i].t->grad)
+            cut(list[i].t->grad, max);
+    at_free(list, (n ? n : 1) * sizeof *list);
+    return at_uninterrupted(e);
 }

@@ -22,14 +22,14 @@ static const at_field fields[] = {
     {0}
 };
 
-static bool uses(const at_optim *o, int k)
+static bool uses(const at_group *g, int k)
 {
-    return k == SQUARE || (k == MEAN ? o->set[CENTERED].flag : o->set[MOMENTUM].number != 0);
+    return k == SQUARE || (k == MEAN ? g->set[CENTERED].flag : g->set[MOMENTUM].number != 0);
 }
 
 static void update(const at_update *u, size_t begin, size_t end)
 {
-    const at_setting *set = u->optim->set;
+    const at_setting *set = u->group->set;
     real *mean = u->state[MEAN], *m = u->state[STEP];
     K->rmsprop(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[SQUARE] + begin,
                mean ? mean + begin : NULL, m ? m + begin : NULL, u->lr, set[ALPHA].number, set[EPS].number,

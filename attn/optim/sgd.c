@@ -19,22 +19,23 @@ static const at_field fields[] = {
     {0}
 };
 
-static bool check(at_optim *o, at_error *e)
+static bool check(const at_optim *o, at_group *g, at_error *e)
 {
-    if (o->set[NESTEROV].flag && (o->set[MOMENTUM].number == 0 || o->set[DAMPENING].number != 0))
+    (void)o;
+    if (g->set[NESTEROV].flag && (g->set[MOMENTUM].number == 0 || g->set[DAMPENING].number != 0))
         return at_error_set(e, "sgd: nesterov needs a momentum above 0 and no dampening");
     return true;
 }
 
-static bool uses(const at_optim *o, int k)
+static bool uses(const at_group *g, int k)
 {
     (void)k;
-    return o->set[MOMENTUM].number != 0;
+    return g->set[MOMENTUM].number != 0;
 }
 
 static void update(const at_update *u, size_t begin, size_t end)
 {
-    const at_setting *set = u->optim->set;
+    const at_setting *set = u->group->set;
     real *m = u->state[0];
     K->sgd(end - begin, (real *)u->p + begin, (const real *)u->g + begin, m ? m + begin : NULL, u->lr,
            set[MOMENTUM].number, set[DAMPENING].number, set[NESTEROV].flag, set[DECAY].number, u->step == 1);

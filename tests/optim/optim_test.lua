@@ -15,16 +15,21 @@ local function parameter(values, dtype)
 end
 
 local function follow(name, config)
-    local p, value, state = parameter{2, -1}, {2, -1}, {{}, {}}
-    local c = {params = {p}}
+    local value, state = {2, -1}, {{}, {}}
+    local ps = cases[name].single and {parameter{2}, parameter{-1}} or {parameter{2, -1}}
+    local c = {params = ps}
     for k, v in pairs(config) do c[k] = v end
     local opt = optim[name](c)
     for step = 1, 5 do
         local g = {math.sin(step), 0.5 * step - 1}
-        give(p, attn.tensor(g, f64))
+        local at = 1
+        for _, p in ipairs(ps) do
+            give(p, attn.tensor(table.move(g, at, at + #p - 1, 1, {}), f64))
+            at = at + #p
+        end
         opt:step()
         for i = 1, 2 do value[i] = cases[name].step(config, state[i], value[i], g[i]) end
-        t.near(p:detach():totable(), value, 1e-12)
+        t.near(attn.cat(ps, 1):detach():totable(), value, 1e-12)
     end
 end
 
@@ -51,6 +56,87 @@ t.case("large parameters take the same steps in blocks, on any number of threads
         return p:detach():totable()
     end
     t.equal(run(1), run(2))
+end)
+
+t.case("lamb: the norms are of the whole parameter, with the same bits on any number of threads", function()
+    local function run(threads, values)
+        local old = attn.threads()
+        attn.threads(threads)
+        local p = values:clone():requires_grad_(true)
+        local opt = optim.lamb{params = {p}, lr = 0.1, weight_decay = 0.01}
+        for _ = 1, 3 do
+            opt:zero_grad();
+            (p * p * p):sum():backward()
+            opt:step()
+        end
+        attn.threads(old)
+        return p:detach()
+    end
+    attn.seed(3)
+    local x = attn.randn(50001)
+    local y = run(1, x)
+    for _, threads in ipairs{2, 3, 7} do t.equal(run(threads, x):eq(y):sum():item(), x:numel()) end
+    local p = parameter{3, 4}
+    give(p, attn.tensor({1, 1}, f64))
+    optim.lamb{params = {p}, lr = 0.1, eps = 0}:step()          -- direction {1, 1}, |p| = 5
+    t.near(p:detach():totable(), {3 - 0.5 / 2 ^ 0.5, 4 - 0.5 / 2 ^ 0.5}, 1e-12)
+end)
+
+t.case("groups have fields of their own, and their lr follows the optimizer's", function()
+    local a, b = parameter{1}, parameter{1}
+    local opt = optim.sgd{lr = 0.5, weight_decay = 1, params = {{params = {a}}, {params = {b, b}, lr = 0.25, weight_decay = 0}}}
+    local function step()
+        give(a, attn.tensor({1}, f64))
+        give(b, attn.tensor({1}, f64))
+        opt:step()
+    end
+    step()
+    t.equal(a:totable(), {0})           -- 1 - 0.5 (1 + 1)
+    t.equal(b:totable(), {0.75})        -- 1 - 0.25
+    opt.lr = 1                          -- twice: the second group's is 0.5
+    step()
+    t.equal(a:totable(), {-1})
+    t.equal(b:totable(), {0.25})
+    t.equal(#opt.params, 2)
+    t.is_true(tostring(opt):find("2 groups", 1, true))
+end)
+
+t.case("the state of groups is that of their parameters, in order", function()
+    local function run(resume)
+        local a, b = parameter{1, 2}, parameter{3}
+        local function make()
+            return optim.sgd{lr = 0.1, params = {{params = {a}, momentum = 0.9}, {params = {b}, lr = 0.2}}}
+        end
+        local opt = make()
+        for k = 1, 4 do
+            give(a, attn.tensor({k, 1}, f64))
+            give(b, attn.tensor({k}, f64))
+            opt:step()
+            if k == 2 and resume then
+                local state = opt:state()
+                t.is_true(state.params[1].momentum and not state.params[2].momentum)
+                opt = make()
+                opt:load(state)
+            end
+        end
+        return {a:totable(), b:totable()}
+    end
+    t.equal(run(true), run(false))
+end)
+
+t.case("what groups refuse", function()
+    local p, q = parameter{1}, parameter{2}
+    t.raises("adam: groups 1 and 2 have a parameter in common (float64 [1])",
+             optim.adam, {params = {{params = {p}}, {params = {q, p}}}})
+    t.raises("adam: group 2: unknown field 'rate'", optim.adam, {params = {{params = {p}}, {params = {q}, rate = 1}}})
+    t.raises("adam: group 1: field 'params' is missing", optim.adam, {params = {{lr = 1}}})
+    t.raises("adam: group 1: params is empty", optim.adam, {params = {{params = {}}}})
+    t.raises("adam: params has groups among other entries", optim.adam, {params = {p, {params = {q}}}})
+    t.raises("adam: group 1: params[1] is a table, expected a tensor", optim.adam, {params = {{params = {{}}}}})
+    t.raises("adam: group 1: lr is a multiple of the optimizer's, which is 0",
+             optim.adam, {lr = 0, params = {{params = {p}, lr = 1}}})
+    t.raises("sgd: field 'lr' is missing", optim.sgd, {params = {{params = {p}, lr = 1}}})
+    t.raises("adan: betas is not a list of three numbers", optim.adan, {params = {p}, betas = {0.9, 0.9}})
 end)
 
 t.case("a parameter without a gradient is passed over, and its steps do not count", function()
