@@ -217,6 +217,14 @@ for _, reduction in ipairs{"mean", "sum", "none"} do
         return loss.cross_entropy(x, targets, {reduction = reduction, smoothing = 0.2})
     end, function() return {R(3, 4)} end)
     case("loss.nll", function(x) return loss.nll(x, targets, options) end, function() return {R(3, 4)} end)
+    local counts = attn.tensor({0.5, 2, 0, 1.5}, {dtype = "float64"})
+    for _, smoothing in ipairs{0, 0.2} do
+        local weighted = {reduction = reduction, smoothing = smoothing, weight = counts}
+        case("loss.cross_entropy", function(x) return loss.cross_entropy(x, targets, weighted) end,
+             function() return {R(3, 4)} end)
+        case("loss.nll", function(x) return loss.nll(x, targets, weighted) end, function() return {R(3, 4)} end)
+        case("loss.bce_logits", function(x, t) return loss.bce_logits(x, t, weighted) end, function() return {R(3, 4), R(3, 4)} end)
+    end
     case("loss.mse", function(x, t) return loss.mse(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
     case("loss.l1", function(x, t) return loss.l1(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
     case("loss.huber", function(x, t) return loss.huber(x, t, {reduction = reduction, delta = 0.7}) end,

@@ -67,6 +67,6 @@ t.case("errors", function()
     t.raises("cross_entropy: smoothing is 2, expected 0..1", loss, x, ids{1, 1}, {smoothing = 2})
     t.raises("cross_entropy: reduction is the string 'all', expected one of mean, sum, none", loss, x, ids{1, 1},
              {reduction = "all"})
-    t.raises("cross_entropy: unknown option 'reduce' (known: smoothing, reduction)", loss, x, ids{1, 1},
+    t.raises("cross_entropy: unknown option 'reduce' (known: weight, smoothing, reduction)", loss, x, ids{1, 1},
              {reduce = "sum"})
 end)
