@@ -63,6 +63,30 @@ for _, hops in ipairs{1, 2} do
              function(l, x) return l(x, {lengths = ids{4, 0, 2}}) end)
 end
 
+-- ---- one step of a cell ----
+
+for _, type in ipairs{"gru", "lstm", "rnn"} do
+    local config, lstm = {inputs = 3, hidden = 2, type = type}, type == "lstm"
+    local function inputs()
+        return {R(4, 3), R(4, 2), lstm and R(4, 2) or nil}
+    end
+    gradient("layer.cell", config, inputs, function(l, x, h, c) return l(x, h, lstm and c or nil) end)
+    gradient("layer.cell", config, function() return {R(2, 3)} end, function(l, x) return l(x) end)
+    value("layer.cell", config, inputs, function(l, x, h, c)
+        local p = {}
+        for name, tensor in l:named_parameters() do p[name] = tensor:detach() end
+        local xi, hi = x:matmul(p.weight_ih:transpose(1, 2)) + p.bias_ih, h:matmul(p.weight_hh:transpose(1, 2)) + p.bias_hh
+        if type == "rnn" then return (xi + hi):tanh() end
+        local X, Y = xi:split(2, 2), hi:split(2, 2)
+        if type == "gru" then
+            local r, z = (X[1] + Y[1]):sigmoid(), (X[2] + Y[2]):sigmoid()
+            return (1 - z) * (X[3] + r * Y[3]):tanh() + z * h
+        end
+        local new = (X[2] + Y[2]):sigmoid() * c + (X[1] + Y[1]):sigmoid() * (X[3] + Y[3]):tanh()
+        return (X[4] + Y[4]):sigmoid() * new:tanh()
+    end)
+end
+
 -- ---- attention: each part in every form, with one head and with heads ----
 
 local D = parts.D
