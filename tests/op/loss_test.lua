@@ -53,6 +53,8 @@ t.case("l1 and huber are their definitions, with gradients to both sides", funct
     t.equal({x.grad:totable(), y.grad:totable()}, {{0, 1, -1, 1}, {0, -1, 1, -1}})
     t.raises("huber: delta is 0, expected more than 0", attn.loss.huber, x, y, {delta = 0})
     t.raises("l1: y has shape [2], expected [4] (x: float32 [4])", attn.loss.l1, x, attn.zeros(2))
+end)
+
 t.case("class weights and smoothing are their definitions", function()
     local X, W, T = {{0.5, -1, 2}, {1, 0, -0.5}, {3, 1, 1}, {0, 0, 1}}, {0.5, 2, 3}, {3, 0, 1, 2}
     for _, dtype in ipairs{"float32", "float64"} do
