@@ -77,6 +77,7 @@ local sample_fields = with{{"temperature", "number", 1, above = 0}, {"top_k", "i
     {"top_p", "number", above = 0, most = 1}, {"nbest", "integer", 1, least = 1}}
 for _, known in ipairs{greedy_fields, beam_fields, sample_fields} do
     known[#known + 1] = {"no_repeat", "integer", least = 1}
+    known[#known + 1] = {"forbid", "any"}
 end
 local forced_fields = {{"state", "any"}, {"targets", "table", required = true}, {"bos", "integer", 2, least = 1},
     {"eos", "integer", 3, least = 1}, {"lengths", "any"}}
@@ -89,7 +90,30 @@ local function read(where, step, cfg, known)
     cfg = fields.read(where, cfg, known, 3)
     cfg.where = where
     if is_tensor(cfg.lengths) then cfg.lengths = cfg.lengths:totable() end
+    if is_tensor(cfg.forbid) and cfg.forbid.dtype == "int64" and cfg.forbid:dim() == 1 then cfg.forbid = cfg.forbid:totable() end
+    if cfg.forbid ~= nil and type(cfg.forbid) ~= "table" then
+        error(("%s: forbid is %s, expected a list of ids"):format(where, fields.describe(cfg.forbid)), 3)
+    end
+    for i, id in ipairs(cfg.forbid or {}) do
+        if math.type(id) ~= "integer" or id < 1 then
+            error(("%s: forbid[%d] is %s, expected an id from 1 on"):format(where, i, fields.describe(id)), 3)
+        end
+    end
     return cfg
+end
+
+-- true [V] at the words that are never produced.
+local function forbidden(cfg, V)
+    if cfg.mask and #cfg.mask == V then return cfg.mask end
+    local row, left = {}, V
+    for v = 1, V do row[v] = false end
+    for i, id in ipairs(cfg.forbid) do
+        if id > V then error(("%s: forbid[%d] is %d, but there are %d words"):format(cfg.where, i, id, V), 0) end
+        if not row[id] then row[id], left = true, left - 1 end
+    end
+    if left == 0 then error(("%s: forbid leaves no word"):format(cfg.where), 0) end
+    cfg.mask = attn.tensor(row)
+    return cfg.mask
 end
 
 -- One call of the step, its results checked. ids: list. Returns logits, state, weights.
@@ -105,6 +129,9 @@ local function call(cfg, step, ids, state)
     if weights ~= nil and (not is_tensor(weights) or weights:dim() ~= 2 and not heads or weights:size(1) ~= #ids) then
         error(("%s: step returned %s as weights, expected a tensor [%d, S] or [%d, heads, S]"):format(cfg.where,
             got(weights), #ids, #ids), 0)
+    end
+    if cfg.forbid and #cfg.forbid > 0 then
+        logits = logits:masked_fill(forbidden(cfg, logits:size(2)):unsqueeze(1):expand(#ids, logits:size(2)), -math.huge)
     end
     return logits, new, heads and weights:mean(2) or weights
 end
@@ -537,9 +564,15 @@ end
 function m.corpus(step, lists, cfg)
     cfg = fields.read("search.corpus", cfg, {
         {"encode", "function", required = true}, {"search", "function", m.greedy}, {"options", "table", {}},
-        {"size", "integer", 100, least = 1}})
+        {"size", "integer", 100, least = 1}, {"fields", "table", {}}})
     if type(lists) ~= "table" then
         error(("search.corpus: lists is a %s, expected a list of lists of ids"):format(type(lists)), 2)
+    end
+    for name, values in pairs(cfg.fields) do
+        if type(values) ~= "table" or #values ~= #lists then
+            error(("search.corpus: fields.%s is %s, expected a list of %d entries, one of each source"):format(tostring(name),
+                type(values) == "table" and ("a list of %d"):format(#values) or fields.describe(values), #lists), 2)
+        end
     end
     local order, found = {}, {}
     for i = 1, #lists do order[i] = i end
@@ -552,7 +585,12 @@ function m.corpus(step, lists, cfg)
         for i = first, math.min(first + cfg.size - 1, #order) do some[#some + 1] = lists[order[i]] end
         for name, value in pairs(cfg.options) do options[name] = value end
         local ids, lengths = data.pad(some)
-        options.state = attn.no_grad(cfg.encode, ids, lengths)
+        local extra = {}
+        for name, values in pairs(cfg.fields) do
+            extra[name] = {}
+            for k = 1, #some do extra[name][k] = values[order[first + k - 1]] end
+        end
+        options.state = attn.no_grad(cfg.encode, ids, lengths, extra)
         options.count, options.lengths = #some, lengths
         for k, hypotheses in ipairs(cfg.search(step, options)) do found[order[first + k - 1]] = hypotheses end
     end
@@ -562,23 +600,24 @@ end
 local example = 'local function step(ids, state) return attn.randn(#ids, 8), state end\n'
 local form = "Returns a list for each sentence of hypotheses, best first: {ids = without bos and eos, logp =,\n"
         .. "score =, weights = [T, S], ended = whether eos came before max_length}. lengths (of the sources)\n"
-        .. "cuts the weights to size. no_repeat = n bars a word that would make an n-gram for the second time.\n"
+        .. "cuts the weights to size. no_repeat = n bars a word that would make an n-gram for the second time,\n"
+        .. "forbid = ids bars words altogether (not in forced).\n"
         .. "step(ids [R], state) -> logits [R, V], state [, weights [R, S] or [R, heads, S], whose mean is taken].\n"
         .. "Decoders give these weights: decoder.rnn always, decoder.transformer with weights = true."
 attn.describe{name = "search.greedy",
-    signature = "greedy(step, {state =, count =, bos = 2, eos = 3, max_length = 50, no_repeat =, lengths =}) -> list of"
+    signature = "greedy(step, {state =, count =, bos = 2, eos = 3, max_length = 50, no_repeat =, forbid =, lengths =}) -> list of"
         .. " lists",
     help = "The most likely word at each step. " .. form,
     example = example .. 'attn.search.greedy(step, {count = 2})[1][1].ids'}
 attn.describe{name = "search.beam",
     signature = "beam(step, {state =, count =, bos = 2, eos = 3, max_length = 50, width = 5, nbest = 1,"
-        .. " length_penalty = 0, coverage_penalty = 0, no_repeat =, lengths =}) -> list of lists",
+        .. " length_penalty = 0, coverage_penalty = 0, no_repeat =, forbid =, lengths =}) -> list of lists",
     help = "Beam search; score = logp / ((5 + n) / 6)^length_penalty + coverage_penalty sum_j log min(1, sum_i\n"
         .. "a_ij).\n" .. form,
     example = example .. 'attn.search.beam(step, {count = 2, width = 3})[1][1].score'}
 attn.describe{name = "search.sample",
     signature = "sample(step, {state =, count =, bos = 2, eos = 3, max_length = 50, temperature = 1, top_k =, top_p =,"
-        .. " nbest = 1, no_repeat =, lengths =}) -> list of lists",
+        .. " nbest = 1, no_repeat =, forbid =, lengths =}) -> list of lists",
     help = "Words drawn at random from softmax(logits / temperature), from the top_k words, or from the fewest\n"
         .. "whose probabilities reach top_p. nbest hypotheses are drawn. " .. form,
     example = example .. 'attn.search.sample(step, {count = 2, temperature = 0.7})[2][1].ids'}
@@ -588,10 +627,11 @@ attn.describe{name = "search.forced",
         .. form,
     example = example .. 'attn.search.forced(step, {targets = {{5, 6}, {7}}})[1][1].logp'}
 attn.describe{name = "search.corpus",
-    signature = "corpus(step, lists, {encode = f(ids, lengths) -> state, search = search.greedy, options = {},"
-        .. " size = 100}) -> list of lists",
+    signature = "corpus(step, lists, {encode = f(ids, lengths, extra) -> state, search = search.greedy, options = {},"
+        .. " fields = {}, size = 100}) -> list of lists",
     help = "Decodes many sources (lists of ids) in batches of similar length; what the search gives for each,\n"
-        .. "in the order of the sources. options are further fields of the search.",
+        .. "in the order of the sources. options are further fields of the search; fields = {NAME = list}: more of each\n"
+        .. "source, of which encode gets those of its batch as lists, extra.NAME.",
     example = example .. 'attn.search.corpus(step, {{5, 6}, {7}}, {encode = function(ids, lengths) return nil end})'}
 attn.describe{name = "search.reorder", signature = "reorder(state, rows) -> state",
     help = "Picks, repeats or drops rows (int64 [M]) of a state: tensors along dimension 1, a decoder's state by\n"

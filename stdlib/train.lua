@@ -150,12 +150,13 @@ local Average = {}
 Average.__index = Average
 Average.__name = "average"
 
----Takes the parameters as they are now into the average.
+---Takes the parameters and buffers as they are now into the average.
 function Average:update()
     attn.no_grad(function()
         for i, p in ipairs(self.parameters) do
             local mean = self.means[i]
-            mean:copy_(mean * self.decay + p * (1 - self.decay))
+            local float = p.dtype == "float32" or p.dtype == "float64"
+            mean:copy_(float and mean * self.decay + p * (1 - self.decay) or p)
         end
     end)
 end
@@ -186,7 +187,7 @@ function Average:load(state)
     end
 end
 
----An exponential moving average of a model's parameters: mean = decay mean + (1 - decay) parameter at each update.
+---An exponential moving average of a model's parameters and buffers (what is no float is taken as it is): mean = decay mean + (1 - decay) parameter at each update.
 ---@param cfg {model: any, decay: number?}
 ---@return Average
 function m.ema(cfg)
@@ -197,6 +198,14 @@ function m.ema(cfg)
     for name, p in cfg.model:named_parameters() do
         local i = #average.names + 1
         average.names[i], average.parameters[i], average.means[i] = name, p, p:detach():clone()
+    end
+    local state, buffers = cfg.model:state(), {}
+    for _, name in ipairs(average.names) do state[name] = nil end
+    for name in pairs(state) do buffers[#buffers + 1] = name end
+    table.sort(buffers)
+    for _, name in ipairs(buffers) do
+        local i = #average.names + 1
+        average.names[i], average.parameters[i], average.means[i] = name, state[name], state[name]:clone()
     end
     return average
 end

@@ -586,3 +586,38 @@ t.case("errors name what is wrong", function()
     t.raises("temperature is 0, expected more than 0", search.sample, step, {count = 1, temperature = 0})
     t.raises("hold NaN", search.greedy, function(ids) return attn.tensor{{0 / 0, 0 / 0}} end, {count = 1})
 end)
+
+t.case("forbid: these words never come, in any search", function()
+    attn.seed(9)
+    local table_ = attn.randn(9, 9)
+    local function step(ids, state) return table_:index_select(1, ids), state end
+    for name, more in pairs{greedy = {}, beam = {width = 3, nbest = 3}, sample = {nbest = 2}} do
+        for _, forbid in ipairs{{1, 4, 5}, attn.tensor({1, 4, 5}, {dtype = "int64"})} do
+            local cfg = {count = 3, max_length = 30, forbid = forbid}
+            for k, v in pairs(more) do cfg[k] = v end
+            for _, list in ipairs(attn.search[name](step, cfg)) do
+                for _, h in ipairs(list) do
+                    t.is_true(h.logp > -math.huge)
+                    for _, id in ipairs(h.ids) do t.is_true(id ~= 1 and id ~= 4 and id ~= 5) end
+                end
+            end
+        end
+        t.raises("forbid[1] is 10, but there are 9 words", attn.search[name], step, {count = 1, forbid = {10}})
+        t.raises("forbid leaves no word", attn.search[name], step, {count = 1, forbid = {1, 2, 3, 4, 5, 6, 7, 8, 9}})
+        t.raises("search." .. name .. ": forbid[2] is 0, expected an id from 1 on", attn.search[name], step, {count = 1, forbid = {1, 0}})
+        t.raises("search." .. name .. ": forbid is 3, expected a list of ids", attn.search[name], step, {count = 1, forbid = 3})
+    end
+end)
+
+t.case("corpus: encode gets the fields of its batch, in its order", function()
+    local lists, topics = {{5, 6, 7}, {5}, {6, 7}, {8}}, {"a", "b", "c", "d"}
+    local seen = {}
+    local function encode(ids, lengths, extra)
+        for k, topic in ipairs(extra.topic) do seen[topic] = {ids[k][1]:item(), lengths[k]:item()} end
+    end
+    attn.search.corpus(function(ids) return attn.randn(#ids, 9) end, lists,
+                       {encode = encode, fields = {topic = topics}, size = 3, options = {max_length = 2}})
+    t.equal(seen, {a = {5, 3}, b = {5, 1}, c = {6, 2}, d = {8, 1}})
+    t.raises("search.corpus: fields.topic is a list of 1, expected a list of 4 entries", attn.search.corpus, encode, lists,
+             {encode = encode, fields = {topic = {"a"}}})
+end)

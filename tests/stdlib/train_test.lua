@@ -256,3 +256,22 @@ t.case("a loss that is no single number, and objects that are none, are named", 
     t.raises("train.pace: model is a table without", train.pace, {model = {}, data = cfg.data, loss = cfg.loss})
     t.raises("train.ema: model is 3 without", train.ema, {model = 3})
 end)
+
+t.case("ema: buffers are averaged too, whole numbers are taken as they are", function()
+    local Class = attn.module "Class"
+    function Class:init()
+        self.weight = attn.parameter(attn.zeros(1))
+        self.mean, self.seen = attn.zeros(2), attn.tensor({0}, {dtype = "int64"})
+    end
+    local model = Class()
+    local ema = attn.train.ema{model = model, decay = 0.5}
+    model.mean:fill_(4)
+    model.seen:fill_(3)
+    ema:update()
+    ema:swap()
+    t.equal(model.mean:totable(), {2, 2})
+    t.equal(model.seen:totable(), {3})
+    ema:swap()
+    t.equal(model.mean:totable(), {4, 4})
+    t.is_true(ema:state().mean)
+end)
