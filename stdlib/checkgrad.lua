@@ -1,6 +1,9 @@
 -- attn.checkgrad: the gradients of a function against central differences, in float64.
 
+-- Of a layer or module the parameters are checked too.
+
 local attn = require "attn"
+local internal = require "attn.internal"
 
 --- One number of a tensor without dimensions or of one element.
 local function number(t) return t:item() end
@@ -54,6 +57,21 @@ return function(fn, inputs, options)
         copies[k] = float and x:detach():clone() or x
         given[k] = float
     end
+    -- what is moved: inputs, and the parameters of a module; their gradients are put back
+    local targets, kept = {}, {}
+    for k, x in ipairs(copies) do
+        if given[k] then targets[#targets + 1] = {"input " .. k, x} end
+    end
+    local kind = internal.kind(fn)
+    if kind == "layer" or kind == "module" then
+        for name, p in fn:named_parameters() do
+            if p.dtype ~= "float64" then
+                error(("checkgrad: parameter %s is %s, expected float64 (module:to \"float64\")"):format(name, p.dtype), 2)
+            end
+            targets[#targets + 1], kept[#kept + 1] = {"parameter " .. name, p}, {p, p.grad}
+            p.grad = nil
+        end
+    end
     local weights = {}
     local report, good = {}, true
     -- weights are drawn after the state is noted, so that a function that draws numbers draws the same ones each time
@@ -67,30 +85,29 @@ return function(fn, inputs, options)
     end
     attn.random_state(state)
     scalar(fn, copies, weights):backward()
-    for k, x in ipairs(copies) do
-        if given[k] then
-            local grad = x.grad and x.grad:clone() or attn.zeros(x.shape, {dtype = "float64"})
-            x:requires_grad_(false)
-            local flat, g = x:view(-1), grad:view(-1)
-            for i = 1, x:numel() do
-                local before = flat[i]:item()
-                local h = eps * math.max(1, math.abs(before))
-                flat[i] = before + h
-                local above = value()
-                flat[i] = before - h
-                local below = value()
-                flat[i] = before
-                local numeric, analytic = (above - below) / (2 * h), g[i]:item()
-                local error_ = math.abs(numeric - analytic)
-                if not (error_ <= atol + rtol * math.abs(numeric)) then
-                    good = false
-                    if #report < 8 then
-                        report[#report + 1] = string.format("input %d element %d: gradient %.10g, by differences %.10g", k, i,
-                                                            analytic, numeric)
-                    end
+    for _, target in ipairs(targets) do
+        local what, x = target[1], target[2]
+        local grad = x.grad and x.grad:clone() or attn.zeros(x.shape, {dtype = "float64"})
+        local flat, g = x:detach():view(-1), grad:contiguous():view(-1)
+        for i = 1, x:numel() do
+            local before = flat[i]:item()
+            local h = eps * math.max(1, math.abs(before))
+            flat[i] = before + h
+            local above = value()
+            flat[i] = before - h
+            local below = value()
+            flat[i] = before
+            local numeric, analytic = (above - below) / (2 * h), g[i]:item()
+            local error_ = math.abs(numeric - analytic)
+            if not (error_ <= atol + rtol * math.abs(numeric)) then
+                good = false
+                if #report < 8 then
+                    report[#report + 1] = string.format("%s element %d: gradient %.10g, by differences %.10g", what, i,
+                                                        analytic, numeric)
                 end
             end
         end
     end
+    for _, entry in ipairs(kept) do entry[1].grad = entry[2] end
     return good, table.concat(report, "\n")
 end

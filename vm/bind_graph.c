@@ -78,15 +78,20 @@ static int gradients(lua_State *L)
     return 1;
 }
 
-static int no_grad(lua_State *L)
+static int with_recording(lua_State *L, const char *where, bool on)
 {
-    vm_check_function(L, 1, "no_grad", "fn");
+    vm_check_function(L, 1, where, "fn");
     bool before = at_grad_enabled;
-    at_grad_enabled = false;
+    at_grad_enabled = on;
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
     at_grad_enabled = before;
     return status == LUA_OK ? lua_gettop(L) : lua_error(L);
 }
+
+static int no_grad(lua_State *L) { return with_recording(L, "no_grad", false); }
+
+/* attn.internal.recorded(fn, ...): for a backward function that makes a graph of its own (stdlib/checkpoint.lua) */
+static int recorded(lua_State *L) { return with_recording(L, "recorded", true); }
 
 /* The engine calls this in the middle of its work: nothing here may allocate in Lua, which raises and runs finalizers. */
 static void where_hook(const char **source, int *line)
@@ -343,6 +348,10 @@ void vm_open_graph(lua_State *L, int lib)
     lua_pushcfunction(L, backward);
     lua_setfield(L, -2, "backward");
     lua_pop(L, 2);
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
+    lua_pushcfunction(L, recorded);
+    lua_setfield(L, -2, "recorded");
+    lua_pop(L, 1);
     vm_set_functions(L, lib, functions);
     vm_describe_functions(L, docs);
 }
