@@ -448,104 +448,136 @@ function m.forced(step, cfg)
     end)
 end
 
+-- A beam search while it runs. sentences: {nodes =, finished =} each; alive: the numbers of those that go on.
+local Beam = {}
+Beam.__index = Beam
+
+local function new_beam(cfg, step)
+    local beam = setmetatable({cfg = cfg, step = step, state = cfg.state, sentences = {}, alive = {}}, Beam)
+    for i = 1, cfg.count do beam.sentences[i], beam.alive[i] = {nodes = {root()}, finished = {}}, i end
+    return beam
+end
+
+function Beam:scale(n) return ((5 + n) / 6) ^ self.cfg.length_penalty end
+
+local function better(a, b)
+    if a.score ~= b.score then return a.score > b.score end
+    return a.place < b.place
+end
+
+local function likelier(a, b)
+    if a.logp ~= b.logp then return a.logp > b.logp end
+    if a.id ~= b.id then return a.id < b.id end
+    return a.place < b.place
+end
+
+-- Takes a hypothesis of sentence i into its finished ones, of which as many stay as can matter.
+function Beam:finish(i, node, ended)
+    local cfg, sentence = self.cfg, self.sentences[i]
+    node.ended = ended
+    local score = node.logp / self:scale(node.n)
+    if cfg.coverage_penalty ~= 0 and node.weights then
+        score = score + cfg.coverage_penalty * coverage(node, self.lengths[i])
+    end
+    local list = sentence.finished
+    sentence.place = (sentence.place or 0) + 1
+    list[#list + 1] = {node = node, score = score, place = sentence.place}
+    table.sort(list, better)
+    list[math.max(cfg.width, cfg.nbest) + 1] = nil
+end
+
+-- Calls the step for all living hypotheses. Returns what it can go on with: the words of each row and what they gain,
+-- the row before the first of each sentence, the number of rows, the new state, the weights.
+function Beam:words(t)
+    local cfg = self.cfg
+    local ids, first, nodes = {}, {}, {}
+    for _, i in ipairs(self.alive) do
+        first[i] = #ids
+        for _, node in ipairs(self.sentences[i].nodes) do
+            ids[#ids + 1] = node.id or cfg.bos
+            nodes[#ids] = node
+        end
+    end
+    local logits, new, weights = call(cfg, self.step, ids, self.state)
+    local kept = weights and {tensor = weights}
+    if t == 1 and kept and cfg.coverage_penalty ~= 0 then self.lengths = source_lengths(cfg, kept) end
+    -- width + 1: of one row at most the end of sentence and `width` others can be kept
+    local logp = barred(cfg, logits:log_softmax(-1), nodes)
+    local gains, words = logp:topk(math.min(cfg.width + 1, logits:size(2)), -1)
+    return {gains = gains:totable(), words = words:totable(), first = first, rows = #ids, state = new, kept = kept}
+end
+
+-- What sentence i can go on with, the likeliest first.
+function Beam:candidates(i, found, t)
+    local list = {}
+    for place, node in ipairs(self.sentences[i].nodes) do
+        local row = found.first[i] + place
+        for k, gained in ipairs(found.gains[row]) do
+            if check_number(self.cfg, gained, t) > -math.huge then
+                list[#list + 1] = {row = row, parent = node, id = found.words[row][k], step = gained,
+                    logp = node.logp + gained, place = place}
+            end
+        end
+    end
+    table.sort(list, likelier)
+    return list
+end
+
+-- The hypotheses of sentence i after step t, and their rows: nil if none of them can come among the nbest any more.
+function Beam:grow(i, found, t)
+    local cfg, sentence = self.cfg, self.sentences[i]
+    local nodes, rows = {}, {}
+    for _, candidate in ipairs(self:candidates(i, found, t)) do
+        local node = extend(candidate.parent, candidate.id, candidate.step, found.kept, candidate.row)
+        if candidate.id == cfg.eos then
+            self:finish(i, node, true)
+        else
+            nodes[#nodes + 1] = node
+            rows[#rows + 1] = candidate.row
+            if #nodes == cfg.width then break end
+        end
+    end
+    if t == cfg.max_length then
+        for _, node in ipairs(nodes) do self:finish(i, node, false) end
+        return nil
+    end
+    if #nodes == 0 then return nil end
+    -- the best score a living hypothesis can end with: no more log-probability lost, the kindest length
+    local target = sentence.finished[cfg.nbest]
+    local bound = math.max(nodes[1].logp / self:scale(t + 1), nodes[1].logp / self:scale(cfg.max_length))
+    if cfg.coverage_penalty < 0 then bound = math.huge end
+    if target and not (target.score < bound) then return nil end
+    return nodes, rows
+end
+
+function Beam:run()
+    for t = 1, self.cfg.max_length do
+        local found = self:words(t)
+        local still, from = {}, {}
+        for _, i in ipairs(self.alive) do
+            local nodes, rows = self:grow(i, found, t)
+            if nodes then
+                self.sentences[i].nodes = nodes
+                still[#still + 1] = i
+                table.move(rows, 1, #rows, #from + 1, from)
+            end
+        end
+        if #still == 0 then break end
+        self.state = pick(found.state, from, found.rows)
+        self.alive = still
+    end
+end
+
 ---Beam search.
 ---@param step fun(ids: any, state: any): any, any, any
 ---@param cfg BeamConfig
 ---@return Hypothesis[][] a list for each sentence of up to nbest hypotheses, best first
 function m.beam(step, cfg)
     cfg = read("search.beam", step, cfg, beam_fields)
-    local power = cfg.length_penalty
-    local function scale(n) return ((5 + n) / 6) ^ power end
-    local longest = scale(cfg.max_length)
-    local function better(a, b)
-        if a.score ~= b.score then return a.score > b.score end
-        return a.place < b.place
-    end
-
     return attn.no_grad(function()
-        local sentences, lengths = {}, nil
-        for i = 1, cfg.count do sentences[i] = {nodes = {root()}, finished = {}} end
-
-        local function finish(sentence, i, node, ended)
-            node.ended = ended
-            local score = node.logp / scale(node.n)
-            if cfg.coverage_penalty ~= 0 and node.weights then
-                score = score + cfg.coverage_penalty * coverage(node, lengths[i])
-            end
-            local list = sentence.finished
-            sentence.place = (sentence.place or 0) + 1
-            list[#list + 1] = {node = node, score = score, place = sentence.place}
-            table.sort(list, better)
-            list[math.max(cfg.width, cfg.nbest) + 1] = nil
-        end
-
-        local state, alive = cfg.state, {}
-        for i = 1, cfg.count do alive[i] = i end
-        for t = 1, cfg.max_length do
-            local ids, first, nodes_now = {}, {}, {}
-            for _, i in ipairs(alive) do
-                first[i] = #ids
-                for _, node in ipairs(sentences[i].nodes) do
-                    ids[#ids + 1] = node.id or cfg.bos
-                    nodes_now[#ids] = node
-                end
-            end
-            local logits, new, weights = call(cfg, step, ids, state)
-            local kept = weights and {tensor = weights}
-            if t == 1 and kept and cfg.coverage_penalty ~= 0 then lengths = source_lengths(cfg, kept) end
-            -- width + 1: of one row at most the end of sentence and `width` others can be kept
-            local logp = barred(cfg, logits:log_softmax(-1), nodes_now)
-            local values, best = logp:topk(math.min(cfg.width + 1, logits:size(2)), -1)
-            values, best = values:totable(), best:totable()
-            local still, from = {}, {}
-            for _, i in ipairs(alive) do
-                local sentence, candidates = sentences[i], {}
-                for place, node in ipairs(sentence.nodes) do
-                    local row = first[i] + place
-                    for k, gained in ipairs(values[row]) do
-                        if check_number(cfg, gained, t) > -math.huge then
-                            candidates[#candidates + 1] = {row = row, parent = node, id = best[row][k],
-                                step = gained, logp = node.logp + gained, place = place}
-                        end
-                    end
-                end
-                table.sort(candidates, function(a, b)
-                    if a.logp ~= b.logp then return a.logp > b.logp end
-                    if a.id ~= b.id then return a.id < b.id end
-                    return a.place < b.place
-                end)
-                local nodes, rows = {}, {}
-                for _, candidate in ipairs(candidates) do
-                    local node = extend(candidate.parent, candidate.id, candidate.step, kept, candidate.row)
-                    if candidate.id == cfg.eos then
-                        finish(sentence, i, node, true)
-                    else
-                        nodes[#nodes + 1] = node
-                        rows[#rows + 1] = candidate.row
-                        if #nodes == cfg.width then break end
-                    end
-                end
-                if t == cfg.max_length then
-                    for _, node in ipairs(nodes) do finish(sentence, i, node, false) end
-                elseif #nodes > 0 then
-                    -- the best score a living hypothesis can end with: no more log-probability lost, the kindest length
-                    local target = sentence.finished[cfg.nbest]
-                    local bound = math.max(nodes[1].logp / scale(t + 1), nodes[1].logp / longest)
-                    if cfg.coverage_penalty < 0 then bound = math.huge end
-                    if not target or target.score < bound then
-                        sentence.nodes = nodes
-                        still[#still + 1] = i
-                        table.move(rows, 1, #rows, #from + 1, from)
-                    end
-                end
-            end
-            if #still == 0 then break end
-            state = pick(new, from, #ids)
-            alive = still
-        end
-
-        local found = {}
-        for i, sentence in ipairs(sentences) do
+        local beam, found = new_beam(cfg, step), {}
+        beam:run()
+        for i, sentence in ipairs(beam.sentences) do
             found[i] = {}
             for k = 1, math.min(cfg.nbest, #sentence.finished) do
                 local one = sentence.finished[k]

@@ -305,10 +305,10 @@ end
 local function restore(cfg, saved, ema, place, path)
     for _, name in ipairs{"model", "optimizer", "random", "history"} do
         if saved[name] == nil then
-            error(("train.loop: %s has no '%s': not a checkpoint of train.loop"):format(path, name), 3)
+            error(("train.loop: %s has no '%s': not a checkpoint of train.loop"):format(path, name), 4)
         end
     end
-    if ema and not saved.ema then error(("train.loop: %s was saved without ema"):format(path), 3) end
+    if ema and not saved.ema then error(("train.loop: %s was saved without ema"):format(path), 4) end
     cfg.model:load(saved.model)
     cfg.optimizer:load(saved.optimizer)
     if ema then ema:load(saved.ema) end
@@ -358,142 +358,179 @@ local function rank(cfg, progress, step, value)
     return first, false
 end
 
+-- What the fields of a loop must be to each other.
+local function check(cfg, run)
+    local function refuse(text) error("train.loop: " .. text, 5) end
+    if type(cfg.data) ~= "function" then
+        fields.read("train.loop", {data = cfg.data},
+            {{"data", "any", expected = "batches or a function", methods = {"epoch"}}}, 4)
+    end
+    if cfg.name and not run then refuse("name needs the field run") end
+    if cfg.resume and not cfg.checkpoint then refuse("resume needs the field checkpoint") end
+    if run and cfg.checkpoint then refuse("run keeps the checkpoints, so checkpoint has no meaning") end
+    if not run and cfg.best > 0 then refuse("best needs the field run") end
+    if cfg.patience and not cfg.evaluate then refuse("patience needs the field evaluate") end
+    if cfg.best > 0 and not cfg.evaluate then refuse("best needs the field evaluate") end
+end
+
+-- A loop while it runs. trained, tokens: of this process; progress holds those of the processes before.
+local Loop = {}
+Loop.__index = Loop
+
+local function new_loop(cfg)
+    check(cfg, cfg.run)
+    local run = cfg.run and cfg.run:part(cfg.name)
+    if run and run.taken then
+        error(cfg.name and ("train.loop: the run has a loop called '%s' already; give each a name of its own"):format(cfg.name)
+            or "train.loop: the run has a loop without a name already; give each loop of a run a name: name = \"...\"", 3)
+    elseif run then
+        run.taken = true
+    end
+    local every = cfg.every or cfg.steps
+    return setmetatable({cfg = cfg, run = run, every = every, save_every = cfg.save_every or every,
+        plateau = type(cfg.schedule) == "table" and cfg.schedule.update,
+        place = type(cfg.data) ~= "function" and cfg.data.state ~= nil,
+        ema = cfg.ema and m.ema{model = cfg.model, decay = cfg.ema}, progress = new_progress(),
+        parameters = cfg.model:parameters(), trained = 0, tokens = 0}, Loop)
+end
+
+-- Goes on where a checkpoint ends, if that is wanted.
+function Loop:resume()
+    local cfg, run = self.cfg, self.run
+    if run and run.resumed then
+        local saved, path = run:newest()
+        if saved then
+            self.progress = restore(cfg, saved, self.ema, self.place, path)
+        else
+            print(("run: %s has no checkpoint yet: it begins at step 1"):format(run.path))
+        end
+        run:record{event = "resume", step = self.progress.step}
+    elseif cfg.resume then
+        self.progress = restore(cfg, attn.load(cfg.checkpoint), self.ema, self.place, cfg.checkpoint)
+    end
+end
+
+function Loop:impatient() return self.cfg.patience and self.progress.bad >= self.cfg.patience end
+
+-- Calls the script's evaluate; returns what it returned, and whether the step is among the best.
+function Loop:evaluate(step)
+    local cfg, progress, ema = self.cfg, self.progress, self.ema
+    if ema then ema:swap() end
+    cfg.model:eval()
+    local result, stop = cfg.evaluate(step)
+    cfg.model:train()
+    if ema then ema:swap() end
+    progress.values[#progress.values + 1] = {step = step, value = result}
+    if self.plateau and type(result) == "number" then cfg.schedule:update(result) end
+    local among = false
+    if cfg.patience or cfg.best > 0 or cfg.metric then
+        local first
+        first, among = rank(cfg, progress, step, measure(cfg, result))
+        progress.bad = first and 0 or progress.bad + 1
+    end
+    if self.run then
+        local record = {step = step, split = "valid", seconds = progress.seconds + self.trained}
+        for name, value in pairs(type(result) == "table" and result or {value = result}) do
+            if type(value) ~= "table" and type(value) ~= "userdata" then record[tostring(name)] = value end
+        end
+        self.run:record(record)
+    end
+    return result, stop, among
+end
+
+function Loop:save(step)
+    local cfg, progress = self.cfg, self.progress
+    local state = snapshot(cfg, progress, self.ema, self.place)
+    state.history.seconds, state.history.tokens = progress.seconds + self.trained, progress.tokens + self.tokens
+    if not self.run then
+        attn.save(cfg.checkpoint, state)
+        return
+    end
+    self.run:save(step, state)
+    local best = {}
+    for _, one in ipairs(progress.best) do best[one.step] = true end
+    self.run:prune(cfg.keep, best)
+end
+
+-- One step of the optimizer; returns whether its losses counted tokens.
+function Loop:step(step)
+    local cfg, progress, optimizer = self.cfg, self.progress, self.cfg.optimizer
+    local start = attn.clock()
+    if cfg.schedule then optimizer.lr = cfg.schedule(step) end
+    optimizer:zero_grad()
+    local value, count = gradient(cfg, self.draw, step, self.parameters)
+    local norm = cfg.clip and attn.clip_grad_norm(self.parameters, cfg.clip)
+    if type(norm) == "userdata" then norm = norm:item() end
+    optimizer:step()
+    if self.ema then self.ema:update() end
+    progress.step, progress.losses[step] = step, value
+    self.tokens = self.tokens + (count or 1)
+    progress.window = progress.window + value * (count or 1)
+    progress.window_count = progress.window_count + (count or 1)
+    local seconds = attn.clock() - start
+    self.trained = self.trained + seconds
+    self.smooth = self.smooth and 0.98 * self.smooth + 0.02 * seconds or seconds
+    if self.run then
+        self.run:record{step = step, split = "train", loss = value, lr = optimizer.lr, norm = norm or nil}
+    end
+    return count ~= nil
+end
+
+-- Evaluates and prints a line; returns whether the loop ends here, and whether the step is among the best.
+function Loop:report(step, mean, rate)
+    local cfg, progress = self.cfg, self.progress
+    local result, stop, among = nil, false, false
+    if cfg.evaluate then result, stop, among = self:evaluate(step) end
+    stop = stop or self:impatient()
+    self.bar:clear()
+    if not cfg.quiet then
+        local shown = value_text(result)
+        print(("step %d/%d  loss %.4f  lr %s  %s  %s%s"):format(step, cfg.steps, mean, number(cfg.optimizer.lr), rate,
+            clock_text(attn.clock() - self.began), shown and "  " .. shown or ""))
+        if self:impatient() then
+            print(("stopped: no better value in %d evaluations; the best is %s, of step %d"):format(progress.bad,
+                number(progress.top), progress.top_step))
+        end
+        io.stdout:flush()
+    end
+    progress.window, progress.window_count = 0, 0
+    return stop, among
+end
+
+-- All steps that are left.
+function Loop:steps()
+    local cfg, progress = self.cfg, self.progress
+    for step = progress.step + 1, self:impatient() and 0 or cfg.steps do
+        local counted = self:step(step)
+        local rate = ("%s %s/s"):format(thousands(self.tokens / self.trained), counted and "tokens" or "steps")
+        local mean = progress.window / progress.window_count
+        self.bar:show(step / cfg.steps, ("%d/%d  loss %.4f  %s  %s < %s"):format(step, cfg.steps, mean, rate,
+            clock_text(attn.clock() - self.began), clock_text((cfg.steps - step) * self.smooth)))
+        local stop, among = false, false
+        if step % self.every == 0 or step == cfg.steps then stop, among = self:report(step, mean, rate) end
+        local wanted = step % self.save_every == 0 or step == cfg.steps or stop or among
+        if wanted and (self.run or cfg.checkpoint) then self:save(step) end
+        if stop then break end
+    end
+end
+
 ---Trains a model.
 ---@param cfg LoopConfig
 ---@return {step: integer, losses: number[], values: table[], seconds: number, tokens: number, rate: number}
 function m.loop(cfg)
     cfg = fields.read("train.loop", cfg, known)
-    if type(cfg.data) ~= "function" then
-        fields.read("train.loop", {data = cfg.data}, {{"data", "any", expected = "batches or a function", methods = {"epoch"}}})
-    end
-    if cfg.name and not cfg.run then error("train.loop: name needs the field run", 2) end
-    local run = cfg.run and cfg.run:part(cfg.name)
-    if cfg.resume and not cfg.checkpoint then error("train.loop: resume needs the field checkpoint", 2) end
-    if run and cfg.checkpoint then error("train.loop: run keeps the checkpoints, so checkpoint has no meaning", 2) end
-    if not run and cfg.best > 0 then error("train.loop: best needs the field run", 2) end
-    if cfg.patience and not cfg.evaluate then error("train.loop: patience needs the field evaluate", 2) end
-    if cfg.best > 0 and not cfg.evaluate then error("train.loop: best needs the field evaluate", 2) end
-    if run and run.taken then
-        error(cfg.name and ("train.loop: the run has a loop called '%s' already; give each a name of its own"):format(cfg.name)
-            or "train.loop: the run has a loop without a name already; give each loop of a run a name: name = \"...\"", 2)
-    elseif run then
-        run.taken = true
-    end
-    local model, optimizer, schedule = cfg.model, cfg.optimizer, cfg.schedule
-    local plateau = type(schedule) == "table" and schedule.update
-    local place = type(cfg.data) ~= "function" and cfg.data.state ~= nil
-    local every = cfg.every or cfg.steps
-    local save_every = cfg.save_every or every
-    local ema = cfg.ema and m.ema{model = model, decay = cfg.ema}
-    local progress = new_progress()
-
-    if run and run.resumed then
-        local saved, path = run:newest()
-        if saved then
-            progress = restore(cfg, saved, ema, place, path)
-        else
-            print(("run: %s has no checkpoint yet: it begins at step 1"):format(run.path))
-        end
-        run:record{event = "resume", step = progress.step}
-    elseif cfg.resume then
-        progress = restore(cfg, attn.load(cfg.checkpoint), ema, place, cfg.checkpoint)
-    end
-
-    local parameters = model:parameters()
-    local draw = source(cfg.data)
+    local loop = new_loop(cfg)
+    loop:resume()
+    loop.draw = source(cfg.data)
     local bar <close> = new_bar(cfg.quiet)
-    local began = attn.clock()
-    local trained, tokens, smooth = 0, 0, nil
-
-    local function evaluate(step)
-        if ema then ema:swap() end
-        model:eval()
-        local result, stop = cfg.evaluate(step)
-        model:train()
-        if ema then ema:swap() end
-        progress.values[#progress.values + 1] = {step = step, value = result}
-        if plateau and type(result) == "number" then schedule:update(result) end
-        local among = false
-        if cfg.patience or cfg.best > 0 or cfg.metric then
-            local first
-            first, among = rank(cfg, progress, step, measure(cfg, result))
-            progress.bad = first and 0 or progress.bad + 1
-        end
-        if run then
-            local record = {step = step, split = "valid", seconds = progress.seconds + trained}
-            for name, value in pairs(type(result) == "table" and result or {value = result}) do
-                if type(value) ~= "table" and type(value) ~= "userdata" then record[tostring(name)] = value end
-            end
-            run:record(record)
-        end
-        return result, stop, among
-    end
-
-    local function save(step)
-        local state = snapshot(cfg, progress, ema, place)
-        state.history.seconds, state.history.tokens = progress.seconds + trained, progress.tokens + tokens
-        if not run then
-            attn.save(cfg.checkpoint, state)
-            return
-        end
-        run:save(step, state)
-        local best = {}
-        for _, one in ipairs(progress.best) do best[one.step] = true end
-        run:prune(cfg.keep, best)
-    end
-
-    local function impatient() return cfg.patience and progress.bad >= cfg.patience end
-
-    model:train()
-    for step = progress.step + 1, impatient() and 0 or cfg.steps do
-        local start = attn.clock()
-        if schedule then optimizer.lr = schedule(step) end
-        optimizer:zero_grad()
-        local value, count = gradient(cfg, draw, step, parameters)
-        local norm = cfg.clip and attn.clip_grad_norm(parameters, cfg.clip)
-        if type(norm) == "userdata" then norm = norm:item() end
-        optimizer:step()
-        if ema then ema:update() end
-        progress.step, progress.losses[step] = step, value
-        tokens = tokens + (count or 1)
-        progress.window = progress.window + value * (count or 1)
-        progress.window_count = progress.window_count + (count or 1)
-        local seconds = attn.clock() - start
-        trained = trained + seconds
-        smooth = smooth and 0.98 * smooth + 0.02 * seconds or seconds
-        if run then run:record{step = step, split = "train", loss = value, lr = optimizer.lr, norm = norm or nil} end
-
-        local rate = ("%s %s/s"):format(thousands(tokens / trained), count and "tokens" or "steps")
-        local mean = progress.window / progress.window_count
-        bar:show(step / cfg.steps, ("%d/%d  loss %.4f  %s  %s < %s"):format(step, cfg.steps, mean, rate,
-            clock_text(attn.clock() - began), clock_text((cfg.steps - step) * smooth)))
-
-        local stop, among = false, false
-        if step % every == 0 or step == cfg.steps then
-            local result
-            if cfg.evaluate then result, stop, among = evaluate(step) end
-            stop = stop or impatient()
-            bar:clear()
-            if not cfg.quiet then
-                local shown = value_text(result)
-                print(("step %d/%d  loss %.4f  lr %s  %s  %s%s"):format(step, cfg.steps, mean, number(optimizer.lr),
-                    rate, clock_text(attn.clock() - began), shown and "  " .. shown or ""))
-                if impatient() then
-                    print(("stopped: no better value in %d evaluations; the best is %s, of step %d"):format(
-                        progress.bad, number(progress.top), progress.top_step))
-                end
-                io.stdout:flush()
-            end
-            progress.window, progress.window_count = 0, 0
-        end
-        local wanted = step % save_every == 0 or step == cfg.steps or stop or among
-        if wanted and (run or cfg.checkpoint) then save(step) end
-        if stop then break end
-    end
-    if ema then ema:swap() end
-    model:eval()
+    loop.bar, loop.began = bar, attn.clock()
+    cfg.model:train()
+    loop:steps()
+    if loop.ema then loop.ema:swap() end
+    cfg.model:eval()
+    local progress = loop.progress
     local history = {step = progress.step, losses = progress.losses, values = progress.values,
-        seconds = progress.seconds + trained, tokens = progress.tokens + tokens, best = progress.best,
+        seconds = progress.seconds + loop.trained, tokens = progress.tokens + loop.tokens, best = progress.best,
         top = progress.top, top_step = progress.top_step}
     history.rate = history.seconds > 0 and history.tokens / history.seconds or 0
     return history
