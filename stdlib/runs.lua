@@ -247,92 +247,101 @@ local function show_one(config, json)
     return 0
 end
 
-local function diff(one, other, json)
-    local a, b = summary(one), summary(other)
+-- values[name][from] = value: what two runs, a and b, have beside each other.
+local function put(values, from, name, value)
+    values[name] = values[name] or {}
+    values[name][from] = value
+end
+
+local function differing_options(one, other)
     local x, y = flatten(one.options, "", {}), flatten(other.options, "", {})
-    local function put(from, name, value, list_of)
-        local entry = list_of[name] or {}
-        entry[from], list_of[name] = value, entry
-    end
-    local options, machine, measured = {}, {}, {}
-    local names = {}
-    for name in pairs(x) do names[name] = true end
-    for name in pairs(y) do names[name] = true end
-    for _, name in ipairs(sorted(names)) do
-        if text(x[name]) ~= text(y[name]) or type(x[name]) ~= type(y[name]) then
-            put("a", name, x[name], options)
-            put("b", name, y[name], options)
+    local differing = {}
+    for _, names in ipairs{x, y} do
+        for name in pairs(names) do
+            if text(x[name]) ~= text(y[name]) or type(x[name]) ~= type(y[name]) then
+                differing[name] = {a = x[name], b = y[name]}
+            end
         end
     end
+    return differing
+end
+
+local function differing_machine(a, b, one, other)
+    local machine = {}
     for _, name in ipairs{"threads", "simd", "blas"} do
         if a.machine[name] ~= b.machine[name] then
             machine[name] = {a = a.machine[name], b = b.machine[name]}
         end
     end
     if one.attn ~= other.attn then machine.attn = {a = one.attn, b = other.attn} end
-    local function measure(from, c)
-        local prefix = c.name and c.name .. ": " or ""
-        put(from, prefix .. "step", c.step, measured)
-        put(from, prefix .. "train loss", c.loss, measured)
-        put(from, prefix .. "seconds", c.seconds, measured)
-        for _, name in ipairs(valid_names(c)) do
-            local low, high = extremes(c, name)
-            put(from, prefix .. name, last_valid(c, name), measured)
-            put(from, prefix .. name .. " (least)", low, measured)
-            put(from, prefix .. name .. " (most)", high, measured)
-        end
+    return machine
+end
+
+-- The numbers of one curve into `measured`.
+local function measure(measured, from, c)
+    local prefix = c.name and c.name .. ": " or ""
+    put(measured, from, prefix .. "step", c.step)
+    put(measured, from, prefix .. "train loss", c.loss)
+    put(measured, from, prefix .. "seconds", c.seconds)
+    for _, name in ipairs(valid_names(c)) do
+        local low, high = extremes(c, name)
+        put(measured, from, prefix .. name, last_valid(c, name))
+        put(measured, from, prefix .. name .. " (least)", low)
+        put(measured, from, prefix .. name .. " (most)", high)
     end
+end
+
+-- Where two curves part: the first step whose losses are not the same number.
+local function parting(p, q)
+    for i = 1, math.min(#p.train, #q.train) do
+        if p.train[i].loss ~= q.train[i].loss or p.train[i].step ~= q.train[i].step then return p.train[i].step end
+    end
+end
+
+local function show_differences(title, values)
+    local lines = {}
+    for _, name in ipairs(sorted(values)) do
+        local p, q = values[name].a, values[name].b
+        lines[#lines + 1] = {name, text(p), text(q),
+            type(p) == "number" and type(q) == "number" and ("%+.4g"):format(q - p) or ""}
+    end
+    if #lines > 0 then
+        print()
+        show.table({title, "a", "b", "b - a"}, lines)
+    end
+end
+
+local function diff(one, other, json)
+    local a, b = summary(one), summary(other)
+    local options, machine, measured = differing_options(one, other), differing_machine(a, b, one, other), {}
     local curves = {}                               -- of both runs, by the loop's name; "" is the run's own
     for from, s in pairs{a = a, b = b} do
-        measure(from, s)
-        put(from, "", s, curves)
+        measure(measured, from, s)
+        put(curves, from, "", s)
         for _, c in ipairs(s.loops) do
-            measure(from, c)
-            put(from, c.name, c, curves)
+            measure(measured, from, c)
+            put(curves, from, c.name, c)
         end
-        for name, value in pairs(s.results) do put(from, "result " .. name, value, measured) end
+        for name, value in pairs(s.results) do put(measured, from, "result " .. name, value) end
     end
-    -- where the curves part: the first step whose losses are not the same number
-    local function parting(p, q)
-        for i = 1, math.min(#p.train, #q.train) do
-            if p.train[i].loss ~= q.train[i].loss or p.train[i].step ~= q.train[i].step then return p.train[i].step end
-        end
+    if json then
+        print_json{a = a.run, b = b.run, options = options, machine = machine, measured = measured, parted = parting(a, b)}
+        return 0
     end
-    local parted, compared = parting(a, b), {}
+    print(("a  %s\nb  %s"):format(a.run, b.run))
+    show_differences("options", options)
+    show_differences("machine", machine)
+    show_differences("measured", measured)
     for _, name in ipairs(sorted(curves)) do
         local p, q = curves[name].a, curves[name].b
         if p and q and #p.train > 0 and #q.train > 0 then
-            compared[#compared + 1] = {name = name, parted = parting(p, q), steps = math.min(#p.train, #q.train)}
-        end
-    end
-    if json then
-        print_json{a = a.run, b = b.run, options = options, machine = machine, measured = measured, parted = parted}
-        return 0
-    end
-    local rows = {}
-    local function part(title, values)
-        local lines = {}
-        for _, name in ipairs(sorted(values)) do
-            local p, q = values[name].a, values[name].b
-            lines[#lines + 1] = {name, text(p), text(q),
-                type(p) == "number" and type(q) == "number" and ("%+.4g"):format(q - p) or ""}
-        end
-        if #lines > 0 then rows[#rows + 1] = {title, lines} end
-    end
-    part("options", options)
-    part("machine", machine)
-    part("measured", measured)
-    print(("a  %s\nb  %s"):format(a.run, b.run))
-    for _, one_part in ipairs(rows) do
-        print()
-        show.table({one_part[1], "a", "b", "b - a"}, one_part[2])
-    end
-    for _, c in ipairs(compared) do
-        local of = c.name == "" and "" or " of " .. c.name
-        if c.parted then
-            print(("\nthe losses%s differ from step %d on"):format(of, c.parted))
-        else
-            print(("\nthe losses%s are the same, bit for bit, in the first %d steps"):format(of, c.steps))
+            local of, parted = name == "" and "" or " of " .. name, parting(p, q)
+            if parted then
+                print(("\nthe losses%s differ from step %d on"):format(of, parted))
+            else
+                print(("\nthe losses%s are the same, bit for bit, in the first %d steps"):format(of,
+                    math.min(#p.train, #q.train)))
+            end
         end
     end
     return 0

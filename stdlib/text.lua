@@ -222,6 +222,21 @@ Bpe.__name = "bpe"
 
 function Bpe:__tostring() return ("bpe  %d merges"):format(#self.merges) end
 
+-- The units with every `left` before a `right` joined to it, from the left.
+local function join(units, left, right)
+    local joined, i = {}, 1
+    while i <= #units do
+        if units[i] == left and units[i + 1] == right then
+            joined[#joined + 1] = left .. right
+            i = i + 2
+        else
+            joined[#joined + 1] = units[i]
+            i = i + 1
+        end
+    end
+    return joined
+end
+
 -- Merges the units of one piece: the pair learned first is merged first, everywhere in the piece.
 local function merge(ranks, units)
     while #units > 1 do
@@ -232,18 +247,7 @@ local function merge(ranks, units)
             if rank and (not best or rank < best_rank) then best, best_rank = i, rank end
         end
         if not best then break end
-        local left, right = units[best], units[best + 1]
-        local merged, i = {}, 1
-        while i <= #units do
-            if units[i] == left and units[i + 1] == right then
-                merged[#merged + 1] = left .. right
-                i = i + 2
-            else
-                merged[#merged + 1] = units[i]
-                i = i + 1
-            end
-        end
-        units = merged
+        units = join(units, units[best], units[best + 1])
     end
     return units
 end
@@ -315,11 +319,20 @@ local function pop(heap)
     return top
 end
 
-local function learn(lines, count, min_count)
+-- The best pair of a heap whose count is still its own.
+local function pop_pair(heap)
+    while #heap > 0 do
+        local entry = pop(heap)
+        if entry.count == entry.pair.count then return entry.pair end
+    end
+end
+
+-- How often each piece stands in the lines, and the pieces in the order in which they are first met.
+local function count_pieces(lines)
     local counts, words = {}, {}
     for i, line in ipairs(lines) do
         if type(line) ~= "string" then
-            error(("text.bpe: line %d is a %s, expected a string"):format(i, type(line)), 3)
+            error(("text.bpe: line %d is a %s, expected a string"):format(i, type(line)), 4)
         end
         for _, piece in ipairs(pieces(line)) do
             if not counts[piece] then
@@ -329,6 +342,11 @@ local function learn(lines, count, min_count)
             counts[piece] = counts[piece] + 1
         end
     end
+    return counts, words
+end
+
+local function learn(lines, count, min_count)
+    local counts, words = count_pieces(lines)
 
     -- pairs[left][right] = {left, right, count, words = {word -> true}}; only the words that hold a pair are touched
     -- when it is merged. A set may hold words that lost the pair meanwhile: they are looked at and left.
@@ -351,10 +369,12 @@ local function learn(lines, count, min_count)
             touched[#touched + 1] = pair
         end
     end
+    local function change_all(word, units, by)
+        for k = 1, #units - 1 do change(units[k], units[k + 1], word, by) end
+    end
     for i, piece in ipairs(words) do
-        local units = characters(piece)
-        local word = {units = units, count = counts[piece], place = i}
-        for k = 1, #units - 1 do change(units[k], units[k + 1], word, word.count) end
+        local word = {units = characters(piece), count = counts[piece], place = i}
+        change_all(word, word.units, word.count)
     end
 
     local heap, merges = {}, {}
@@ -363,35 +383,17 @@ local function learn(lines, count, min_count)
             if pair.count >= min_count then push(heap, {pair = pair, count = pair.count}) end
         end
         touched, is_touched = {}, {}
-        local best
-        while #heap > 0 do
-            local entry = pop(heap)
-            if entry.count == entry.pair.count then
-                best = entry.pair
-                break
-            end
-        end
+        local best = pop_pair(heap)
         if not best then break end
-        local left, right = best.left, best.right
-        local both = left .. right
-        merges[#merges + 1] = {left, right}
+        merges[#merges + 1] = {best.left, best.right}
         local holders = best.words
         best.words = {}
         for word in pairs(holders) do       -- order does not matter: counts are sums
-            local units, merged, i, n = word.units, {}, 1, word.count
-            while i <= #units do
-                if units[i] == left and units[i + 1] == right then
-                    merged[#merged + 1] = both
-                    i = i + 2
-                else
-                    merged[#merged + 1] = units[i]
-                    i = i + 1
-                end
-            end
-            if #merged < #units then
-                for k = 1, #units - 1 do change(units[k], units[k + 1], word, -n) end
-                for k = 1, #merged - 1 do change(merged[k], merged[k + 1], word, n) end
-                word.units = merged
+            local joined = join(word.units, best.left, best.right)
+            if #joined < #word.units then
+                change_all(word, word.units, -word.count)
+                change_all(word, joined, word.count)
+                word.units = joined
             end
         end
     end
