@@ -9,6 +9,7 @@
 
 #include "attn/attention/attention.h"
 #include "attn/core/alloc.h"
+#include "attn/core/anomaly.h"
 #include "attn/build/build.h"
 #include "attn/core/cpu.h"
 #include "attn/core/error.h"

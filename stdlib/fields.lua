@@ -6,30 +6,15 @@ local internal = require "attn.internal"
 
 local m = {}
 
--- Levenshtein distance, one row at a time.
-local function distance(a, b)
-    local row = {}
-    for j = 0, #b do row[j] = j end
-    for i = 1, #a do
-        local diagonal = row[0]
-        row[0] = i
-        for j = 1, #b do
-            local cost = a:byte(i) == b:byte(j) and 0 or 1
-            diagonal, row[j] = row[j], math.min(row[j] + 1, row[j - 1] + 1, diagonal + cost)
-        end
-    end
-    return row[#b]
-end
-
 ---The entry of `words` that `word` was probably meant to be, or nil.
 ---@param word string
 ---@param words string[]
 ---@return string?
 function m.nearest(word, words)
     local best, best_distance
-    if #word > 64 then return nil end       -- no misspelling, and the distance takes time
+    if #word > 64 then return nil end       -- no misspelling
     for _, candidate in ipairs(words) do
-        local d = distance(word, candidate)
+        local d = internal.distance(word, candidate)
         if not best or d < best_distance then best, best_distance = candidate, d end
     end
     if best and best_distance <= math.max(1, #word // 3) then return best end

@@ -74,6 +74,9 @@ int vm_tensor_tostring(lua_State *L);
 /* "a string", "nil", "float32 [2, 3]", "a table": the value at a stack place, for messages. */
 at_text vm_describe(lua_State *L, int at);
 
+/* Argument 1, a path: not empty, no byte 0. */
+const char *vm_check_path(lua_State *L, const char *where);
+
 /* Reads a Lua value; tables become at_tables in the arena (nested at most 16 deep), strings are borrowed from the Lua stack.
  * What no layer can take (functions, threads, modules) becomes AT_OTHER, for the layer's own message. */
 at_value vm_read_value(lua_State *L, int at, at_arena *arena, const char *where);

@@ -82,17 +82,6 @@ static _Noreturn void fail(lua_State *L, work *w, const char *where, at_error *e
     vm_error(L, "%s: %.460s", where, e->text);
 }
 
-static const char *check_path(lua_State *L, const char *where)
-{
-    size_t n;
-    if (lua_type(L, 1) != LUA_TSTRING)
-        vm_error(L, "%s: path is %s, expected a string", where, vm_describe(L, 1).text);
-    const char *path = lua_tolstring(L, 1, &n);
-    if (n == 0 || strlen(path) != n)
-        vm_error(L, "%s: path is empty or has a byte 0", where);
-    return path;
-}
-
 /* ---- lists of named tensors and metadata ---- */
 
 /* Adds a tensor under a name that is copied. The box keeps a reference. */
@@ -162,7 +151,7 @@ static const char *check_key(lua_State *L, int at, const char *where, const char
 
 static int safetensors_save(lua_State *L)
 {
-    const char *where = "safetensors.save", *path = check_path(L, where);
+    const char *where = "safetensors.save", *path = vm_check_path(L, where);
     if (lua_type(L, 2) != LUA_TTABLE)
         vm_error(L, "%s: tensors is %s, expected a table of tensors", where, vm_describe(L, 2).text);
     if (!lua_isnoneornil(L, 3) && lua_type(L, 3) != LUA_TTABLE)
@@ -191,7 +180,7 @@ static int safetensors_save(lua_State *L)
 
 static int safetensors_load(lua_State *L)
 {
-    const char *where = "safetensors.load", *path = check_path(L, where);
+    const char *where = "safetensors.load", *path = vm_check_path(L, where);
     work *w = push_work(L);
     load_work(L, w, where, path);
     lua_createtable(L, 0, (int)w->n);
@@ -405,7 +394,7 @@ static void write_value(lua_State *L, work *w, int names, int depth)
 
 static int save(lua_State *L)
 {
-    const char *where = "save", *path = check_path(L, where);
+    const char *where = "save", *path = vm_check_path(L, where);
     if (lua_type(L, 2) != LUA_TTABLE)
         vm_error(L, "%s: argument 2 is %s, expected a table", where, vm_describe(L, 2).text);
     lua_settop(L, 2);
@@ -494,7 +483,7 @@ static void push_node(lua_State *L, work *w, const char *path, at_tree_node node
 
 static int load(lua_State *L)
 {
-    const char *where = "load", *path = check_path(L, where);
+    const char *where = "load", *path = vm_check_path(L, where);
     lua_settop(L, 1);
     work *w = push_work(L);
     load_work(L, w, where, path);
@@ -533,7 +522,7 @@ static int load(lua_State *L)
 
 static int load_one(lua_State *L, const char *where, at_tensor *(*read)(const char *path, at_error *e))
 {
-    const char *path = check_path(L, where);
+    const char *path = vm_check_path(L, where);
     work *w = push_work(L);
     at_error e;
     at_error_clear(&e);
@@ -554,7 +543,7 @@ static int load_one(lua_State *L, const char *where, at_tensor *(*read)(const ch
 static int save_one(lua_State *L, const char *where, const char *name,
                     bool (*write)(const char *path, const at_tensor *t, at_error *e))
 {
-    const char *path = check_path(L, where);
+    const char *path = vm_check_path(L, where);
     at_tensor *t = vm_check_tensor(L, 2, where, name);
     work *w = push_work(L);
     at_error e;
@@ -575,7 +564,7 @@ static int image_save(lua_State *L) { return save_one(L, "image.save", "x", at_p
 
 static int lines(lua_State *L)
 {
-    const char *where = "lines", *path = check_path(L, where), *line;
+    const char *where = "lines", *path = vm_check_path(L, where), *line;
     size_t length;
     work *w = push_work(L);
     at_error e;

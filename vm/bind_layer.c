@@ -302,6 +302,15 @@ static int identity(lua_State *L)
     return 1;
 }
 
+/* distance(a, b): edits that turn one word into the other */
+static int distance(lua_State *L)
+{
+    size_t n, m;
+    const char *a = luaL_checklstring(L, 1, &n), *b = luaL_checklstring(L, 2, &m);
+    lua_pushinteger(L, at_distance(a, n, b, m));
+    return 1;
+}
+
 /* raise(message): an error at the script's own line, whatever of the library stands in between */
 static int raise_message(lua_State *L)
 {
@@ -380,7 +389,7 @@ void vm_open_layer(lua_State *L, int lib)
 {
     static const luaL_Reg internals[] = {
         {"members", members}, {"inner", inner_members}, {"title", title}, {"train", train_layer}, {"convert", convert},
-        {"identity", identity}, {"kind", kind_of}, {"raise", raise_message}, {NULL, NULL}
+        {"identity", identity}, {"kind", kind_of}, {"raise", raise_message}, {"distance", distance}, {NULL, NULL}
     };
     static const luaL_Reg meta[] = {
         {"__newindex", newindex_layer}, {"__call", call_layer}, {"__gc", vm_free_object}, {"__close", vm_free_object},

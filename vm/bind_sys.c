@@ -76,17 +76,6 @@ static int blas(lua_State *L)
 
 /* ---- files ---- */
 
-static const char *check_path(lua_State *L, const char *where)
-{
-    size_t n;
-    if (lua_type(L, 1) != LUA_TSTRING)
-        vm_error(L, "%s: path is %s, expected a string", where, vm_describe(L, 1).text);
-    const char *path = lua_tolstring(L, 1, &n);
-    if (n == 0 || strlen(path) != n)
-        vm_error(L, "%s: path is empty or has a byte 0", where);
-    return path;
-}
-
 static _Noreturn void system_error(lua_State *L, const char *where, const char *path)
 {
     vm_error(L, "%s: %.300s: %s", where, path, strerror(errno));
@@ -94,7 +83,7 @@ static _Noreturn void system_error(lua_State *L, const char *where, const char *
 
 static int make_folder(lua_State *L)
 {
-    const char *path = check_path(L, "mkdir");
+    const char *path = vm_check_path(L, "mkdir");
     struct stat st;
     bool made = mkdir(path, 0777) == 0;
     if (!made && (errno != EEXIST || stat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
@@ -137,7 +126,7 @@ static file_box *push_file(lua_State *L)
 
 static int list_folder(lua_State *L)
 {
-    const char *path = check_path(L, "list_folder");
+    const char *path = vm_check_path(L, "list_folder");
     lua_settop(L, 1);
     file_box *b = push_file(L);
     b->dir = opendir(path);
@@ -159,7 +148,7 @@ static int list_folder(lua_State *L)
 /* The lock belongs to the open file, so that the system takes it back however the process ends. */
 static int lock(lua_State *L)
 {
-    const char *path = check_path(L, "lock");
+    const char *path = vm_check_path(L, "lock");
     char text[32];
     lua_settop(L, 1);
     file_box *b = push_file(L);
@@ -184,7 +173,7 @@ static int lock(lua_State *L)
 
 static int checksum(lua_State *L)
 {
-    const char *path = check_path(L, "crc32");
+    const char *path = vm_check_path(L, "crc32");
     unsigned char block[65536];
     char text[16];
     uLong sum = crc32(0, NULL, 0);
@@ -239,40 +228,22 @@ bool vm_script_end(lua_State *L, const char *program)
 
 static int tee_fd = -1;
 
-static void put(int fd, const char *data, size_t n, bool *failed)
-{
-    while (n > 0 && !*failed) {
-        ssize_t wrote = write(fd, data, n);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0) {
-            *failed = true;
-            return;
-        }
-        data += wrote;
-        n -= (size_t)wrote;
-    }
-}
-
 static ssize_t tee_write(void *cookie, const char *data, size_t n)
 {
-    bool failed = false, lost = false;
-    put(cookie ? 2 : 1, data, n, &failed);
-    if (tee_fd >= 0)
-        put(tee_fd, data, n, &lost);
-    if (lost) {
+    bool ok = vm_write_all(cookie ? 2 : 1, data, n);
+    if (tee_fd >= 0 && !vm_write_all(tee_fd, data, n)) {
         dprintf(2, "attn: the copy of what is printed ends here: %s\n", strerror(errno));
         close(tee_fd);
         tee_fd = -1;
     }
-    return failed ? 0 : (ssize_t)n;
+    return ok ? (ssize_t)n : 0;
 }
 
 static int copy_output(lua_State *L)
 {
     static int is_error = 1;
     static bool replaced;
-    const char *path = check_path(L, "tee");
+    const char *path = vm_check_path(L, "tee");
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0)
         system_error(L, "tee", path);

@@ -249,3 +249,14 @@ void vm_describe_functions(lua_State *L, const vm_doc *doc)
     }
     lua_pop(L, 1);
 }
+
+const char *vm_check_path(lua_State *L, const char *where)
+{
+    size_t n;
+    if (lua_type(L, 1) != LUA_TSTRING)
+        vm_error(L, "%s: path is %s, expected a string", where, vm_describe(L, 1).text);
+    const char *path = lua_tolstring(L, 1, &n);
+    if (n == 0 || strlen(path) != n)
+        vm_error(L, "%s: path is empty or has a byte 0", where);
+    return path;
+}

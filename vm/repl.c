@@ -109,20 +109,6 @@ static void unescape(char *s)
     *out = '\0';
 }
 
-static bool write_all(int fd, const char *s, size_t n)
-{
-    while (n > 0) {
-        ssize_t w = write(fd, s, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            return false;
-        s += w;
-        n -= (size_t)w;
-    }
-    return true;
-}
-
 /* Appended at once: a crash loses nothing. Shared by several sessions: one write is one entry. */
 static void save_entry(session *s, const char *entry)
 {
@@ -130,7 +116,7 @@ static void save_entry(session *s, const char *entry)
         return;
     char *text = escape(entry);
     int fd = text ? open(s->history_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600) : -1;
-    bool ok = fd >= 0 && write_all(fd, text, strlen(text));
+    bool ok = fd >= 0 && vm_write_all(fd, text, strlen(text));
 
     if (!ok) {
         fprintf(stderr, "history is not kept: %s: %s\n", s->history_path, strerror(errno));
@@ -154,7 +140,7 @@ static void shorten(const char *path, long skip)
 
     while (ok && (n = getline(&line, &size, in)) > 0)
         if (--skip < 0)
-            ok = write_all(fd, line, (size_t)n);
+            ok = vm_write_all(fd, line, (size_t)n);
     if (in)
         fclose(in);
     if (fd >= 0 && (close(fd) != 0 || !ok || rename(beside, path) != 0))

@@ -651,20 +651,6 @@ bool vm_worker_arguments(int argc, char **argv, vm_worker *w)
     return true;
 }
 
-static bool send_all(int fd, const char *s, size_t n)
-{
-    while (n > 0) {
-        ssize_t w = write(fd, s, n);
-        if (w < 0 && errno == EINTR)
-            continue;
-        if (w <= 0)
-            return false;
-        s += w;
-        n -= (size_t)w;
-    }
-    return true;
-}
-
 /* report(status, name, message); upvalue 1: the descriptor */
 static int report(lua_State *L)
 {
@@ -677,7 +663,7 @@ static int report(lua_State *L)
 
     fflush(stdout);         /* what it printed so far comes before a crash */
     int n = snprintf(head, sizeof head, "%c %zu %zu\n", letters[word], name_length, message_length);
-    if (!send_all(fd, head, (size_t)n) || !send_all(fd, name, name_length) || !send_all(fd, message, message_length))
+    if (!vm_write_all(fd, head, (size_t)n) || !vm_write_all(fd, name, name_length) || !vm_write_all(fd, message, message_length))
         return luaL_error(L, "the test runner is gone");
     return 0;
 }

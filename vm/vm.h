@@ -84,6 +84,9 @@ void vm_message(const char *program, const char *message);
 /* A status that is not LUA_OK: writes the message on top of the stack and pops it. Returns whether it was LUA_OK. */
 bool vm_report(lua_State *L, int status, const char *program);
 
+/* All of it to a descriptor, whatever signals come; false if that fails, with errno. */
+bool vm_write_all(int fd, const char *s, size_t n);
+
 /* ---- repl.c ---- */
 
 /* The interactive session, until end of file. `startup`: run the user's init.lua first. */

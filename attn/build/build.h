@@ -76,7 +76,6 @@ at_tensor *at_apply(at_build *g, int id, const at_inputs *x);
 static inline at_tensor *at_unary(at_build *g, int id, at_tensor *x) { return at_apply(g, id, &(at_inputs){.in = {x}}); }
 
 static inline at_tensor *at_add(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, add, .in = {a, b}); }
-static inline at_tensor *at_sub(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, sub, .in = {a, b}); }
 static inline at_tensor *at_mul(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, mul, .in = {a, b}); }
 static inline at_tensor *at_matmul(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, matmul, .in = {a, b}); }
 static inline at_tensor *at_tanh(at_build *g, at_tensor *x) { return at_unary(g, AT_ID_tanh, x); }

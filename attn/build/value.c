@@ -116,12 +116,11 @@ int at_choice(const char *word, const char *choices)
     return -1;
 }
 
-/* Edits that turn a into b, at most 31 characters each. */
-static int distance(const char *a, size_t n, const char *b, size_t m)
+int at_distance(const char *a, size_t n, const char *b, size_t m)
 {
-    int row[33];
-    if (n > 31 || m > 31)
-        return 99;
+    int row[AT_FAR];
+    if (n >= AT_FAR || m >= AT_FAR)
+        return AT_FAR;
     for (size_t j = 0; j <= m; j++)
         row[j] = (int)j;
     for (size_t i = 1; i <= n; i++) {
@@ -144,7 +143,7 @@ const char *at_nearest(const char *wrong, const char *words, at_text *buffer)
     bool found = false;
     for (const char *at = words; *at;) {
         size_t len = strcspn(at, "|");
-        int d = distance(wrong, n, at, len);
+        int d = at_distance(wrong, n, at, len);
         if (d <= best && (d < best || !found)) {
             best = d;
             found = true;

@@ -93,6 +93,10 @@ static inline double at_field_number(const at_field *f, const at_setting *set)
 /* What a field is when nothing was said. */
 void at_default_field(const at_field *f, at_setting *to);
 
+/* Edits that turn a into b (Levenshtein); AT_FAR if one of them has so many bytes, which is no misspelling. */
+enum { AT_FAR = 65 };
+int at_distance(const char *a, size_t n, const char *b, size_t m);
+
 /* The known word nearest to a wrong one, or NULL if none is near. `words` are separated by '|'; the answer is in *buffer. */
 const char *at_nearest(const char *wrong, const char *words, at_text *buffer);
 

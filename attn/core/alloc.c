@@ -72,11 +72,6 @@ static void trim(size_t keep)
         }
 }
 
-void at_memory_trim(void)
-{
-    trim(0);
-}
-
 static void *map_fresh(size_t bytes)
 {
     if (bytes < MAPPED)

@@ -40,9 +40,6 @@ size_t at_live_bytes(void);
 void at_memory_reset_peak(void);
 void at_memory_limit(size_t bytes);
 
-/* Returns every cached block to the system. */
-void at_memory_trim(void);
-
 /* For tests: `times` allocations fail from the nth on, counted from now (1 is the next). nth 0 turns it off. */
 void at_alloc_fail(uint64_t nth, uint64_t times);
 

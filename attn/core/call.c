@@ -4,7 +4,8 @@
 #include "attn/core/op.h"
 
 #include "attn/core/alloc.h"
-#include "attn/core/graph.h"
+#include "attn/core/anomaly.h"
+#include "attn/core/contiguous.h"
 #include "attn/core/parallel.h"
 
 #include <stdarg.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 
 bool at_grad_enabled = true;
+void (*at_free_extra)(void *extra);
 void (*at_where)(const char **source, int *line);
 char at_no_work[64];
 

@@ -2,53 +2,12 @@
 #include "attn/core/graph.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/anomaly.h"
 #include "attn/core/parallel.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-
-bool at_anomaly;
-void (*at_free_extra)(void *extra);
-
-/* ---- contiguous: the one movement that calls make by themselves ---- */
-
-static bool contiguous_shape(at_call *c)
-{
-    return at_out_type(c, c->in[0]->dtype, c->in[0]->ndim, c->in[0]->size);
-}
-
-static void contiguous_forward(const at_call *c)
-{
-    at_copy_elements(c->out[0], c->in[0]);
-}
-
-static void contiguous_backward(const at_call *c)
-{
-    if (c->in[0]->grad)
-        at_add_elements(c->in[0]->grad, c->out[0]->grad);
-}
-
-AT_MOVE_OP(contiguous,
-    .args = {{"x", AT_ANY}},
-    .shape = contiguous_shape, .forward = contiguous_forward, .backward = contiguous_backward,
-    .strided = true, .keeps = AT_KEEP_NOTHING, .idle = at_contiguous,
-    .help = "contiguous(x) -> y like x\n"
-            "The same elements in row order in memory of their own; x itself if it is so already.");
-
-at_tensor *at_make_contiguous(at_tensor *t, at_error *e)
-{
-    static const at_op_entry entry = {{&at_op_contiguous, &at_op_contiguous, &at_op_contiguous, &at_op_contiguous, &at_op_contiguous}};
-    if (at_contiguous(t))
-        return at_retain(t);
-    at_call *c = at_call_new(&entry, 1, e);
-    if (!c)
-        return NULL;
-    c->in[0] = t;
-    at_tensor *y = at_call_run(c, e) ? at_call_take(c, 0) : NULL;
-    at_call_end(c);
-    return y;
-}
 
 /* ---- order ---- */
 
@@ -383,106 +342,17 @@ static bool view_backward(at_node *node, at_error *e)
     return true;
 }
 
-static bool finite_and_nan(const at_tensor *t, bool *nan)
-{
-    bool finite = true;
-    at_walk w = at_walk_of(1, &t);
-    do {
-        for (size_t i = 0; i < w.n; i++) {
-            ptrdiff_t at = (ptrdiff_t)i * w.step[0];
-            double x = t->dtype == AT_F32 ? ((const float *)(const void *)w.at[0])[at] : ((const double *)(const void *)w.at[0])[at];
-            if (isnan(x))
-                *nan = true;
-            finite = finite && isfinite(x);
-        }
-    } while (at_walk_next(&w));
-    return finite;
-}
-
-static at_text place_of(const at_call *c)
-{
-    at_text place = {""};
-    const char *source = c->source;
-    int line = c->line;
-    if (!line && at_where)
-        at_where(&source, &line);
-    if (line)
-        snprintf(place.text, sizeof place.text, " called at %.80s:%d", source ? source : "?", line);
-    return place;
-}
-
-/* Input k holds (its gradient held) NaN before anything was computed. */
-static bool nan_given(const at_call *c, int k, bool gradient, at_error *e)
-{
-    char name[32];
-    return at_error_set(e, "anomaly: %s%s of %s%s %s NaN%s (%s)", gradient ? "the gradient of " : "",
-                        at_input_name(c, k, name, sizeof name), c->op->name, place_of(c).text, gradient ? "held" : "holds",
-                        gradient ? " before the backward pass" : "", at_describe(c->in[k]).text);
-}
-
-/* The first input with a NaN in it that was (a node: will be) read, or -1; *finite turns false at one that is not finite. */
-static int nan_input(const at_call *c, bool *finite)
-{
-    int first = -1;
-    for (int k = 0; k < c->n_in; k++) {
-        const at_tensor *t = c->in[k];
-        bool nan = false;
-        if (t && t->storage && at_is_float(t) && (!c->recorded || at_keeps_in(c->op, k)))
-            *finite = finite_and_nan(t, &nan) && *finite;
-        if (nan && first < 0)
-            first = k;
-    }
-    return first;
-}
-
-static bool made(const char *pass_name, const at_call *c, bool nan, const at_tensor *t, at_error *e)
-{
-    return at_error_set(e, "anomaly: the %s pass of %s%s made %s (%s)", pass_name, c->op->name, place_of(c).text,
-                        nan ? "NaN" : "infinity", at_describe(t).text);
-}
-
-bool at_anomaly_forward(at_call *c, at_error *e)
-{
-    if (c->op == &at_op_contiguous)     /* nobody called it: the operation that it is for will say */
-        return true;
-    for (int i = 0; i < c->n_out; i++) {
-        bool nan = false, finite = true;
-        if (!at_is_float(c->out[i]) || c->op->view || finite_and_nan(c->out[i], &nan))
-            continue;
-        int k = nan_input(c, &finite);
-        if (nan && k >= 0)
-            return nan_given(c, k, false, e);
-        if (nan || finite)
-            return made("forward", c, nan, c->out[i], e);
-    }
-    return true;
-}
-
-/* finite, nan: of the gradients that came in. */
-static bool anomaly_backward(const at_node *node, bool finite, bool nan, at_error *e)
-{
-    for (int i = 0; i < node->n_in; i++) {
-        const at_tensor *grad = node->in[i] ? node->in[i]->grad : NULL;
-        bool nan_made = false, any = true;
-        if (!grad || finite_and_nan(grad, &nan_made) || (nan_made ? nan : !finite))
-            continue;
-        int k = nan_made ? nan_input(node, &any) : -1;
-        return k >= 0 ? nan_given(node, k, false, e) : made("backward", node, nan_made, grad, e);
-    }
-    return true;
-}
-
 /* Of what a pass begins with. */
 static bool anomaly_given(const pass *p, const nodes *order, const at_tensor *gradient, at_error *e)
 {
     bool nan = false;
-    if (gradient && (finite_and_nan(gradient, &nan), nan))
+    if (gradient && (at_anomaly_scan(gradient, &nan), nan))
         return at_error_set(e, "anomaly: gradient of %s holds NaN (%s)", p->name, at_describe(gradient).text);
     for (size_t i = 0; i < order->n; i++)
         for (int k = 0; k < order->list[i]->n_in; k++) {
             const at_tensor *t = order->list[i]->in[k];
-            if (t && t->grad && t->grad->index != UNWRITTEN && (finite_and_nan(t->grad, &nan), nan))
-                return nan_given(order->list[i], k, true, e);
+            if (t && t->grad && t->grad->index != UNWRITTEN && (at_anomaly_scan(t->grad, &nan), nan))
+                return at_anomaly_given(order->list[i], k, true, e);
         }
     return true;
 }
@@ -521,7 +391,7 @@ static bool run_node(pass *p, at_node *node, char *work, at_error *e)
     if (at_anomaly)
         for (int k = 0; k < node->n_out; k++)
             if (node->out[k]->grad)
-                finite = finite_and_nan(node->out[k]->grad, &nan) && finite;
+                finite = at_anomaly_scan(node->out[k]->grad, &nan) && finite;
     node->work = work ? work : at_no_work;
     bool ok = true;
     if (node->op->view)
@@ -531,7 +401,7 @@ static bool run_node(pass *p, at_node *node, char *work, at_error *e)
     else
         node->op->backward(node);
     node->work = NULL;
-    return ok && at_uninterrupted(e) && (!at_anomaly || anomaly_backward(node, finite, nan, e));
+    return ok && at_uninterrupted(e) && (!at_anomaly || at_anomaly_backward(node, finite, nan, e));
 }
 
 /* Drops what a pass that did not finish has left at results. */

@@ -20,14 +20,4 @@ bool at_backward(at_tensor *loss, at_tensor *gradient, at_error *e);
 /* Gradients with respect to `n` tensors only (leaves or results), into result[k]: NULL where loss does not depend on it. */
 bool at_gradients(at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x, at_tensor **result, at_error *e);
 
-/* t itself retained if it is contiguous, else a contiguous copy, recorded. */
-at_tensor *at_make_contiguous(at_tensor *t, at_error *e);
-
-/* Anomaly mode: the first NaN, or infinity made from finite numbers, is an error. */
-extern bool at_anomaly;
-bool at_anomaly_forward(at_call *c, at_error *e);
-
-/* Frees at_call.extra; set by vm, whose values these are. */
-extern void (*at_free_extra)(void *extra);
-
 #endif

@@ -233,6 +233,9 @@ void at_node_unref(at_node *node);
 /* False inside no_grad: nothing is recorded. */
 extern bool at_grad_enabled;
 
+/* Frees at_call.extra; set by vm, whose values these are. */
+extern void (*at_free_extra)(void *extra);
+
 /* Says which script line is running, for anomaly mode; set by vm, may be NULL. */
 extern void (*at_where)(const char **source, int *line);
 

@@ -249,17 +249,6 @@ bool at_file_commit(at_file *f, at_error *e)
     return ok;
 }
 
-bool at_file_write_atomic(const char *path, const void *data, size_t n, at_error *e)
-{
-    at_file *f = at_file_create(path, e);
-    if (!f)
-        return false;
-    if (at_file_write(f, data, n, e))
-        return at_file_commit(f, e);
-    at_file_abort(f);
-    return false;
-}
-
 /* ---- reading ---- */
 
 bool at_source_open(at_source *s, const char *path, at_error *e)

@@ -31,8 +31,6 @@ bool at_file_commit(at_file *f, at_error *e);
 /* Removes the temporary file and frees f; NULL is allowed. */
 void at_file_abort(at_file *f);
 
-/* All of it: create, write, commit. */
-bool at_file_write_atomic(const char *path, const void *data, size_t n, at_error *e);
 
 /* A regular file that is read by place. path is borrowed. */
 typedef struct at_source {

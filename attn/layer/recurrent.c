@@ -4,7 +4,8 @@
 #include <math.h>
 #include <stdio.h>
 
-size_t at_gates_of(int64_t cell)
+/* Gates of a cell: rows of its weights are gates * hidden. */
+static size_t gates_of(int64_t cell)
 {
     return cell == AT_CELL_GRU ? 3 : cell == AT_CELL_LSTM ? 4 : 1;
 }
@@ -13,7 +14,7 @@ bool at_cell_params(at_layer *l, const char *prefix, const char *suffix, int64_t
                     at_error *e)
 {
     static const char *const names[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
-    size_t rows = at_gates_of(cell) * hidden;       /* at most 2^33 */
+    size_t rows = gates_of(cell) * hidden;       /* at most 2^33 */
     for (int k = 0; k < 4; k++) {
         char name[96];
         snprintf(name, sizeof name, "%s%s%s", prefix, names[k], suffix);

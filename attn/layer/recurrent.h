@@ -7,9 +7,6 @@
 #define AT_CELLS "gru|lstm|rnn"     /* the order of at_cell in op/cell.h */
 enum { AT_CELL_GRU, AT_CELL_LSTM, AT_CELL_RNN };
 
-/* Gates of a cell: rows of its weights are gates * hidden. */
-size_t at_gates_of(int64_t cell);
-
 /* Declares prefix + weight_ih, weight_hh, bias_ih, bias_hh + suffix, uniform in +-1 / sqrt(hidden) as PyTorch's. */
 bool at_cell_params(at_layer *l, const char *prefix, const char *suffix, int64_t cell, size_t inputs, size_t hidden,
                     at_error *e);

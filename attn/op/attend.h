@@ -15,7 +15,7 @@
 
 #include <math.h>
 
-#include "attn/core/graph.h"
+#include "attn/core/contiguous.h"
 #include "attn/core/op.h"
 
 /* How a block of scores is made from prepared rows. */

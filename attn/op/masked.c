@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "attn/core/graph.h"
+#include "attn/core/contiguous.h"
 
 extern const at_op at_op_where, at_op_permute;
 

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "attn/core/gemm.h"
-#include "attn/core/graph.h"
+#include "attn/core/contiguous.h"
 #include "attn/core/op.h"
 
 /* One operand as a batch of stored matrices: op(stored) is [rows, cols]. */
