@@ -70,6 +70,15 @@ return {
     {"batch padding", "stdlib/data.lua", "new[j] = 0 end", "new[j] = 1 end", "tests/stdlib/data_test.lua"},
     {"batch shift", "stdlib/data.lua", "padded(rows, where, nil, self.eos)", "padded(rows, where, nil, self.bos)",
      "tests/stdlib/data_test.lua"},
+    -- images
+    {"pool place", "attn/kernel/pool.c", "bool take = (v > old) | (v != v);", "bool take = (v >= old) | (v != v);", "tests/op/pool_test.lua"},
+    {"pool lengths", "attn/op/pool.c", "if (end > size + 2 * p->ph)", "if (end > size + p->ph)", golden},
+    {"batchnorm back", "attn/op/batchnorm.c", "-w * r * sum / n", "w * r * sum / n", gradients},
+    {"batchnorm running", "attn/layer/batchnorm.c", "n / (n - 1)", "1", golden},
+    {"groupnorm back", "attn/op/groupnorm.c", "-q * sum / (double)g.I", "q * sum / (double)g.I", gradients},
+    {"grid_sample border", "attn/op/grid_sample.c", "!(x > 0) || x >= n - 1", "!(x > 0)", golden},
+    {"glimpse place", "attn/op/glimpse.c", "(double)length / 2 - n / 2 + 0.5)", "(double)length / 2 - n / 2)", golden},
+    {"png header", "attn/io/png.c", "if (stored / SHRINKS > p->source.size)", "if (false)", "tests/io/png_test.lua"},
     -- kernels, one width each
     {"base: attend back", "attn/kernel/attend.c", "k = splat(scale);", "k = splat(sizeof(vec) == 16 ? -scale : scale);", kernels},
     {"AVX2: layernorm", "attn/kernel/norm.c", "real mean = across(s) / (real)n;", "real mean = across(s) / (real)(n + (sizeof(vec) == 32));",
