@@ -233,7 +233,7 @@ function Reader:arguments(args, extra)
                 value = "true"
             end
             actions[#actions + 1] = {name, value or following(name), "command line", dashed(name)}
-        elseif name == "help" or name == "print_config" then
+        elseif name == "help" or name == "print_config" or extra and extra[name] == "flag" then
             if value then fail(("--%s takes no value"):format(word:match("^%-%-([^=]+)"))) end
             special[name] = true
         elseif name == "config" then
@@ -266,7 +266,8 @@ function Reader:arguments(args, extra)
     return actions, special
 end
 
-function Reader:help(extra)
+-- more: lines about what is not an option of the script
+function Reader:help(more)
     print("options, and their defaults:")
     for _, known in ipairs(self.names) do
         print(("  --%-18s %s"):format(known:gsub("_", "-"), text(self.leaves[known])))
@@ -275,10 +276,7 @@ function Reader:help(extra)
     print("  --set NAME=VALUE     the same as --NAME VALUE")
     print("  --config FILE        options as a JSON object, or the config.json of a run; comes before the rest")
     print("  --print-config       the options as they are, and where each comes from")
-    if extra then
-        print("  --runs DIR           where the folder of the run is made (runs)")
-        print("  --resume [ID]        goes on with a run: the newest, or that one")
-    end
+    for _, line in ipairs(more or {}) do print(line) end
 end
 
 -- Files first, then the command line. Returns true if the script has been told to do no more.

@@ -13,9 +13,10 @@ local attn = require "attn"
 local fields = require "attn.fields"
 local internal = require "attn.internal"
 local options = require "attn.options"
+local whole = require "attn.whole"
 
 local m = {options = options.read}
-local fail = options.fail
+local fail, plain = options.fail, whole.plain
 
 local function exists(path)
     local file = io.open(path, "rb")
@@ -23,24 +24,9 @@ local function exists(path)
     return file ~= nil
 end
 
--- A whole file or none: a process that dies while writing leaves the old one.
 local function write_whole(path, content)
-    local temporary = path .. ".tmp"
-    local file, why = io.open(temporary, "wb")
-    local ok = file ~= nil
-    if file then
-        ok, why = file:write(content)
-        if ok then
-            ok, why = file:close()
-        else
-            file:close()
-        end
-    end
-    if ok then ok, why = os.rename(temporary, path) end
-    if not ok then
-        os.remove(temporary)
-        fail(("run: %s cannot be written: %s"):format(path, why))
-    end
+    local ok, why = whole.write(path, content)
+    if not ok then fail(("run: %s cannot be written: %s"):format(path, why)) end
 end
 
 ---The runs in a folder, the oldest first: what their config.json says, with `folder` and `path`.
@@ -148,19 +134,6 @@ Run.__index = Run
 Run.__name = "run"
 
 function Run:__tostring() return ("run  %s%s"):format(self.path, self.resumed and "  resumed" or "") end
-
--- Numbers that JSON has not become words.
-local function plain(value)
-    if type(value) == "number" and (value ~= value or math.abs(value) == math.huge) then return tostring(value) end
-    if type(value) == "table" then
-        local copy = {}
-        for name, entry in pairs(value) do copy[name] = plain(entry) end
-        return copy
-    elseif type(value) == "string" and not utf8.len(value) then
-        return (value:gsub("[\x80-\xFF]", "?"))
-    end
-    return value
-end
 
 ---Adds a record to metrics.jsonl.
 ---@param record table of numbers, strings, booleans; fields `step` and `split` by custom
@@ -461,7 +434,8 @@ function m.start(name, defaults, args)
     local reader = options.reader(defaults, "run.start")
     local actions, special = reader:arguments(args, extra)
     if special.help then
-        reader:help(extra)
+        reader:help{"  --runs DIR           where the folder of the run is made (runs)",
+            "  --resume [ID]        goes on with a run: the newest, or that one"}
         os.exit(0, true)
     end
     special.runs = (special.runs or "runs"):gsub("(.)/+$", "%1")

@@ -162,6 +162,7 @@ void vm_open_optim(lua_State *L, int lib);
 void vm_open_io(lua_State *L, int lib);
 void vm_open_random(lua_State *L, int lib);
 void vm_open_sys(lua_State *L, int lib);
+void vm_open_process(lua_State *L);
 void vm_open_gc(lua_State *L, int lib);
 void vm_open_scope(lua_State *L, int lib);
 void vm_open_json(lua_State *L, int lib);

@@ -32,7 +32,7 @@ static void print_usage(const options *o)
 {
     const char *wrong = o->argv[o->bad];
 
-    if ((wrong[1] == 'e' || wrong[1] == 'l') && wrong[2] == '\0')
+    if (strchr("elI", wrong[1]) && wrong[1] && wrong[2] == '\0')
         fprintf(stderr, "%s: '%s' needs argument\n", o->program, wrong);
     else
         fprintf(stderr, "%s: unrecognized option '%s'\n", o->program, wrong);
@@ -46,6 +46,7 @@ static void print_usage(const options *o)
         "  -i           enter interactive mode after executing 'script'\n"
         "  -l mod       require library 'mod' into global 'mod'\n"
         "  -l g=mod     require library 'mod' into global 'g'\n"
+        "  -I dir       look for modules in folder 'dir' first\n"
         "  -v           show version information\n"
         "  -E           ignore environment variables\n"
         "  -W           turn warnings on\n"
@@ -104,6 +105,7 @@ static void read_options(options *o)
             o->statement = true;
             /* fallthrough */
         case 'l':
+        case 'I':
             if (plain && (++i >= o->argc || o->argv[i][0] == '-')) {
                 i--;
                 goto bad;
@@ -170,6 +172,31 @@ static bool run_require(lua_State *L, const char *text, const char *program)
     return ok;
 }
 
+/* -I dir: package.path begins with the folders, in their order. Before LUA_INIT and -l, which may require what is there. */
+static void add_folders(lua_State *L, const options *o)
+{
+    int end = o->script < o->argc ? o->script : o->argc;
+
+    lua_getglobal(L, LUA_LOADLIBNAME);
+    lua_pushliteral(L, "");
+    for (int i = 1; i < end && o->argv[i][0] == '-'; i++) {
+        const char *a = o->argv[i], *value = a + 2;
+
+        if (!strchr("elI", a[1]))
+            continue;
+        if (*value == '\0')
+            value = o->argv[++i];
+        if (a[1] == 'I') {
+            lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;", value, value);
+            lua_concat(L, 2);
+        }
+    }
+    lua_getfield(L, -2, "path");
+    lua_concat(L, 2);
+    lua_setfield(L, -2, "path");
+    lua_pop(L, 1);
+}
+
 /* -e, -l and -W, in their order */
 static bool run_options(lua_State *L, const options *o)
 {
@@ -182,10 +209,12 @@ static bool run_options(lua_State *L, const options *o)
             break;
         if (a[1] == 'W')
             lua_warning(L, "@on", 0);
-        if (a[1] != 'e' && a[1] != 'l')
+        if (a[1] != 'e' && a[1] != 'l' && a[1] != 'I')
             continue;
         if (*value == '\0')
             value = o->argv[++i];
+        if (a[1] == 'I')
+            continue;
         bool ok = a[1] == 'l' ? run_require(L, value, o->program)
                               : run_chunk(L, vm_load_text(L, value, strlen(value), "=(command line)"), o->program);
         if (!ok)
@@ -263,6 +292,8 @@ static int run(lua_State *L)
     push_arg(L, o);
     if (o->worker)
         vm_open_worker(L, o->worker);
+    if (!command && !o->worker)
+        add_folders(L, o);
     if (!o->bare && !run_environment(L, o))
         return 0;
     if (command) {

@@ -79,6 +79,7 @@ int luaopen_attn(lua_State *L)
     vm_open_io(L, lib);
     vm_open_random(L, lib);
     vm_open_sys(L, lib);
+    vm_open_process(L);
     vm_open_gc(L, lib);
     vm_open_scope(L, lib);
     vm_open_json(L, lib);

@@ -4,8 +4,7 @@
  *   attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]
  *
  * A test process is this executable again, `test --worker FD FILTER FILE`. It sends records through the pipe FD
- * (vm_worker), so that its own output is free; that is kept and shown when the file fails. It leads a process group,
- * so that whatever it started goes with it. At the time limit it gets a SIGINT first: the traceback then says where
+ * (vm_worker), so that its own output is free; that is kept and shown when the file fails. At the time limit it gets a SIGINT first: the traceback then says where
  * it hung.
  */
 #define _GNU_SOURCE
@@ -110,7 +109,7 @@ typedef struct runner {
     size_t count, room;
     const char **paths;
     int path_count;
-    int jobs, threads;
+    int jobs;
     double timeout;
     const char *filter, *junit, *exe;
 } runner;
@@ -170,23 +169,6 @@ static bool find(runner *r, const char *path, bool named)
 
 /* ---- starting ---- */
 
-static void run_child(const runner *r, const file *f, int results, int output)
-{
-    char fd[16], threads[16];
-    int null = open("/dev/null", O_RDONLY);
-
-    setpgid(0, 0);
-    if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
-        _exit(126);
-    snprintf(fd, sizeof fd, "%d", results);
-    snprintf(threads, sizeof threads, "%d", r->threads);
-    setenv("ATTN_THREADS", threads, 0);
-    setenv("ATTN_EXE", r->exe, 1);
-    fcntl(results, F_SETFD, 0);
-    execl("/proc/self/exe", r->exe, "test", "--worker", fd, r->filter, f->path, (char *)NULL);
-    _exit(127);
-}
-
 static bool start(const runner *r, file *f)
 {
     int results[2], output[2];
@@ -198,10 +180,10 @@ static bool start(const runner *r, file *f)
         close(results[1]);
         return false;
     }
-    fflush(stdout);
-    f->pid = fork();
-    if (f->pid == 0)
-        run_child(r, f, results[1], output[1]);
+    char fd[16];
+    snprintf(fd, sizeof fd, "%d", results[1]);
+    char *const argv[] = {(char *)r->exe, "test", "--worker", fd, (char *)r->filter, f->path, NULL};
+    f->pid = vm_process_start(argv, output[1], results[1]);
     close(results[1]);
     close(output[1]);
     if (f->pid < 0) {
@@ -209,7 +191,6 @@ static bool start(const runner *r, file *f)
         close(output[0]);
         return false;
     }
-    setpgid(f->pid, f->pid);        /* here too: whoever comes first */
     f->results = results[0];
     f->output = output[0];
     fcntl(f->results, F_SETFL, O_NONBLOCK);
@@ -411,13 +392,9 @@ static void print_result(const file *f)
 
 static void finish(const runner *r, file *f)
 {
-    int status = 0;
+    int status;
 
-    siginfo_t ignored;
-    while (waitid(P_PID, (id_t)f->pid, &ignored, WEXITED | WNOWAIT) < 0 && errno == EINTR)
-        ;
-    kill(-f->pid, SIGKILL);         /* what it left behind; its number is still its own */
-    waitpid(f->pid, &status, 0);
+    vm_process_ended(f->pid, true, &status);
     drain(&f->output, &f->said, OUTPUT_KEPT);
     if (f->output >= 0)
         close(f->output);
@@ -600,7 +577,10 @@ int vm_test(int argc, char **argv)
     }
     if ((size_t)r.jobs > r.count)
         r.jobs = r.count ? (int)r.count : 1;
-    r.threads = cores / r.jobs > 1 ? cores / r.jobs : 1;
+    char threads[16];
+    snprintf(threads, sizeof threads, "%d", cores / r.jobs > 1 ? cores / r.jobs : 1);
+    setenv("ATTN_THREADS", threads, 0);
+    setenv("ATTN_EXE", r.exe, 1);
 
     struct sigaction action = {.sa_handler = on_stop};
     sigaction(SIGINT, &action, NULL);

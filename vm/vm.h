@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -91,6 +92,16 @@ bool vm_write_all(int fd, const char *s, size_t n);
 
 /* The interactive session, until end of file. `startup`: run the user's init.lua first. */
 void vm_session(lua_State *L, bool startup);
+
+/* ---- process.c: this executable again ---- */
+
+/* Starts it with these words, in a process group of its own, standard input empty, what it prints going to descriptor `output`; it keeps
+ * the descriptor `kept` (-1: none), and dies with this process. Returns its number, -1 and errno if it cannot be started. */
+pid_t vm_process_start(char *const argv[], int output, int kept);
+
+/* Whether it has ended (wait: after waiting for that): then what is left of its group is killed and `status` is that of waitpid. Not to
+ * be called again after true: the number may be another's. */
+bool vm_process_ended(pid_t pid, bool wait, int *status);
 
 /* ---- runner.c: attn test ---- */
 

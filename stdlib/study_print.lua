@@ -1,0 +1,192 @@
+-- study_print: what a study says: tables with mean and spread, claims, result lines, and the list of --list.
+local attn = require "attn"
+local sample = require "attn.sample"
+local show = require "attn.show"
+
+local m = {}
+
+local function number(value)
+    if value ~= value then return "nan" end
+    return ("%.4g"):format(value)
+end
+
+-- The names of the values of a table: those of `columns`, else all in alphabetical order.
+local function columns_of(t)
+    if t.columns then return t.columns end
+    local known, names = {}, {}
+    for _, cell in ipairs(t.cells) do
+        for name in pairs(cell.result and cell.result.values or {}) do
+            if not known[name] then names[#names + 1] = name end
+            known[name] = true
+        end
+    end
+    table.sort(names)
+    return names
+end
+
+local less = {"loss", "perplexity", "error", "bits", "seconds", "aer", "distance"}
+
+local function direction(t, name)
+    local said = t.better and t.better[name]
+    if said then return said == "less" and -1 or said == "more" and 1 or nil end
+    for _, part in ipairs(less) do
+        if name:lower():find(part, 1, true) then return -1 end
+    end
+    return 1
+end
+
+-- mean and spread of what is there
+local function summary(t, row, name)
+    local list = {}
+    for _, cell in ipairs(t.cells) do
+        if cell.row == row and cell.result then list[#list + 1] = cell.result.values[name] end
+    end
+    if #list == 0 then return nil end
+    local values = sample.of(list)
+    return {mean = values:mean(), std = #list > 1 and values:std() or nil}
+end
+
+local function print_table(study, t, wanted)
+    print(("\n%s%s%s%s"):format(t.name, t.about and ": " .. t.about or "", t.synthetic and "  (synthetic)" or "", study.quick and "  (quick)" or ""))
+    local names, rows, best, worst = columns_of(t), {}, {}, {}
+    local summaries = {}
+    for _, row in ipairs(t.rows) do
+        if wanted(t, row) then
+            summaries[#summaries + 1] = {row = row}
+            for _, name in ipairs(names) do
+                local s = summary(t, row, name)
+                summaries[#summaries][name] = s
+                local sign = direction(t, name)
+                if s and sign and s.mean == s.mean then
+                    if not best[name] or sign * s.mean > sign * best[name] then best[name] = s.mean end
+                    if not worst[name] or sign * s.mean < sign * worst[name] then worst[name] = s.mean end
+                end
+            end
+        end
+    end
+    local troubles = {}
+    for _, one in ipairs(summaries) do
+        local line, count = {one.row.label}, 0
+        for _, cell in ipairs(t.cells) do
+            if cell.row == one.row then
+                if cell.result then
+                    count = count + 1
+                elseif cell.failure then
+                    troubles[#troubles + 1] = ("  %s, seed %d: %s"):format(one.row.label, cell.seed, cell.failure.error)
+                end
+            end
+        end
+        line[2] = ("%d of %d"):format(count, #t.seeds)
+        for i, name in ipairs(names) do
+            local s = one[name]
+            line[2 + i] = not s and "-" or number(s.mean) .. (s.std and " ± " .. number(s.std) or "")
+                .. (s.mean == best[name] and s.mean ~= worst[name] and " *" or "")
+        end
+        rows[#rows + 1] = line
+    end
+    show.table({"row", "seeds", table.unpack(names)}, rows)
+    for _, line in ipairs(troubles) do print(line) end
+end
+
+local function bound(claim)
+    if claim.at_least then return "at least " .. number(claim.at_least) end
+    if claim.at_most then return "at most " .. number(claim.at_most) end
+    return ("between %s and %s"):format(number(claim.between[1]), number(claim.between[2]))
+end
+
+local function print_claim(claim)
+    local j = claim.judged
+    print(("  %-10s %s"):format(j.verdict, claim[1]))
+    local parts = {}
+    if j.mean and j.mean == j.mean then parts[#parts + 1] = number(j.mean) end
+    if j.low then parts[#parts + 1] = ("%g %% interval %s to %s"):format(100 * (claim.level or 0.95), number(j.low), number(j.high)) end
+    if type(claim[2]) ~= "function" then parts[#parts + 1] = bound(claim) .. (claim.exact and ", exact" or "") end
+    if j.words then parts[#parts + 1] = j.words end
+    if j.values and #j.values > 0 then
+        local list = {}
+        for i, value in ipairs(j.values) do list[i] = number(value) end
+        parts[#parts + 1] = "seeds " .. table.concat(list, " ")
+    end
+    if j.why then parts[#parts + 1] = j.why end
+    if #parts > 0 then print(("  %-10s %s"):format("", table.concat(parts, "; "))) end
+end
+
+---Tables, claims, result lines.
+---@param study table
+---@param wanted fun(table: table, row: table): boolean
+function m.report(study, wanted)
+    for _, t in ipairs(study.tables) do
+        local any = false
+        for _, row in ipairs(t.rows) do any = any or wanted(t, row) end
+        if any then print_table(study, t, wanted) end
+    end
+    if #study.claims > 0 then print "\nclaims" end
+    local counts = {holds = 0, fails = 0, undecided = 0}
+    for _, claim in ipairs(study.claims) do
+        print_claim(claim)
+        counts[claim.judged.verdict] = counts[claim.judged.verdict] + 1
+    end
+    print()
+    for _, t in ipairs(study.tables) do
+        for _, row in ipairs(t.rows) do
+            for _, name in ipairs(columns_of(t)) do
+                local s = wanted(t, row) and summary(t, row, name)
+                if s then
+                    show.result((("%s/%s/%s"):format(t.name, row.label, name):gsub("%s+", "_")), s.mean == s.mean and s.mean or "nan")
+                end
+            end
+        end
+    end
+    if #study.claims > 0 then
+        for _, verdict in ipairs{"holds", "fails", "undecided"} do show.result("claims_" .. verdict, counts[verdict]) end
+    end
+end
+
+---Tables, rows, cells, what is done, minutes expected.
+---@param study table
+---@param wanted fun(table: table, row: table): boolean
+function m.list(study, wanted)
+    local rows, minutes, known = {}, 0, true
+    for _, t in ipairs(study.tables) do
+        local spent, measured = 0, 0
+        for _, cell in ipairs(t.cells) do
+            local took = cell.result and cell.result.took
+            if type(took) == "table" and type(took.seconds) == "number" then spent, measured = spent + took.seconds, measured + 1 end
+        end
+        for _, row in ipairs(t.rows) do
+            if wanted(t, row) then
+                local done, failed, cells = 0, 0, 0
+                for _, cell in ipairs(t.cells) do
+                    if cell.row == row then
+                        cells = cells + 1
+                        if cell.result then done = done + 1 elseif cell.failure then failed = failed + 1 end
+                    end
+                end
+                local expected = cells == done and 0 or measured > 0 and (cells - done) * spent / measured / 60
+                    / math.min(study.jobs, t.jobs or study.jobs) or nil
+                if expected then minutes = minutes + expected else known = false end
+                rows[#rows + 1] = {t.name, row.label, ("%d"):format(cells), ("%d"):format(done), ("%d"):format(failed),
+                    expected and ("%.1f"):format(expected) or "?"}
+            end
+        end
+    end
+    show.table({"table", "row", "cells", "done", "failed", "minutes left"}, rows)
+    print(known and ("%.1f minutes left, %d at a time"):format(minutes, study.jobs) or "minutes left: unknown until a cell of each table has run")
+end
+
+---The line that is written over while cells run; nothing if standard error is no terminal.
+---@return fun(done: integer, all: integer, running: integer, seconds: number?) tell
+---@return fun() clear
+function m.progress()
+    local on = attn.isatty(2) and os.getenv "ATTN_PROGRESS" ~= "0"
+    return function(done, all, running, seconds)
+        if not on then return end
+        local left = seconds and done < all and (", about %s left"):format(seconds < 90 and ("%.0f s"):format(seconds)
+            or ("%.0f min"):format(seconds / 60)) or ""
+        io.stderr:write(("\r\27[K%d of %d cells, %d running%s"):format(done, all, running, left))
+    end, function()
+        if on then io.stderr:write "\r\27[K" end
+    end
+end
+
+return m

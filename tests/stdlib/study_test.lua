@@ -1,0 +1,276 @@
+-- Studies, seen from outside: cells in processes, results in files, what is printed. ATTN_KILLS=100 makes the test of kill -9 as
+-- long as that.
+local attn, t = require "attn", require "attn.test"
+local data, internal, whole = require "attn.data", require "attn.internal", require "attn.whole"
+local shell = dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../cli/shell.lua")
+
+local folder = shell.folder()
+
+-- Two tables of three rows; each cell leaves a line in ran.txt beside the results when it begins.
+local tiny = [[
+local attn = require "attn"
+local study = require "attn.study"
+local internal = require "attn.internal"
+local paper = study{name = "tiny", options = {steps = 4, pause = 0.0, log = "ran.txt"}, quick = {steps = 1}, seeds = 3}
+local function ran(cfg, cell)
+    local file <close> = io.open(cfg.log, "a")
+    file:write(("%s/%s/%d\n"):format(cell.table, cell.row, cell.seed))
+    file:flush()
+    internal.sleep(cfg.pause)
+end
+local first = paper:table{
+    name = "first", about = "made up", synthetic = true,
+    vary = {{"a", by = 1}, {"b", by = 2}, {"c", by = 3}, --[=[row]=]},
+    run = function(cfg, cell)
+        ran(cfg, cell)
+        for step = 1, cfg.steps do cell:log{step = step, loss = 1 / step} end
+        cell:keep("map", attn.randn(2, 2))
+        cell:keep("said", "yes")
+        return {sum = cfg.by * attn.randn(cfg.steps):sum():item(), by = cfg.by} --[=[code]=]
+    end,
+}
+local second = paper:table{
+    name = "second", grid = {by = {1, 2, 3}}, --[=[table]=]
+    run = function(cfg, cell)
+        ran(cfg, cell)
+        return {noise = cfg.by + attn.rand(1):item() + 0.001 * cell.seed}
+    end,
+}
+paper:claim{"more", second{by = 3}.noise - second["by=1"].noise, at_least = 1}
+paper:claim{"exact", first.b.by - first.a.by, between = {1, 1}, exact = true}
+paper:claim{"words", function() return first.a.by:mean() == 1, "one" end}
+return paper:main{answer = 42}
+]]
+
+local function script(name, from, to)
+    local text = tiny
+    if from then
+        local at, last = text:find(from, 1, true)
+        text = text:sub(1, at - 1) .. to .. text:sub(last + 1)
+    end
+    return shell.write(name .. ".lua", text)
+end
+
+-- What the cells of a folder gave, without when and how long.
+local function results(path)
+    local all, count = {}, 0
+    local ok, names = pcall(attn.list_folder, path .. "/tiny")
+    for _, name in ipairs(ok and names or {}) do
+        local record = name:match "%-%x+%.json$" and whole.read_json(path .. "/tiny/" .. name)
+        if record then
+            record.took, record.options.log, record.options.pause = nil, nil, nil
+            all[("%s/%s/%d"):format(record.table, record.row, record.seed)] = record
+            count = count + 1
+        end
+    end
+    return all, count
+end
+
+local function lines(path)
+    local list = {}
+    local file = io.open(path)
+    for line in (file and file:read "a" or ""):gmatch "[^\n]+" do list[#list + 1] = line end
+    if file then file:close() end
+    return list
+end
+
+local function run(words) return shell.run("attn " .. words) end
+
+local function start(file, ...)
+    return internal.process({shell.exe, file, ...}, folder .. "/process.txt")
+end
+
+local function wait(process)
+    while true do
+        local ended, how, number = internal.process_ended(process)
+        if ended then return how, number end
+        internal.sleep(0.005)
+    end
+end
+
+t.case("a study prints tables, claims and result lines", function()
+    script "tiny"
+    local out, err, code = run "tiny.lua --log=one.txt --results=one"
+    t.equal({err, code}, {"", 0})
+    t.is_true(out:find("first: made up  (synthetic)\nrow  seeds   by ", 1, true), out)
+    t.is_true(out:find("\na    3 of 3  1 ± 0 ", 1, true), out)
+    t.is_true(out:find("\nc    3 of 3  3 ± 0 *", 1, true), out)
+    t.is_true(out:find("  holds      exact\n             1; between 1 and 1, exact; seeds 1 1 1\n", 1, true), out)
+    t.is_true(out:find("  holds      words\n             one\n", 1, true), out)
+    t.is_true(out:find("\nresult first/b/by 2\n", 1, true), out)
+    local all, count = results(folder .. "/one")
+    t.equal({count, #lines(folder .. "/one.txt")}, {18, 18})
+    local record = all["first/b/2"]
+    t.equal({record.values.by, record.kept.said.text, record.kept.map.size, #record.log, record.options.steps}, {2, "yes", {2, 2}, 4, 4})
+    local summary = whole.read_json(folder .. "/one/tiny/study.json")
+    t.equal({summary.claims[2].verdict, #summary.tables, summary.tables[1].rows[3].label}, {"holds", 2, "c"})
+end)
+
+t.case("the seed of a cell is set before run: rows share what they draw, values follow from it alone", function()
+    local all = results(folder .. "/one")
+    for seed = 1, 3 do
+        attn.seed(seed)
+        local map = attn.randn(2, 2):reshape(-1):totable()
+        local sum = attn.randn(4):sum():item()
+        for by, row in ipairs{"a", "b", "c"} do
+            local record = all[("first/%s/%d"):format(row, seed)]
+            t.equal(record.kept.map.values, map)
+            t.equal(record.values.sum, by * sum)
+        end
+    end
+end)
+
+t.case("done is done: a second run runs nothing, --again does, --list says what there is", function()
+    local first = run "tiny.lua --log=one.txt --results=one"
+    t.equal(#lines(folder .. "/one.txt"), 18)
+    t.equal(run "tiny.lua --log=one.txt --results=one", first)
+    local out = run "tiny.lua --log=one.txt --results=one --list"
+    t.is_true(out:find("first   a     3      3     0       0.0\n", 1, true), out)
+    run "tiny.lua --log=one.txt --results=one --only=second/by=2 --again"
+    t.equal(#lines(folder .. "/one.txt"), 21)
+    t.equal(select(2, results(folder .. "/one")), 18)
+end)
+
+t.case("killed at random moments and started again: the results of an uninterrupted study, no cell again once written", function()
+    local draw = data.random(11)
+    local file, ran = folder .. "/tiny.lua", folder .. "/one.txt"
+    local began = attn.clock()
+    os.remove(ran)
+    t.equal({wait(start(file, "--pause=0.01", "--log=" .. ran, "--results=" .. folder .. "/whole", "--jobs=2"))}, {"exit", 0})
+    local time = attn.clock() - began
+    local expected = results(folder .. "/whole")
+    os.remove(ran)
+    local path = folder .. "/killed"
+    local kills = tonumber(os.getenv "ATTN_KILLS" or 20)
+    for round = 1, kills + 1 do
+        local before = results(path)
+        local known = #lines(ran)
+        local process = start(file, "--pause=0.01", "--log=" .. ran, "--results=" .. path, "--jobs=2")
+        if round <= kills then
+            internal.sleep(time * draw(1000) / 1000 / 4)
+            local _ <close> = process           -- closing is kill -9
+        else
+            t.equal({wait(process)}, {"exit", 0})
+        end
+        local now = lines(ran)
+        for i = known + 1, #now do
+            t.is_true(not before[now[i]], now[i] .. " ran again")
+        end
+    end
+    for _, one in pairs(expected) do one.key = nil end
+    local got, count = results(path)
+    for _, one in pairs(got) do one.key = nil end
+    t.equal(count, 18)
+    t.equal(got, expected)
+end)
+
+t.case("two shards at once share the cells, so do two studies that know nothing of each other", function()
+    for name, words in pairs{shards = {"--shard=1/2", "--shard=2/2"}, twins = {"--jobs=2", "--jobs=2"}} do
+        local ran, path = folder .. "/" .. name .. ".txt", folder .. "/" .. name
+        local list = {}
+        for i, word in ipairs(words) do
+            list[i] = start(folder .. "/tiny.lua", word, "--pause=0.003", "--log=" .. ran, "--results=" .. path)
+        end
+        for _, process in ipairs(list) do t.equal({wait(process)}, {"exit", 0}) end
+        local now = lines(ran)
+        table.sort(now)
+        for i = 2, #now do t.is_true(now[i] ~= now[i - 1], now[i] .. " ran twice") end
+        t.equal({#now, select(2, results(path))}, {18, 18})
+    end
+end)
+
+t.case("a row added runs alone; changed code runs again, comments and other tables do not", function()
+    local function count(from, to)
+        os.remove(folder .. "/two.txt")
+        script("tiny", from, to)
+        local _, err = run "tiny.lua --log=two.txt --results=two"
+        t.equal(err, "")
+        return #lines(folder .. "/two.txt")
+    end
+    t.equal(count(), 18)
+    t.equal(count("--[=[row]=]", '\n{"d", by = 4},\n'), 3)
+    t.equal(count("--[=[row]=]", "-- nothing\n\n"), 0)
+    t.equal(count("--[=[code]=]", "-- nothing\n"), 0)
+    t.equal(count("by = cfg.by}", "by = cfg.by + 0}"), 9)
+    t.equal(count("1 / step", "2 / step"), 9)
+    t.equal(count("internal.sleep(cfg.pause)", ""), 18)     -- a function that both call
+    local out = run "tiny.lua --log=two.txt --results=two --steps 5"
+    t.equal(#lines(folder .. "/two.txt"), 36, out)
+    script "tiny"
+end)
+
+t.case("--quick, --seeds and --only", function()
+    local out = run "tiny.lua --quick --log=three.txt --results=three"
+    t.is_true(out:find("undecided  more", 1, true) and out:find("1 seed, an interval needs 3", 1, true), out)
+    t.equal(#lines(folder .. "/three.txt"), 6)
+    out = run "tiny.lua --seeds 2 --only first/b --log=three.txt --results=three"
+    t.equal(#lines(folder .. "/three.txt"), 8)
+    t.is_true(not out:find("\nsecond", 1, true) and out:find("\nb    2 of 2", 1, true), out)
+    t.is_true(out:find("undecided  exact\n             between 1 and 1, exact; seed 1 is missing: first/a has not run", 1, true), out)
+    for words, message in pairs{["--only=frist"] = "--only: no table 'frist' (did you mean 'first'?)",
+            ["--only=first/z"] = "--only: table 'first' has no row 'z'", ["--shard=3/2"] = "--shard is '3/2', expected I/N",
+            ["--seeds=0"] = "--seeds is '0', expected an integer above 0", ["--jubs=1"] = "unknown option --jubs"} do
+        local _, err, code = run("tiny.lua " .. words)
+        t.is_true(err:find(message, 1, true), err)
+        t.equal(code, 1)
+    end
+end)
+
+t.case("a cell that raises, ends, is killed or gives no numbers is shown in its place, and is tried again", function()
+    shell.write("bad.lua", [[
+        local study = require "attn.study"
+        local paper = study{name = "bad", seeds = 1}
+        local t = paper:table{name = "t", vary = {{"fine", how = "fine"}, {"raises", how = "raises"}, {"kill", how = "kill"},
+            {"ends", how = "ends"}, {"nothing", how = "nothing"}, {"word", how = "word"}},
+            run = function(cfg, cell)
+                local file <close> = io.open("bad.txt", "a")
+                file:write(cfg.how .. "\n")
+                file:flush()
+                if cfg.how == "raises" then error("boom") end
+                if cfg.how == "kill" then os.execute("kill -9 $PPID") end
+                if cfg.how == "ends" then os.exit(7) end
+                if cfg.how == "nothing" then return end
+                return {x = cfg.how == "word" and "y" or 1}
+            end}
+        paper:claim{"one", t.raises.x, at_least = 1, exact = true}
+        return paper:main()]])
+    local out, err, code = run "bad.lua"
+    for _, line in ipairs{"fine     1 of 1  1", "raises   0 of 1  -", "  raises, seed 1: bad.lua:10: boom",
+            "  kill, seed 1: killed by signal 9 (Killed)", "  ends, seed 1: ended with exit status 7",
+            "  nothing, seed 1: study: run of table 't' returned nil, expected numbers by name",
+            "  word, seed 1: study: run of table 't' returned x = y, expected numbers by name",
+            "seed 1 is missing: t/raises failed: bad.lua:10: boom"} do
+        t.is_true(out:find("\n" .. line, 1, true) or out:find(line, 1, true), line .. "\n" .. out)
+    end
+    t.is_true(err:find("study: 5 of 6 cells failed", 1, true), err)
+    t.equal(code, 1)
+    run "bad.lua"
+    t.equal(#lines(folder .. "/bad.txt"), 11)
+end)
+
+t.case("a script that is required runs nothing, with -I too, and the way that comes first is looked at first", function()
+    t.equal(os.execute(("mkdir -p '%s/lib'"):format(folder)), true)
+    shell.write("lib/paper.lua", tiny)
+    shell.write("user.lua", 'print(require "paper".answer, arg[1])')
+    local out, err = run "-I lib user.lua --nothing"
+    t.equal({out, err}, {"42\t--nothing\n", ""})
+    t.equal(run [[-Ilib -e 'print(require "paper".answer)']], "42\n")
+    t.equal(run [[-I none -I lib -e 'print(package.path:sub(1, 40))']], "none/?.lua;none/?/init.lua;lib/?.lua;lib\n")
+    t.is_true(select(2, run "-I"):find("'-I' needs argument", 1, true))
+end)
+
+t.case("errors of scripts name what came and what was expected", function()
+    local study = require "attn.study"
+    local s = load("local study = require 'attn.study'; local s = study{options = {n = 1}}; return s", "=paper")()   -- another file
+    local table1 = s:table{name = "t", vary = {{"a"}, {"b"}}, run = function() end}
+    t.raises("study: unknown field 'option'", study, {option = {}})
+    t.raises("study: the option 'seeds' is the study's own", study, {options = {seeds = 3}})
+    t.raises("study:table: run is missing", s.table, s, {name = "u"})
+    t.raises("study:table: there are two tables 't'", s.table, s, {name = "t", run = print})
+    t.raises("study: table 't' has no row 'c'", function() return table1.c end)
+    t.raises("study: table 'u' has two rows 'a'", s.table, s, {name = "u", vary = {{"a"}, {"a"}}, run = function() end})
+    t.raises("study:claim: expected one of at_least, at_most, between", s.claim, s, {"x", table1.a.x})
+    t.raises("study:claim: 'x' is about a number, expected a sample or a function", s.claim, s, {"x", 3, at_least = 1})
+    t.raises("sample: + with a string", function() return table1.a.x + "y" end)
+    t.equal(s:main{x = 1}, {x = 1})
+end)
