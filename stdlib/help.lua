@@ -12,11 +12,7 @@ local function entries()
         local signature, rest = text:match("^([^\n]*)\n?(.*)$")
         all[name] = {signature = signature, text = rest, kind = kind}
     end
-<<<<<<< HEAD
-    for _, name in ipairs {"allclose", "search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", "test"} do
-=======
-    for _, name in ipairs {"search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", "study", "test"} do
->>>>>>> d616bda (stdlib/study: an experiment is stated once, its cells run in processes and leave their results in files)
+    for _, name in ipairs {"allclose", "search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", "study", "test"} do
         pcall(require, "attn." .. name)         -- these describe themselves when loaded
     end
     for _, op in ipairs(attn.operations()) do

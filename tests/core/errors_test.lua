@@ -46,7 +46,7 @@ t.case("a list names its member, options name the known ones", function()
     t.is_true(not ok and e:find("tensor 2 is float64, but tensor 1 is float32", 1, true), e)
     local targets = attn.arange(1, 2)
     n = line() + 2
-    fails(n, "cross_entropy: unknown option 'smooth' (known: smoothing, reduction)",
+    fails(n, "cross_entropy: unknown option 'smooth' (known: weight, smoothing, reduction)",
         function() return (attn.loss.cross_entropy(x, targets, {smooth = 1})) end)
     t.raises("cross_entropy: reduction is the string 'men', expected one of mean, sum, none", attn.loss.cross_entropy,
         x, attn.arange(1, 2), {reduction = "men"})
