@@ -25,5 +25,6 @@ t.case("the stubs for editors are a Lua file that names functions, methods and l
     local stubs = assert(load(text, "=stubs"))()
     for _, name in ipairs {"softmax", "attention"} do t.equal(type(stubs[name]), "function", name) end
     t.equal(type(stubs.layer.linear), "function")
+    t.equal({type(getmetatable(stubs.study).__call), type(stubs.study.bootstrap)}, {"function", "function"})   -- called, and holds functions
     t.is_true(text:find("\nfunction tensor:backward(...) end\n", 1, true))
 end)
