@@ -88,8 +88,9 @@ local function wait(process)
     end
 end
 
+script "tiny"
+
 t.case("a study prints tables, claims and result lines", function()
-    script "tiny"
     local out, err, code = run "tiny.lua --log=one.txt --results=one"
     t.equal({err, code}, {"", 0})
     t.is_true(out:find("first: made up  (synthetic)\nrow  seeds   by ", 1, true), out)
@@ -246,6 +247,15 @@ t.case("a cell that raises, ends, is killed or gives no numbers is shown in its 
     t.equal(code, 1)
     run "bad.lua"
     t.equal(#lines(folder .. "/bad.txt"), 11)
+end)
+
+t.case("a cell whose script changed after its study was started gives up, under the name it was given", function()
+    local _, err, code = run "tiny.lua --results=four --log=four.txt --cell=1/0123456789abcdef"
+    t.is_true(err:find("the script has changed since the study was started", 1, true), err)
+    t.equal(code, 1)
+    t.equal({select(2, results(folder .. "/four")), #lines(folder .. "/four.txt")}, {0, 0})
+    local failure = whole.read_json(folder .. "/four/tiny/first-a-1-0123456789abcdef.failed.json")
+    t.equal({failure.key, failure.seed}, {"0123456789abcdef", 1})
 end)
 
 t.case("a script that is required runs nothing, with -I too, and the way that comes first is looked at first", function()
