@@ -22,7 +22,7 @@ enum {
     GRID = 1 << 16,         /* numbers of x in a grid: a part of the second-level cache */
     PARTS = 8,              /* a batch is cut into as many at least, for the threads */
     BAND = 8,               /* but not into fewer rows than this */
-    PLACES = 1024,          /* in a grid of the weight's gradient: four rows of dy stay in the first-level cache */
+    PLACES = 2048,          /* in a grid of the weight's gradient: four rows of dy about fill the first-level cache */
     CHANNELS = 64,          /* and of these as many of x and of y */
     PARTIAL = 1 << 20,      /* numbers in partial gradients of the weight */
     LANES = 64 / sizeof(real)
