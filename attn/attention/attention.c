@@ -468,7 +468,7 @@ bool at_attend_read_weights(at_build *g, at_value v, bool layers, at_attend_opti
     return true;
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool attention_forward(at_build *g, at_layer *l, at_pass *p)
 {
     const at_attention *a = l->own;
     at_attend_options o = {
@@ -510,7 +510,7 @@ static bool make_cache(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"query", AT_TENSOR, false}, {"key", AT_TENSOR, false}, {"value", AT_TENSOR, true}}, options, forward,
+    {"forward", {{"query", AT_TENSOR, false}, {"key", AT_TENSOR, false}, {"value", AT_TENSOR, true}}, options, attention_forward,
      "attend(query [B, Tq, query], key [B, Tk, key] [, value [B, Tk, value]], {options}) -> context [B, Tq, value] [, "
      "weights "
      "[B, Tq, Tk]] [, log-probability [B, Tq], probabilities [B, Tq, Tk]]; query [B, query] is one step"},

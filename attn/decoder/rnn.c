@@ -393,7 +393,7 @@ static bool return_found(at_pass *p, const at_attended *found)
     return true;
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool rnn_decoder_forward(at_build *g, at_layer *l, at_pass *p)
 {
     run r = {.y = at_arg_tensor(p, 0)};
     at_tensor *lengths = at_option_tensor(p, LENGTHS);
@@ -479,7 +479,7 @@ static bool reorder(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}}, options, forward,
+    {"forward", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}}, options, rnn_decoder_forward,
      "decoder(y [B, T, inputs], memory [B, S, memory], {lengths =, memory_lengths =, state =})\n"
      "    -> logits [B, T, outputs], weights [B, T, S] [, log-probability [B, T], probabilities [B, T, S]: hard_sample]"},
     {"step", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}, {"state", AT_TABLE, true}}, step_options, step,

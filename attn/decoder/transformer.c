@@ -34,7 +34,7 @@ static bool check_memory(at_build *g, const at_layer *l, const at_tensor *y, con
             at_refuse(g, "memory has %zu rows, expected %zu (memory: %s)", memory->size[0], y->size[0], at_describe(memory).text));
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool transformer_decoder_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *y = at_arg_tensor(p, 0), *memory = at_arg_tensor(p, 1);
     at_blocks_weights weights;
@@ -67,7 +67,7 @@ static bool step(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, false}}, options, forward,
+    {"forward", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, false}}, options, transformer_decoder_forward,
      "decoder(y [B, T, dim], memory [B, S, dim], {lengths =, memory_lengths =, weights = false})\n"
      "    -> [B, T, dim] [, weights [B, T, S]]"},
     {"step", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, false}, {"state", AT_TABLE, true}}, step_options, step,

@@ -95,7 +95,7 @@ static at_tensor *run(at_build *g, at_layer *l, at_tensor *x, at_tensor *lengths
     return x;
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool rnn_encoder_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0), *lengths = at_option_tensor(p, LENGTHS), *y;
     at_value from = p->given >> STATE & 1 ? p->option[STATE].value : (at_value){0}, last;
@@ -119,7 +119,7 @@ static bool step(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, options, forward,
+    {"forward", {{"x", AT_TENSOR, false}}, options, rnn_encoder_forward,
      "encoder(x [B, T, inputs], {lengths =, state =}) -> outputs [B, T, hidden * directions], state {h =, c =}"},
     {"step", {{"x", AT_TENSOR, false}, {"state", AT_TABLE, true}}, NULL, step,
      "encoder:step(x [B, inputs] [, state]) -> output [B, hidden], state {h =, c =}\n"

@@ -24,7 +24,7 @@ static bool setup(at_layer *l, at_error *e)
     return at_blocks_setup(l, false, e);
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool transformer_encoder_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     at_blocks_weights weights;
@@ -57,7 +57,7 @@ static bool step(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, options, forward,
+    {"forward", {{"x", AT_TENSOR, false}}, options, transformer_encoder_forward,
      "encoder(x [B, T, dim], {lengths =, mask =, causal = false, weights = false})\n"
      "    -> y [B, T, dim] [, weights [B, T, T]]; unspecified beyond the lengths"},
     {"step", {{"x", AT_TENSOR, false}, {"state", AT_TABLE, true}}, step_options, step,

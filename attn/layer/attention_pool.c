@@ -58,7 +58,7 @@ static at_tensor *beyond(at_build *g, const at_tensor *lengths, size_t B, size_t
     return mask;
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool attention_pool_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0), *lengths = at_option_tensor(p, LENGTHS);
     if (!at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer))
@@ -79,7 +79,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, options, forward,
+    {"forward", {{"x", AT_TENSOR, false}}, options, attention_pool_layer_forward,
      "layer(x [B, T, inputs], {lengths =}) -> pooled [B, inputs], weights [B, T]; with hops > 1 [B, hops, ...]"},
     {0}
 };

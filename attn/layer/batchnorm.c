@@ -45,7 +45,7 @@ static void move(at_tensor *running, const at_tensor *value, double momentum, do
     running->storage->version++;
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool batchnorm_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0), *batch_mean = NULL, *batch_var = NULL;
     at_tensor *mean = at_weight(l, RUNNING_MEAN), *var = at_weight(l, RUNNING_VAR);
@@ -75,7 +75,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, NULL, forward, "layer(x) -> y like x"},
+    {"forward", {{"x", AT_TENSOR, false}}, NULL, batchnorm_layer_forward, "layer(x) -> y like x"},
     {0}
 };
 

@@ -35,7 +35,7 @@ static bool state(at_build *g, const at_layer *l, const char *name, size_t B, at
     return *t != NULL;
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool cell_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0), *h = at_arg_tensor(p, 1), *c = at_arg_tensor(p, 2);
     int64_t type = l->set[TYPE].integer;
@@ -55,7 +55,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}, {"h", AT_TENSOR, true}, {"c", AT_TENSOR, true}}, NULL, forward,
+    {"forward", {{"x", AT_TENSOR, false}, {"h", AT_TENSOR, true}, {"c", AT_TENSOR, true}}, NULL, cell_layer_forward,
      "cell(x [B, inputs], h [B, hidden], c) -> h [, c: lstm]"},
     {0}
 };

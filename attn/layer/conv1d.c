@@ -41,7 +41,7 @@ static bool setup(at_layer *l, at_error *e)
            (!l->set[BIAS].flag || at_param(l, "bias", 1, &outputs, AT_INIT_UNIFORM, bound, e));
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool conv1d_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     const at_setting *s = l->set;
@@ -53,7 +53,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, NULL, forward, "layer(x [B, T, inputs]) -> y [B, T', outputs]"},
+    {"forward", {{"x", AT_TENSOR, false}}, NULL, conv1d_layer_forward, "layer(x [B, T, inputs]) -> y [B, T', outputs]"},
     {0}
 };
 

@@ -49,7 +49,7 @@ static bool check_channels(at_build *g, const at_layer *l, const at_tensor *x)
     return at_ok(g);
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool conv2d_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     const at_setting *s = l->set;
@@ -62,7 +62,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, NULL, forward, "layer(x [B, inputs, H, W]) -> y [B, outputs, H', W']"},
+    {"forward", {{"x", AT_TENSOR, false}}, NULL, conv2d_layer_forward, "layer(x [B, inputs, H, W]) -> y [B, outputs, H', W']"},
     {0}
 };
 

@@ -10,7 +10,7 @@ static const at_field fields[] = {
     {0}
 };
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool dropout_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     if (!at_is_float(x))
@@ -20,7 +20,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, NULL, forward, "layer(x) -> y like x"},
+    {"forward", {{"x", AT_TENSOR, false}}, NULL, dropout_layer_forward, "layer(x) -> y like x"},
     {0}
 };
 

@@ -23,13 +23,13 @@ static bool setup(at_layer *l, at_error *e)
     return at_param(l, "weight", 2, size, AT_INIT_NORMAL, 1, e);
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool embedding_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     return at_return(p, at_tensor_value(AT_APPLY(g, embedding, .in = {at_arg_tensor(p, 0), at_weight(l, WEIGHT)})));
 }
 
 static const at_method methods[] = {
-    {"forward", {{"ids", AT_TENSOR, false}}, NULL, forward, "layer(ids) -> y [ids..., dim]"},
+    {"forward", {{"ids", AT_TENSOR, false}}, NULL, embedding_layer_forward, "layer(ids) -> y [ids..., dim]"},
     {0}
 };
 

@@ -25,7 +25,7 @@ static bool setup(at_layer *l, at_error *e)
     return at_param(l, "weight", 1, &C, AT_INIT_ONE, 0, e) && at_param(l, "bias", 1, &C, AT_INIT_ZERO, 0, e);
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool groupnorm_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     if (!at_expect(g, l, "x", x, 2, 0, 0))
@@ -38,7 +38,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, NULL, forward, "layer(x [B, channels, ...]) -> y like x"},
+    {"forward", {{"x", AT_TENSOR, false}}, NULL, groupnorm_layer_forward, "layer(x [B, channels, ...]) -> y like x"},
     {0}
 };
 

@@ -29,7 +29,7 @@ static bool setup(at_layer *l, at_error *e)
            (!l->set[BIAS].flag || at_param(l, "bias", 1, &rows, AT_INIT_UNIFORM, bound, e));
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool maxout_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     if (!at_expect(g, l, "x", x, 1, 0, l->set[INPUTS].integer))
@@ -40,7 +40,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, NULL, forward, "layer(x [..., inputs]) -> y [..., outputs]"},
+    {"forward", {{"x", AT_TENSOR, false}}, NULL, maxout_layer_forward, "layer(x [..., inputs]) -> y [..., outputs]"},
     {0}
 };
 

@@ -91,7 +91,7 @@ static at_tensor *encoding(at_build *g, at_layer *l, int64_t first, int64_t T)
     return at_narrow(g, o->table, 1, first, T);
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool positional_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     if (!at_expect(g, l, "x", x, 2, 0, l->set[DIM].integer))
@@ -104,7 +104,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, options, forward, "layer(x [..., T, dim], {position = 1}) -> y like x"},
+    {"forward", {{"x", AT_TENSOR, false}}, options, positional_layer_forward, "layer(x [..., T, dim], {position = 1}) -> y like x"},
     {0}
 };
 

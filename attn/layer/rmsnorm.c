@@ -20,7 +20,7 @@ static bool setup(at_layer *l, at_error *e)
     return at_param(l, "weight", 1, &dim, AT_INIT_ONE, 0, e);
 }
 
-static bool forward(at_build *g, at_layer *l, at_pass *p)
+static bool rmsnorm_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
     at_tensor *x = at_arg_tensor(p, 0);
     return at_expect(g, l, "x", x, 1, 0, l->set[DIM].integer) &&
@@ -28,7 +28,7 @@ static bool forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, NULL, forward, "layer(x [..., dim]) -> y like x"},
+    {"forward", {{"x", AT_TENSOR, false}}, NULL, rmsnorm_layer_forward, "layer(x [..., dim]) -> y like x"},
     {0}
 };
 

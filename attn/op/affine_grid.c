@@ -55,7 +55,7 @@ static void lines(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void affine_grid_forward(const at_call *c)
 {
     job s = job_of(c);
     s.grid = at_outp(c, 0);
@@ -84,7 +84,7 @@ static void images(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void affine_grid_backward(const at_call *c)
 {
     job s = job_of(c);
     s.dgrid = at_dout(c, 0);
@@ -94,7 +94,8 @@ static void backward(const at_call *c)
 
 AT_OP(affine_grid,
       .args = {{"theta", AT_FLOAT}, {"size", AT_COUNTS}, {"align_corners", AT_FLAG, .optional = true, .option = true}},
-      .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP_NOTHING, .plain = true,
+      .shape = shape, .forward = affine_grid_forward, .backward = affine_grid_backward, .keeps = AT_KEEP_NOTHING,
+      .plain = true,
       .help = "affine_grid(theta [B, 2, 3], size, {align_corners = false}) -> [B, H, W, 2]\n"
               "The places theta (x, y, 1)' for every pixel (x, y) of a picture of size {H, W}, in -1 .. 1, for attn.grid_sample.\n"
               "-1 and 1 are the outer edges of the corner pixels, with align_corners their centres.");

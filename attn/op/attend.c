@@ -435,7 +435,7 @@ static void forward_tasks(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void attend_forward(const at_call *c)
 {
     sizes n = sizes_of(c);
     pass p = pass_of(c, n.B * n.H * blocks(n.Tq));
@@ -580,7 +580,7 @@ static void bias_tasks(size_t begin, size_t end, void *context)
         }
 }
 
-static void backward(const at_call *c)
+static void attend_backward(const at_call *c)
 {
     pass p = pass_of(c, c->in[KEY]->size[0] * c->in[KEY]->size[2]);
     if (at_din(c, Q) || at_din(c, KEY) || at_din(c, V))
@@ -596,6 +596,6 @@ AT_OP(attend,
     .args = {{"query", AT_FLOAT}, {"key", AT_FLOAT}, {"value", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true},
              {"mask", AT_MASK, .optional = true}, {"key_mask", AT_MASK, .optional = true}, {"span", AT_IDS, .optional = true},
              {"scale", AT_NUMBER}, {"offset", AT_INTEGER}, {"alibi", AT_INTEGER}, {"dropout", AT_NUMBER}, {"weights", AT_FLAG}},
-    .shape = shape, .forward = forward, .backward = backward, .outs = 2, .internal = true,
+    .shape = shape, .forward = attend_forward, .backward = attend_backward, .outs = 2, .internal = true,
     .help = "attend(query, key, value, bias, mask, key_mask, span, scale, offset, alibi, dropout, weights) -> y, w\n"
             "Softmax attention over products, tile by tile.");

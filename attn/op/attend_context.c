@@ -90,7 +90,7 @@ static void context_heads(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void attend_context_forward(const at_call *c)
 {
     job s = job_of(c);
 
@@ -150,7 +150,7 @@ static void back_heads(size_t begin, size_t end, void *context)
         }
 }
 
-static void backward(const at_call *c)
+static void attend_context_backward(const at_call *c)
 {
     job s = job_of(c);
 
@@ -169,6 +169,7 @@ static void backward(const at_call *c)
 
 AT_OP(attend_context,
     .args = {{"a", AT_FLOAT}, {"v", AT_FLOAT}, {"span", AT_IDS, .optional = true}},
-    .shape = shape, .forward = forward, .backward = backward, .strided = true, .internal = true,
+    .shape = shape, .forward = attend_context_forward, .backward = attend_context_backward, .strided = true,
+    .internal = true,
     .keeps = AT_KEEP(A) | AT_KEEP(V) | AT_KEEP(SPAN),
     .help = "attend_context(a [B, H, Tq, W], v [B, Tk, Hk, D] [, span]) -> [B, Tq, H, D]\nThe weighted sum of values.");

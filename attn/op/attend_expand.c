@@ -45,12 +45,13 @@ static void run(const at_call *c, void (*fn)(size_t begin, size_t end, void *c))
     at_for(y->size[0] * y->size[1] * y->size[2], at_grain_rows(y->size[3]), fn, (void *)(uintptr_t)c);
 }
 
-static void forward(const at_call *c) { run(c, forward_rows); }
+static void attend_expand_forward(const at_call *c) { run(c, forward_rows); }
 
-static void backward(const at_call *c) { run(c, backward_rows); }
+static void attend_expand_backward(const at_call *c) { run(c, backward_rows); }
 
 AT_OP(attend_expand,
     .args = {{"a", AT_FLOAT}, {"span", AT_IDS}, {"keys", AT_INTEGER}},
-    .shape = shape, .forward = forward, .backward = backward, .internal = true, .keeps = AT_KEEP(1),
+    .shape = shape, .forward = attend_expand_forward, .backward = attend_expand_backward, .internal = true,
+    .keeps = AT_KEEP(1),
     .help = "attend_expand(a [B, H, Tq, W], span, keys) -> [B, H, Tq, keys]\n"
             "Weights stored by span, in the places of their keys.");

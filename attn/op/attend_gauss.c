@@ -66,13 +66,13 @@ static void run(const at_call *c, void (*fn)(size_t begin, size_t end, void *c))
     at_for(a->size[0] * a->size[2], at_grain_rows(16 * a->size[1] * a->size[3]), fn, (void *)(uintptr_t)c);
 }
 
-static void forward(const at_call *c) { run(c, forward_queries); }
+static void attend_gauss_forward(const at_call *c) { run(c, forward_queries); }
 
-static void backward(const at_call *c) { run(c, backward_queries); }
+static void attend_gauss_backward(const at_call *c) { run(c, backward_queries); }
 
 AT_OP(attend_gauss,
     .args = {{"a", AT_FLOAT}, {"p", AT_FLOAT}, {"span", AT_IDS}, {"keys", AT_INTEGER}, {"sigma", AT_NUMBER}},
-    .shape = shape, .forward = forward, .backward = backward, .internal = true,
+    .shape = shape, .forward = attend_gauss_forward, .backward = attend_gauss_backward, .internal = true,
     .keeps = AT_KEEP(A) | AT_KEEP(P) | AT_KEEP(SPAN),
     .help = "attend_gauss(a [B, H, Tq, W], p [B, Tq], span, keys, sigma) -> like a\n"
             "Weights times a Gaussian around the place p.");

@@ -63,13 +63,13 @@ typedef struct room {
 /* Numbers in a slot, laid out from `at` on if that is not NULL. */
 static size_t lay_out(const job *s, bool back, real *at, room *r)
 {
-    size_t L = s->L, D = s->D, E = s->E, used = 0, forward = 9;     /* parts */
+    size_t L = s->L, D = s->D, E = s->E, used = 0, attend_linear_forward = 9;     /* parts */
     const struct { real **to; size_t n; } part[] = {
         {&r->one, L}, {&r->fk, L * D}, {&r->v, L * E}, {&r->sum, D + E}, {&r->fq, L * D}, {&r->fqt, L * D},
         {&r->a, L * L}, {&r->z, L}, {&r->zs, D},
         {&r->g, L * E}, {&r->gt, (E + 1) * L}, {&r->st, (E + 1) * D}, {&r->rt, (E + 1) * D}, {&r->r, D * E},
         {&r->df, L * D}, {&r->dv, L * E}};
-    for (size_t i = 0; i < (back ? sizeof part / sizeof *part : forward); i++) {
+    for (size_t i = 0; i < (back ? sizeof part / sizeof *part : attend_linear_forward); i++) {
         if (at)
             *part[i].to = at + used;
         used += (part[i].n + 15) / 16 * 16;
@@ -311,7 +311,7 @@ static void forward_head(head *h, size_t p)
 
 static void forward_block(size_t begin, size_t end, void *context) { heads(begin, end, context, false, forward_head); }
 
-static void forward(const at_call *c)
+static void attend_linear_forward(const at_call *c)
 {
     job s = job_of(c, false);
     at_for(s.blocks, 1, forward_block, &s);
@@ -438,7 +438,7 @@ static void backward_head(head *h, size_t p)
 
 static void backward_block(size_t begin, size_t end, void *context) { heads(begin, end, context, true, backward_head); }
 
-static void backward(const at_call *c)
+static void attend_linear_backward(const at_call *c)
 {
     job s = job_of(c, true);
     at_for(s.blocks, 1, backward_block, &s);
@@ -448,7 +448,7 @@ AT_OP(attend_linear,
     .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"v", AT_FLOAT}, {"state", AT_FLOAT, .optional = true},
              {"lengths", AT_IDS, .optional = true}, {"key_mask", AT_MASK, .optional = true},
              {"causal", AT_FLAG}, {"offset", AT_INTEGER}},
-    .shape = shape, .forward = forward, .backward = backward, .outs = 2, .internal = true,
+    .shape = shape, .forward = attend_linear_forward, .backward = attend_linear_backward, .outs = 2, .internal = true,
     .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(STATE) | AT_KEEP(LENGTHS) | AT_KEEP(KEY_MASK) |
              AT_KEEP_OUT(0),
     .help = "attend_linear(q [B, Tq, H, D], k, v [, state, lengths, key_mask], causal, offset) -> context, state\n"

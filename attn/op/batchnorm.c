@@ -68,7 +68,7 @@ static void measure(const at_call *c, at_channels s)
         var[i] = (real)(total(&s, s.first, i) / n);
 }
 
-static void forward(const at_call *c)
+static void batchnorm_forward(const at_call *c)
 {
     at_channels s = channels(c);
     const real *weight = at_channel_param(c, WEIGHT), *bias = at_channel_param(c, BIAS), *mean = at_channel_param(c, MEAN),
@@ -93,7 +93,7 @@ static void forward(const at_call *c)
     at_channel_map(&s);
 }
 
-static void backward(const at_call *c)
+static void batchnorm_backward(const at_call *c)
 {
     at_channels s = channels(c);
     const real *weight = at_channel_param(c, WEIGHT), *kept = at_savedp(c, 0), *scale = kept + s.C;
@@ -140,7 +140,8 @@ AT_OP(batchnorm,
                {"var", AT_FLOAT, .optional = true},
                {"dim", AT_DIM, .optional = true, .value = 2},
                {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
-      .shape = shape, .forward = forward, .backward = backward, .outs = 3, .fresh = true, .internal = true,
+      .shape = shape, .forward = batchnorm_forward, .backward = batchnorm_backward, .outs = 3, .fresh = true,
+      .internal = true,
       .keeps = AT_KEEP(0) | AT_KEEP(WEIGHT),
       .help = "batchnorm(x, weight, bias, mean, var, dim, eps) -> y like x, mean [C], var [C]\n"
               "What layer.batchnorm is made of.");

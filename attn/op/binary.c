@@ -174,7 +174,7 @@ static void zip_row(size_t n, char *const *at, const ptrdiff_t *step, void *cont
         step[2], (real *)(void *)at[0]);
 }
 
-static void forward(const at_call *c, kind op)
+static void binary_forward(const at_call *c, kind op)
 {
     const at_tensor *y = c->out[0], *a = c->in[0], *b = c->in[1];
     bool one_a = a->ndim == 0, one_b = b->ndim == 0;
@@ -302,7 +302,7 @@ static void slope_row(size_t n, char *const *at, const ptrdiff_t *step, void *co
     }
 }
 
-static void backward(const at_call *c, kind op)
+static void binary_backward(const at_call *c, kind op)
 {
     const at_tensor *y = c->out[0];
 
@@ -337,13 +337,13 @@ static void backward(const at_call *c, kind op)
 
 #define NUMERIC_HELP(text) text " Shapes broadcast; numbers may stand on either side. int64 too."
 
-static void add_forward(const at_call *c) { forward(c, ADD); }
-static void sub_forward(const at_call *c) { forward(c, SUB); }
-static void mul_forward(const at_call *c) { forward(c, MUL); }
-static void minimum_forward(const at_call *c) { forward(c, MINIMUM); }
-static void maximum_forward(const at_call *c) { forward(c, MAXIMUM); }
-static void mod_forward(const at_call *c) { forward(c, MOD); }
-static void idiv_forward(const at_call *c) { forward(c, IDIV); }
+static void add_forward(const at_call *c) { binary_forward(c, ADD); }
+static void sub_forward(const at_call *c) { binary_forward(c, SUB); }
+static void mul_forward(const at_call *c) { binary_forward(c, MUL); }
+static void minimum_forward(const at_call *c) { binary_forward(c, MINIMUM); }
+static void maximum_forward(const at_call *c) { binary_forward(c, MAXIMUM); }
+static void mod_forward(const at_call *c) { binary_forward(c, MOD); }
+static void idiv_forward(const at_call *c) { binary_forward(c, IDIV); }
 
 #if AT_IS_INTEGER
 #define add_backward NULL
@@ -365,13 +365,13 @@ static void neg_forward(const at_call *c)
         y[i] = minus(0, x[i]);
 }
 #else
-static void add_backward(const at_call *c) { backward(c, ADD); }
-static void sub_backward(const at_call *c) { backward(c, SUB); }
-static void mul_backward(const at_call *c) { backward(c, MUL); }
-static void minimum_backward(const at_call *c) { backward(c, MINIMUM); }
-static void maximum_backward(const at_call *c) { backward(c, MAXIMUM); }
-static void mod_backward(const at_call *c) { backward(c, MOD); }
-static void idiv_backward(const at_call *c) { backward(c, IDIV); }
+static void add_backward(const at_call *c) { binary_backward(c, ADD); }
+static void sub_backward(const at_call *c) { binary_backward(c, SUB); }
+static void mul_backward(const at_call *c) { binary_backward(c, MUL); }
+static void minimum_backward(const at_call *c) { binary_backward(c, MINIMUM); }
+static void maximum_backward(const at_call *c) { binary_backward(c, MAXIMUM); }
+static void mod_backward(const at_call *c) { binary_backward(c, MOD); }
+static void idiv_backward(const at_call *c) { binary_backward(c, IDIV); }
 
 static void neg_block(const at_map *m, size_t at, size_t n) { K->negate(n, m->a + at, m->y + at); }
 static void neg_forward(const at_call *c)
@@ -431,10 +431,10 @@ AT_OP(neg, .args = {{"x", AT_FLOAT}},
     .help = "neg(x) -> y like x, also -x\nThe negative of every element. int64 too.");
 
 #if !AT_IS_INTEGER
-static void div_forward(const at_call *c) { forward(c, DIV); }
-static void div_backward(const at_call *c) { backward(c, DIV); }
-static void pow_forward(const at_call *c) { forward(c, POW); }
-static void pow_backward(const at_call *c) { backward(c, POW); }
+static void div_forward(const at_call *c) { binary_forward(c, DIV); }
+static void div_backward(const at_call *c) { binary_backward(c, DIV); }
+static void pow_forward(const at_call *c) { binary_forward(c, POW); }
+static void pow_backward(const at_call *c) { binary_backward(c, POW); }
 
 AT_OP(div, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = div_forward,
       .backward = div_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(1) | AT_KEEP_OUT(0),
@@ -447,8 +447,8 @@ AT_OP(pow, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forw
               "a to the power b, element by element; NaN for a negative a and a fraction b. Shapes broadcast; numbers "
               "may stand on either side.");
 
-static void logaddexp_forward(const at_call *c) { forward(c, LOGADDEXP); }
-static void logaddexp_backward(const at_call *c) { backward(c, LOGADDEXP); }
+static void logaddexp_forward(const at_call *c) { binary_forward(c, LOGADDEXP); }
+static void logaddexp_backward(const at_call *c) { binary_backward(c, LOGADDEXP); }
 
 AT_OP(logaddexp, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = logaddexp_forward,
       .backward = logaddexp_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),

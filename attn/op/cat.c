@@ -63,7 +63,7 @@ static at_tensor window(const at_tensor *whole, const at_tensor *x, size_t d, si
     return w;
 }
 
-static void forward(const at_call *c)
+static void cat_forward(const at_call *c)
 {
     at_tensor *y = c->out[0];
     size_t d = (size_t)c->arg[0].integer, outer = 1, n = 1, at = 0, bytes = at_dtype_bytes((at_dtype)y->dtype);
@@ -88,7 +88,7 @@ static void forward(const at_call *c)
     }
 }
 
-static void backward(const at_call *c)
+static void cat_backward(const at_call *c)
 {
     const at_tensor *y = c->out[0], *dy = y->grad;
     size_t d = (size_t)c->arg[0].integer, outer = 1, at = 0;
@@ -111,13 +111,13 @@ static void backward(const at_call *c)
 }
 
 AT_MOVE_OP(cat, .args = {{"list", AT_LIST}, {"d", AT_DIM, .optional = true, .value = 1}}, .shape = cat_shape,
-           .forward = forward, .backward = backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
+           .forward = cat_forward, .backward = cat_backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
            .plain = true,
            .help = "cat(list, d = 1) -> y\n"
                    "The tensors of a list side by side along dimension d; their other sizes must be equal. Any dtype.");
 
 AT_MOVE_OP(stack, .args = {{"list", AT_LIST}, {"d", AT_NEW_DIM, .optional = true, .value = 1}}, .shape = stack_shape,
-           .forward = forward, .backward = backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
+           .forward = cat_forward, .backward = cat_backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
            .plain = true,
            .help = "stack(list, d = 1) -> y with one dimension more\n"
                    "Tensors of one shape along a new dimension d: y[k] is the k-th for d = 1. Any dtype.");

@@ -80,7 +80,7 @@ static void run(const at_call *c, job *p, size_t others, void (*fn)(size_t, size
         at_for(at_numel(c->out[0]) / others, at_grain_rows(others * (p->D + 1)), fn, p);
 }
 
-static void forward(const at_call *c)
+static void cdist_forward(const at_call *c)
 {
     job p = job_of(c);
 
@@ -88,7 +88,7 @@ static void forward(const at_call *c)
     run(c, &p, p.M, distances);
 }
 
-static void backward(const at_call *c)
+static void cdist_backward(const at_call *c)
 {
     job p = job_of(c);
 
@@ -101,6 +101,7 @@ static void backward(const at_call *c)
 
 AT_OP(cdist,
     .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}},
-    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP_OUT(0),
+    .shape = shape, .forward = cdist_forward, .backward = cdist_backward,
+    .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP_OUT(0),
     .help = "cdist(a [B, N, D], b [B, M, D]) -> y [B, N, M]\n"
             "Euclidean distances of all pairs; any number of dimensions in front. The gradient at distance 0 is 0.");

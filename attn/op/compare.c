@@ -39,7 +39,7 @@ static void row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
     }
 }
 
-static void forward(const at_call *c, kind op)
+static void compare_forward(const at_call *c, kind op)
 {
     const at_tensor *t[] = {c->out[0], c->in[0], c->in[1]};
     at_walk w = at_walk_broadcast(3, t, t[0]->ndim, t[0]->size);
@@ -77,28 +77,34 @@ static void isnan_forward(const at_call *c) { look(c, ISNAN); }
 static void isinf_forward(const at_call *c) { look(c, ISINF); }
 static void isfinite_forward(const at_call *c) { look(c, ISFINITE); }
 
-static void eq_forward(const at_call *c) { forward(c, EQ); }
-static void ne_forward(const at_call *c) { forward(c, NE); }
-static void lt_forward(const at_call *c) { forward(c, LT); }
-static void le_forward(const at_call *c) { forward(c, LE); }
-static void gt_forward(const at_call *c) { forward(c, GT); }
-static void ge_forward(const at_call *c) { forward(c, GE); }
+static void eq_forward(const at_call *c) { compare_forward(c, EQ); }
+static void ne_forward(const at_call *c) { compare_forward(c, NE); }
+static void lt_forward(const at_call *c) { compare_forward(c, LT); }
+static void le_forward(const at_call *c) { compare_forward(c, LE); }
+static void gt_forward(const at_call *c) { compare_forward(c, GT); }
+static void ge_forward(const at_call *c) { compare_forward(c, GE); }
 
 #define HELP(name, meaning)                                                                         \
     name "(a, b) -> bool tensor\nTrue where " meaning "; shapes broadcast, a or b may be a number. "   \
     "With NaN false, but ne is true. int64, bool and uint8 too."
 
-AT_OP(eq, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = eq_forward, .strided = true, .bytes = true,
+AT_OP(eq, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = eq_forward, .strided = true,
+.bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("eq", "a equals b"));
-AT_OP(ne, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ne_forward, .strided = true, .bytes = true,
+AT_OP(ne, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ne_forward, .strided = true,
+.bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("ne", "a differs from b"));
-AT_OP(lt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = lt_forward, .strided = true, .bytes = true,
+AT_OP(lt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = lt_forward, .strided = true,
+.bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("lt", "a is less than b"));
-AT_OP(le, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = le_forward, .strided = true, .bytes = true,
+AT_OP(le, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = le_forward, .strided = true,
+.bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("le", "a is at most b"));
-AT_OP(gt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = gt_forward, .strided = true, .bytes = true,
+AT_OP(gt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = gt_forward, .strided = true,
+.bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("gt", "a is greater than b"));
-AT_OP(ge, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ge_forward, .strided = true, .bytes = true,
+AT_OP(ge, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ge_forward, .strided = true,
+.bytes = true,
     .gradient = AT_NO_GRADIENT, .help = HELP("ge", "a is at least b"));
 
 #define LOOK(name, text)                                                                                          \

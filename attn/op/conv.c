@@ -676,7 +676,7 @@ static bool shape(at_call *c)
     return want_room(c, furnish_gradient(&d, NULL, 0), &d.j);
 }
 
-static void forward(const at_call *c)
+static void conv_forward(const at_call *c)
 {
     if (at_numel(c->out[0]) == 0)
         return;
@@ -694,7 +694,7 @@ static void clear_if_fresh(const at_call *c, int k)
         at_zero(at_din(c, k), at_numel(c->in[k]) * sizeof(real));
 }
 
-static void backward(const at_call *c)
+static void conv_backward(const at_call *c)
 {
     const real *dy = at_dout(c, 0);
     real *dx = at_din(c, 0), *dw = at_din(c, 1);
@@ -744,7 +744,8 @@ AT_OP(conv1d,
                {"padding", AT_COUNTS, .optional = true, .named = true, .choices = "same|causal"},
                {"dilation", AT_COUNTS, .option = true, .value = 1},
                {"groups", AT_INTEGER, .option = true, .value = 1}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .shape = shape, .forward = conv_forward, .backward = conv_backward, .fresh = true,
+      .keeps = AT_KEEP(0) | AT_KEEP(1),
       .plain = true,
       .help = "conv1d(x [B, T, C], weight [O, C / groups, k] [, bias [O], stride = 1, padding = 0], {dilation = 1, groups = 1}) -> "
               "[B, T', O]\n"
@@ -761,7 +762,8 @@ AT_OP(conv2d,
                {"padding", AT_COUNTS, .optional = true, .named = true, .choices = "same"},
                {"dilation", AT_COUNTS, .option = true, .value = 1},
                {"groups", AT_INTEGER, .option = true, .value = 1}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .shape = shape, .forward = conv_forward, .backward = conv_backward, .fresh = true,
+      .keeps = AT_KEEP(0) | AT_KEEP(1),
       .plain = true,
       .help = "conv2d(x [B, C, H, W], weight [O, C / groups, kh, kw] [, bias [O], stride = 1, padding = 0], {dilation = 1, groups = 1}) "
               "-> [B, O, H', W']\n"

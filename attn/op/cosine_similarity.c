@@ -141,7 +141,7 @@ static void rows(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void cosine_similarity_forward(const at_call *c)
 {
     job j = job_of(c);
 
@@ -157,7 +157,7 @@ static void parts(size_t begin, size_t end, void *context)
 }
 
 /* In parts that add to different elements: those of dimension 1 where neither side is repeated along it. */
-static void backward(const at_call *c)
+static void cosine_similarity_backward(const at_call *c)
 {
     job j = job_of(c);
     size_t n = at_numel(c->out[0]);
@@ -176,6 +176,7 @@ static void backward(const at_call *c)
 AT_OP(cosine_similarity,
     .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}, {"d", AT_INTEGER, .optional = true, .value = -1},
              {"eps", AT_NUMBER, .optional = true, .option = true, .value = 1e-8}},
-    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
+    .shape = shape, .forward = cosine_similarity_forward, .backward = cosine_similarity_backward,
+    .keeps = AT_KEEP(0) | AT_KEEP(1),
     .help = "cosine_similarity(a, b, d = -1, {eps = 1e-8}) -> y without dimension d\n"
             "a.b / (max(|a|, eps) max(|b|, eps)) along dimension d of the shape that a and b broadcast to.");

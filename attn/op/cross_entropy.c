@@ -104,7 +104,7 @@ static void losses(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void cross_entropy_forward(const at_call *c)
 {
     size_t rows = rows_of(c);
     const double *loss = (const double *)(const void *)c->work;
@@ -144,7 +144,7 @@ static void gradients(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void cross_entropy_backward(const at_call *c)
 {
     double n = c->arg[1].integer == MEAN ? at_weight_of_targets(c, 1, 2) : 1;
 
@@ -161,7 +161,8 @@ AT_OP_NAMED(cross_entropy, "loss.cross_entropy",
                      {"weight", AT_FLOAT, .option = true},
                      {"smoothing", AT_NUMBER, .optional = true, .option = true},
                      {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},
-            .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
+            .shape = shape, .forward = cross_entropy_forward, .backward = cross_entropy_backward, .fresh = true,
+            .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
             .help =
                 "loss.cross_entropy(logits [..., V], targets [...], {weight =, smoothing = 0, reduction = \"mean\"}) -> loss\n"
                 "-log softmax(logits)[target] with targets 1..V (int64); target 0 is ignored. Smoothing s: 1 - s of "

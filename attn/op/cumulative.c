@@ -30,7 +30,7 @@ static bool shape(at_call *c)
 
 typedef void row_fn(const at_rows *job, size_t r, const real *const *in, real *out, char *own);
 
-static void forward(const at_call *c, row_fn *row)
+static void cumulative_forward(const at_call *c, row_fn *row)
 {
     at_run_rows(&(at_rows){.axis = at_along(c->in[0], c->arg[0].integer), .in = {at_in(c, 0)}, .out = at_outp(c, 0),
                            .mode = AT_ROW_WRITE, .fn = row, .work = c->work});
@@ -56,8 +56,8 @@ static void product_row(const at_rows *job, size_t r, const real *const *in, rea
             y[j] = (real)(product *= (total)in[0][j]);
 }
 
-static void cumsum_forward(const at_call *c) { forward(c, sum_row); }
-static void cumprod_forward(const at_call *c) { forward(c, product_row); }
+static void cumsum_forward(const at_call *c) { cumulative_forward(c, sum_row); }
+static void cumprod_forward(const at_call *c) { cumulative_forward(c, product_row); }
 
 /* ---- diff: a row of whole slices ---- */
 
@@ -146,15 +146,15 @@ static void product_row_back(const at_rows *job, size_t r, const real *const *in
 }
 
 /* in: dy, and what the row asks for; y may be gone */
-static void backward(const at_call *c, bool all, row_fn *row)
+static void cumulative_backward(const at_call *c, bool all, row_fn *row)
 {
     at_run_rows(&(at_rows){.axis = at_along(c->in[0], c->arg[0].integer),
                            .in = {at_dout(c, 0), all ? at_in(c, 0) : NULL, all ? at_outp(c, 0) : NULL}, .out = at_din(c, 0),
                            .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD, .fn = row, .work = c->work});
 }
 
-static void cumsum_backward(const at_call *c) { backward(c, false, sum_row_back); }
-static void cumprod_backward(const at_call *c) { backward(c, true, product_row_back); }
+static void cumsum_backward(const at_call *c) { cumulative_backward(c, false, sum_row_back); }
+static void cumprod_backward(const at_call *c) { cumulative_backward(c, true, product_row_back); }
 
 static void diff_block_back(size_t begin, size_t end, void *context)
 {
@@ -220,8 +220,8 @@ static void log_row_back(const at_rows *job, size_t r, const real *const *in, re
         }
 }
 
-static void logcumsumexp_forward(const at_call *c) { forward(c, log_row); }
-static void logcumsumexp_backward(const at_call *c) { backward(c, true, log_row_back); }
+static void logcumsumexp_forward(const at_call *c) { cumulative_forward(c, log_row); }
+static void logcumsumexp_backward(const at_call *c) { cumulative_backward(c, true, log_row_back); }
 
 AT_OP(logcumsumexp,
     .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},

@@ -329,7 +329,7 @@ static void run_blocks(size_t from, size_t to, void *context)
             run_block(m, i, m->slots + k * m->slot);
 }
 
-static void forward(const at_call *c)
+static void decode_forward(const at_call *c)
 {
     decoder m = begin(c, false);
     size_t GH = m.G * m.H, ldw = m.E + m.extra;
@@ -548,7 +548,7 @@ static void take_middle(size_t begin, size_t end, void *context)
         at_give(j->fresh, j->m->E, j->from + r * j->m->wide + j->m->H, j->to + r * j->m->E);
 }
 
-static void backward(const at_call *c)
+static void decode_backward(const at_call *c)
 {
     decoder m = begin(c, true);
     size_t H = m.H, M = m.M, E = m.E, D = m.D, GH = m.G * H, ldw = E + m.extra, slots = count_slots(&m);
@@ -602,7 +602,7 @@ AT_OP(decode,
              {"weights", AT_LIST, .optional = true}, {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"},
              {"style", AT_CHOICE, .choices = "bahdanau|luong"},
              {"scale", AT_NUMBER}},
-    .shape = shape, .forward = forward, .backward = backward, .outs = 4, .fresh = true, .internal = true,
+    .shape = shape, .forward = decode_forward, .backward = decode_backward, .outs = 4, .fresh = true, .internal = true,
     .help = "decode(y [B, T, inputs], memory [B, S, M], keys [B, S, D], memory_lengths, weights, cell, style, scale)\n"
             "    -> features, weights, h, c\n"
             "A recurrent decoder with attention over whole sequences: what decoder.rnn runs on where it can.");

@@ -34,13 +34,13 @@ static void block(size_t begin, size_t end, void *context)
                stay > 0 ? (real)(1 / stay) : 0, m->a + begin, m->y + begin, !m->fresh);
 }
 
-static void forward(const at_call *c)
+static void dropout_forward(const at_call *c)
 {
     at_map m = {.a = at_in(c, 0), .y = at_outp(c, 0), .fresh = true, .context = c};
     at_for(at_numel(c->out[0]), AT_GRAIN, block, &m);
 }
 
-static void backward(const at_call *c)
+static void dropout_backward(const at_call *c)
 {
     at_map m = {.a = at_dout(c, 0), .y = at_din(c, 0), .fresh = at_is_fresh(c, 0), .context = c};
     at_for(at_numel(c->out[0]), AT_GRAIN, block, &m);
@@ -48,7 +48,8 @@ static void backward(const at_call *c)
 
 AT_OP(dropout,
     .args = {{"x", AT_FLOAT}, {"p", AT_NUMBER, .optional = true, .value = 0.5}}, .shape = shape,
-    .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP_NOTHING, .gradient = AT_SEEDED,
+    .forward = dropout_forward, .backward = dropout_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
+    .gradient = AT_SEEDED,
     .help =
         "dropout(x, p = 0.5) -> y like x\n"
         "Each element 0 with probability p, else divided by 1 - p. Always drops: the layer does so in training only.");

@@ -544,7 +544,7 @@ static bool shape(at_call *c)
     return true;
 }
 
-static void forward(const at_call *c)
+static void einsum_forward(const at_call *c)
 {
     const plan *p = plan_in(c);
     real *work = (real *)(void *)c->work;
@@ -563,7 +563,7 @@ static void forward(const at_call *c)
     }
 }
 
-static void backward(const at_call *c)
+static void einsum_backward(const at_call *c)
 {
     const plan *p = plan_in(c);
     size_t between = 0;
@@ -596,8 +596,8 @@ static void backward(const at_call *c)
     }
 }
 
-AT_OP(einsum, .args = {{"equation", AT_STRING}, {"operands", AT_LIST}}, .shape = shape, .forward = forward,
-      .backward = backward, .strided = true, .keeps = 0xffff,
+AT_OP(einsum, .args = {{"equation", AT_STRING}, {"operands", AT_LIST}}, .shape = shape, .forward = einsum_forward,
+      .backward = einsum_backward, .strided = true, .keeps = 0xffff,
       .help = "einsum(equation, operands...) -> y\n"
               "Sum of products by labels: einsum(\"bid,bjd->bij\", a, b). A label twice in one operand is its "
               "diagonal, \"...\" the dimensions without a label, which broadcast; without \"->\" the output has the "

@@ -54,7 +54,7 @@ static void copy_rows(size_t begin, size_t end, void *context)
             memcpy(at_outp(c, 0) + i * D, at_in(c, 1) + (size_t)(ids[i] - 1) * D, D * sizeof(real));
 }
 
-static void forward(const at_call *c)
+static void embedding_forward(const at_call *c)
 {
     at_for(at_numel(c->in[0]), at_grain_rows(c->in[1]->size[1]), copy_rows, (void *)(uintptr_t)c);
 }
@@ -74,7 +74,7 @@ static void add_rows(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void embedding_backward(const at_call *c)
 {
     size_t V = c->in[1]->size[0], D = c->in[1]->size[1], n = at_numel(c->in[0]), total = 0;
     size_t *start = (size_t *)(void *)c->work, *place = start + V + 2;
@@ -101,6 +101,7 @@ static void backward(const at_call *c)
 
 AT_OP(embedding,
     .args = {{"ids", AT_IDS}, {"weight", AT_FLOAT}},
-    .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0), .plain = true,
+    .shape = shape, .forward = embedding_forward, .backward = embedding_backward, .fresh = true, .keeps = AT_KEEP(0),
+    .plain = true,
     .help = "embedding(ids (int64), weight [V, D]) -> [..., D]\n"
             "Row id of the weight for every id, 1..V; id 0 is padding: a row of zeros, without gradient.");

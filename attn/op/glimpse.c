@@ -98,7 +98,7 @@ static void planes(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void glimpse_forward(const at_call *c)
 {
     job s = job_of(c);
     s.x = at_in(c, 0);
@@ -106,7 +106,7 @@ static void forward(const at_call *c)
     at_for(c->in[0]->size[0] * s.C, at_grain_rows(s.size * s.size * s.scales), planes, &s);
 }
 
-static void backward(const at_call *c)
+static void glimpse_backward(const at_call *c)
 {
     job s = job_of(c);
     s.dy = at_dout(c, 0);
@@ -123,7 +123,7 @@ AT_OP(glimpse,
                {"centre", AT_FLOAT},
                {"size", AT_INTEGER, .optional = true, .option = true},
                {"scales", AT_INTEGER, .optional = true, .option = true, .value = 1}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(1),
+      .shape = shape, .forward = glimpse_forward, .backward = glimpse_backward, .fresh = true, .keeps = AT_KEEP(1),
       .help = "glimpse(x [B, C, H, W], centre [B, 2], {size =, scales = 1}) -> [B, scales, C, size, size]\n"
               "Squares around the place centre = (x, y), each in -1 .. 1: of n = size 2^(s - 1) pixels for scale s, averaged over\n"
               "blocks to size x size. The first column is floor((x + 1) W / 2 - n / 2 + 0.5), from 0, rows alike; outside of the\n"

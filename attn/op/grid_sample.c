@@ -157,7 +157,7 @@ static void sample(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void grid_sample_forward(const at_call *c)
 {
     plan p = plan_of(c);
     p.y = at_outp(c, 0);
@@ -203,7 +203,7 @@ static void scatter_slot(size_t begin, size_t end, void *context)
             scatter(b, p, p->slot + slot * slot_size(p));
 }
 
-static void backward(const at_call *c)
+static void grid_sample_backward(const at_call *c)
 {
     plan p = plan_of(c);
     size_t n = at_numel(c->in[0]);
@@ -232,7 +232,8 @@ AT_OP(grid_sample,
                {"mode", AT_CHOICE, .optional = true, .option = true, .choices = "bilinear|nearest"},
                {"padding", AT_CHOICE, .optional = true, .option = true, .choices = "zeros|border"},
                {"align_corners", AT_FLAG, .optional = true, .option = true}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .shape = shape, .forward = grid_sample_forward, .backward = grid_sample_backward, .fresh = true,
+      .keeps = AT_KEEP(0) | AT_KEEP(1),
       .help = "grid_sample(x [B, C, H, W], grid [B, H', W', 2], {mode = \"bilinear\", padding = \"zeros\", align_corners = false})\n"
               "    -> [B, C, H', W']\n"
               "x at the places of the grid, each (x, y) in -1 .. 1 (attn.affine_grid makes such). mode \"bilinear\" weights the\n"

@@ -59,7 +59,7 @@ static factors factors_of(const at_call *c, const at_channels *s)
     return (factors){at, at + n, at + 2 * n, at + 3 * n};
 }
 
-static void forward(const at_call *c)
+static void groupnorm_forward(const at_call *c)
 {
     at_channels s = channels(c), g = groups_of(c);
     const real *weight = at_channel_param(c, WEIGHT), *bias = at_channel_param(c, BIAS);
@@ -89,7 +89,7 @@ static void forward(const at_call *c)
     at_channel_map(&s);
 }
 
-static void backward(const at_call *c)
+static void groupnorm_backward(const at_call *c)
 {
     at_channels s = channels(c), g = groups_of(c);
     const real *weight = at_channel_param(c, WEIGHT);
@@ -144,7 +144,7 @@ AT_OP(groupnorm,
                {"bias", AT_FLOAT, .optional = true},
                {"groups", AT_INTEGER},
                {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .internal = true,
+      .shape = shape, .forward = groupnorm_forward, .backward = groupnorm_backward, .fresh = true, .internal = true,
       .keeps = AT_KEEP(0) | AT_KEEP(WEIGHT),
       .help = "groupnorm(x [B, C, ...], weight, bias, groups, eps) -> y like x\n"
               "What layer.groupnorm is made of.");

@@ -88,7 +88,7 @@ static void rows(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void interpolate_forward(const at_call *c)
 {
     job s = job_of(c);
     s.x = at_in(c, 0);
@@ -119,7 +119,7 @@ static void planes(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void interpolate_backward(const at_call *c)
 {
     job s = job_of(c);
     s.dy = at_dout(c, 0);
@@ -133,7 +133,8 @@ AT_OP(interpolate,
                {"size", AT_COUNTS},
                {"mode", AT_CHOICE, .optional = true, .option = true, .choices = "bilinear|nearest"},
                {"align_corners", AT_FLAG, .optional = true, .option = true}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
+      .shape = shape, .forward = interpolate_forward, .backward = interpolate_backward, .fresh = true,
+      .keeps = AT_KEEP_NOTHING,
       .help = "interpolate(x [B, C, H, W], size, {mode = \"bilinear\", align_corners = false}) -> [B, C, h, w]\n"
               "The images in size {h, w}. mode \"bilinear\" weights the four pixels around a place, \"nearest\" takes row\n"
               "floor(i H / h) for row i, from 0, and columns alike. With align_corners the centres of the corner pixels stay where\n"

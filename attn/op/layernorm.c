@@ -25,15 +25,16 @@ static void row_back(const at_call *c, size_t D, const real *x, const real *stat
 static const at_norm norm = {.params = 2, .stats = 2, .row = row, .back = row_back};
 
 static bool shape(at_call *c) { return at_norm_shape(c, &norm); }
-static void forward(const at_call *c) { at_norm_forward(c, &norm); }
-static void backward(const at_call *c) { at_norm_backward(c, &norm); }
+static void layernorm_forward(const at_call *c) { at_norm_forward(c, &norm); }
+static void layernorm_backward(const at_call *c) { at_norm_backward(c, &norm); }
 
 AT_OP(layernorm,
       .args = {{"x", AT_FLOAT},
                {"weight", AT_FLOAT, .optional = true},
                {"bias", AT_FLOAT, .optional = true},
                {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .shape = shape, .forward = layernorm_forward, .backward = layernorm_backward, .fresh = true,
+      .keeps = AT_KEEP(0) | AT_KEEP(1),
       .plain = true,
       .help = "layernorm(x [..., D] [, weight [D], bias [D], eps = 1e-5]) -> y like x\n"
               "(x - mean) / sqrt(var + eps) * weight + bias over the last dimension; var divides by D.");

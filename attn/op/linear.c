@@ -38,7 +38,7 @@ static bool shape(at_call *c)
     return at_out(c, x->ndim, size);
 }
 
-static void forward(const at_call *c)
+static void linear_forward(const at_call *c)
 {
     size_t m = rows_of(c->in[0]), k = c->in[1]->size[1], n = c->in[1]->size[0];
     const real *x = at_in(c, 0), *w = at_in(c, 1);
@@ -52,7 +52,7 @@ static void forward(const at_call *c)
         AT_REAL(at_gemm)(false, true, m, n, k, 1, x, k ? k : 1, w, k ? k : 1, 0, y, n);
 }
 
-static void backward(const at_call *c)
+static void linear_backward(const at_call *c)
 {
     size_t m = rows_of(c->out[0]), k = c->in[1]->size[1], n = c->in[1]->size[0];
     const real *dy = at_dout(c, 0);
@@ -71,6 +71,7 @@ static void backward(const at_call *c)
 }
 
 AT_OP(linear, .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true}}, .shape = shape,
-      .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
+      .forward = linear_forward, .backward = linear_backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .plain = true,
       .help = "linear(x [..., inputs], weight [outputs, inputs] [, bias [outputs]]) -> [..., outputs]\n"
               "x W' + b for every row of x.");

@@ -52,17 +52,17 @@ static void row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
     }
 }
 
-static void forward(const at_call *c, kind op)
+static void logical_forward(const at_call *c, kind op)
 {
     const at_tensor *t[] = {c->out[0], c->in[0], c->in[op == NOT ? 0 : 1]};
     at_walk w = at_walk_broadcast(3, t, t[0]->ndim, t[0]->size);
     at_run_each(&w, t, row, &op);
 }
 
-static void and_forward(const at_call *c) { forward(c, AND); }
-static void or_forward(const at_call *c) { forward(c, OR); }
-static void xor_forward(const at_call *c) { forward(c, XOR); }
-static void not_forward(const at_call *c) { forward(c, NOT); }
+static void and_forward(const at_call *c) { logical_forward(c, AND); }
+static void or_forward(const at_call *c) { logical_forward(c, OR); }
+static void xor_forward(const at_call *c) { logical_forward(c, XOR); }
+static void not_forward(const at_call *c) { logical_forward(c, NOT); }
 
 #define PAIR(id, fn, sign, text)                                                                                    \
     AT_MOVE_OP(id, .args = {{"a", AT_MASK}, {"b", AT_MASK}}, .shape = both_shape, .forward = fn, .strided = true,   \

@@ -132,7 +132,7 @@ static void values(size_t begin, size_t end, void *context)
     ((double *)(void *)j->c->work)[begin / AT_GRAIN] = total;
 }
 
-static void forward(const at_call *c, kind op)
+static void loss_forward(const at_call *c, kind op)
 {
     size_t n = at_numel(c->in[0]);
     double total = 0;
@@ -165,7 +165,7 @@ static void slopes(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c, kind op)
+static void loss_backward(const at_call *c, kind op)
 {
     size_t n = at_numel(c->in[0]);
     job j = job_of(c, op);
@@ -178,8 +178,8 @@ static void backward(const at_call *c, kind op)
 }
 
 #define LOSS(id, op, x, t, own_args, own_help, text)                                                                \
-    static void id##_forward(const at_call *c) { forward(c, op); }                                                  \
-    static void id##_backward(const at_call *c) { backward(c, op); }                                                \
+    static void id##_forward(const at_call *c) { loss_forward(c, op); }                                                  \
+    static void id##_backward(const at_call *c) { loss_backward(c, op); }                                                \
     AT_OP_NAMED(id, "loss." #id,                                                                                    \
         .args = {{x, AT_FLOAT}, {t, AT_FLOAT},                                                                      \
                  {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"} own_args},  \

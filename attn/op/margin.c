@@ -49,7 +49,7 @@ static void values(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void margin_forward(const at_call *c)
 {
     size_t rows = c->in[0]->size[0];
     double total = 0;
@@ -86,7 +86,7 @@ static void slopes(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void margin_backward(const at_call *c)
 {
     at_for(c->in[0]->size[0], at_grain_rows(per_row(c)), slopes, (void *)(uintptr_t)c);
 }
@@ -95,7 +95,7 @@ AT_OP_NAMED(margin, "loss.margin",
     .args = {{"score", AT_FLOAT}, {"other", AT_FLOAT},
              {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"},
              {"margin", AT_NUMBER, .optional = true, .option = true, .value = 1}},
-    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
+    .shape = shape, .forward = margin_forward, .backward = margin_backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
     .help = "loss.margin(score [B], other [B] or [B, N], {margin = 1, reduction = \"mean\"}) -> loss\n"
             "max(0, margin - score + other); score i belongs to row i of other. reduction \"mean\" over all elements of other, "
             "\"sum\", or \"none\" (shape of other).");

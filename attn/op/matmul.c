@@ -243,7 +243,7 @@ static matrix result_of(size_t m, size_t n, const batch *g, real *data)
     return y;
 }
 
-static void forward(const at_call *c)
+static void matmul_forward(const at_call *c)
 {
     matrix a, b;
     look(c->in[0], true, &a);
@@ -268,7 +268,7 @@ static void zero_if_fresh(const at_call *c, int k)
         memset(at_din(c, k), 0, at_numel(c->in[k]) * sizeof(real));
 }
 
-static void backward(const at_call *c)
+static void matmul_backward(const at_call *c)
 {
     matrix a = {0}, b = {0}, da = gradient_of(c->in[0], true), db = gradient_of(c->in[1], false);
     size_t m = da.rows, n = db.cols, k = da.cols;
@@ -300,7 +300,8 @@ static void backward(const at_call *c)
     }
 }
 
-AT_OP(matmul, .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}}, .shape = shape, .forward = forward, .backward = backward,
+AT_OP(matmul, .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}}, .shape = shape, .forward = matmul_forward,
+.backward = matmul_backward,
       .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
       .help = "matmul(a [..., m, k], b [..., k, n]) -> [..., m, n]\n"
               "Matrix products; dimensions before the last two broadcast. A vector [k] is one row on the left, one "

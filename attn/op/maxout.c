@@ -55,7 +55,7 @@ static void forward_part(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void maxout_forward(const at_call *c)
 {
     job j = {.x = at_in(c, 0), .y = at_outp(c, 0), .pieces = (size_t)c->arg[0].integer};
     at_for(at_numel(c->out[0]), AT_GRAIN / j.pieces + 1, forward_part, &j);
@@ -83,7 +83,7 @@ static void backward_part(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void maxout_backward(const at_call *c)
 {
     if (!at_din(c, 0))
         return;
@@ -93,6 +93,6 @@ static void backward(const at_call *c)
 
 AT_OP(maxout,
     .args = {{"x", AT_FLOAT}, {"pieces", AT_INTEGER}},
-    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP(0), .internal = true,
+    .shape = shape, .forward = maxout_forward, .backward = maxout_backward, .keeps = AT_KEEP(0), .internal = true,
     .help = "maxout(x [..., n * pieces], pieces) -> y [..., n]\n"
             "The largest of neighbouring pieces: behind the linear part of layer.maxout.");

@@ -155,7 +155,7 @@ static void once_row(const at_rows *job, size_t r, const real *const *in, real *
         }
 }
 
-static void forward(const at_call *c)
+static void multinomial_forward(const at_call *c)
 {
     size_t n = row_length(c);
 
@@ -166,7 +166,7 @@ static void forward(const at_call *c)
 
 AT_OP(multinomial,
     .args = {{"p", AT_FLOAT}, {"count", AT_INTEGER}, {"replacement", AT_FLAG, .optional = true, .option = true, .value = 1}},
-    .shape = shape, .forward = forward, .gradient = AT_NO_GRADIENT,
+    .shape = shape, .forward = multinomial_forward, .gradient = AT_NO_GRADIENT,
     .help = "multinomial(p [..., N], count, {replacement = true}) -> ids [..., count] (int64)\n"
             "Places 1..N drawn with probabilities proportional to p; without replacement each at most once, in the order drawn. "
             "Follows attn.seed, whatever the number of threads.");

@@ -56,7 +56,7 @@ static double row_loss(const at_call *c, const real *logp, size_t V, size_t t)
     return s != 0 ? loss + s * others / (double)V : loss;
 }
 
-static void forward(const at_call *c)
+static void nll_forward(const at_call *c)
 {
     size_t rows = at_numel(c->in[1]), V = c->in[0]->size[c->in[0]->ndim - 1];
     double total = 0;
@@ -73,7 +73,7 @@ static void forward(const at_call *c)
         *at_outp(c, 0) = (real)(total / divisor(c));
 }
 
-static void backward(const at_call *c)
+static void nll_backward(const at_call *c)
 {
     size_t rows = at_numel(c->in[1]), V = c->in[0]->size[c->in[0]->ndim - 1];
     double n = divisor(c), s = c->arg[1].number;
@@ -98,7 +98,7 @@ AT_OP_NAMED(nll, "loss.nll",
                      {"weight", AT_FLOAT, .option = true},
                      {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"},
                      {"smoothing", AT_NUMBER, .optional = true, .option = true}},
-            .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP(1) | AT_KEEP(2),
+            .shape = shape, .forward = nll_forward, .backward = nll_backward, .keeps = AT_KEEP(1) | AT_KEEP(2),
             .help = "loss.nll(logp [..., V], targets [...], {weight =, smoothing = 0, reduction = \"mean\"}) -> loss\n"
                     "-logp[target] with targets 1..V (int64); target 0 is ignored. weight [V]: what each class counts. Smoothing s: "
                     "1 - s of it, and s times the mean over all classes. The mean is over the targets that count, by weight, "

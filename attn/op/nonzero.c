@@ -50,7 +50,8 @@ static void nonzero_forward(const at_call *c)
 }
 
 AT_MOVE_OP(nonzero,
-    .args = {{"x", AT_ANY}}, .shape = nonzero_shape, .forward = nonzero_forward, .gradient = AT_NO_GRADIENT, .strided = true,
+    .args = {{"x", AT_ANY}}, .shape = nonzero_shape, .forward = nonzero_forward, .gradient = AT_NO_GRADIENT,
+    .strided = true,
     .help = "nonzero(x) -> places [n, dimensions of x] (int64)\n"
             "Where x is not 0 (true, NaN), in row order: a row for each, its place along every dimension, from 1. Of a vector\n"
             "nonzero(x):squeeze(2) is a list of ids. Any dtype.");
@@ -79,8 +80,8 @@ static void move(const at_call *c, const char *from, char *to, bool back)
         }
 }
 
-static void forward(const at_call *c) { move(c, c->in[0]->data, c->out[0]->data, false); }
-static void backward(const at_call *c) { move(c, c->out[0]->grad->data, c->in[0]->grad->data, true); }
+static void select_forward(const at_call *c) { move(c, c->in[0]->data, c->out[0]->data, false); }
+static void select_backward(const at_call *c) { move(c, c->out[0]->grad->data, c->in[0]->grad->data, true); }
 
 static bool masked_shape(at_call *c)
 {
@@ -101,7 +102,7 @@ static bool masked_shape(at_call *c)
 
 AT_MOVE_OP(masked_select,
     .args = {{"x", AT_ANY}, {"mask", AT_MASK}},
-    .shape = masked_shape, .forward = forward, .backward = backward, .keeps = AT_KEEP_NOTHING,
+    .shape = masked_shape, .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP_NOTHING,
     .help = "masked_select(x, mask (bool)) -> y [n]\n"
             "The elements of x where the mask, broadcast to x, is true, in row order. Any dtype. t[mask] takes a mask of the\n"
             "first dimensions and gives whole rows.");
@@ -123,7 +124,8 @@ static bool rows_shape(at_call *c)
 
 AT_MOVE_OP(select_rows,
     .args = {{"x", AT_ANY}, {"mask", AT_MASK}},
-    .shape = rows_shape, .forward = forward, .backward = backward, .keeps = AT_KEEP_NOTHING, .internal = true,
+    .shape = rows_shape, .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP_NOTHING,
+    .internal = true,
     .help = "select_rows(x, mask (bool)) -> y [n, ...]\nThe rows of x where a mask of its first dimensions is true; t[mask] in scripts.");
 
 /* ---- mask ---- */

@@ -33,7 +33,7 @@ static bool shape(at_call *c)
     return at_out_type(c, dtypes[c->arg[1].integer], ids->ndim + 1u, size);
 }
 
-static void forward(const at_call *c)
+static void one_hot_forward(const at_call *c)
 {
     at_tensor *y = c->out[0];
     size_t n = at_numel(c->in[0]), count = (size_t)c->arg[0].integer, bytes = at_dtype_bytes((at_dtype)y->dtype);
@@ -53,6 +53,6 @@ static void forward(const at_call *c)
 AT_MOVE_OP(one_hot,
     .args = {{"ids", AT_IDS}, {"count", AT_INTEGER},
              {"dtype", AT_CHOICE, .optional = true, .option = true, .choices = "float32|float64|int64|bool|uint8"}},
-    .shape = shape, .forward = forward, .gradient = AT_NO_GRADIENT,
+    .shape = shape, .forward = one_hot_forward, .gradient = AT_NO_GRADIENT,
     .help = "one_hot(ids (int64), count, {dtype = \"float32\"}) -> y [..., count]\n"
             "1 at the place of each id, 1..count, and 0 elsewhere; id 0 gives a row of zeros.");

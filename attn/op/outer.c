@@ -26,12 +26,12 @@ static void rows(size_t begin, size_t end, void *context)
         K->scale(M, at_in(c, 0)[i], at_in(c, 1), at_outp(c, 0) + i * M);
 }
 
-static void forward(const at_call *c)
+static void outer_forward(const at_call *c)
 {
     at_for(c->in[0]->size[0], at_grain_rows(c->in[1]->size[0]), rows, (void *)(uintptr_t)c);
 }
 
-static void backward(const at_call *c)
+static void outer_backward(const at_call *c)
 {
     size_t N = c->in[0]->size[0], M = c->in[1]->size[0];
     const real *dy = at_dout(c, 0);
@@ -47,5 +47,5 @@ static void backward(const at_call *c)
 
 AT_OP(outer,
     .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}},
-    .shape = shape, .forward = forward, .backward = backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
+    .shape = shape, .forward = outer_forward, .backward = outer_backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
     .help = "outer(a [N], b [M]) -> y [N, M]\nThe products of every element of a with every element of b.");

@@ -120,7 +120,7 @@ static void score_heads(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void pair_scores_forward(const at_call *c)
 {
     job s = job_of(c);
 
@@ -200,7 +200,7 @@ static void back_heads(size_t begin, size_t end, void *context)
         }
 }
 
-static void backward(const at_call *c)
+static void pair_scores_backward(const at_call *c)
 {
     job s = job_of(c);
     real *dv = c->in[V] ? at_din(c, V) : NULL;
@@ -230,7 +230,7 @@ static void backward(const at_call *c)
 AT_OP(pair_scores,
     .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"v", AT_FLOAT, .optional = true}, {"span", AT_IDS, .optional = true},
              {"kind", AT_INTEGER}, {"scale", AT_NUMBER}},
-    .shape = shape, .forward = forward, .backward = backward, .strided = true, .internal = true,
+    .shape = shape, .forward = pair_scores_forward, .backward = pair_scores_backward, .strided = true, .internal = true,
     .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(SPAN),
     .help = "pair_scores(q [B, Tq, H, D], k [B, Tk, Hk, D] [, v, span], kind, scale) -> [B, H, Tq, W]\n"
             "Scores of every query with the keys of its span: dot product, additive tanh, or negative squared "

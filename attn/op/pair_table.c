@@ -60,12 +60,13 @@ static void run(const at_call *c, void (*fn)(size_t begin, size_t end, void *c))
                at_grain_rows(c->out[0]->size[3] * (c->out[0]->size[0] / t->size[0])), fn, (void *)(uintptr_t)c);
 }
 
-static void forward(const at_call *c) { run(c, forward_rows); }
+static void pair_table_forward(const at_call *c) { run(c, forward_rows); }
 
-static void backward(const at_call *c) { run(c, backward_rows); }
+static void pair_table_backward(const at_call *c) { run(c, backward_rows); }
 
 AT_OP(pair_table,
     .args = {{"t", AT_FLOAT}, {"span", AT_IDS, .optional = true}, {"batch", AT_INTEGER}, {"keys", AT_INTEGER}},
-    .shape = shape, .forward = forward, .backward = backward, .internal = true, .keeps = AT_KEEP(SPAN),
+    .shape = shape, .forward = pair_table_forward, .backward = pair_table_backward, .internal = true,
+    .keeps = AT_KEEP(SPAN),
     .help = "pair_table(t [B or 1, Tq, H, M] [, span], batch, keys) -> [B, H, Tq, W]\n"
             "Scores read from a table by the places of query and key.");

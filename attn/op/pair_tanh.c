@@ -40,7 +40,7 @@ static void queries(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void pair_tanh_forward(const at_call *c)
 {
     if (at_numel(c->out[0]) > 0)
         at_for(c->in[Q]->size[0] * c->in[Q]->size[1], at_grain_rows(c->out[0]->size[2] * c->out[0]->size[3]), queries,
@@ -69,7 +69,7 @@ static void rows(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void pair_tanh_backward(const at_call *c)
 {
     if (at_numel(c->out[0]) > 0)
         at_for(c->in[Q]->size[0], 1, rows, (void *)(uintptr_t)c);
@@ -77,5 +77,6 @@ static void backward(const at_call *c)
 
 AT_OP(pair_tanh,
     .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"span", AT_IDS, .optional = true}},
-    .shape = shape, .forward = forward, .backward = backward, .internal = true, .keeps = AT_KEEP(SPAN) | AT_KEEP_OUT(0),
+    .shape = shape, .forward = pair_tanh_forward, .backward = pair_tanh_backward, .internal = true,
+    .keeps = AT_KEEP(SPAN) | AT_KEEP_OUT(0),
     .help = "pair_tanh(q [B, Tq, 1, D], k [B, Tk, 1, D] [, span]) -> [B, Tq, W, D]\ntanh(q + k) of every pair.");

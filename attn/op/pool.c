@@ -201,7 +201,7 @@ static void rows(size_t begin, size_t end, void *context)
         (s->p.mean ? mean_row : max_row)(s, r / s->p.Ho, r % s->p.Ho);
 }
 
-static void forward(const at_call *c)
+static void pool_forward(const at_call *c)
 {
     job s = {.c = c, .p = plan_of(c), .x = at_in(c, 0), .y = at_outp(c, 0)};
     if (!s.p.mean)
@@ -252,7 +252,7 @@ static void planes(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void pool_backward(const at_call *c)
 {
     job s = {.c = c, .p = plan_of(c), .dy = at_dout(c, 0), .dx = at_din(c, 0), .fresh = at_is_fresh(c, 0)};
     if (!s.p.mean)
@@ -265,7 +265,7 @@ static void backward(const at_call *c)
 
 AT_OP(max_pool1d,
       .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS, {"lengths", AT_IDS, .option = true}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(1),
+      .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP(1),
       .help = "max_pool1d(x [B, T, C], kernel, {stride = kernel, padding = 0, lengths =}) -> [B, T', C]\n"
               "The greatest of each window of `kernel` steps, every `stride` steps: T' = (T + 2 padding - kernel) / stride + 1,\n"
               "rounded down. Padding never is the greatest. With lengths [B] each row is pooled as if it ended there; a window\n"
@@ -273,7 +273,7 @@ AT_OP(max_pool1d,
 
 AT_OP(avg_pool1d,
       .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS, {"lengths", AT_IDS, .option = true}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(1),
+      .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP(1),
       .help = "avg_pool1d(x [B, T, C], kernel, {stride = kernel, padding = 0, lengths =}) -> [B, T', C]\n"
               "The mean of each window of `kernel` steps, every `stride` steps: T' = (T + 2 padding - kernel) / stride + 1,\n"
               "rounded down. Padding counts as zeros. With lengths [B] each row is pooled as if it ended there (and `padding`\n"
@@ -281,7 +281,7 @@ AT_OP(avg_pool1d,
 
 AT_OP(max_pool2d,
       .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
+      .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
       .help = "max_pool2d(x [B, C, H, W], kernel, {stride = kernel, padding = 0}) -> [B, C, H', W']\n"
               "The greatest of each window; kernel, stride and padding are a number or {height, width}:\n"
               "H' = (H + 2 padding - kernel) / stride + 1, rounded down. Padding never is the greatest; the gradient goes to the\n"
@@ -289,7 +289,7 @@ AT_OP(max_pool2d,
 
 AT_OP(avg_pool2d,
       .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
+      .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
       .help = "avg_pool2d(x [B, C, H, W], kernel, {stride = kernel, padding = 0}) -> [B, C, H', W']\n"
               "The mean of each window; kernel, stride and padding are a number or {height, width}:\n"
               "H' = (H + 2 padding - kernel) / stride + 1, rounded down. Padding counts as zeros.");

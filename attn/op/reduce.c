@@ -464,12 +464,12 @@ AT_OP(mean, .args = MASKED_ARGS, .shape = mean_shape, .forward = mean_forward, .
 
 typedef void row_fn(const at_rows *job, size_t r, const real *const *in, real *out, char *own);
 
-static void forward(const at_call *c, row_fn *fn)
+static void reduce_forward(const at_call *c, row_fn *fn)
 {
     at_run_rows(&(at_rows){.axis = axis_of(c), .in = {at_in(c, 0)}, .fn = fn, .context = c, .work = c->work});
 }
 
-static void backward(const at_call *c, row_fn *fn, size_t own_bytes)
+static void reduce_backward(const at_call *c, row_fn *fn, size_t own_bytes)
 {
     at_run_rows(&(at_rows){.axis = axis_of(c),
                            .in = {at_in(c, 0)},
@@ -525,8 +525,8 @@ static void prod_row_back(const at_rows *job, size_t r, const real *const *in, r
         for (; j < stop; before *= x[j++])
             dx[j] += before * behind[j];
 }
-static void prod_forward(const at_call *c) { forward(c, prod_row); }
-static void prod_backward(const at_call *c) { backward(c, prod_row_back, axis_of(c).n * sizeof(real)); }
+static void prod_forward(const at_call *c) { reduce_forward(c, prod_row); }
+static void prod_backward(const at_call *c) { reduce_backward(c, prod_row_back, axis_of(c).n * sizeof(real)); }
 
 AT_OP(prod, .args = ARGS, .shape = roomy_shape, .forward = prod_forward, .backward = prod_backward, .fresh = true,
     .keeps = AT_KEEP(0),
@@ -583,8 +583,8 @@ static void var_row_back(const at_rows *job, size_t r, const real *const *in, re
     (void)own;
     add_deviation(n, in[0], 2 * (double)at_dout(job->context, 0)[r] / ((double)n - 1), dx);
 }
-static void var_forward(const at_call *c) { forward(c, var_row); }
-static void var_backward(const at_call *c) { backward(c, var_row_back, 0); }
+static void var_forward(const at_call *c) { reduce_forward(c, var_row); }
+static void var_backward(const at_call *c) { reduce_backward(c, var_row_back, 0); }
 
 AT_OP(var, .args = ARGS, .shape = shape, .forward = var_forward, .backward = var_backward, .fresh = true,
       .keeps = AT_KEEP(0),
@@ -604,8 +604,8 @@ static void std_row_back(const at_rows *job, size_t r, const real *const *in, re
     if (y != 0)
         add_deviation(job->axis.n, in[0], at_dout(job->context, 0)[r] / (((double)job->axis.n - 1) * y), dx);
 }
-static void std_forward(const at_call *c) { forward(c, std_row); }
-static void std_backward(const at_call *c) { backward(c, std_row_back, 0); }
+static void std_forward(const at_call *c) { reduce_forward(c, std_row); }
+static void std_backward(const at_call *c) { reduce_backward(c, std_row_back, 0); }
 
 AT_OP(std,
     .args = ARGS, .shape = shape, .forward = std_forward, .backward = std_backward, .fresh = true,
@@ -652,8 +652,8 @@ static void norm_row_back(const at_rows *job, size_t r, const real *const *in, r
             for (; j < stop; j++)
                 dx[j] += dy * (in[0][j] / y);
 }
-static void norm_forward(const at_call *c) { forward(c, norm_row); }
-static void norm_backward(const at_call *c) { backward(c, norm_row_back, 0); }
+static void norm_forward(const at_call *c) { reduce_forward(c, norm_row); }
+static void norm_backward(const at_call *c) { reduce_backward(c, norm_row_back, 0); }
 
 AT_OP(norm, .args = ARGS, .shape = shape, .forward = norm_forward, .backward = norm_backward, .fresh = true,
     .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
@@ -677,10 +677,11 @@ static void logsumexp_row_back(const at_rows *job, size_t r, const real *const *
     K->vexp(n, weight, weight);
     K->axpy(n, at_dout(job->context, 0)[r], weight, dx);
 }
-static void logsumexp_forward(const at_call *c) { forward(c, logsumexp_row); }
-static void logsumexp_backward(const at_call *c) { backward(c, logsumexp_row_back, axis_of(c).n * sizeof(real)); }
+static void logsumexp_forward(const at_call *c) { reduce_forward(c, logsumexp_row); }
+static void logsumexp_backward(const at_call *c) { reduce_backward(c, logsumexp_row_back, axis_of(c).n * sizeof(real)); }
 
-AT_OP(logsumexp, .args = MASKED_ARGS, .shape = roomy_shape, .forward = logsumexp_forward, .backward = logsumexp_backward,
+AT_OP(logsumexp, .args = MASKED_ARGS, .shape = roomy_shape, .forward = logsumexp_forward,
+.backward = logsumexp_backward,
       .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
       .help = "logsumexp(x [, d, keepdim = false, {mask =}]) -> y\n"
               "log(sum(exp(x))) over dimension d, or of everything, without overflow; -inf for a row of -inf, with "

@@ -25,14 +25,15 @@ static void row_back(const at_call *c, size_t D, const real *x, const real *stat
 static const at_norm norm = {.params = 1, .stats = 1, .row = row, .back = row_back};
 
 static bool shape(at_call *c) { return at_norm_shape(c, &norm); }
-static void forward(const at_call *c) { at_norm_forward(c, &norm); }
-static void backward(const at_call *c) { at_norm_backward(c, &norm); }
+static void rmsnorm_forward(const at_call *c) { at_norm_forward(c, &norm); }
+static void rmsnorm_backward(const at_call *c) { at_norm_backward(c, &norm); }
 
 AT_OP(rmsnorm,
       .args = {{"x", AT_FLOAT},
                {"weight", AT_FLOAT, .optional = true},
                {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
-      .shape = shape, .forward = forward, .backward = backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .shape = shape, .forward = rmsnorm_forward, .backward = rmsnorm_backward, .fresh = true,
+      .keeps = AT_KEEP(0) | AT_KEEP(1),
       .plain = true,
       .help = "rmsnorm(x [..., D] [, weight [D], eps = 1e-5]) -> y like x\n"
               "x / sqrt(mean(x^2) + eps) * weight over the last dimension.");

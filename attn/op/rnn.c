@@ -221,7 +221,7 @@ static void run_blocks(size_t from, size_t to, void *context)
             run_block(l, block, l->slots + k * l->slot);
 }
 
-static void forward(const at_call *c)
+static void rnn_forward(const at_call *c)
 {
     layer l = begin(c, false);
     size_t H = l.H, GH = l.G * H, slots = l.blocks < AT_CELL_SLOTS ? l.blocks : AT_CELL_SLOTS;
@@ -295,7 +295,7 @@ static void return_blocks(size_t from, size_t to, void *context)
             return_block(l, block, l->slots + k * l->slot);
 }
 
-static void backward(const at_call *c)
+static void rnn_backward(const at_call *c)
 {
     layer l = begin(c, true);
     size_t H = l.H, GH = l.G * H, N = l.ragged.steps, slots = l.blocks < AT_CELL_SLOTS ? l.blocks : AT_CELL_SLOTS;
@@ -329,6 +329,6 @@ static void backward(const at_call *c)
 AT_OP(rnn,
     .args = {{"x", AT_FLOAT}, {"lengths", AT_IDS, .optional = true}, {"h", AT_FLOAT, .optional = true},
              {"c", AT_FLOAT, .optional = true}, {"weights", AT_LIST}, {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"}},
-    .shape = shape, .forward = forward, .backward = backward, .outs = 3, .fresh = true, .internal = true,
+    .shape = shape, .forward = rnn_forward, .backward = rnn_backward, .outs = 3, .fresh = true, .internal = true,
     .help = "rnn(x [B, T, inputs], lengths, h, c, weights, cell) -> y [B, T, directions * hidden], h, c\n"
             "A recurrent layer over whole sequences: encoder.rnn is made of these.");

@@ -59,11 +59,11 @@ static void run(const at_call *c, void (*fn)(size_t begin, size_t end, void *c))
                (void *)(uintptr_t)c);
 }
 
-static void forward(const at_call *c) { run(c, forward_places); }
+static void rope_forward(const at_call *c) { run(c, forward_places); }
 
-static void backward(const at_call *c) { run(c, backward_places); }
+static void rope_backward(const at_call *c) { run(c, backward_places); }
 
 AT_OP(rope,
     .args = {{"x", AT_FLOAT}, {"first", AT_INTEGER}},
-    .shape = shape, .forward = forward, .backward = backward, .internal = true, .keeps = AT_KEEP_NOTHING,
+    .shape = shape, .forward = rope_forward, .backward = rope_backward, .internal = true, .keeps = AT_KEEP_NOTHING,
     .help = "rope(x [B, T, H, D], first) -> like x\nRotary positions: pairs of features turned by the place.");

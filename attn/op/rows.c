@@ -311,7 +311,7 @@ static void forward_block(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void rows_forward(const at_call *c)
 {
     job s = job_of(c);
     s.blocks = blocks_of(units_of(&s), s.square * s.W);
@@ -418,7 +418,7 @@ static void backward_block(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void rows_backward(const at_call *c)
 {
     job s = job_of(c);
     const at_tensor *bias = c->in[BIAS] && at_din(c, BIAS) ? c->in[BIAS] : NULL;
@@ -443,7 +443,7 @@ AT_OP(attend_rows,
              {"key_mask", AT_MASK, .optional = true}, {"span", AT_IDS, .optional = true},
              {"params", AT_LIST, .optional = true}, {"kind", AT_INTEGER}, {"keys", AT_INTEGER}, {"offset", AT_INTEGER},
              {"alibi", AT_INTEGER}, {"draw", AT_FLAG}, {"first", AT_NUMBER}, {"second", AT_NUMBER}},
-    .shape = shape, .forward = forward, .backward = backward, .outs = 3, .strided = true, .internal = true,
+    .shape = shape, .forward = rows_forward, .backward = rows_backward, .outs = 3, .strided = true, .internal = true,
     .keeps = AT_KEEP(SPAN) | AT_KEEP(PARAM) | AT_KEEP(PARAM + 1) | AT_KEEP_OUT(0) | AT_KEEP_OUT(2),
     .help = "attend_rows(e [B, H, Tq, W] [, bias, mask, key_mask, span], params, kind, keys, offset, alibi, draw,"
             " first, second) -> weights [, logp, probabilities]\n"

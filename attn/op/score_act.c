@@ -50,7 +50,7 @@ static void forward_heads(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void score_act_forward(const at_call *c)
 {
     at_for(c->in[0]->size[0] * c->in[0]->size[1], at_grain_rows(16 * c->in[0]->size[2] * c->in[0]->size[3]),
            forward_heads, (void *)(uintptr_t)c);
@@ -89,7 +89,7 @@ static void backward_heads(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void score_act_backward(const at_call *c)
 {
     size_t heads = c->in[0]->size[0] * c->in[0]->size[1];
     at_for(heads, at_grain_rows(4 * c->in[0]->size[2] * c->in[0]->size[3]), backward_heads, (void *)(uintptr_t)c);
@@ -106,5 +106,5 @@ static void backward(const at_call *c)
 
 AT_OP(score_act,
     .args = {{"e", AT_FLOAT}, {"b", AT_FLOAT, .optional = true}, {"f", AT_INTEGER}},
-    .shape = shape, .forward = forward, .backward = backward, .internal = true,
+    .shape = shape, .forward = score_act_forward, .backward = score_act_backward, .internal = true,
     .help = "score_act(e [B, H, Tq, W] [, b], f) -> like e\nAn activation of scores, behind a bias per head.");

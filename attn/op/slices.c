@@ -189,9 +189,9 @@ static void run(const at_call *c, job m, void (*fn)(size_t, size_t, void *))
         at_for(outer, at_grain_rows(m.n_y * m.run), fn, &m);
 }
 
-static void forward(const at_call *c) { run(c, (job){.from = c->in[0]->data, .to = c->out[0]->data}, forward_block); }
+static void slices_forward(const at_call *c) { run(c, (job){.from = c->in[0]->data, .to = c->out[0]->data}, forward_block); }
 
-static void backward(const at_call *c)
+static void slices_backward(const at_call *c)
 {
     run(c, (job){.from = c->out[0]->grad->data, .to = c->in[0]->grad->data}, backward_block);
 }
@@ -200,12 +200,12 @@ static bool same_shape(at_call *c) { return at_out_type(c, (at_dtype)c->in[0]->d
 
 AT_MOVE_OP(flip,
     .args = {{"x", AT_ANY}, {"d", AT_DIM}},
-    .shape = same_shape, .forward = forward, .backward = backward, .keeps = AT_KEEP_NOTHING,
+    .shape = same_shape, .forward = slices_forward, .backward = slices_backward, .keeps = AT_KEEP_NOTHING,
     .help = "flip(x, d) -> y like x\nThe entries of dimension d in reverse order. Any dtype.");
 
 AT_MOVE_OP(roll,
     .args = {{"x", AT_ANY}, {"shift", AT_INTEGER}, {"d", AT_DIM}},
-    .shape = same_shape, .forward = forward, .backward = backward, .keeps = AT_KEEP_NOTHING,
+    .shape = same_shape, .forward = slices_forward, .backward = slices_backward, .keeps = AT_KEEP_NOTHING,
     .help = "roll(x, shift, d) -> y like x\n"
             "Entry i of dimension d goes to i + shift; what leaves at one end comes in at the other. Any dtype.");
 
@@ -250,7 +250,7 @@ AT_MOVE_OP(pad,
     .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"before", AT_INTEGER}, {"after", AT_INTEGER},
              {"mode", AT_CHOICE, .optional = true, .option = true, .choices = "constant|replicate|reflect|circular"},
              {"value", AT_NUMBER, .optional = true, .option = true}},
-    .shape = pad_shape, .forward = pad_forward, .backward = backward, .keeps = AT_KEEP_NOTHING,
+    .shape = pad_shape, .forward = pad_forward, .backward = slices_backward, .keeps = AT_KEEP_NOTHING,
     .help = "pad(x, d, before, after, {mode = \"constant\", value = 0}) -> y\n"
             "Entries put before and after those of dimension d; negative numbers cut, and what is left is continued: constant (the "
             "value), replicate (the last entry), reflect (mirrored at the last entry, which is not repeated) or circular. Any dtype.");

@@ -196,7 +196,7 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
             dx[ids_of(b->c)[start + j * b->out.step] - 1] += at_dout(b->c, 0)[start + j * b->out.step];
 }
 
-static void backward(const at_call *c, int64_t d)
+static void both_backward(const at_call *c, int64_t d)
 {
     back b = {c, at_along(c->out[0], d)};
 
@@ -214,8 +214,8 @@ static void backward(const at_call *c, int64_t d)
                            .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD});
 }
 
-static void sort_backward(const at_call *c) { backward(c, c->arg[0].integer); }
-static void topk_backward(const at_call *c) { backward(c, dimension(c)); }
+static void sort_backward(const at_call *c) { both_backward(c, c->arg[0].integer); }
+static void topk_backward(const at_call *c) { both_backward(c, dimension(c)); }
 #endif
 
 AT_OP(sort,

@@ -18,13 +18,13 @@ static bool shape(at_call *c)
     return at_out(c, c->in[0]->ndim, c->in[0]->size);
 }
 
-static void forward(const at_call *c, void (*fn)(const at_map *, size_t, size_t))
+static void unary_forward(const at_call *c, void (*fn)(const at_map *, size_t, size_t))
 {
     at_run_map(&(at_map){.a = at_in(c, 0), .y = at_outp(c, 0), .n = at_numel(c->out[0]), .fn = fn, .context = c});
 }
 
 /* x or y may be gone: what backward does not read is not kept. */
-static void backward(const at_call *c, void (*fn)(const at_map *, size_t, size_t))
+static void unary_backward(const at_call *c, void (*fn)(const at_map *, size_t, size_t))
 {
     const at_tensor *x = c->in[0], *y = c->out[0];
     at_run_map(&(at_map){.a = x->storage ? at_in(c, 0) : NULL,
@@ -44,8 +44,8 @@ static void backward(const at_call *c, void (*fn)(const at_map *, size_t, size_t
     {                                                                                                                 \
         K->v##name##_back(n, of_x, of_y, m->c + at, m->y + at);                                                       \
     }                                                                                                                 \
-    static void name##_forward(const at_call *c) { forward(c, name##_block); }                                        \
-    static void name##_backward(const at_call *c) { backward(c, name##_block_back); }
+    static void name##_forward(const at_call *c) { unary_forward(c, name##_block); }                                        \
+    static void name##_backward(const at_call *c) { unary_backward(c, name##_block_back); }
 #define BY_X(name) BY_KERNEL(name, m->a + at, NULL)
 #define BY_Y(name) BY_KERNEL(name, NULL, m->b + at)
 
@@ -78,15 +78,15 @@ static void sign_block(const at_map *m, size_t at, size_t n)
     for (size_t i = 0; i < n; i++)
         y[i] = x[i] > 0 ? 1 : x[i] < 0 ? -1 : x[i];
 }
-static void sign_forward(const at_call *c) { forward(c, sign_block); }
+static void sign_forward(const at_call *c) { unary_forward(c, sign_block); }
 /* of what is flat wherever it has a slope */
 static void flat_block_back(const at_map *m, size_t at, size_t n) { (void)m, (void)at, (void)n; }
-static void flat_backward(const at_call *c) { backward(c, flat_block_back); }
+static void flat_backward(const at_call *c) { unary_backward(c, flat_block_back); }
 #define sign_backward flat_backward
 
 #define FLAT(name)                                                                                              \
     static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }     \
-    static void name##_forward(const at_call *c) { forward(c, name##_block); }
+    static void name##_forward(const at_call *c) { unary_forward(c, name##_block); }
 FLAT(floor)
 FLAT(ceil)
 FLAT(round)
@@ -112,7 +112,7 @@ static void clamp_block(const at_map *m, size_t at, size_t n)
     for (size_t i = 0; i < n; i++)
         y[i] = x[i] < low ? low : x[i] > high ? high : x[i];
 }
-static void clamp_forward(const at_call *c) { forward(c, clamp_block); }
+static void clamp_forward(const at_call *c) { unary_forward(c, clamp_block); }
 
 static void clamp_block_back(const at_map *m, size_t at, size_t n)
 {
@@ -123,7 +123,7 @@ static void clamp_block_back(const at_map *m, size_t at, size_t n)
     for (size_t i = 0; i < n; i++)
         dx[i] += x[i] >= low && x[i] <= high ? dy[i] : 0;
 }
-static void clamp_backward(const at_call *c) { backward(c, clamp_block_back); }
+static void clamp_backward(const at_call *c) { unary_backward(c, clamp_block_back); }
 
 static void leaky_block(const at_map *m, size_t at, size_t n)
 {
@@ -133,7 +133,7 @@ static void leaky_block(const at_map *m, size_t at, size_t n)
     for (size_t i = 0; i < n; i++)
         y[i] = x[i] > 0 ? x[i] : slope * x[i];
 }
-static void leaky_forward(const at_call *c) { forward(c, leaky_block); }
+static void leaky_forward(const at_call *c) { unary_forward(c, leaky_block); }
 
 static void leaky_block_back(const at_map *m, size_t at, size_t n)
 {
@@ -143,7 +143,7 @@ static void leaky_block_back(const at_map *m, size_t at, size_t n)
     for (size_t i = 0; i < n; i++)
         dx[i] += x[i] > 0 ? dy[i] : slope * dy[i];
 }
-static void leaky_backward(const at_call *c) { backward(c, leaky_block_back); }
+static void leaky_backward(const at_call *c) { unary_backward(c, leaky_block_back); }
 
 #define UNARY(name, reads, text)                                                                                      \
     AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = shape, .forward = name##_forward, .backward = name##_backward,    \

@@ -44,7 +44,7 @@ static void rows(size_t begin, size_t end, void *context)
     }
 }
 
-static void forward(const at_call *c)
+static void unit_rows_forward(const at_call *c)
 {
     size_t n = c->in[0]->size[c->in[0]->ndim - 1];
     if (n > 0)
@@ -70,7 +70,7 @@ static void back_rows(size_t begin, size_t end, void *context)
     }
 }
 
-static void backward(const at_call *c)
+static void unit_rows_backward(const at_call *c)
 {
     size_t n = c->out[0]->size[c->out[0]->ndim - 1];
     if (n > 0)
@@ -79,5 +79,6 @@ static void backward(const at_call *c)
 
 AT_OP(unit_rows,
     .args = {{"x", AT_FLOAT}},
-    .shape = shape, .forward = forward, .backward = backward, .internal = true, .keeps = AT_KEEP_OUT(0),
+    .shape = shape, .forward = unit_rows_forward, .backward = unit_rows_backward, .internal = true,
+    .keeps = AT_KEEP_OUT(0),
     .help = "unit_rows(x) -> like x\nRows of length 1 along the last dimension; zeros stay zeros.");

@@ -9,7 +9,7 @@
  */
 #include "attn/row/threshold.h"
 
-static void forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
+static void entmax15_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
 {
     double *z = own;
     (void)b;
@@ -41,7 +41,7 @@ static void forward(size_t n, const real *x, const uint8_t *left, real *y, void 
     }
 }
 
-static void backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
+static void entmax15_row_backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
 {
     (void)own, (void)b;
     double sum = 0, total = 0;
@@ -57,4 +57,4 @@ static void backward(size_t n, const real *y, const real *dy, real *dx, void *ow
 }
 
 AT_ROW(entmax15, .is.part.formula = "max(e_j/2 - tau, 0)^2", .is.part.source = "Peters et al. 2019", .is.own_bytes = sizeof(double),
-       .forward = forward, .backward = backward);
+       .forward = entmax15_row_forward, .backward = entmax15_row_backward);

@@ -6,7 +6,7 @@
 #include "attn/kernel/kernel.h"
 #include "attn/row/row.h"
 
-static void forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
+static void proportional_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
 {
     double sum = 0;
     (void)own;
@@ -19,7 +19,7 @@ static void forward(size_t n, const real *x, const uint8_t *left, real *y, void 
         *b->stat = (real)sum;
 }
 
-static void backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
+static void proportional_row_backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
 {
     double dot = 0, total = (double)*b->stat;
     (void)own;
@@ -31,4 +31,5 @@ static void backward(size_t n, const real *y, const real *dy, real *dx, void *ow
             dx[j] += (real)(((double)dy[j] - dot) / total);
 }
 
-AT_ROW(proportional, .is.internal = true, .is.stats = 1, .forward = forward, .backward = backward);
+AT_ROW(proportional, .is.internal = true, .is.stats = 1, .forward = proportional_row_forward,
+.backward = proportional_row_backward);

@@ -8,7 +8,7 @@
 #include "attn/kernel/kernel.h"
 #include "attn/row/row.h"
 
-static void forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
+static void sigmoid_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
 {
     (void)own, (void)b;
     K->vsigmoid(n, x, y);
@@ -17,7 +17,7 @@ static void forward(size_t n, const real *x, const uint8_t *left, real *y, void 
             y[j] = 0;
 }
 
-static void backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
+static void sigmoid_row_backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
 {
     (void)own, (void)b;
     for (size_t j = 0; j < n; j++)
@@ -25,5 +25,6 @@ static void backward(size_t n, const real *y, const real *dy, real *dx, void *ow
             dx[j] += dy[j] * y[j] * (1 - y[j]);
 }
 
-AT_ROW(sigmoid, .is.part.formula = "sigmoid(e_j), each key for itself", .is.part.source = "Kim et al. 2017", .forward = forward,
-       .backward = backward);
+AT_ROW(sigmoid, .is.part.formula = "sigmoid(e_j), each key for itself", .is.part.source = "Kim et al. 2017",
+.forward = sigmoid_row_forward,
+       .backward = sigmoid_row_backward);

@@ -8,17 +8,18 @@
 #include "attn/kernel/kernel.h"
 #include "attn/row/row.h"
 
-static void forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
+static void softmax_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
 {
     (void)own, (void)b;
     K->softmax(n, x, left, y);
 }
 
-static void backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
+static void softmax_row_backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
 {
     (void)own, (void)b;
     K->softmax_back(n, y, dy, dx);
 }
 
-AT_ROW(softmax, .is.part.formula = "exp(e_j) / sum exp(e)", .is.part.source = "Bahdanau et al. 2015", .forward = forward,
-       .backward = backward);
+AT_ROW(softmax, .is.part.formula = "exp(e_j) / sum exp(e)", .is.part.source = "Bahdanau et al. 2015",
+.forward = softmax_row_forward,
+       .backward = softmax_row_backward);

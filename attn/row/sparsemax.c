@@ -9,7 +9,7 @@
  */
 #include "attn/row/threshold.h"
 
-static void forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
+static void sparsemax_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
 {
     double *z = own;
     (void)b;
@@ -36,7 +36,7 @@ static void forward(size_t n, const real *x, const uint8_t *left, real *y, void 
     }
 }
 
-static void backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
+static void sparsemax_row_backward(size_t n, const real *y, const real *dy, real *dx, void *own, const at_beside *b)
 {
     (void)own, (void)b;
     double sum = 0, count = 0;
@@ -51,4 +51,4 @@ static void backward(size_t n, const real *y, const real *dy, real *dx, void *ow
 }
 
 AT_ROW(sparsemax, .is.part.formula = "the nearest point of the simplex", .is.part.source = "Martins, Astudillo 2016", .is.own_bytes = sizeof(double),
-       .forward = forward, .backward = backward);
+       .forward = sparsemax_row_forward, .backward = sparsemax_row_backward);
