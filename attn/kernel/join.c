@@ -24,10 +24,11 @@ INLINE vec term(const at_joins *q, bool one, const AT_REAL(at_join) *x, size_t l
     return lanes(q, one, x->a, l, i, len) + below(q, x->b, l, i, len);
 }
 
-/* What is subtracted from terms; infinity, so that shares are 0, where nothing is left and in lanes not in use. */
+/* What is subtracted from terms; infinity, so that shares are 0, where nothing is left. Lanes not in use have 0: an exp that
+ * underflows in each of them would cost as much as all the rest. */
 INLINE vec whole(const AT_REAL(at_join) *x, size_t i, size_t len)
 {
-    vec y = get_or(x->y + i, len, INFINITY);
+    vec y = get(x->y + i, len);
     return pick(y == -INFINITY, splat(INFINITY), y);
 }
 
