@@ -353,7 +353,8 @@ AT_OP_NAMED(chain_marginals, "structured.chain_marginals",
             .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
             .help =
                 "structured.chain_marginals(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> p [B, T, K]\n"
-                "The probability of each tag at each place; 0 beyond the length, and where no tagging is possible. " CHAIN_TEXT);
+                "The probability of each tag at each place; 0 beyond the length, and where no tagging is possible. " CHAIN_TEXT
+                "\nExample: attn.structured.chain_marginals(attn.randn(2, 5, 3), attn.zeros(3, 3))");
 
 AT_OP_NAMED(chain_log_partition, "structured.chain_log_partition",
             .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, CHAIN_LENGTHS}, .plain = true,
@@ -361,7 +362,8 @@ AT_OP_NAMED(chain_log_partition, "structured.chain_log_partition",
             .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
             .help =
                 "structured.chain_log_partition(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> z [B]\n"
-                "The logarithm of the sum of exp(score) over all taggings, -inf where none is possible. " CHAIN_TEXT);
+                "The logarithm of the sum of exp(score) over all taggings, -inf where none is possible. " CHAIN_TEXT
+                "\nExample: attn.structured.chain_log_partition(attn.randn(2, 5, 3), attn.zeros(3, 3))");
 
 AT_OP_NAMED(chain_nll, "structured.chain_nll",
             .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, {"tags", AT_IDS}, CHAIN_LENGTHS}, .plain = true,
@@ -369,7 +371,8 @@ AT_OP_NAMED(chain_nll, "structured.chain_nll",
             .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2) | AT_KEEP(3),
             .help =
                 "structured.chain_nll(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], tags [B, T], {lengths =}) -> loss [B]\n"
-                "-log p(tags), infinity for tags that are forbidden; tags beyond the length are not read. " CHAIN_TEXT);
+                "-log p(tags), infinity for tags that are forbidden; tags beyond the length are not read. " CHAIN_TEXT
+                "\nExample: attn.structured.chain_nll(attn.randn(2, 5, 3), attn.zeros(3, 3), attn.randint(1, 3, 2, 5))");
 
 AT_OP_NAMED(chain_viterbi, "structured.chain_viterbi",
             .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, CHAIN_LENGTHS}, .plain = true, .outs = 2,
@@ -378,7 +381,8 @@ AT_OP_NAMED(chain_viterbi, "structured.chain_viterbi",
                 "structured.chain_viterbi(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> ids [B, T], "
                 "score [B]\n"
                 "The tagging of the greatest score; ids are 0 beyond the length, and where no tagging is possible (score "
-                "-inf). " CHAIN_TEXT);
+                "-inf). " CHAIN_TEXT
+                "\nExample: attn.structured.chain_viterbi(attn.randn(2, 5, 3), attn.zeros(3, 3))");
 
 AT_OP_NAMED(chain_sample, "structured.chain_sample",
             .args = {{"unary", AT_FLOAT},
@@ -389,4 +393,5 @@ AT_OP_NAMED(chain_sample, "structured.chain_sample",
             .help =
                 "structured.chain_sample(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =, count = 1}) -> ids "
                 "[count, B, T]\n"
-                "Taggings drawn from their distribution; ids are 0 beyond the length, and where no tagging is possible. " CHAIN_TEXT);
+                "Taggings drawn from their distribution; ids are 0 beyond the length, and where no tagging is possible. " CHAIN_TEXT
+                "\nExample: attn.structured.chain_sample(attn.randn(2, 5, 3), attn.zeros(3, 3), {count = 4})");
