@@ -424,7 +424,7 @@ bool at_attention_plain(at_build *g, at_layer *attend, at_tensor *memory, at_pla
     if (!at_ok(g) || !memory || !at_expect(g, attend, "memory", memory, 3, 3, (int64_t)a->key))
         return false;
     a->score->plain(g, attend, memory, out);
-    return at_ok(g);
+    return at_ok(g) && out->keys;
 }
 
 /* ---- methods ---- */

@@ -24,11 +24,11 @@ enum { AT_SIZE_QUERY = -1, AT_SIZE_KEY = -2, AT_SIZE_BOTH = -3, AT_SIZE_VALUE = 
 
 /* Fields that several scores have. */
 #define AT_FIELD_MAX_KEYS {"max_keys", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "the most keys a call may have"}
-#define AT_FIELD_ACTIVATION {"activation", AT_FIELD_CHOICE, .choices = "tanh|relu|sigmoid", .help = "act"}
+#define AT_FIELD_ACTIVATION {"activation", AT_FIELD_CHOICE, .choices = "tanh|relu|sigmoid|none", .help = "act"}
 
 static inline at_score_act at_activation(const at_setting *activation)
 {
-    static const at_score_act act[] = {AT_ACT_TANH, AT_ACT_RELU, AT_ACT_SIGMOID};
+    static const at_score_act act[] = {AT_ACT_TANH, AT_ACT_RELU, AT_ACT_SIGMOID, AT_ACT_NONE};
     return act[activation->integer];
 }
 
@@ -42,6 +42,7 @@ typedef struct at_pair {
     at_pair_kind kind;
     at_tensor *query, *key;     /* [B, Tq, H, D], [B, Tk, Hk, D] */
     at_tensor *v;               /* additive: [D] or [H, D] */
+    at_score_act inner;         /* additive: what is done to q + k */
     at_tensor *table;           /* table: [B or 1, Tq, H, >= Tk] */
     double scale;
     at_score_act act;
@@ -63,7 +64,7 @@ typedef struct at_score {
     /* Queries for the pair kernel, from [B, Tq, H, query] into pair->query, with what else the kernel needs; first: the
      * place of the first query, from 0. NULL: as they are. */
     void (*query)(at_build *g, const at_layer *l, at_tensor *q, int64_t first, at_pair *pair);
-    /* For a fused sequence, one head without projections; NULL: it cannot. */
+    /* For a fused sequence, one head without projections; NULL, or no keys made: it cannot. */
     void (*plain)(at_build *g, const at_layer *l, at_tensor *memory, at_plain_attention *out);
 } at_score;
 

@@ -66,6 +66,25 @@ static bool prepare(at_attend_call *c)
 
 /* ---- paths ---- */
 
+/* [B, T, H, D] as one head. */
+static at_tensor *side_by_side(at_build *g, at_tensor *x)
+{
+    return x ? at_reshape(g, x, 4, (int64_t[]){(int64_t)x->size[0], (int64_t)x->size[1], 1, (int64_t)(x->size[2] * x->size[3])}) : NULL;
+}
+
+/* Additive scores with another activation than tanh: the heads' vectors side by side, then v' of each. */
+static at_tensor *activated(at_attend_call *c)
+{
+    at_build *g = c->g;
+    const at_pair *p = &c->pair;
+    at_tensor *h = AT_APPLY(g, pair_act, .in = {side_by_side(g, p->query), side_by_side(g, p->key), c->span}, .arg = {at_int(p->inner)});
+    if (!h)
+        return NULL;
+    int64_t size[] = {(int64_t)c->B, (int64_t)c->Tq, (int64_t)h->size[2], (int64_t)p->query->size[2], (int64_t)p->query->size[3]};
+    at_tensor *e = at_sum(g, at_mul(g, at_reshape(g, h, 5, size), p->v), 5, false);                 /* [B, Tq, W, H] */
+    return at_unary(g, AT_ID_contiguous, at_transpose(g, at_transpose(g, e, 2, 4), 3, 4));
+}
+
 /* Scores with their activation: [B, H, Tq, W]; features are heads in multi-dimensional attention. */
 static at_tensor *score(at_attend_call *c)
 {
@@ -73,8 +92,10 @@ static at_tensor *score(at_attend_call *c)
     const at_pair *p = &c->pair;
     at_tensor *e;
 
+    if (p->kind == AT_PAIR_ADDITIVE && !c->a->multi && p->inner != AT_ACT_TANH)
+        return activated(c);
     if (c->a->multi) {
-        at_tensor *h = AT_APPLY(g, pair_tanh, .in = {p->query, p->key, c->span});
+        at_tensor *h = AT_APPLY(g, pair_act, .in = {p->query, p->key, c->span}, .arg = {at_int(p->inner)});
         e = at_linear(g, h, at_part_param_of(c->l, AT_PART_SCORE, AT_SCORE_OUT),
                       at_part_param_of(c->l, AT_PART_SCORE, AT_SCORE_OUT_BIAS)); /* [B, Tq, W, value] */
         return at_unary(g, AT_ID_contiguous, at_transpose(g, at_transpose(g, e, 2, 4), 3, 4));

@@ -27,7 +27,7 @@ typedef enum at_pair_kind {
 } at_pair_kind;
 
 /* What is done to a score before biases and masks. */
-typedef enum at_score_act { AT_ACT_TANH, AT_ACT_RELU, AT_ACT_SIGMOID, AT_ACT_LOG_SQUARE, AT_ACT_NONE } at_score_act;
+typedef enum at_score_act { AT_ACT_TANH, AT_ACT_RELU, AT_ACT_SIGMOID, AT_ACT_LOG_SQUARE, AT_ACT_INVERSE, AT_ACT_NONE } at_score_act;
 
 typedef struct at_span { size_t lo, n; } at_span;
 

@@ -1,12 +1,12 @@
 /*
- * score_act: y = f(e + b), f one of tanh, relu, sigmoid, log(x^2).
+ * score_act: y = f(e + b), f one of tanh, relu, sigmoid, log(x^2), 1 / (1 + sqrt(-x)).
  *
  *   e, y   [B, H, Tq, W]
  *   b      one number per head ([1] or [H, 1]), may be left out
  *   de     dy f'(e + b), and 0 wherever dy is 0: a masked score may be NaN or infinite without harm
  *   db     sum of de, over each head in order
  *
- * log(x^2) is -inf at 0: a key of weight 0 without gradient.
+ * log(x^2) is -inf at 0: a key of weight 0 without gradient. 1 / (1 + sqrt(-x)), of minus a squared distance, has none at 0.
  */
 #include <tgmath.h>
 
@@ -44,6 +44,7 @@ static void forward_heads(size_t begin, size_t end, void *context)
             case AT_ACT_RELU: y[i] = x < 0 ? 0 : x; break;
             case AT_ACT_SIGMOID: y[i] = 1 / (1 + exp(-x)); break;
             case AT_ACT_LOG_SQUARE: y[i] = 2 * log(fabs(x)); break;
+            case AT_ACT_INVERSE: y[i] = 1 / (1 + sqrt(-x)); break;
             default: y[i] = x; break;
             }
         }
@@ -63,6 +64,7 @@ static real slope(at_score_act f, real x, real y)
     case AT_ACT_RELU: return x > 0;
     case AT_ACT_SIGMOID: return y * (1 - y);
     case AT_ACT_LOG_SQUARE: return isinf(2 / x) ? 0 : 2 / x;    /* at 0 and where it is beyond the type */
+    case AT_ACT_INVERSE: return x < 0 ? y * y / (2 * sqrt(-x)) : 0;
     default: return 1;
     }
 }

@@ -291,7 +291,8 @@ t.case("what has no meaning together is refused, with a reason", function()
     no("beta belongs to score = \"cosine\", but score is \"dot\"", {score = "dot", beta = 2})
     no("max_keys belongs to score = \"location\", \"synthesizer_dense\" or \"synthesizer_random\", but score is \"dot\"",
        {score = "dot", max_keys = 2})
-    no("activation belongs to score = \"activated_general\", but score is \"scaled_dot\"", {activation = "relu"})
+    no("activation belongs to score = \"activated_general\", \"concat\" or \"additive\", but score is \"scaled_dot\"",
+       {activation = "relu"})
     no("score \"additive\" needs dim, the width of its score space", {score = "additive"})
     no("score \"location\" needs max_keys", {score = "location"})
     no("score \"synthesizer_random\" needs max_queries", {score = "synthesizer_random", max_keys = 4})

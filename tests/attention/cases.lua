@@ -9,7 +9,8 @@ return {
     score = each{
         cosine = {{beta = 2}},
         activated_general = {{}, {activation = "relu"}, {activation = "sigmoid"}},
-        concat = {{dim = D}}, additive = {{dim = D}}, location = {{max_keys = 6}},
+        concat = {{dim = D}, {dim = D, activation = "none"}}, additive = {{dim = D}, {dim = D, activation = "relu"}, {dim = D, activation = "sigmoid"}},
+         location = {{max_keys = 6}},
         kernel = {{}, {kernel = "rbf"}, {kernel = "polynomial"}},
         synthesizer_dense = {{dim = D, max_keys = 6}},
         synthesizer_random = {{max_keys = 6, max_queries = 6}, {max_keys = 6, max_queries = 6, trainable = false}},

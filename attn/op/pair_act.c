@@ -1,9 +1,9 @@
 /*
- * pair_tanh: tanh(q + k) for every query and key of its span, kept as vectors: multi-dimensional attention needs
- * them all.
+ * pair_act: f(q + k) for every query and key of its span, f one of tanh, relu, sigmoid or nothing, kept as vectors:
+ * multi-dimensional attention needs them all, and the fused additive scores have tanh only.
  *
  *   q      [B, Tq, 1, D]    k  [B, Tk, 1, D]    y  [B, Tq, W, D] by span (op/attend.h), zeros behind it
- *   dq, dk dy (1 - y^2), summed over keys and queries in order; 0 where dy is 0, whatever y is
+ *   dq, dk dy f'(y), summed over keys and queries in order; 0 where dy is 0, whatever y is
  */
 #include <math.h>
 #include <string.h>
@@ -25,9 +25,31 @@ static bool shape(at_call *c)
            at_out(c, 4, (size_t[]){q->size[0], q->size[1], at_span_width(c->in[SPAN], k->size[1]), q->size[3]});
 }
 
+static void activate(at_score_act f, size_t n, real *y)
+{
+    if (f == AT_ACT_TANH)
+        K->vtanh(n, y, y);
+    else if (f == AT_ACT_SIGMOID)
+        K->vsigmoid(n, y, y);
+    for (size_t j = 0; f == AT_ACT_RELU && j < n; j++)
+        y[j] = y[j] < 0 ? 0 : y[j];
+}
+
+/* From the result: of relu 0 at 0. */
+static real slope(at_score_act f, real y)
+{
+    switch (f) {
+    case AT_ACT_TANH: return 1 - y * y;
+    case AT_ACT_RELU: return y > 0;
+    case AT_ACT_SIGMOID: return y * (1 - y);
+    default: return 1;
+    }
+}
+
 static void queries(size_t begin, size_t end, void *context)
 {
     const at_call *c = context;
+    at_score_act f = (at_score_act)c->arg[0].integer;
     size_t Tq = c->in[Q]->size[1], Tk = c->in[KEY]->size[1], W = c->out[0]->size[2], D = c->out[0]->size[3];
     for (size_t r = begin; r < end; r++) {
         at_span keys = at_span_of(c->in[SPAN], Tq, Tk, r / Tq, r % Tq);
@@ -35,12 +57,12 @@ static void queries(size_t begin, size_t end, void *context)
         real *y = at_outp(c, 0) + r * W * D;
         for (size_t j = 0; j < keys.n; j++)
             K->add(D, q, 1, k + j * D, 1, y + j * D);
-        K->vtanh(keys.n * D, y, y);
+        activate(f, keys.n * D, y);
         memset(y + keys.n * D, 0, (W - keys.n) * D * sizeof(real));
     }
 }
 
-static void pair_tanh_forward(const at_call *c)
+static void pair_act_forward(const at_call *c)
 {
     if (at_numel(c->out[0]) > 0)
         at_for(c->in[Q]->size[0] * c->in[Q]->size[1], at_grain_rows(c->out[0]->size[2] * c->out[0]->size[3]), queries,
@@ -51,6 +73,7 @@ static void pair_tanh_forward(const at_call *c)
 static void rows(size_t begin, size_t end, void *context)
 {
     const at_call *c = context;
+    at_score_act f = (at_score_act)c->arg[0].integer;
     size_t Tq = c->in[Q]->size[1], Tk = c->in[KEY]->size[1], W = c->out[0]->size[2], D = c->out[0]->size[3];
     for (size_t r = begin * Tq; r < end * Tq; r++) {
         at_span keys = at_span_of(c->in[SPAN], Tq, Tk, r / Tq, r % Tq);
@@ -60,7 +83,7 @@ static void rows(size_t begin, size_t end, void *context)
         for (size_t j = 0; j < keys.n * D; j++) {
             if (dy[j] == 0)
                 continue;
-            real g = dy[j] * (1 - y[j] * y[j]);
+            real g = dy[j] * slope(f, y[j]);
             if (dq)
                 dq[j % D] += g;
             if (dk)
@@ -69,14 +92,14 @@ static void rows(size_t begin, size_t end, void *context)
     }
 }
 
-static void pair_tanh_backward(const at_call *c)
+static void pair_act_backward(const at_call *c)
 {
     if (at_numel(c->out[0]) > 0)
         at_for(c->in[Q]->size[0], 1, rows, (void *)(uintptr_t)c);
 }
 
-AT_OP(pair_tanh,
-    .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"span", AT_IDS, .optional = true}},
-    .shape = shape, .forward = pair_tanh_forward, .backward = pair_tanh_backward, .internal = true,
+AT_OP(pair_act,
+    .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"span", AT_IDS, .optional = true}, {"f", AT_INTEGER}},
+    .shape = shape, .forward = pair_act_forward, .backward = pair_act_backward, .internal = true,
     .keeps = AT_KEEP(SPAN) | AT_KEEP_OUT(0),
-    .help = "pair_tanh(q [B, Tq, 1, D], k [B, Tk, 1, D] [, span]) -> [B, Tq, W, D]\ntanh(q + k) of every pair.");
+    .help = "pair_act(q [B, Tq, 1, D], k [B, Tk, 1, D] [, span], f) -> [B, Tq, W, D]\nf(q + k) of every pair.");
