@@ -1,4 +1,5 @@
--- metric: BLEU, accuracy, perplexity, alignment error rate.
+-- metric: BLEU, accuracy, perplexity, bits, alignment error rate; F1, ROUGE, MAP and MRR, AUC and EVALB have files of
+-- their own (metric_f1, metric_rouge, metric_ranking, metric_evalb).
 --
 -- BLEU (Papineni et al. 2002): BP exp(mean of log p_n, n = 1..4), p_n the clipped n-gram precision of the whole corpus,
 -- BP = exp(min(0, 1 - r/c)). As the scorer of reference, sacreBLEU, does by default: on detokenised lines, its
@@ -6,9 +7,13 @@
 -- smoothing); no match of any order is 0; of several references the one closest in length counts for BP, the shorter if
 -- two are.
 local attn = require "attn"
+local fields = require "attn.fields"
 local text = require "attn.text"
 
 local m = {}
+for _, name in ipairs{"f1", "rouge", "ranking", "evalb"} do
+    for key, measure in pairs(require("attn.metric_" .. name)) do m[key] = measure end
+end
 
 -- Version of this implementation, in the signature where sacreBLEU names its own.
 local VERSION = "attn.1"
@@ -188,6 +193,27 @@ function m.perplexity(nll, count)
     return math.exp(nll / count)
 end
 
+---Bits per character and per sequence: the negative log-likelihood in bits (nll / ln 2) over the count of each.
+---@param nll number|any sum of the negative log-likelihoods (natural logarithm), a number or a tensor of one element
+---@param characters integer how many characters it is the sum of
+---@param sequences? integer how many sequences they are
+---@return number per_character, number? per_sequence
+function m.bits(nll, characters, sequences)
+    local sum = nll
+    if fields.describe(nll):find "%[" then sum = nll:item() end
+    if type(sum) ~= "number" or sum ~= sum then
+        error(("metric.bits: nll is %s, expected a number"):format(sum ~= sum and "NaN" or fields.describe(nll)), 2)
+    end
+    for _, of in ipairs{{"characters", characters}, sequences ~= nil and {"sequences", sequences} or nil} do
+        local name, count = of[1], of[2]
+        if math.type(count) ~= "integer" or count < 1 then
+            error(("metric.bits: %s is %s, expected an integer of at least 1"):format(name, fields.describe(count)), 2)
+        end
+    end
+    local bits = sum / math.log(2)
+    return bits / characters, sequences and bits / sequences
+end
+
 local function links(list, name)
     if type(list) ~= "table" then
         error(("metric.alignment_error_rate: %s is a %s, expected a list of links"):format(name, type(list)), 3)
@@ -257,6 +283,10 @@ attn.describe{name = "metric.accuracy", signature = "accuracy(logits [..., V] or
 attn.describe{name = "metric.perplexity", signature = "perplexity(nll, count) -> number",
     help = "exp(nll / count), nll the summed negative log-likelihood of count words.",
     example = 'require "attn.metric".perplexity(69.3, 100)'}
+attn.describe{name = "metric.bits", signature = "bits(nll, characters [, sequences]) -> per_character [, per_sequence]",
+    help = "nll / ln 2 over the number of characters, and over that of sequences: nll is the summed negative\n"
+        .. "log-likelihood (natural logarithm) of that many characters in that many sequences.",
+    example = 'require "attn.metric".bits(69.3, 100, 5)'}
 attn.describe{name = "metric.alignment_error_rate",
     signature = "alignment_error_rate(sure, possible, predicted) -> number",
     help = "1 - (|A and S| + |A and P|) / (|A| + |S|) of word alignments (Och and Ney 2003), each a list of\n"
