@@ -200,7 +200,7 @@ end
 ---@return number per_character, number? per_sequence
 function m.bits(nll, characters, sequences)
     local sum = nll
-    if fields.describe(nll):find "%[" then sum = nll:item() end
+    if fields.describe(nll):find "%[" and nll:numel() == 1 then sum = nll:item() end
     if type(sum) ~= "number" or sum ~= sum then
         error(("metric.bits: nll is %s, expected a number"):format(sum ~= sum and "NaN" or fields.describe(nll)), 2)
     end

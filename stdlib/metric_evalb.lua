@@ -96,11 +96,23 @@ local function check_lines(name, list)
     end
 end
 
+---@class Evalb
+---@field precision number
+---@field recall number
+---@field f1 number
+---@field exact number share of sentences
+---@field sentences integer that count
+---@field errors integer sentences
+---@field skipped integer sentences
+---@field matched integer brackets
+---@field predicted integer brackets
+---@field gold integer brackets
+
 ---Labelled bracket precision, recall, F1 and exact match, 0..1, by EVALB's conventions.
 ---@param predicted string[] trees: (S (NP (PRP it)) (VP (VBZ works)))
 ---@param gold string[]
 ---@param options? {delete: string[], equal_labels: string[][], equal_words: string[][]} default: COLLINS.prm
----@return {precision: number, recall: number, f1: number, exact: number, sentences: integer, errors: integer, skipped: integer, matched: integer, predicted: integer, gold: integer}
+---@return Evalb
 function m.evalb(predicted, gold, options)
     local cfg = fields.read("metric.evalb", options or {}, {{"delete", "table", COLLINS.delete},
         {"equal_labels", "table", COLLINS.equal_labels}, {"equal_words", "table", COLLINS.equal_words}})

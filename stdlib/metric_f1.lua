@@ -27,12 +27,14 @@ local function flatten(list, into)
     return into
 end
 
--- Tensors are flattened, logits become ids; lists stay, their labels checked.
-local function labels(name, value)
-    local logits = name == "predictions" and fields.describe(value):find "^float%d+ %[%d" and value:dim() > 1
-    if logits then value = value:argmax(-1) end
-    local list = lists.read("metric.f1", name, value)
-    if list ~= value then list = flatten(list, {}) end
+-- Logits become ids; anything else stays.
+local function ids(value)
+    local logits = fields.describe(value):find "^float%d+ %[%d" and value:dim() > 1
+    return logits and value:argmax(-1) or value
+end
+
+local function labels(name, list)
+    if type(list[1]) == "table" then list = flatten(list, {}) end       -- ids of more than one dimension
     local read = {}
     for i = 1, #list do
         read[i] = type(list[i]) == "string" and list[i] or math.tointeger(list[i])
@@ -67,8 +69,10 @@ function m.f1(predictions, targets, options)
         {{"average", "string", "macro", choices = {"macro", "micro", "semeval"}}, {"ignore", "table"}})
     local semeval = cfg.average == "semeval"
     if semeval and cfg.ignore then error("metric.f1: ignore is given, expected none with average = 'semeval'", 2) end
-    local guessed, gold = labels("predictions", predictions), labels("targets", targets)
-    lists.read("metric.f1", "targets", gold, guessed, "predictions")
+    local guessed = lists.read("metric.f1", "predictions", ids(predictions))
+    guessed = labels("predictions", guessed)
+    local gold = lists.read("metric.f1", "targets", targets)
+    gold = lists.read("metric.f1", "targets", labels("targets", gold), guessed, "predictions")
     if #gold == 0 then error("metric.f1: targets is empty", 2) end
     local guessed_class, gold_class = guessed, gold
     if semeval then guessed_class, gold_class = relation("predictions", guessed), relation("targets", gold) end

@@ -405,4 +405,16 @@ t.case("bits: a fair coin for each character is one bit", function()
     t.raises("metric.bits: characters is nil", metric.bits, 1)
     t.raises("metric.bits: sequences is 1.5", metric.bits, 1, 1, 1.5)
     t.raises("metric.bits: nll is a string", metric.bits, "1", 1)
+    t.raises("metric.bits: nll is float32 [2], expected a number", metric.bits, attn.ones(2), 1)
+end)
+
+t.case("errors stand at the line that called the measure", function()
+    for _, name in ipairs{"f1", "rouge", "map_mrr", "auc", "evalb"} do
+        for _, arguments in ipairs{{nil, {1}}, {{1}}, {{1}, {}}, {{}, {}}, {{{}}, {{}}}, {{false}, {false}}, {{"("}, {"("}, {x = 1}}} do
+            local line = debug.getinfo(1, "l").currentline + 1
+            local ok, message = pcall(function() return #{metric[name](table.unpack(arguments, 1, 3))} end)
+            local place = ("metric_test.lua:%d: metric.%s: "):format(line, name)
+            if not ok then t.equal(message:find(place, 1, true) and place or message, place) end
+        end
+    end
 end)
