@@ -94,7 +94,8 @@ local D = parts.D
 local function attention(more)
     local config = {query = D, key = D, value = 3, score = "general"}
     for k, v in pairs(more) do config[k] = v end
-    gradient("attention", config, function() return {R(2, 2, D), R(2, 3, D), R(2, 3, 3)} end, function(l, q, k, v)
+    local queries = config.distribution == "tree" and 3 or 2
+    gradient("attention", config, function() return {R(2, queries, D), R(2, 3, D), R(2, 3, 3)} end, function(l, q, k, v)
         return l(q, k, v, {lengths = ids{3, 2}, weights = config.score ~= "linear"})
     end)
 end

@@ -5,6 +5,8 @@
  *   biased_general     e = k' (W q + b)        weight [key, query], bias [key]   (Sordoni et al. 2016)
  *   activated_general  e = act(q' W k + b)     weight [query, key], bias [1]     (Ma et al. 2017)
  *
+ * bias = false leaves the bias of biased_general, which would be general without it.
+ *
  * The queries are taken into the space of the keys, so that keys go to the kernel (and into a cache) as they are. A
  * fused decoder prefers it the other way round: W k once per sentence.
  */
@@ -63,7 +65,7 @@ AT_SCORE(general, .part.formula = "q' W k", .part.source = "Luong et al. 2015",
 
 AT_SCORE(biased_general, .part.formula = "k' (W q + b)", .part.source = "Sordoni et al. 2016",
     .pair = AT_PAIR_DOT, .act = AT_ACT_NONE,
-    .part.param = {[WEIGHT] = {"weight", {AT_SIZE_KEY, AT_SIZE_QUERY}}, [BIAS] = {"bias", {AT_SIZE_KEY}, .bias = true}},
+    .part.param = {[WEIGHT] = {"weight", {AT_SIZE_KEY, AT_SIZE_QUERY}}, [BIAS] = {"bias", {AT_SIZE_KEY}}},
     .query = biased_query, .plain = plain_biased);
 
 AT_SCORE(activated_general, .part.formula = "act(q' W k + b)", .part.source = "Ma et al. 2017",
