@@ -346,7 +346,7 @@ static int full_like(lua_State *L)
     if (t->dtype == AT_I64 && !truth)
         fill_whole(t, vm_check_integer(L, 2, "full_like", "value"));
     else
-        at_fill(t, value);
+        at_fill(t, t->dtype == AT_U8 && !truth ? (double)check_byte(L, 2, "full_like", "value") : value);
     return made(L);
 }
 

@@ -76,11 +76,11 @@ typedef struct places {
     char *small, *large;
 } places;
 
-#define MOVE(type, zero)                                                                                \
+#define MOVE(type)                                                                                      \
     do {                                                                                                \
         type *s = (type *)(void *)p->small + at, *l = (type *)(void *)p->large + base;                  \
         for (size_t i = from; i < to; i++)                                                              \
-            s[i] = id[i] ? l[(size_t)(id[i] - 1) * step + i * move] : (zero);                           \
+            s[i] = id[i] ? l[(size_t)(id[i] - 1) * step + i * move] : 0;                                \
     } while (0)
 #define ADD(type)                                                                                       \
     do {                                                                                                \
@@ -105,12 +105,13 @@ static void place_row(const places *p, size_t n, size_t at, size_t base, size_t 
     const int64_t *id = at_ids(p->ids) + at;
 
     AT_PIECES(from, to, n) {
-        if (p->way == TAKE && p->dtype == AT_BOOL)
-            MOVE(uint8_t, 0);
-        else if (p->way == TAKE && p->dtype == AT_F32)
-            MOVE(word4, 0);
-        else if (p->way == TAKE)
-            MOVE(word8, 0);
+        size_t bytes = p->way == TAKE ? at_dtype_bytes(p->dtype) : 0;
+        if (bytes == 1)
+            MOVE(uint8_t);
+        else if (bytes == 4)
+            MOVE(word4);
+        else if (bytes == 8)
+            MOVE(word8);
         else if (p->dtype == AT_F32)
             ADD(float);
         else if (p->dtype == AT_F64)
@@ -191,8 +192,9 @@ static bool scatter_shape(at_call *c)
 {
     const at_tensor *x = c->in[0], *ids = c->in[1], *source = c->in[2];
 
-    if (x->dtype == AT_BOOL)
-        return at_fail(c, "x is bool, expected float32, float64 or int64 (x: %s)", at_describe(x).text);
+    if (x->dtype > AT_I64)
+        return at_fail(c, "x is %s, expected float32, float64 or int64 (x: %s)", at_dtype_name((at_dtype)x->dtype),
+                       at_describe(x).text);
     if (!at_same_shape(ids, source))
         return at_fail(c, "source has shape %s, expected that of ids, %s (source: %s)",
                        at_describe_shape(source->ndim, source->size).text, at_describe_shape(ids->ndim, ids->size).text,

@@ -232,6 +232,8 @@ static bool pad_shape(at_call *c)
                        (long long)least, at_describe(x).text);
     if (o.mode == CONSTANT && x->dtype == AT_I64 && (v != floor(v) || fabs(v) > 9e15))
         return at_fail(c, "value is %.14g, expected an integer (x: %s)", v, at_describe(x).text);
+    if (o.mode == CONSTANT && x->dtype == AT_U8 && v != at_to_uint8(v))
+        return at_fail(c, "value is %.14g, expected an integer from 0 to 255 (x: %s)", v, at_describe(x).text);
     memcpy(size, x->size, sizeof size);
     size[d] = (size_t)o.total;
     return at_out_type(c, (at_dtype)x->dtype, x->ndim, size);

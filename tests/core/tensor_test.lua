@@ -433,6 +433,7 @@ t.case("what is like another tensor has its shape and dtype", function()
         t.equal(x:full_like(1):to "float64", attn.ones(2, 3):totable())
     end
     t.equal(attn.full_like(attn.zeros(1, {dtype = "int64"}), math.maxinteger), {math.maxinteger})
+    t.is_true(not pcall(attn.full_like, attn.zeros(1, {dtype = "uint8"}), 256))
     t.equal(attn.zeros_like(attn.tensor(1)).shape, {})
     t.is_true(not attn.ones_like(attn.ones(2):requires_grad_(true)).requires_grad)
     t.raises("full_like: value is 0.5, expected an integer", attn.full_like, attn.zeros(1, {dtype = "int64"}), 0.5)

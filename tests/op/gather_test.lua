@@ -59,6 +59,14 @@ t.case("gather at id 0 gives 0, without gradient, of every dtype", function()
     t.equal(attn.zeros(2, 0):gather(2, ids{{0}, {0}}), {{0}, {0}})
 end)
 
+t.case("bytes are gathered one by one, and not added", function()
+    local x = attn.arange(1, 200):to "uint8"
+    t.equal(x:gather(1, ids{200, 0, 3}), {200, 0, 3})
+    t.equal(x:reshape(20, 10):gather(2, ids{{10}, {1}}), {{10}, {11}})
+    t.equal({x[198]:item(), x[199]:item(), x[200]:item()}, {198, 199, 200})
+    t.raises("scatter_add: x is uint8, expected float32, float64 or int64", attn.scatter_add, x, 1, ids{1}, x:narrow(1, 1, 1))
+end)
+
 t.case("scatter_add is the mirror of gather along every dimension", function()
     for d = 1, 3 do
         local shape = {4, 3, 5}

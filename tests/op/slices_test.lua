@@ -60,6 +60,10 @@ t.case("pad takes integers and booleans, and defaults to zeros", function()
     t.equal(attn.arange(1, 2):pad(1, 1, 2), {0, 1, 2, 0, 0})
     t.equal(attn.arange(1, 2):pad(1, 1, 0, {value = -1}), {-1, 1, 2})
     t.equal(attn.tensor{true}:pad(1, 1, 1), {false, true, false})
+    local bytes = attn.arange(1, 3):to "uint8"
+    t.equal(bytes:pad(1, 1, 1, {value = 255}), {255, 1, 2, 3, 255})
+    t.equal({bytes:flip(1):totable(), bytes:roll(1, 1):totable()}, {{3, 2, 1}, {3, 1, 2}})
+    t.raises("pad: value is 256, expected an integer from 0 to 255", attn.pad, bytes, 1, 1, 1, {value = 256})
     t.equal(attn.pad(attn.zeros(2, 0), 2, 1, 1, {value = 3}), {{3, 3}, {3, 3}})
 end)
 
