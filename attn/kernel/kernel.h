@@ -68,6 +68,9 @@ typedef struct AT_REAL(at_kernels) {
     AT_MAP(vtanh);          /* y */
     AT_MAP(vsigmoid);       /* y */
     AT_MAP(vrelu);          /* x; NaN stays NaN; f'(0) = 0 */
+    /* x > 0 ? x : slope x, and its gradient */
+    void (*leaky)(size_t n, real slope, const real *x, real *y);
+    void (*leaky_back)(size_t n, real slope, const real *x, const real *dy, real *dx);
     AT_MAP(vgelu);          /* x; x Phi(x), with erf */
     AT_MAP(vsilu);          /* x; x sigmoid(x) */
     AT_MAP(vsoftplus);      /* x; log(1 + exp(x)) */

@@ -209,6 +209,18 @@ static void vrelu_back(size_t n, const real *x, const real *y, const real *dy, r
         dx[i] += x[i] <= 0 ? 0 : dy[i];
 }
 
+static void leaky(size_t n, real slope, const real *x, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] > 0 ? x[i] : slope * x[i];
+}
+
+static void leaky_back(size_t n, real slope, const real *x, const real *dy, real *dx)
+{
+    for (size_t i = 0; i < n; i++)
+        dx[i] += x[i] > 0 ? dy[i] : slope * dy[i];
+}
+
 #if AT_TYPE == 32
 #define LIBM(name) name##f
 #else
@@ -281,6 +293,7 @@ void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) *t)
     BOTH(vtanh);
     BOTH(vsigmoid);
     BOTH(vrelu);
+    BOTH(leaky);
     BOTH(vgelu);
     BOTH(vsilu);
     BOTH(vsoftplus);

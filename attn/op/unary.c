@@ -127,21 +127,13 @@ static void clamp_backward(const at_call *c) { unary_backward(c, clamp_block_bac
 
 static void leaky_block(const at_map *m, size_t at, size_t n)
 {
-    real slope = (real)((const at_call *)m->context)->arg[0].number, *y = m->y + at;
-    const real *x = m->a + at;
-
-    for (size_t i = 0; i < n; i++)
-        y[i] = x[i] > 0 ? x[i] : slope * x[i];
+    K->leaky(n, (real)((const at_call *)m->context)->arg[0].number, m->a + at, m->y + at);
 }
 static void leaky_forward(const at_call *c) { unary_forward(c, leaky_block); }
 
 static void leaky_block_back(const at_map *m, size_t at, size_t n)
 {
-    real slope = (real)((const at_call *)m->context)->arg[0].number, *dx = m->y + at;
-    const real *x = m->a + at, *dy = m->c + at;
-
-    for (size_t i = 0; i < n; i++)
-        dx[i] += x[i] > 0 ? dy[i] : slope * dy[i];
+    K->leaky_back(n, (real)((const at_call *)m->context)->arg[0].number, m->a + at, m->c + at, m->y + at);
 }
 static void leaky_backward(const at_call *c) { unary_backward(c, leaky_block_back); }
 
