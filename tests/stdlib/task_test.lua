@@ -1,0 +1,202 @@
+-- Each synthetic task: a solution by hand that sees no gold reaches the optimum, and what the gold attention reads is the answer.
+local attn, t = require "attn", require "attn.test"
+local task = attn.task
+
+local options = {lookup = {fertility = 3, swap = 0.5, words = 8}}
+
+-- Entry e of a padded tensor of ids: a list (of lists), without what is padding.
+local function trimmed(list)
+    local out = {}
+    for _, id in ipairs(list) do
+        if type(id) == "table" then out[#out + 1] = trimmed(id) elseif id ~= 0 then out[#out + 1] = id end
+    end
+    return out
+end
+
+-- f(batch, e, example) of all examples of three seeds; example has the fields of e as Lua values.
+local function each(name, f)
+    for seed = 1, 3 do
+        local cfg = {size = 16, count = 40}
+        for key, value in pairs(options[name] or {}) do cfg[key] = value end
+        local b = task[name](cfg, seed)
+        for batch in b:epoch(1) do
+            for e = 1, #batch.index do
+                local example = {}
+                for field, value in pairs(batch) do
+                    if field ~= "index" then example[field] = value[e] end
+                    if field ~= "index" and type(example[field]) ~= "number" then
+                        example[field] = example[field]:dim() == 0 and example[field]:item() or example[field]:totable()
+                    end
+                end
+                for _, field in ipairs{"source", "target", "left", "right"} do
+                    if example[field] then example[field] = trimmed(example[field]) end
+                end
+                f(b, example, batch)
+            end
+        end
+    end
+end
+
+-- What a row of gold reads of values: value(key) of the places.
+local function read(row, value)
+    local sum = 0
+    for place, weight in ipairs(row) do
+        if weight ~= 0 then sum = sum + weight * value(place) end
+    end
+    return sum
+end
+local function nearest(x) return math.floor(x + 0.5) end
+
+local function sorted(list)
+    list = table.move(list, 1, #list, 1, {})
+    table.sort(list)
+    return list
+end
+local function index_of(list, found)
+    for i, value in ipairs(list) do
+        if found(value, i) then return i end
+    end
+end
+-- The target's words as the gold rows read the source's.
+local function read_words(b, x)
+    local out = {}
+    for i = 1, #x.target do out[i] = nearest(read(x.gold[i], function(place) return x.source[place] end)) end
+    return out
+end
+
+-- solve(b, x) from the source alone, read(b, x) by the gold attention; both give the target or the answer.
+local tasks = {
+    copy = {solve = function(_, x) return x.source end, read = read_words},
+    reverse = {solve = function(_, x)
+        local out = {}
+        for i = #x.source, 1, -1 do out[#out + 1] = x.source[i] end
+        return out
+    end, read = read_words},
+    sort = {solve = function(_, x) return sorted(x.source) end, read = read_words},
+    needle = {solve = function(b, x) return math.max(table.unpack(x.source)) - b.options.words end,
+        read = function(b, x) return nearest(read(x.gold[1], function(p) return x.source[p] end)) - b.options.words end},
+    recall = {solve = function(b, x)
+        return x.source[index_of(x.source, function(id) return id == x.query end) + 1] - b.options.keys
+    end, read = function(b, x) return nearest(read(x.gold[1], function(p) return x.source[p] end)) - b.options.keys end},
+    count = {solve = function(_, x)
+        local n = 0
+        for _, id in ipairs(x.source) do n = n + (id == x.source[#x.source] and 1 or 0) end
+        return n
+    end, read = function(_, x) return nearest(1 / read(x.gold[1], function(p) return p == #x.source and 1 or 0 end)) end},
+    parity = {solve = function(_, x)
+        local n = 0
+        for _, id in ipairs(x.source) do n = n + (id == 2 and 1 or 0) end
+        return n % 2 + 1
+    end, read = function(_, x) return (nearest(1 / read(x.gold[1], function(p) return p == 1 and 1 or 0 end)) - 1) % 2 + 1 end},
+    lookup = {solve = function(b, x)
+        local out, i = {}, 1
+        local function put(word) table.move(b.dictionary[word], 1, #b.dictionary[word], #out + 1, out) end
+        while i <= #x.source do
+            local word, after = x.source[i], x.source[i + 1]
+            if after and b.swaps[word] and not b.swaps[after] then
+                put(after)
+                i = i + 1
+            end
+            put(word)
+            i = i + 1
+        end
+        return out
+    end, read = function(b, x)
+        local out, last, part = {}, nil, 0
+        for i = 1, #x.target do
+            local place = nearest(read(x.gold[i], function(p) return p end))
+            part = place == last and part + 1 or 1
+            last, out[i] = place, b.dictionary[x.source[place]][part]
+        end
+        return out
+    end},
+}
+
+local names = {}
+for name in pairs(tasks) do names[#names + 1] = name end
+table.sort(names)
+
+for _, name in ipairs(names) do
+    t.case(name .. ": a solution by hand reaches the optimum", function()
+        local right, all, optimum = 0, 0, nil
+        each(name, function(b, x)
+            local got, expected = tasks[name].solve(b, x), x.target or x.answer
+            if type(got) == "table" then got, expected = table.concat(got, " "), table.concat(expected, " ") end
+            right, all, optimum = right + (got == expected and 1 or 0), all + 1, b.optimum
+        end)
+        t.equal(right / all, optimum.accuracy)
+        t.equal(all, 120)
+    end)
+
+    t.case(name .. ": what gold reads is the answer, its rows sum to 1 or are zero", function()
+        each(name, function(b, x, batch)
+            t.equal(tasks[name].read(b, x), x.target or x.answer)
+            local sums = batch.gold:sum(-1)
+            t.is_true((sums * (sums - 1)):abs():max():item() < 1e-6)
+            if batch.target_out then
+                t.equal(batch.gold.shape, {#batch.index, batch.target_out:size(2), batch.source:size(2)})
+                t.equal(x.target_in[1], b.bos)
+            end
+            if x.answer and type(x.answer) == "number" then t.is_true(x.answer >= 1 and x.answer <= b.answers) end
+        end)
+    end)
+
+    t.case(name .. ": the seed decides, attn's random state does not and is left alone", function()
+        local function all(seed)
+            local out = {}
+            for batch in task[name]({size = 4, count = 12}, seed):epoch(2) do
+                local fields = {}
+                for field, value in pairs(batch) do
+                    if field ~= "index" then fields[field] = value:totable() end
+                end
+                out[#out + 1] = {batch.index, fields}
+            end
+            return out
+        end
+        attn.seed(1)
+        local state = attn.random_state()
+        local first = all(5)
+        t.equal(attn.random_state(), state)
+        attn.seed(2)
+        t.equal(all(5), first)
+        t.is_true(not pcall(t.equal, all(6), first))
+    end)
+
+    t.case(name .. ": the example of its help runs", function()
+        local example = require "attn.internal".docs()["task." .. name]
+        assert(load("local attn = require 'attn'; local function print() end\n" .. example.example))()
+    end)
+end
+
+t.case("every task is tested", function()
+    local all = {}
+    for name in pairs(task) do all[#all + 1] = name end
+    t.equal(sorted(all), names)
+end)
+
+t.case("batches go on where a saved place stands, and a loop trains on them", function()
+    local b = task.copy({size = 4, count = 20}, 3)
+    local next_batch = b:epoch(1)
+    next_batch()
+    local place = b:state()
+    local expected = next_batch().source:totable()
+    local again = task.copy({size = 4, count = 20}, 3)
+    again:load(place)
+    t.equal(again:epoch()().source:totable(), expected)
+    local model = attn.layer.linear{inputs = 1, outputs = 2}
+    attn.train.loop{model = model, data = task.parity({size = 4, count = 8}, 1), steps = 3, quiet = true,
+        optimizer = attn.optim.sgd{params = model:parameters(), lr = 0.1}, loss = function(batch)
+            return attn.loss.cross_entropy(model(batch.source_lengths:to "float32":unsqueeze(2)), batch.answer)
+        end}
+end)
+
+t.case("options that make no sense are errors that name them", function()
+    t.raises("task.copy: unknown field 'word' (known: words, shortest, longest, size, count, shuffle) (did you mean 'words'", function() task.copy{word = 3} end)
+    t.raises("task.copy: shortest is 4, longest 3", function() task.copy{shortest = 4, longest = 3} end)
+    t.raises("task.sort: words is 3, expected at least longest (4)", function() task.sort{words = 3, longest = 4} end)
+    local message = t.raises("task.copy: words is 0, expected at least 1", function() task.copy{words = 0} end)
+    t.is_true(message:find("task_test.lua:%d+: task.copy") ~= nil, message)      -- the script's own line
+    t.raises("task.recall: pairs is 4, expected at most keys (3)", function() task.recall{pairs = 4, keys = 3} end)
+    t.raises("task.copy: seed is 1.5, expected an integer", function() task.copy({}, 1.5) end)
+    t.raises("task.needle: size is 0, expected at least 1", function() task.needle{size = 0} end)
+end)
