@@ -67,6 +67,16 @@ NO_COLOR               not empty, or TERM=dumb: no colours. With COLORTERM=truec
 XDG_CONFIG_HOME        the session begins with attn/init.lua in this folder; without it in $HOME/.config. attn -E leaves it out.
 LUA_PATH, LUA_CPATH    where require looks. LUA_INIT: a statement, or @FILE, that runs first. LUA_PATH_5_4, LUA_CPATH_5_4 and
                        LUA_INIT_5_4 come before these. attn -E ignores all of them.]],
+    task = [[
+Synthetic tasks, attn.task.NAME(options, seed), whose answer, whose source of the answer (the gold attention) and whose best value
+are known: batches for train.loop, for batch in b:epoch(n), #b, b:state(), b:load(state). Options of all: size (of a batch), count
+(examples; another seed draws others, for testing), shuffle. attn's random state is neither used nor changed; what a rule fixes, a
+dictionary say, is the same for all seeds.
+A batch has the fields of the task (ids from 1, padded with 0, with NAME_lengths; target also as target_in, b.bos first, and
+target_out, b.eos last) and gold, the attention that reads the answer, [B, queries, keys]: each row sums to 1, or is zero where
+nothing is read (the row of eos, padding). b.vocabulary is how many ids the source has, b.targets how many the target has with bos
+and eos, b.answers how many classes answer has. b.optimum is the best that can be reached: {accuracy = 1, loss = 0} where the source
+decides.]],
     session = [[
 An expression is printed; a trailing ; hides it; _ is the last value. ?name shows help, :time expression measures, :mem shows memory.
 Tab completes names. Ctrl-C stops what runs, Ctrl-D leaves.]],

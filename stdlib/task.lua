@@ -80,19 +80,31 @@ local function define(name, task)
             (task.tiny and task.tiny .. ", " or "") .. "size = 2, count = 4", task.shown or "batch.source, batch.gold")}
 end
 
-for _, family in ipairs{"sequences"} do
-    require("attn.task_" .. family)(define)
+-- What the tasks draw with.
+local draws = {}
+
+function draws.length(cfg, draw) return cfg.shortest - 1 + draw(cfg.longest - cfg.shortest + 1) end
+
+function draws.words(count, of, draw)
+    local list = {}
+    for i = 1, count do list[i] = draw(of) end
+    return list
 end
 
-attn.describe{name = "task", signature = "attn.task: synthetic tasks with gold attention and known optimum",
-    help = "Each is a function of (options, seed) that gives batches for train.loop: for batch in b:epoch(n), #b, b:state(),\n"
-        .. "b:load(state). Options of all: size (of a batch), count (examples; another seed draws others, for testing),\n"
-        .. "shuffle. attn's random state is neither used nor changed; what a rule fixes, a dictionary say, is the same for all seeds.\n"
-        .. "A batch has the fields of the task (ids from 1, padded with 0, with NAME_lengths; target also as target_in, b.bos\n"
-        .. "first, and target_out, b.eos last) and gold, the attention that reads the answer, [B, queries, keys]: each row sums\n"
-        .. "to 1, or is zero where nothing is read (the row of eos, padding). b.vocabulary is how many ids the source has,\n"
-        .. "b.targets how many the target has with bos and eos, b.answers how many classes answer has. b.optimum is the best\n"
-        .. "value that can be reached, {accuracy = 1, loss = 0} where the source decides.",
-    example = 'local b = attn.task.copy({longest = 5, size = 2, count = 4}, 1)\nprint(b.optimum.accuracy, #b)'}
+-- `count` different numbers of 1..of, in random order.
+function draws.different(count, of, draw)
+    local list = {}
+    for i = 1, of do list[i] = i end
+    return table.move(data.shuffle(list, draw), 1, count, 1, {})
+end
+
+-- The options shortest and longest.
+function draws.lengths(longest)
+    return {"shortest", "integer", 1, least = 1}, {"longest", "integer", longest, least = 1}
+end
+
+for _, family in ipairs{"sequences", "structure", "reading"} do
+    require("attn.task_" .. family)(define, draws)
+end
 
 return m

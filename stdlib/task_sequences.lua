@@ -1,26 +1,8 @@
 -- task: sequences to sequences (copy, reverse, sort, lookup) and one word out of a sequence (needle, recall, count, parity).
 local data = require "attn.data"
 
-local function length(cfg, draw) return cfg.shortest - 1 + draw(cfg.longest - cfg.shortest + 1) end
-
-local function words(count, of, draw)
-    local list = {}
-    for i = 1, count do list[i] = draw(of) end
-    return list
-end
-
--- `count` different numbers of 1..of, in random order.
-local function different(count, of, draw)
-    local list = {}
-    for i = 1, of do list[i] = i end
-    return table.move(data.shuffle(list, draw), 1, count, 1, {})
-end
-
-local function lengths(longest)
-    return {"shortest", "integer", 1, least = 1}, {"longest", "integer", longest, least = 1}
-end
-
-return function(define)
+return function(define, draws)
+    local length, words, different, lengths = draws.length, draws.words, draws.different, draws.lengths
     -- A target that takes its words from places of the source: order(source) lists the places.
     local function rearranged(name, what, order, distinct)
         local shortest, longest = lengths(10)

@@ -64,6 +64,19 @@ local function read_words(b, x)
     return out
 end
 
+-- The colour that a cell of a picture has, and of how many points.
+local function colour_of(b, x, cell)
+    local top, left, colour, points = (cell - 1) // b.options.grid * 6, (cell - 1) % b.options.grid * 6, 0, 0
+    for y = top + 1, top + 6 do
+        for column = left + 1, left + 6 do
+            local here = 0
+            for channel = 1, 3 do here = here + (nearest(x.image[channel][y][column]) << channel - 1) end
+            colour, points = math.max(colour, here), points + (here > 0 and 1 or 0)
+        end
+    end
+    return colour, points
+end
+
 -- solve(b, x) from the source alone, read(b, x) by the gold attention; both give the target or the answer.
 local tasks = {
     copy = {solve = function(_, x) return x.source end, read = read_words},
@@ -110,6 +123,104 @@ local tasks = {
         end
         return out
     end},
+    segment = {solve = function(b, x)
+        local best, run = {}, {}
+        for i = 1, #x.source + 1 do
+            if (x.source[i] or 0) > b.options.words then
+                run[#run + 1] = x.source[i] - b.options.words
+            else
+                best, run = #run > #best and run or best, {}
+            end
+        end
+        for mark = 1, b.answers do
+            local n = 0
+            for _, id in ipairs(best) do n = n + (id == mark and 1 or 0) end
+            if 2 * n > #best then return mark end
+        end
+    end, read = function(b, x)
+        for mark = 1, b.answers do
+            if read(x.gold[1], function(p) return x.source[p] == b.options.words + mark and 1 or 0 end) > 0.5 then return mark end
+        end
+    end},
+    brackets = {solve = function(b, x)
+        local out = {}
+        for i = 1, #x.source do
+            local depth = 0
+            for j = i - 1, 1, -1 do
+                depth = depth + (x.source[j] > b.options.kinds and -1 or 1)
+                if depth > 0 then
+                    out[#out + 1] = x.source[j]
+                    break
+                end
+            end
+        end
+        return out
+    end, read = function(_, x)
+        local out = {}
+        for i = 1, #x.source do
+            local kind = nearest(read(x.gold[i], function(p) return x.source[p] end))
+            if kind ~= 0 then out[#out + 1] = kind end
+            t.equal(nearest(read(x.gold[i], function(p) return p end)), x.parent[i])
+        end
+        return out
+    end},
+    facts = {solve = function(b, x)
+        local word = x.query
+        for _ = 1, b.options.hops do word = x.source[index_of(x.source, function(fact) return fact[1] == word end)][2] end
+        return word
+    end, read = function(b, x)
+        local word = x.query
+        for hop = 1, b.options.hops do
+            t.equal(nearest(read(x.gold[hop], function(p) return x.source[p][1] end)), word)
+            word = nearest(read(x.gold[hop], function(p) return x.source[p][2] end))
+        end
+        return word
+    end},
+    documents = {solve = function(b, x)
+        local topic = b.vocabulary
+        local sentence = x.source[index_of(x.source, function(s) return index_of(s, function(id) return id == topic end) end)]
+        return sentence[index_of(sentence, function(id) return id > b.options.words and id < topic end)] - b.options.words
+    end, read = function(b, x)
+        return nearest(read(x.gold[1], function(i)
+            return read(x.gold_word[i], function(p) return x.source[i][p] end)
+        end)) - b.options.words
+    end},
+    pairs = {solve = function(b, x)
+        local function meanings(list)
+            local out = {}
+            for i, word in ipairs(list) do out[i] = (word - 1) // b.options.synonyms end
+            return table.concat(sorted(out), " ")
+        end
+        return meanings(x.left) == meanings(x.right) and 1 or 2
+    end, read = function(b, x)
+        local answer = 1
+        for i, word in ipairs(x.right) do
+            local function meaning(w) return (w - 1) // b.options.synonyms + 1 end
+            local found = nearest(read(x.gold[i], function(p) return meaning(x.left[p]) end))
+            if found ~= meaning(word) then answer = 2 end
+        end
+        return answer
+    end},
+    cloze = {solve = function(_, x)
+        return x.source[index_of(x.source, function(_, i)
+            return i % 3 == 1 and x.source[i + 1] == x.query[1] and x.source[i + 2] == x.query[2]
+        end)]
+    end, read = function(_, x) return nearest(read(x.gold[1], function(p) return x.source[p] end)) end},
+    aspects = {solve = function(b, x)
+        local n, found = b.options.aspects, nil
+        for _, id in ipairs(x.source) do
+            if id <= n then found = id == x.query elseif found and id <= n + b.options.opinions then return (id - n - 1) % 2 + 1 end
+        end
+    end, read = function(b, x)
+        return (nearest(read(x.gold[1], function(p) return x.source[p] end)) - b.options.aspects - 1) % 2 + 1
+    end},
+    -- How many points of its cell each of the first four shapes fills.
+    scenes = {solve = function(b, x)
+        for cell = 1, b.options.grid ^ 2 // 1 | 0 do
+            local colour, points = colour_of(b, x, cell)
+            if points == ({25, 13, 9, 16})[x.query] then return colour end
+        end
+    end, read = function(b, x) return nearest(read(x.gold[1], function(cell) return (colour_of(b, x, cell)) end)) end},
 }
 
 local names = {}
@@ -198,5 +309,11 @@ t.case("options that make no sense are errors that name them", function()
     t.is_true(message:find("task_test.lua:%d+: task.copy") ~= nil, message)      -- the script's own line
     t.raises("task.recall: pairs is 4, expected at most keys (3)", function() task.recall{pairs = 4, keys = 3} end)
     t.raises("task.copy: seed is 1.5, expected an integer", function() task.copy({}, 1.5) end)
+    t.raises("task.segment: shortest is 3, expected at least span (5)", function() task.segment{shortest = 3} end)
+    t.raises("task.facts: words is 5, expected at least chains * (hops + 1), 9", function() task.facts{words = 5} end)
+    t.raises("task.pairs: meanings is 8, expected more than longest (8)", function() task.pairs{meanings = 8} end)
+    t.raises("task.cloze: statements is 4, expected at most entities * verbs (2)", function() task.cloze{entities = 2, verbs = 1} end)
+    t.raises("task.aspects: mentioned is 6, expected at most aspects (5)", function() task.aspects{mentioned = 6} end)
+    t.raises("task.scenes: objects is 5, expected at most shapes (4) and cells (9)", function() task.scenes{objects = 5} end)
     t.raises("task.needle: size is 0, expected at least 1", function() task.needle{size = 0} end)
 end)
