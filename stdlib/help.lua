@@ -12,7 +12,8 @@ local function entries()
         local signature, rest = text:match("^([^\n]*)\n?(.*)$")
         all[name] = {signature = signature, text = rest, kind = kind}
     end
-    for _, name in ipairs {"allclose", "search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", "study", "task", "test"} do
+    for _, name in ipairs {"allclose", "search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show",
+        "study", "task", "test"} do
         pcall(require, "attn." .. name)         -- these describe themselves when loaded
     end
     for _, op in ipairs(attn.operations()) do

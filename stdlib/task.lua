@@ -28,9 +28,10 @@ end
 
 local shared = {{"size", "integer", 32, least = 1}, {"count", "integer", 10000, least = 1}, {"shuffle", "boolean", true}}
 
--- A task: signature, help, example; known, its options; make(cfg) -> {draw = function(random) -> example, ...}. An example is
--- {field = what data.batches takes, ...}; gold says which fields are gold attention and what they read: the name of a field
--- and the dimension of it, or a number. What else make returns stands in the object.
+-- A task: options and help, as help shows them; shown, the fields that its example prints; known, its options;
+-- make(cfg) -> {draw = function(random) -> example, ...}. An example is {field = what data.batches takes, ...}; gold says which
+-- fields are gold attention and what they read: the name of a field and the dimension of it, or a number. What else make
+-- returns stands in the object.
 local function define(name, task)
     local known, here = table.move(task.known, 1, #task.known, 1, {}), "task." .. name
     table.move(shared, 1, #shared, #known + 1, known)
@@ -74,10 +75,11 @@ local function define(name, task)
         batches.task, batches.options, batches.optimum = name, cfg, made.optimum or {accuracy = 1, loss = 0}
         return batches
     end
-    attn.describe{name = here, signature = name .. "({" .. task.options .. ", size = 32, count = 10000, shuffle = true}, seed = 1) -> batches",
-        help = task.help .. "\nBatches as data.batches gives them (see task), b.optimum the best that can be reached.",
-        example = ('local b = attn.task.%s({%s}, 1)\nfor batch in b:epoch(1) do print(%s) end'):format(name,
-            (task.tiny and task.tiny .. ", " or "") .. "size = 2, count = 4", task.shown or "batch.source, batch.gold")}
+    attn.describe{name = here,
+        signature = ("%s({%s, size = 32, count = 10000, shuffle = true}, seed = 1) -> batches"):format(name, task.options),
+        help = task.help .. "\nBatches as data.batches gives them, b.optimum the best that can be reached: see attn help task.",
+        example = ('local b = attn.task.%s({size = 2, count = 4}, 1)\nfor batch in b:epoch(1) do print(%s) end'):format(name,
+            task.shown or "batch.source, batch.gold")}
 end
 
 -- What the tasks draw with.

@@ -49,8 +49,8 @@ return function(define, draws)
 
     define("aspects", {options = "aspects = 5, opinions = 6, words = 10, mentioned = 3, between = 2",
         help = "Aspects (ids to aspects), each with an opinion after up to between words that say nothing. Asked is one of the\n"
-            .. "aspects, the answer is the polarity of its opinion: 1 (the first opinion, the third ...) or 2. Ids: aspects, opinions, words.\n"
-            .. "source [B, S], query [B], answer [B], gold [B, 1, S].",
+            .. "aspects, the answer is the polarity of its opinion: 1 (the first opinion, the third ...) or 2.\n"
+            .. "Ids: aspects, opinions, words. source [B, S], query [B], answer [B], gold [B, 1, S].",
         known = {{"aspects", "integer", 5, least = 1}, {"opinions", "integer", 6, least = 1}, {"words", "integer", 10, least = 1},
             {"mentioned", "integer", 3, least = 1}, {"between", "integer", 2, least = 0}},
         make = function(cfg)

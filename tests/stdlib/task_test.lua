@@ -302,7 +302,8 @@ t.case("batches go on where a saved place stands, and a loop trains on them", fu
 end)
 
 t.case("options that make no sense are errors that name them", function()
-    t.raises("task.copy: unknown field 'word' (known: words, shortest, longest, size, count, shuffle) (did you mean 'words'", function() task.copy{word = 3} end)
+    t.raises("task.copy: unknown field 'word' (known: words, shortest, longest, size, count, shuffle) (did you mean 'words'",
+        function() task.copy{word = 3} end)
     t.raises("task.copy: shortest is 4, longest 3", function() task.copy{shortest = 4, longest = 3} end)
     t.raises("task.sort: words is 3, expected at least longest (4)", function() task.sort{words = 3, longest = 4} end)
     local message = t.raises("task.copy: words is 0, expected at least 1", function() task.copy{words = 0} end)
