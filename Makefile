@@ -64,11 +64,11 @@ OBJECTS = $(PLAIN_OBJECTS) \
 ENGINE = $(filter $(BUILD)/attn/%,$(OBJECTS))
 CTESTS = $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*_test.c))
 
-.PHONY: all dev test debug demo bench mutants install check-layers format-check deps clean
+.PHONY: all dev test debug demo bench mutants install check-layers format format-check deps clean
 all: $(BIN)/attn $(BUILD)/meta/attn.lua
 
 ifeq ($(and $(PKG_LIBS),$(BLAS_LIB)),)
-ifneq ($(filter-out deps clean check-layers format-check demo dev test debug,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps clean check-layers format format-check demo dev test debug,$(or $(MAKECMDGOALS),all)),)
 $(error some of the packages $(PACKAGES) openblas are missing: `make deps` installs them on Debian and Ubuntu)
 endif
 endif
@@ -168,9 +168,11 @@ mutants: $(BIN)/attn $(CTESTS)
 check-layers:
 	@sh tests/layers.sh
 
-# Shows what .clang-format would change; changes nothing.
+# The C sources as .clang-format says: written so, or what is not.
+format:
+	@FIX=1 sh tests/format.sh
 format-check:
-	@git ls-files '*.c' '*.h' | xargs clang-format --dry-run --Werror
+	@sh tests/format.sh
 
 install: $(BIN)/attn
 	install -d $(DESTDIR)$(PREFIX)/bin

@@ -30,5 +30,4 @@ const at_layer_kind *const at_layers[] = {
 #include "attn/attention/list.h"
 #include "attn/encoder/list.h"
 #include "attn/decoder/list.h"
-    NULL
-};
+    NULL};

@@ -44,6 +44,8 @@ for t in $CTESTS; do
 done
 if [ $layers ]; then
     if sh tests/layers.sh; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
+    sh tests/format.sh
+    case $? in 0) passed=$((passed + 1)) ;; 1) failed=$((failed + 1)) ;; esac   # 2: no clang-format here
 fi
 scripts() {     # arguments of `attn test`
     { "$BIN/attn" test "$@"; echo $? >"$log.status"; } 2>&1 | tee "$log" | grep -vE '^[0-9]+ passed, [0-9]+ failed'

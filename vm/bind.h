@@ -17,13 +17,13 @@
 /* Userdata are told apart by size and a word no script can write, so that swapped metatables cannot confuse a type. */
 typedef struct vm_tensor_box {
     uint64_t magic;
-    at_tensor *t;           /* NULL once freed */
+    at_tensor *t; /* NULL once freed */
 } vm_tensor_box;
 
 typedef struct vm_object_box {
     uint64_t magic;
     at_object *o;
-    void *spare;            /* another size than a tensor's box */
+    void *spare; /* another size than a tensor's box */
 } vm_object_box;
 
 #define VM_TENSOR "attn.tensor"
@@ -127,7 +127,7 @@ bool vm_releases(lua_State *L);
 /* What a userdata begins with that a node of the graph keeps. vm_keep: it is the value on top, and popped; it lives until vm_kept_gone
  * was called for it (which needs no state) and then vm_bury. */
 typedef struct vm_kept {
-    struct vm_kept *next;       /* among those that are gone */
+    struct vm_kept *next; /* among those that are gone */
 } vm_kept;
 void vm_keep(lua_State *L, vm_kept *k);
 void vm_push_kept(lua_State *L, const vm_kept *k);
@@ -170,7 +170,7 @@ void vm_open_text(lua_State *L, int lib);
 
 /* Adds {name=, signature=, help=} to the registry of documentation (help.lua reads it): name under attn, "tensor:item" for a method. */
 typedef struct vm_doc {
-    const char *name, *help;    /* the first line of help is the signature */
+    const char *name, *help; /* the first line of help is the signature */
 } vm_doc;
 void vm_describe_functions(lua_State *L, const vm_doc *doc);
 

@@ -6,10 +6,7 @@
 
 #include <string.h>
 
-static at_object *cache_at(lua_State *L, const char *where)
-{
-    return vm_check_object(L, 1, &at_cache_class, where);
-}
+static at_object *cache_at(lua_State *L, const char *where) { return vm_check_object(L, 1, &at_cache_class, where); }
 
 static int length(lua_State *L)
 {
@@ -23,7 +20,7 @@ static int fork_cache(lua_State *L)
     at_error e;
     for (int attempt = 0; !box->o; attempt++) {
         at_error_clear(&e);
-        box->o = at_cache_fork(cache_at(L, "fork"), &e);    /* only now: a finalizer could have closed it */
+        box->o = at_cache_fork(cache_at(L, "fork"), &e); /* only now: a finalizer could have closed it */
         if (!box->o)
             vm_retry(L, &e, attempt);
     }
@@ -64,14 +61,16 @@ void vm_open_cache(lua_State *L)
 {
     static const luaL_Reg methods[] = {{"fork", fork_cache}, {"reorder", reorder}, {NULL, NULL}};
     static const luaL_Reg meta[] = {
-        {"__len", length}, {"__tostring", to_string}, {"__gc", vm_free_object}, {"__close", vm_free_object}, {NULL, NULL}
-    };
+        {"__len", length},
+        {"__tostring", to_string},
+        {"__gc", vm_free_object},
+        {"__close", vm_free_object},
+        {NULL, NULL}};
     static const vm_doc docs[] = {
         {"cache:fork", "cache:fork() -> cache\nAnother cache with the same past; both may go on, each for itself."},
         {"cache:reorder", "cache:reorder(rows (int64 [M])) -> cache\n"
                           "A cache whose row m is row rows[m] of this one: rows may be picked, repeated or dropped."},
-        {NULL, NULL}
-    };
+        {NULL, NULL}};
     luaL_newmetatable(L, at_cache_class.name);
     vm_set_functions(L, -1, meta);
     lua_newtable(L);

@@ -51,8 +51,8 @@ static int gradients(lua_State *L)
             lua_rawgeti(L, 2, (lua_Integer)k + 1);
             x[k] = vm_check_tensor(L, -1, "grad", "input");
             if (!at_needs_grad(x[k]))
-                vm_error(L, "grad: input %zu neither requires nor carries a gradient (%s)%s", k + 1, at_describe(x[k]).text,
-                         at_grad_enabled ? "" : "; recording is off");
+                vm_error(L, "grad: input %zu neither requires nor carries a gradient (%s)%s", k + 1,
+                         at_describe(x[k]).text, at_grad_enabled ? "" : "; recording is off");
             lua_pop(L, 1);
             result[k] = NULL;
         }
@@ -100,7 +100,7 @@ static void where_hook(const char **source, int *line)
     static struct source {
         struct source *next;
         char text[LUA_IDSIZE];
-    } *sources;
+    } * sources;
     char place[LUA_IDSIZE];
     if (!vm_running || !vm_script_place(vm_running, place, sizeof place, line))
         return;
@@ -130,7 +130,7 @@ static int anomaly(lua_State *L)
 typedef struct custom_record {
     vm_kept kept;
     size_t n_out;
-    at_tensor *out[AT_MAX_OUT];     /* what the script's forward returned; during shape only */
+    at_tensor *out[AT_MAX_OUT]; /* what the script's forward returned; during shape only */
 } custom_record;
 enum { BACKWARD = 1, CTX };
 
@@ -214,8 +214,15 @@ static bool custom_backward(at_call *c, at_tensor *const *dy, at_tensor *const *
 }
 
 static const at_op custom_op = {
-    .name = "custom", .dtype = AT_DTYPES, .args = {{"inputs", AT_LIST}}, .shape = custom_shape, .custom = custom_backward,
-    .strided = true, .internal = true, .keeps = AT_KEEP_NOTHING, .outs = AT_MAX_OUT,
+    .name = "custom",
+    .dtype = AT_DTYPES,
+    .args = {{"inputs", AT_LIST}},
+    .shape = custom_shape,
+    .custom = custom_backward,
+    .strided = true,
+    .internal = true,
+    .keeps = AT_KEEP_NOTHING,
+    .outs = AT_MAX_OUT,
 };
 
 /* The tensors among the n arguments into in[]; how many. */
@@ -257,7 +264,7 @@ static int call_custom(lua_State *L)
         vm_error(L, "custom: forward returned %d values, expected 1 to %d tensors", n_out, AT_MAX_OUT);
     for (int k = 0; k < n_out; k++)
         vm_check_tensor(L, results + k, "custom", "a result of forward");
-    int n_in = custom_inputs(L, n, in);     /* again: the script's code has run */
+    int n_in = custom_inputs(L, n, in); /* again: the script's code has run */
     bool record = false;
     for (int k = 0; k < n_in; k++)
         record = record || (before && at_needs_grad(in[k]));
@@ -282,7 +289,7 @@ static int call_custom(lua_State *L)
             r->out[k] = vm_check_tensor(L, results + k, "custom", "a result of forward");
         n_in = custom_inputs(L, n, in);
         lua_pushvalue(L, results + n_out);
-        vm_keep(L, &r->kept);           /* from here to the end of the call nothing raises */
+        vm_keep(L, &r->kept); /* from here to the end of the call nothing raises */
         at_call *c = at_call_new(&entry, (size_t)n_in, &e);
         if (c) {
             memcpy(c->in, in, (size_t)n_in * sizeof *in);
@@ -324,24 +331,26 @@ static int custom(lua_State *L)
 void vm_open_graph(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {
-        {"grad", gradients}, {"no_grad", no_grad}, {"anomaly", anomaly}, {"custom", custom}, {NULL, NULL}
-    };
+        {"grad", gradients}, {"no_grad", no_grad}, {"anomaly", anomaly}, {"custom", custom}, {NULL, NULL}};
     static const vm_doc docs[] = {
         {"tensor:backward", "t:backward([gradient])\n"
-                            "Adds d t / d x into x.grad of every leaf x that requires a gradient, and frees the graph. t has one element,\n"
+                            "Adds d t / d x into x.grad of every leaf x that requires a gradient, and frees the graph. "
+                            "t has one element,\n"
                             "or gradient (of t's shape) is the gradient with respect to it."},
-        {"grad", "grad(output, {inputs}, [gradient]) -> list of gradients\n"
-                 "Gradients with respect to these tensors only, leaves or results; false where output does not depend on one.\n"
-                 "Nothing is added to .grad; the graph is freed."},
+        {"grad",
+         "grad(output, {inputs}, [gradient]) -> list of gradients\n"
+         "Gradients with respect to these tensors only, leaves or results; false where output does not depend on one.\n"
+         "Nothing is added to .grad; the graph is freed."},
         {"no_grad", "no_grad(fn, ...) -> what fn(...) returns\nCalls fn; nothing inside is recorded."},
         {"anomaly", "anomaly(true or false)\n"
-                    "On: the first NaN, or infinity made from finite inputs, of a forward or backward pass is an error that names the\n"
+                    "On: the first NaN, or infinity made from finite inputs, of a forward or backward pass is an error "
+                    "that names the\n"
                     "operation that made it and the script line that called it; or the tensor that brought the NaN."},
-        {"custom", "custom{forward = function(ctx, ...) end, backward = function(ctx, grad...) end} -> function\n"
-                   "A function with a hand-written backward pass: forward gets the arguments and keeps in the table ctx what\n"
-                   "backward needs; backward returns a gradient (or nil) for each tensor argument."},
-        {NULL, NULL}
-    };
+        {"custom",
+         "custom{forward = function(ctx, ...) end, backward = function(ctx, grad...) end} -> function\n"
+         "A function with a hand-written backward pass: forward gets the arguments and keeps in the table ctx what\n"
+         "backward needs; backward returns a gradient (or nil) for each tensor argument."},
+        {NULL, NULL}};
     at_free_extra = vm_kept_gone;
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
     lua_getfield(L, -1, VM_TENSOR);

@@ -23,14 +23,14 @@ enum { DEEPEST = 64, PATH = 800 };
 typedef struct work {
     uint64_t magic;
     at_named *list;
-    size_t n, room;             /* room 0: the list is as the engine made it */
+    size_t n, room; /* room 0: the list is as the engine made it */
     at_string_map metadata;
     size_t metadata_room;
     at_json json;
     at_lines *lines;
     at_tensor *tensor;
-    at_arena arena;             /* names of the list, while saving; the tree, while loading */
-    char path[PATH];            /* of the value at hand, for messages */
+    at_arena arena;  /* names of the list, while saving; the tree, while loading */
+    char path[PATH]; /* of the value at hand, for messages */
 } work;
 
 static void clear(work *w)
@@ -270,7 +270,8 @@ static void write_named(lua_State *L, work *w, int names, int depth, size_t n)
     int table = lua_gettop(L);
     key *keys = lua_newuserdatauv(L, n * sizeof *keys, 0);
     size_t i = 0;
-    lua_createtable(L, n < 1 << 20 ? (int)n : 0, 0);        /* holds the keys: state() of a module may remove them from the table */
+    lua_createtable(L, n < 1 << 20 ? (int)n : 0,
+                    0); /* holds the keys: state() of a module may remove them from the table */
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1), i++) {
         if (i == n || lua_type(L, -2) != LUA_TSTRING)
             refuse(L, w, "the table was changed while it was saved");
@@ -364,9 +365,7 @@ static void write_value(lua_State *L, work *w, int names, int depth)
     size_t n;
     luaL_checkstack(L, 12, "save");
     switch (lua_type(L, -1)) {
-    case LUA_TBOOLEAN:
-        at_tree_truth(&w->json, lua_toboolean(L, -1));
-        break;
+    case LUA_TBOOLEAN: at_tree_truth(&w->json, lua_toboolean(L, -1)); break;
     case LUA_TNUMBER:
         if (lua_isinteger(L, -1))
             at_tree_whole(&w->json, lua_tointeger(L, -1));
@@ -378,12 +377,8 @@ static void write_value(lua_State *L, work *w, int names, int depth)
         at_tree_string(&w->json, text, n);
         break;
     }
-    case LUA_TTABLE:
-        write_table(L, w, names, depth);
-        break;
-    case LUA_TUSERDATA:
-        write_userdata(L, w, names, depth);
-        break;
+    case LUA_TTABLE: write_table(L, w, names, depth); break;
+    case LUA_TUSERDATA: write_userdata(L, w, names, depth); break;
     default: {
         char text[200];
         snprintf(text, sizeof text, "%s cannot be saved", vm_describe(L, -1).text);
@@ -436,18 +431,10 @@ static void push_node(lua_State *L, work *w, const char *path, at_tree_node node
 {
     luaL_checkstack(L, 8, "load");
     switch (node.kind) {
-    case AT_NODE_TRUTH:
-        lua_pushboolean(L, node.truth);
-        return;
-    case AT_NODE_WHOLE:
-        lua_pushinteger(L, node.whole);
-        return;
-    case AT_NODE_NUMBER:
-        lua_pushnumber(L, node.number);
-        return;
-    case AT_NODE_STRING:
-        lua_pushlstring(L, node.text, node.length);
-        return;
+    case AT_NODE_TRUTH: lua_pushboolean(L, node.truth); return;
+    case AT_NODE_WHOLE: lua_pushinteger(L, node.whole); return;
+    case AT_NODE_NUMBER: lua_pushnumber(L, node.number); return;
+    case AT_NODE_STRING: lua_pushlstring(L, node.text, node.length); return;
     case AT_NODE_BYTES: {
         luaL_Buffer b;
         at_tree_bytes(&node, luaL_buffinitsize(L, &b, node.length / 2 + 1));
@@ -459,10 +446,9 @@ static void push_node(lua_State *L, work *w, const char *path, at_tree_node node
         if (lua_rawget(L, tensors) == LUA_TNIL)
             malformed(L, w, path);
         return;
-    case AT_NODE_LIST: case AT_NODE_TABLE:
-        break;
-    default:
-        malformed(L, w, path);
+    case AT_NODE_LIST:
+    case AT_NODE_TABLE: break;
+    default: malformed(L, w, path);
     }
     if (depth >= DEEPEST)
         malformed(L, w, path);
@@ -589,10 +575,11 @@ void vm_open_io(lua_State *L, int lib)
     static const luaL_Reg npy[] = {{"save", npy_save}, {"load", npy_load}, {NULL, NULL}};
     static const luaL_Reg image[] = {{"save", image_save}, {"load", image_load}, {NULL, NULL}};
     static const vm_doc docs[] = {
-        {"save", "save(path, table)\n"
-                 "Writes a checkpoint: tensors, modules, layers and optimizers (as their state()), numbers, strings,\n"
-                 "booleans and tables of these, keys strings or 1 to n. The old file stays until the new one is on the disk;\n"
-                 "a checksum of all its bytes is in it."},
+        {"save",
+         "save(path, table)\n"
+         "Writes a checkpoint: tensors, modules, layers and optimizers (as their state()), numbers, strings,\n"
+         "booleans and tables of these, keys strings or 1 to n. The old file stays until the new one is on the disk;\n"
+         "a checksum of all its bytes is in it."},
         {"load", "load(path) -> table\nWhat attn.save wrote; an error if its checksum is another. Runs no code."},
         {"lines", "lines(path) -> list of strings\nThe lines of a text file, plain or gzip, without their ends."},
         {"safetensors.save", "safetensors.save(path, tensors [, metadata])\n"
@@ -603,15 +590,17 @@ void vm_open_io(lua_State *L, int lib)
         {"npy.load", "npy.load(path) -> tensor\n"
                      "An array of numbers in NumPy's format; half floats become float32, unsigned bytes uint8, other\n"
                      "integers int64."},
-        {"image.load", "image.load(path) -> x [C, H, W]\n"
-                       "A PNG file as float32 in 0 .. 1: 1 channel is grey, 2 grey and alpha, 3 RGB, 4 RGBA; a palette gives 3, or 4\n"
-                       "if it has transparency. Samples of 1 to 16 bits; at most 1,000,000 pixels a side and 2^28 numbers."},
-        {"image.save", "image.save(path, x [C, H, W])\n"
-                       "Writes x as a PNG file of 8 bits: values are cut to 0 .. 1 and taken to the nearest of 256; 1 to 4 channels\n"
-                       "are grey, grey and alpha, RGB, RGBA."},
-        {NULL, NULL}
-    };
-    static const luaL_Reg internals[] = {{"bytes", bytes}, {"idx", idx}, {NULL, NULL}};     /* of data.lua */
+        {"image.load",
+         "image.load(path) -> x [C, H, W]\n"
+         "A PNG file as float32 in 0 .. 1: 1 channel is grey, 2 grey and alpha, 3 RGB, 4 RGBA; a palette gives 3, or "
+         "4\n"
+         "if it has transparency. Samples of 1 to 16 bits; at most 1,000,000 pixels a side and 2^28 numbers."},
+        {"image.save",
+         "image.save(path, x [C, H, W])\n"
+         "Writes x as a PNG file of 8 bits: values are cut to 0 .. 1 and taken to the nearest of 256; 1 to 4 channels\n"
+         "are grey, grey and alpha, RGB, RGBA."},
+        {NULL, NULL}};
+    static const luaL_Reg internals[] = {{"bytes", bytes}, {"idx", idx}, {NULL, NULL}}; /* of data.lua */
     vm_set_functions(L, lib, functions);
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
     vm_set_functions(L, -1, internals);

@@ -20,9 +20,9 @@ enum { DEEPEST = 200 };
 /* What reading or writing owns, in a box: any lua_ call may raise. */
 typedef struct work {
     uint64_t magic;
-    at_arena arena;         /* what was read */
+    at_arena arena; /* what was read */
     at_json text;
-    int indent;             /* 0: all on one line */
+    int indent; /* 0: all on one line */
 } work;
 
 static int work_end(lua_State *L)
@@ -54,35 +54,29 @@ static void push_json(lua_State *L, json_t *v, int depth)
     vm_poll(L);
     luaL_checkstack(L, 4, "json.decode");
     switch (json_typeof(v)) {
-    case JSON_TRUE: case JSON_FALSE:
-        lua_pushboolean(L, json_is_true(v));
-        break;
-    case JSON_INTEGER:
-        lua_pushinteger(L, json_integer_value(v));
-        break;
-    case JSON_REAL:
-        lua_pushnumber(L, json_real_value(v));
-        break;
-    case JSON_STRING:
-        lua_pushlstring(L, json_string_value(v), json_string_length(v));
-        break;
+    case JSON_TRUE:
+    case JSON_FALSE: lua_pushboolean(L, json_is_true(v)); break;
+    case JSON_INTEGER: lua_pushinteger(L, json_integer_value(v)); break;
+    case JSON_REAL: lua_pushnumber(L, json_real_value(v)); break;
+    case JSON_STRING: lua_pushlstring(L, json_string_value(v), json_string_length(v)); break;
     case JSON_ARRAY:
         lua_newtable(L);
-        json_array_foreach(v, i, item) {
+        json_array_foreach(v, i, item)
+        {
             push_json(L, item, depth + 1);
             lua_rawseti(L, -2, (lua_Integer)i + 1);
         }
         break;
     case JSON_OBJECT:
         lua_newtable(L);
-        json_object_foreach(v, key, item) {
+        json_object_foreach(v, key, item)
+        {
             lua_pushstring(L, key);
             push_json(L, item, depth + 1);
             lua_rawset(L, -3);
         }
         break;
-    default:
-        lua_pushlightuserdata(L, NULL);
+    default: lua_pushlightuserdata(L, NULL);
     }
 }
 
@@ -99,7 +93,8 @@ static int decode(lua_State *L)
     work *w = push_work(L);
     for (int attempt = 0;; attempt++) {
         at_error_clear(&e);
-        root = at_json_read(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, "json.decode", &w->arena, &wrong, &e);
+        root = at_json_read(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, "json.decode",
+                            &w->arena, &wrong, &e);
         if (root)
             break;
         if (!e.failed)
@@ -137,7 +132,7 @@ static void new_line(work *w, int depth)
 
 static void write_string(lua_State *L, work *w, const char *text, size_t n)
 {
-    for (const char *piece = text; piece <= text + n;) {        /* U+0000 is text too, written as an escape */
+    for (const char *piece = text; piece <= text + n;) { /* U+0000 is text too, written as an escape */
         size_t length = strnlen(piece, (size_t)(text + n - piece));
         if (!at_is_utf8(piece, length))
             vm_error(L, "json.encode: a string is not UTF-8 text");
@@ -157,7 +152,7 @@ static void write_number(lua_State *L, work *w, double x)
         if (strtod(text, NULL) == x)
             break;
     }
-    char *comma = strchr(text, localeconv()->decimal_point[0]);     /* the script may have set another locale */
+    char *comma = strchr(text, localeconv()->decimal_point[0]); /* the script may have set another locale */
     if (comma)
         *comma = '.';
     if (!strpbrk(text, ".e"))
@@ -173,7 +168,7 @@ static void write_object(lua_State *L, work *w, int depth, size_t n)
     int table = lua_gettop(L);
     name *names = lua_newuserdatauv(L, n * sizeof *names, 0);
     size_t i = 0;
-    lua_createtable(L, n < 1 << 20 ? (int)n : 0, 0);        /* holds the keys: a finalizer may take them from the table */
+    lua_createtable(L, n < 1 << 20 ? (int)n : 0, 0); /* holds the keys: a finalizer may take them from the table */
     for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
         if (i == n || lua_type(L, -2) != LUA_TSTRING)
             vm_error(L, "json.encode: a table was changed while it was written");
@@ -249,9 +244,7 @@ static void write_value(lua_State *L, work *w, int depth)
     vm_poll(L);
     luaL_checkstack(L, 8, "json.encode");
     switch (lua_type(L, -1)) {
-    case LUA_TBOOLEAN:
-        at_json_text(&w->text, lua_toboolean(L, -1) ? "true" : "false");
-        return;
+    case LUA_TBOOLEAN: at_json_text(&w->text, lua_toboolean(L, -1) ? "true" : "false"); return;
     case LUA_TNUMBER:
         if (!lua_isinteger(L, -1)) {
             write_number(L, w, lua_tonumber(L, -1));
@@ -265,17 +258,14 @@ static void write_value(lua_State *L, work *w, int depth)
         write_string(L, w, s, n);
         return;
     }
-    case LUA_TTABLE:
-        write_table(L, w, depth);
-        return;
+    case LUA_TTABLE: write_table(L, w, depth); return;
     case LUA_TLIGHTUSERDATA:
         if (!lua_touserdata(L, -1)) {
             at_json_text(&w->text, "null");
             return;
         }
         break;
-    default:
-        break;
+    default: break;
     }
     vm_error(L, "json.encode: %s has no form in JSON", vm_describe(L, -1).text);
 }
@@ -312,8 +302,7 @@ void vm_open_json(lua_State *L, int lib)
                         "A value of JSON text: tables, strings, integers, floats, booleans; null is attn.json.null."},
         {"json.encode", "json.encode(value [, indent = 0]) -> text\n"
                         "A value as JSON, names sorted; with an indent one field on each line. An empty table is {}."},
-        {NULL, NULL}
-    };
+        {NULL, NULL}};
     lua_newtable(L);
     vm_set_functions(L, -1, functions);
     lua_pushlightuserdata(L, NULL);

@@ -29,7 +29,8 @@ static int construct(lua_State *L)
     for (int attempt = 0; !box->o; attempt++) {
         at_error e;
         at_error_clear(&e);
-        at_value config = vm_read_value(L, 1, arena, where);    /* again each time: a finalizer may have changed the table */
+        at_value config =
+            vm_read_value(L, 1, arena, where); /* again each time: a finalizer may have changed the table */
         vm_running = L;
         box->o = (at_object *)at_layer_new(kind, config.table, &e);
         if (!box->o)
@@ -42,7 +43,8 @@ static int construct(lua_State *L)
 /* ---- calls ---- */
 
 /* Positional arguments fill the method's list; a table behind them, or in place of an optional tensor, is the options. */
-static const at_table *read_call(lua_State *L, int top, const at_method *m, const char *where, at_arena *arena, at_pass *p)
+static const at_table *read_call(lua_State *L, int top, const at_method *m, const char *where, at_arena *arena,
+                                 at_pass *p)
 {
     int at = 2;
     const at_table *options = NULL;
@@ -70,7 +72,7 @@ static int call_method(lua_State *L, const at_layer_kind *kind, const at_method 
         at_error_clear(&e);
         at_build *g = vm_push_build(L, where, &e);
         memset(&p, 0, sizeof p);
-        at_layer *l = layer_at(L, 1, where);        /* now that Lua has allocated: a finalizer could have closed it */
+        at_layer *l = layer_at(L, 1, where); /* now that Lua has allocated: a finalizer could have closed it */
         const at_table *options = read_call(L, top, m, where, &g->arena, &p);
         g->training = l->training;
         vm_running = L;
@@ -312,10 +314,7 @@ static int distance(lua_State *L)
 }
 
 /* raise(message): an error at the script's own line, whatever of the library stands in between */
-static int raise_message(lua_State *L)
-{
-    vm_raise_text(L, luaL_checkstring(L, 1));
-}
+static int raise_message(lua_State *L) { vm_raise_text(L, luaL_checkstring(L, 1)); }
 
 /* kind(value) -> "tensor", "layer", "module", or nil */
 static int kind_of(lua_State *L)
@@ -388,19 +387,19 @@ static int layers(lua_State *L)
 void vm_open_layer(lua_State *L, int lib)
 {
     static const luaL_Reg internals[] = {
-        {"members", members}, {"inner", inner_members}, {"title", title}, {"train", train_layer}, {"convert", convert},
-        {"identity", identity}, {"kind", kind_of}, {"raise", raise_message}, {"distance", distance}, {NULL, NULL}
-    };
-    static const luaL_Reg meta[] = {
-        {"__newindex", newindex_layer}, {"__call", call_layer}, {"__gc", vm_free_object}, {"__close", vm_free_object},
-        {"__eq", equal_object}, {NULL, NULL}
-    };
+        {"members", members},   {"inner", inner_members},
+        {"title", title},       {"train", train_layer},
+        {"convert", convert},   {"identity", identity},
+        {"kind", kind_of},      {"raise", raise_message},
+        {"distance", distance}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__newindex", newindex_layer}, {"__call", call_layer}, {"__gc", vm_free_object},
+                                    {"__close", vm_free_object},    {"__eq", equal_object}, {NULL, NULL}};
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
     vm_set_functions(L, -1, internals);
     lua_pop(L, 1);
     luaL_newmetatable(L, at_layer_class.name);
     vm_set_functions(L, -1, meta);
-    vm_push_protocol(L);                        /* parameters, state, ...: shared with modules */
+    vm_push_protocol(L); /* parameters, state, ...: shared with modules */
     lua_pushcclosure(L, index_layer, 1);
     lua_setfield(L, -2, "__index");
     vm_protocol_tostring(L);

@@ -20,8 +20,7 @@ static void check_module(lua_State *L, int at, const char *where)
 /* ---- the protocol: a table of functions that load stdlib/module.lua on their first call ---- */
 
 static const char *const protocol[] = {
-    "parameters", "named_parameters", "state", "load", "train", "eval", "to", "zero_grad", "count", NULL
-};
+    "parameters", "named_parameters", "state", "load", "train", "eval", "to", "zero_grad", "count", NULL};
 
 /* upvalue 1: the function's name */
 static int call_protocol(lua_State *L)
@@ -116,7 +115,7 @@ static int newindex_module(lua_State *L)
             lua_rawseti(L, -2, i);
         }
     }
-    vm_scope_keep(L, 3, 3);         /* what a module holds outlives the scope it was made in */
+    vm_scope_keep(L, 3, 3); /* what a module holds outlives the scope it was made in */
     lua_pushvalue(L, 2);
     lua_pushvalue(L, 3);
     lua_rawset(L, 4);
@@ -202,16 +201,15 @@ static int fields(lua_State *L)
 void vm_open_module(lua_State *L, int lib)
 {
     static const luaL_Reg meta[] = {
-        {"__index", index_module}, {"__newindex", newindex_module}, {"__call", call_module}, {NULL, NULL}
-    };
+        {"__index", index_module}, {"__newindex", newindex_module}, {"__call", call_module}, {NULL, NULL}};
     static const vm_doc docs[] = {
-        {"module", "module(name [, base]) -> class\n"
-                   "A class whose instances hold layers, tensors and other modules in fields, also in tables: self.parts =\n"
-                   "{conv = layer} is called parts.conv, a list's first entry blocks.1. Define class:init(...) and\n"
-                   "class:forward(...); Class(...) makes an instance, instance(...) calls forward. Instances have parameters,\n"
-                   "named_parameters, state, load, train, eval, to, zero_grad and count as layers do."},
-        {NULL, NULL}
-    };
+        {"module",
+         "module(name [, base]) -> class\n"
+         "A class whose instances hold layers, tensors and other modules in fields, also in tables: self.parts =\n"
+         "{conv = layer} is called parts.conv, a list's first entry blocks.1. Define class:init(...) and\n"
+         "class:forward(...); Class(...) makes an instance, instance(...) calls forward. Instances have parameters,\n"
+         "named_parameters, state, load, train, eval, to, zero_grad and count as layers do."},
+        {NULL, NULL}};
     luaL_newmetatable(L, MODULE);
     vm_set_functions(L, -1, meta);
     vm_protocol_tostring(L);

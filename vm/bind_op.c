@@ -10,14 +10,14 @@
 /* What read_args finds before anything is owned. Tensors are anchored by the Lua stack or by a list that stands there. */
 typedef struct args {
     const at_op *op;
-    int base;                               /* the arguments stand above it */
+    int base; /* the arguments stand above it */
     size_t n_in;
     at_tensor *in[8];
-    uint32_t is_number;                     /* bit per in: a number stands there instead */
+    uint32_t is_number; /* bit per in: a number stands there instead */
     double number[8];
-    int64_t whole;                          /* the number, where it is to be int64 */
+    int64_t whole; /* the number, where it is to be int64 */
     at_dtype number_dtype;
-    int list_at, list_from, list_to;        /* the place of a table of tensors, or a range of the stack */
+    int list_at, list_from, list_to; /* the place of a table of tensors, or a range of the stack */
     size_t list_n;
     at_scalar_value scalar[AT_MAX_SCALAR];
     uint32_t given;
@@ -34,13 +34,16 @@ static const char *short_name(const at_op *op)
 static const char *expected(const at_arg *a)
 {
     switch (a->kind) {
-    case AT_FLOAT: case AT_ANY: return "a tensor";
+    case AT_FLOAT:
+    case AT_ANY: return "a tensor";
     case AT_OPERAND: return "a tensor or a number";
     case AT_IDS: return "an int64 tensor";
     case AT_MASK: return "a bool tensor";
     case AT_LIST: return "a list of tensors";
     case AT_NUMBER: return "a number";
-    case AT_INTEGER: case AT_DIM: case AT_NEW_DIM: return "an integer";
+    case AT_INTEGER:
+    case AT_DIM:
+    case AT_NEW_DIM: return "an integer";
     case AT_DIMS: return "an integer or a table of integers";
     case AT_COUNTS: return a->choices ? "a number, a table of two or a word" : "an integer or a table of two";
     case AT_FLAG: return "true or false";
@@ -75,7 +78,8 @@ static int64_t read_choice(lua_State *L, const at_op *op, const at_arg *a, int a
 /* The integers at a stack place, one or a table of at most `most`, into out; how many. */
 static int read_integers(lua_State *L, const args *r, const at_arg *a, int at, int most, int64_t *out)
 {
-    int n = lua_type(L, at) == LUA_TTABLE ? (int)(lua_rawlen(L, at) <= (size_t)most ? lua_rawlen(L, at) : 0) : 1, whole = 1;
+    int n = lua_type(L, at) == LUA_TTABLE ? (int)(lua_rawlen(L, at) <= (size_t)most ? lua_rawlen(L, at) : 0) : 1,
+        whole = 1;
     if (n == 0)
         wrong(L, r->op, a, at);
     for (int i = 0; i < n; i++) {
@@ -99,10 +103,11 @@ static int64_t read_dims(lua_State *L, const args *r, const at_arg *a, int at)
         int64_t bit = at_dim_bit(dims[i]);
         const at_tensor *x = r->in[0];
         if (bit == 0 && x->ndim == 0)
-            vm_error(L, "%s: x is a scalar, expected at least 1 dimension (x: %s)", short_name(r->op), at_describe(x).text);
-        if (bit == 0)       /* a set has no place for it */
-            vm_error(L, "%s: %s is %lld, expected 1..%d or -%d..-1 (x: %s)", short_name(r->op), a->name, (long long)dims[i], x->ndim,
-                     x->ndim, at_describe(x).text);
+            vm_error(L, "%s: x is a scalar, expected at least 1 dimension (x: %s)", short_name(r->op),
+                     at_describe(x).text);
+        if (bit == 0) /* a set has no place for it */
+            vm_error(L, "%s: %s is %lld, expected 1..%d or -%d..-1 (x: %s)", short_name(r->op), a->name,
+                     (long long)dims[i], x->ndim, x->ndim, at_describe(x).text);
         if (set & bit)
             vm_error(L, "%s: %s holds %lld twice", short_name(r->op), a->name, (long long)dims[i]);
         set |= bit;
@@ -136,7 +141,9 @@ static void read_scalar(lua_State *L, args *r, const at_arg *a, int k, int at)
             wrong(L, r->op, a, at);
         r->scalar[k].number = lua_tonumber(L, at);
         break;
-    case AT_INTEGER: case AT_DIM: case AT_NEW_DIM:
+    case AT_INTEGER:
+    case AT_DIM:
+    case AT_NEW_DIM:
         if (lua_type(L, at) != LUA_TNUMBER)
             wrong(L, r->op, a, at);
         r->scalar[k].integer = lua_tointegerx(L, at, &whole);
@@ -144,22 +151,17 @@ static void read_scalar(lua_State *L, args *r, const at_arg *a, int k, int at)
             wrong(L, r->op, a, at);
         break;
     case AT_FLAG:
-        if (lua_type(L, at) == LUA_TNUMBER && a > r->op->args && (a[-1].kind == AT_DIM || a[-1].kind == AT_DIMS))     /* a list of dimensions, it seems */
-            vm_error(L, "%s: %s is %s and %s, expected one dimension (and perhaps %s, true or false)", short_name(r->op), a[-1].name,
-                     vm_describe(L, at - 1).text, vm_describe(L, at).text, a->name);
+        if (lua_type(L, at) == LUA_TNUMBER && a > r->op->args &&
+            (a[-1].kind == AT_DIM || a[-1].kind == AT_DIMS)) /* a list of dimensions, it seems */
+            vm_error(L, "%s: %s is %s and %s, expected one dimension (and perhaps %s, true or false)",
+                     short_name(r->op), a[-1].name, vm_describe(L, at - 1).text, vm_describe(L, at).text, a->name);
         if (lua_type(L, at) != LUA_TBOOLEAN)
             wrong(L, r->op, a, at);
         r->scalar[k].flag = lua_toboolean(L, at);
         break;
-    case AT_CHOICE:
-        r->scalar[k].integer = read_choice(L, r->op, a, at);
-        break;
-    case AT_DIMS:
-        r->scalar[k].integer = read_dims(L, r, a, at);
-        break;
-    case AT_COUNTS:
-        read_counts(L, r, a, k, at);
-        break;
+    case AT_CHOICE: r->scalar[k].integer = read_choice(L, r->op, a, at); break;
+    case AT_DIMS: r->scalar[k].integer = read_dims(L, r, a, at); break;
+    case AT_COUNTS: read_counts(L, r, a, k, at); break;
     default:
         if (lua_type(L, at) != LUA_TSTRING)
             wrong(L, r->op, a, at);
@@ -186,7 +188,8 @@ static _Noreturn void wrong_table(lua_State *L, const args *r, const at_arg *a, 
             lua_rawgeti(L, at, (lua_Integer)n + 1);
             wrong_entry(L, r, a, n + 1, -1);
         }
-        vm_error(L, "%s: %s has an entry under %s, expected tensors from 1 on", short_name(r->op), a->name, vm_describe(L, -2).text);
+        vm_error(L, "%s: %s has an entry under %s, expected tensors from 1 on", short_name(r->op), a->name,
+                 vm_describe(L, -2).text);
     }
     vm_error(L, "%s: %s changed while it was read", short_name(r->op), a->name);
 }
@@ -207,7 +210,8 @@ static int read_list(lua_State *L, args *r, const at_arg *a, int at, int top)
         r->list_at = at;
         r->list_n = lua_rawlen(L, at);
         if (r->list_n > UINT16_MAX)
-            vm_error(L, "%s: %s has %zu tensors, expected at most %d", short_name(r->op), a->name, r->list_n, UINT16_MAX);
+            vm_error(L, "%s: %s has %zu tensors, expected at most %d", short_name(r->op), a->name, r->list_n,
+                     UINT16_MAX);
         for (size_t i = 1; i <= r->list_n; i++) {
             lua_rawgeti(L, at, (lua_Integer)i);
             if (!vm_tensor_at(L, -1))
@@ -319,8 +323,8 @@ static void read_operand(lua_State *L, args *r, const at_arg *a, int at)
     if (r->number_dtype == AT_I64 || r->number_dtype == AT_U8)
         r->whole = lua_tointegerx(L, at, &whole);
     if (r->number_dtype == AT_U8 && (!whole || r->whole < 0 || r->whole > 255))
-        vm_error(L, "%s: %s is %.14g, expected an integer from 0 to 255 (the other side is uint8)", short_name(r->op), a->name,
-                 lua_tonumber(L, at));
+        vm_error(L, "%s: %s is %.14g, expected an integer from 0 to 255 (the other side is uint8)", short_name(r->op),
+                 a->name, lua_tonumber(L, at));
     if (!whole)
         vm_error(L, "%s: %s is %.14g, expected an integer (the other side is int64)", short_name(r->op), a->name,
                  lua_tonumber(L, at));
@@ -353,7 +357,7 @@ static void read_args(lua_State *L, args *r, const at_op *op, int base)
         }
         bool list = a->kind == AT_SIZES || a->kind == AT_LIST ||
                     ((a->kind == AT_DIMS || a->kind == AT_COUNTS) && lua_istable(L, at) && lua_rawlen(L, at) > 0);
-        bool table = options && !list && lua_istable(L, at);        /* the options, early */
+        bool table = options && !list && lua_istable(L, at); /* the options, early */
         if (a->optional && (lua_isnoneornil(L, at) || table)) {
             if (!table)
                 at++;
@@ -376,7 +380,8 @@ static void read_args(lua_State *L, args *r, const at_op *op, int base)
     if (options && !lua_isnoneornil(L, at))
         read_options(L, r, at++);
     if (at <= top && !lua_isnoneornil(L, at))
-        vm_error(L, "%s: argument %d is %s, expected nothing more", short_name(r->op), at - base, vm_describe(L, at).text);
+        vm_error(L, "%s: argument %d is %s, expected nothing more", short_name(r->op), at - base,
+                 vm_describe(L, at).text);
 }
 
 /* made[]: the tensors that stand for numbers, released by the caller. */
@@ -405,7 +410,7 @@ static at_call *make_call(lua_State *L, const at_op_entry *entry, const args *r,
     }
     for (size_t i = 0; i < r->list_n; i++) {
         if (r->list_at) {
-            lua_rawgeti(L, r->list_at, (lua_Integer)i + 1);     /* cannot raise: the stack was checked */
+            lua_rawgeti(L, r->list_at, (lua_Integer)i + 1); /* cannot raise: the stack was checked */
             c->in[r->n_in + i] = vm_tensor_at(L, -1)->t;
             lua_pop(L, 1);
         } else {
@@ -439,7 +444,7 @@ static int call_op(lua_State *L)
     vm_tensor_box *box[AT_MAX_OUT];
     for (int k = 0; k < outs; k++)
         box[k] = vm_push_box(L);
-    lua_rotate(L, 1, outs);         /* below the arguments, so that nothing seems to stand where one is missing */
+    lua_rotate(L, 1, outs); /* below the arguments, so that nothing seems to stand where one is missing */
     at_error e;
     vm_running = L;
     for (int attempt = 0;; attempt++) {
@@ -489,10 +494,10 @@ static const char *descend(lua_State *L, int lib, const char *path)
 }
 
 static const char *const kind_names[] = {
-    [AT_FLOAT] = "tensor", [AT_OPERAND] = "operand", [AT_IDS] = "ids", [AT_MASK] = "mask", [AT_ANY] = "any", [AT_LIST] = "list",
-    [AT_NUMBER] = "number", [AT_INTEGER] = "integer", [AT_DIM] = "dim", [AT_NEW_DIM] = "dim", [AT_DIMS] = "dims",
-    [AT_COUNTS] = "counts", [AT_FLAG] = "flag",
-    [AT_CHOICE] = "choice", [AT_SIZES] = "sizes", [AT_STRING] = "string",
+    [AT_FLOAT] = "tensor", [AT_OPERAND] = "operand", [AT_IDS] = "ids",       [AT_MASK] = "mask",
+    [AT_ANY] = "any",      [AT_LIST] = "list",       [AT_NUMBER] = "number", [AT_INTEGER] = "integer",
+    [AT_DIM] = "dim",      [AT_NEW_DIM] = "dim",     [AT_DIMS] = "dims",     [AT_COUNTS] = "counts",
+    [AT_FLAG] = "flag",    [AT_CHOICE] = "choice",   [AT_SIZES] = "sizes",   [AT_STRING] = "string",
 };
 
 /* attn.operations() -> list of records: what the registry test, the help and the fuzzer walk. */
@@ -506,8 +511,9 @@ static int operations(lua_State *L)
         lua_setfield(L, -2, "name");
         lua_pushstring(L, op->help ? op->help : "");
         lua_setfield(L, -2, "help");
-        lua_pushstring(L, op->gradient == AT_SEEDED ? "seeded" :
-                       op->gradient == AT_NO_GRADIENT || !(op->backward || op->view) ? "none" : "checked");
+        lua_pushstring(L, op->gradient == AT_SEEDED                                       ? "seeded"
+                          : op->gradient == AT_NO_GRADIENT || !(op->backward || op->view) ? "none"
+                                                                                          : "checked");
         lua_setfield(L, -2, "gradient");
         lua_pushboolean(L, op->internal);
         lua_setfield(L, -2, "internal");
@@ -539,9 +545,13 @@ static int operations(lua_State *L)
 
 void vm_open_op(lua_State *L, int lib)
 {
-    static const struct { const char *operator, *op; bool unary; } operators[] = {
-        {"__add", "add", false}, {"__sub", "sub", false}, {"__mul", "mul", false}, {"__div", "div", false}, {"__pow", "pow", false},
-        {"__unm", "neg", true}, {"__idiv", "idiv", false}, {"__mod", "mod", false}, {"__band", "logical_and", false},
+    static const struct {
+        const char *operator, * op;
+        bool unary;
+    } operators[] = {
+        {"__add", "add", false},        {"__sub", "sub", false},          {"__mul", "mul", false},
+        {"__div", "div", false},        {"__pow", "pow", false},          {"__unm", "neg", true},
+        {"__idiv", "idiv", false},      {"__mod", "mod", false},          {"__band", "logical_and", false},
         {"__bor", "logical_or", false}, {"__bxor", "logical_xor", false}, {"__bnot", "logical_not", true},
     };
     luaL_getmetatable(L, VM_TENSOR);

@@ -25,7 +25,8 @@ static int construct(lua_State *L)
     for (int attempt = 0; !box->o; attempt++) {
         at_error e;
         at_error_clear(&e);
-        at_value config = vm_read_value(L, 1, arena, where);    /* again each time: a finalizer may have changed the table */
+        at_value config =
+            vm_read_value(L, 1, arena, where); /* again each time: a finalizer may have changed the table */
         box->o = (at_object *)at_optim_new(entry, config.table, &e);
         if (!box->o)
             vm_retry(L, &e, attempt);
@@ -154,7 +155,7 @@ static at_tensor **clip_arguments(lua_State *L, const char *where, size_t *count
         char name[32];
         snprintf(name, sizeof name, "params[%zu]", i + 1);
         lua_rawgeti(L, 1, (lua_Integer)i + 1);
-        list[i] = vm_check_tensor(L, -1, where, name);      /* stays in the list of the script */
+        list[i] = vm_check_tensor(L, -1, where, name); /* stays in the list of the script */
         lua_pop(L, 1);
     }
     return list;
@@ -192,12 +193,13 @@ static int clip_grad_norm(lua_State *L)
 void vm_open_optim(lua_State *L, int lib)
 {
     static const luaL_Reg methods[] = {
-        {"step", step}, {"zero_grad", zero_grad}, {"state", state}, {"load", load}, {NULL, NULL}
-    };
+        {"step", step}, {"zero_grad", zero_grad}, {"state", state}, {"load", load}, {NULL, NULL}};
     static const luaL_Reg meta[] = {
-        {"__newindex", newindex_optim}, {"__tostring", optim_tostring}, {"__gc", vm_free_object}, {"__close", vm_free_object},
-        {NULL, NULL}
-    };
+        {"__newindex", newindex_optim},
+        {"__tostring", optim_tostring},
+        {"__gc", vm_free_object},
+        {"__close", vm_free_object},
+        {NULL, NULL}};
     static const vm_doc docs[] = {
         {"clip_grad_norm", "clip_grad_norm(params, max) -> norm\n"
                            "The 2-norm of all gradients together; they are scaled by min(1, max / (norm + 1e-6))."},
@@ -208,8 +210,7 @@ void vm_open_optim(lua_State *L, int lib)
         {"optimizer:state", "opt:state() -> table\n"
                             "{kind =, lr =, params = {{step =, ...}, ...}}, for attn.save and load."},
         {"optimizer:load", "opt:load(state)\nCopies a state; an error lists every difference to this optimizer's."},
-        {NULL, NULL}
-    };
+        {NULL, NULL}};
     luaL_newmetatable(L, at_optim_class.name);
     vm_set_functions(L, -1, meta);
     lua_newtable(L);

@@ -37,10 +37,11 @@ void vm_open_random(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {{"seed", seed}, {"random_state", random_state}, {NULL, NULL}};
     static const vm_doc docs[] = {
-        {"seed", "seed(n)\nStarts the random stream (Philox4x32-10) anew: the same seed gives the same bits, whatever the threads."},
-        {"random_state", "random_state([state]) -> {seed =, counter =}\nReads the generator as a plain table, or sets it from one."},
-        {NULL, NULL}
-    };
+        {"seed", "seed(n)\nStarts the random stream (Philox4x32-10) anew: the same seed gives the same bits, whatever "
+                 "the threads."},
+        {"random_state",
+         "random_state([state]) -> {seed =, counter =}\nReads the generator as a plain table, or sets it from one."},
+        {NULL, NULL}};
     vm_set_functions(L, lib, functions);
     vm_describe_functions(L, docs);
 }

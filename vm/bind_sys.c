@@ -274,12 +274,20 @@ static int copy_output(lua_State *L)
 void vm_open_sys(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {
-        {"threads", threads}, {"clock", clock_now}, {"isatty", is_terminal}, {"terminal_width", terminal_width}, {"simd", simd},
-        {"blas", blas}, {"mkdir", make_folder}, {"list_folder", list_folder}, {"lock", lock}, {"crc32", checksum},
-        {NULL, NULL}
-    };
+        {"threads", threads},
+        {"clock", clock_now},
+        {"isatty", is_terminal},
+        {"terminal_width", terminal_width},
+        {"simd", simd},
+        {"blas", blas},
+        {"mkdir", make_folder},
+        {"list_folder", list_folder},
+        {"lock", lock},
+        {"crc32", checksum},
+        {NULL, NULL}};
     static const vm_doc docs[] = {
-        {"threads", "threads([n]) -> n\nReads or sets the number of threads; at start $ATTN_THREADS, else the cores of this process."},
+        {"threads", "threads([n]) -> n\nReads or sets the number of threads; at start $ATTN_THREADS, else the cores of "
+                    "this process."},
         {"clock", "clock() -> seconds of a clock that only goes forward"},
         {"isatty", "isatty(fd) -> whether file 0, 1 or 2 is a terminal"},
         {"terminal_width", "terminal_width() -> columns of the terminal, 80 if there is none"},
@@ -290,8 +298,7 @@ void vm_open_sys(lua_State *L, int lib)
         {"lock", "lock(path) -> lock, or nil and the number of the process that has it\n"
                  "Makes the file and locks it until the lock is closed (<close>), collected, or the process ends."},
         {"crc32", "crc32(path) -> the checksum of a file, eight hexadecimal digits"},
-        {NULL, NULL}
-    };
+        {NULL, NULL}};
     vm_set_functions(L, lib, functions);
     vm_describe_functions(L, docs);
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");

@@ -15,7 +15,8 @@ static void push_result(lua_State *L, int at, int second, int id, int n, const i
     vm_tensor_box *box = vm_push_box(L);
     for (int attempt = 0;; attempt++) {
         const char *name = at_any_op(&at_ops[id])->name;
-        at_tensor *t = vm_check_tensor(L, at, name, "self"), *other = second ? vm_check_tensor(L, second, name, "index") : NULL;
+        at_tensor *t = vm_check_tensor(L, at, name, "self"),
+                  *other = second ? vm_check_tensor(L, second, name, "index") : NULL;
         at_error e;
         at_error_clear(&e);
         vm_running = L;
@@ -38,10 +39,7 @@ static void push_result(lua_State *L, int at, int second, int id, int n, const i
 }
 
 /* The same with a view of one tensor. */
-static void push_view(lua_State *L, int at, int id, int n, const int64_t *arg)
-{
-    push_result(L, at, 0, id, n, arg);
-}
+static void push_view(lua_State *L, int at, int id, int n, const int64_t *arg) { push_result(L, at, 0, id, n, arg); }
 
 /* ---- constructors ---- */
 
@@ -212,7 +210,7 @@ static int arange(lua_State *L)
     if (numbers < 1 || numbers > 3)
         vm_error(L, "arange: %d numbers, expected first, last and perhaps step", numbers);
     double v[3] = {1, 1, 1};
-    int64_t w[3] = {1, 1, 1};           /* the same where all are integers: beyond 2^53 they are no doubles */
+    int64_t w[3] = {1, 1, 1}; /* the same where all are integers: beyond 2^53 they are no doubles */
     for (int k = 0; k < numbers; k++) {
         v[k] = vm_check_number(L, k + 1, "arange", k == 0 ? "first" : k == 1 ? "last" : "step");
         w[k] = lua_tointeger(L, k + 1);
@@ -224,7 +222,8 @@ static int arange(lua_State *L)
         v[0] = w[0] = 1;
     }
     if (v[2] == 0 || !isfinite(v[0]) || !isfinite(v[1]) || !isfinite(v[2]))
-        vm_error(L, "arange: step is %.14g from %.14g to %.14g, expected finite numbers and a step that is not 0", v[2], v[0], v[1]);
+        vm_error(L, "arange: step is %.14g from %.14g to %.14g, expected finite numbers and a step that is not 0", v[2],
+                 v[0], v[1]);
     double steps = floor((v[1] - v[0]) / v[2] + 1e-9);
     if (whole && steps >= 0) {
         bool up = w[2] > 0;
@@ -238,22 +237,23 @@ static int arange(lua_State *L)
     for (int k = 0; dtype == AT_U8 && count > 0 && k < 2; k++) {
         double end = k ? v[0] + (double)(count - 1) * v[2] : v[0];
         if (!whole || end < 0 || end > 255)
-            vm_error(L, "arange: %.14g is among the numbers, expected integers from 0 to 255 for uint8", whole ? end : v[k]);
+            vm_error(L, "arange: %.14g is among the numbers, expected integers from 0 to 255 for uint8",
+                     whole ? end : v[k]);
     }
     at_tensor *t = push_new(L, "arange", dtype, 1, &count);
     AT_PIECES(i, end, count)
-        for (; i < end; i++) {
-            double x = v[0] + (double)i * v[2];
-            switch (dtype) {
-            case AT_F32: ((float *)(void *)t->data)[i] = (float)x; break;
-            case AT_F64: ((double *)(void *)t->data)[i] = x; break;
-            case AT_I64:
-                ((int64_t *)(void *)t->data)[i] = whole ? (int64_t)((uint64_t)w[0] + i * (uint64_t)w[2]) : at_to_int64(x);
-                break;
-            case AT_U8: ((uint8_t *)t->data)[i] = at_to_uint8(x); break;
-            default: ((uint8_t *)t->data)[i] = x != 0; break;
-            }
+    for (; i < end; i++) {
+        double x = v[0] + (double)i * v[2];
+        switch (dtype) {
+        case AT_F32: ((float *)(void *)t->data)[i] = (float)x; break;
+        case AT_F64: ((double *)(void *)t->data)[i] = x; break;
+        case AT_I64:
+            ((int64_t *)(void *)t->data)[i] = whole ? (int64_t)((uint64_t)w[0] + i * (uint64_t)w[2]) : at_to_int64(x);
+            break;
+        case AT_U8: ((uint8_t *)t->data)[i] = at_to_uint8(x); break;
+        default: ((uint8_t *)t->data)[i] = x != 0; break;
         }
+    }
     return made(L);
 }
 
@@ -269,11 +269,11 @@ static int linspace(lua_State *L)
     size_t count = (size_t)n;
     at_tensor *t = push_new(L, "linspace", dtype, 1, &count);
     AT_PIECES(i, end, count)
-        for (; i < end; i++) {
-            double share = count > 1 ? (double)i / (double)(count - 1) : 0;
-            double x = i > 0 && i == count - 1 ? last : first + share * (last - first);
-            dtype == AT_F32 ? (void)(((float *)(void *)t->data)[i] = (float)x) : (void)(((double *)(void *)t->data)[i] = x);
-        }
+    for (; i < end; i++) {
+        double share = count > 1 ? (double)i / (double)(count - 1) : 0;
+        double x = i > 0 && i == count - 1 ? last : first + share * (last - first);
+        dtype == AT_F32 ? (void)(((float *)(void *)t->data)[i] = (float)x) : (void)(((double *)(void *)t->data)[i] = x);
+    }
     return made(L);
 }
 
@@ -290,11 +290,11 @@ static int randperm(lua_State *L)
     int64_t *y = (int64_t *)(void *)t->data;
     at_random_integer(at_random_reserve(count), count, 0, INT64_MAX, y);
     AT_PIECES(i, end, count)
-        for (; i < end; i++) {
-            size_t j = (size_t)(((unsigned __int128)(uint64_t)y[i] * (i + 1)) >> 63);
-            y[i] = y[j];
-            y[j] = (int64_t)i + 1;
-        }
+    for (; i < end; i++) {
+        size_t j = (size_t)(((unsigned __int128)(uint64_t)y[i] * (i + 1)) >> 63);
+        y[i] = y[j];
+        y[j] = (int64_t)i + 1;
+    }
     return made(L);
 }
 
@@ -418,7 +418,8 @@ static void read_nested(lua_State *L, at_tensor *t, size_t d, char **to)
     if (lua_type(L, -1) != LUA_TTABLE)
         vm_error(L, "tensor: a row is %s, expected a table of %zu", vm_describe(L, -1).text, t->size[d]);
     if (lua_rawlen(L, -1) != t->size[d])
-        vm_error(L, "tensor: a row of dimension %zu has %zu elements, expected %zu", d + 1, (size_t)lua_rawlen(L, -1), t->size[d]);
+        vm_error(L, "tensor: a row of dimension %zu has %zu elements, expected %zu", d + 1, (size_t)lua_rawlen(L, -1),
+                 t->size[d]);
     for (size_t i = 1; i <= t->size[d]; i++) {
         vm_poll(L);
         lua_rawgeti(L, -1, (lua_Integer)i);
@@ -474,10 +475,7 @@ static void push_nested(lua_State *L, const at_tensor *t, size_t d, ptrdiff_t of
     }
 }
 
-static at_tensor *self(lua_State *L, const char *where)
-{
-    return vm_check_tensor(L, 1, where, "self");
-}
+static at_tensor *self(lua_State *L, const char *where) { return vm_check_tensor(L, 1, where, "self"); }
 
 /* Without elements there may be tables without number: [1000000000, 0] has a thousand million empty rows. */
 enum { EMPTY_TABLES = 1 << 20 };
@@ -487,7 +485,8 @@ static void check_tables(lua_State *L, const at_tensor *t)
     size_t tables = 1;
     for (size_t d = 0; at_numel(t) == 0 && t->size[d] != 0; d++)
         if (__builtin_mul_overflow(tables, t->size[d], &tables) || tables > EMPTY_TABLES)
-            vm_error(L, "totable: the tensor has no elements, but more than %d empty rows (%s)", EMPTY_TABLES, at_describe(t).text);
+            vm_error(L, "totable: the tensor has no elements, but more than %d empty rows (%s)", EMPTY_TABLES,
+                     at_describe(t).text);
 }
 
 static int totable(lua_State *L)
@@ -513,8 +512,8 @@ static size_t check_dim(lua_State *L, const at_tensor *t, int at, const char *wh
 {
     int64_t d = vm_check_integer(L, at, where, "d"), n = t->ndim;
     if (d == 0 || d > n || d < -n)
-        vm_error(L, "%s: d is %lld, expected 1..%lld or -%lld..-1 (%s)", where, (long long)d, (long long)n, (long long)n,
-                 at_describe(t).text);
+        vm_error(L, "%s: d is %lld, expected 1..%lld or -%lld..-1 (%s)", where, (long long)d, (long long)n,
+                 (long long)n, at_describe(t).text);
     return (size_t)(d > 0 ? d - 1 : d + n);
 }
 
@@ -618,8 +617,16 @@ static void split_by(lua_State *L, const char *where, bool chunks)
     }
 }
 
-static int split(lua_State *L) { split_by(L, "split", false); return 1; }
-static int chunk(lua_State *L) { split_by(L, "chunk", true); return 1; }
+static int split(lua_State *L)
+{
+    split_by(L, "split", false);
+    return 1;
+}
+static int chunk(lua_State *L)
+{
+    split_by(L, "chunk", true);
+    return 1;
+}
 
 /* ---- in-place writes ---- */
 
@@ -651,19 +658,26 @@ static at_tensor *check_source(lua_State *L, const at_tensor *t, int from, const
 {
     at_tensor *src = vm_check_tensor(L, from, where, "value");
     if (at_grad_enabled && at_needs_grad(src) && at_is_float(t))
-        vm_error(L, "%s: value %s a gradient, which an in-place write would lose; use cat, stack, where or scatter_add, "
-                 "or value:detach()", where, src->node ? "carries" : "requires");
+        vm_error(L,
+                 "%s: value %s a gradient, which an in-place write would lose; use cat, stack, where or scatter_add, "
+                 "or value:detach()",
+                 where, src->node ? "carries" : "requires");
     if (at_is_float(src) && !at_is_float(t))
-        vm_error(L, "%s: value is %s, the tensor %s", where, at_dtype_name((at_dtype)src->dtype), at_dtype_name((at_dtype)t->dtype));
+        vm_error(L, "%s: value is %s, the tensor %s", where, at_dtype_name((at_dtype)src->dtype),
+                 at_dtype_name((at_dtype)t->dtype));
     return src;
 }
 
 /* Whether a number or boolean stands at a stack place. */
-static bool is_element(lua_State *L, int at) { return lua_type(L, at) == LUA_TNUMBER || lua_type(L, at) == LUA_TBOOLEAN; }
+static bool is_element(lua_State *L, int at)
+{
+    return lua_type(L, at) == LUA_TNUMBER || lua_type(L, at) == LUA_TBOOLEAN;
+}
 
 /* What is to be written into places of t that have this shape: the value at stack place `from` (a number, boolean or tensor, broadcast),
  * as a record of the caller's. word: room for a number. A tensor that shares t's storage is copied into a box that is left on top. */
-static at_tensor read_source(lua_State *L, at_tensor *t, size_t ndim, const size_t *shape, int from, uint64_t *word, const char *where)
+static at_tensor read_source(lua_State *L, at_tensor *t, size_t ndim, const size_t *shape, int from, uint64_t *word,
+                             const char *where)
 {
     at_tensor spread = {.ndim = (uint8_t)ndim, .dtype = t->dtype}, both = spread;
     memcpy(spread.size, shape, ndim * sizeof *shape);
@@ -676,8 +690,9 @@ static at_tensor read_source(lua_State *L, at_tensor *t, size_t ndim, const size
     size_t n, size[AT_MAX_DIM];
     both = spread;
     if (!at_broadcast(&both, src, &n, size) || n != ndim || memcmp(size, shape, n * sizeof *size) != 0)
-        vm_error(L, "%s: value is %s, expected shape %s", where, at_describe(src).text, at_describe_shape(ndim, shape).text);
-    if (src->storage == t->storage) {       /* the two may overlap */
+        vm_error(L, "%s: value is %s, expected shape %s", where, at_describe(src).text,
+                 at_describe_shape(ndim, shape).text);
+    if (src->storage == t->storage) { /* the two may overlap */
         at_tensor *copy = push_new(L, where, (at_dtype)src->dtype, src->ndim, src->size);
         at_copy_elements(copy, src);
         src = copy;
@@ -700,7 +715,7 @@ static void write(lua_State *L, at_tensor *t, int from, const char *where)
     at_tensor value = read_source(L, t, t->ndim, t->size, from, &word, where);
     at_copy_elements(t, &value);
     t->storage->version++;
-    vm_poll(L);     /* written in part */
+    vm_poll(L); /* written in part */
 }
 
 /* t[ids] = value, t[mask] = value; the tensors stand at 1, 2 and perhaps 3. */
@@ -712,17 +727,18 @@ static void write_places(lua_State *L, at_tensor *t)
     uint64_t word;
     if (index->dtype != AT_I64 && index->dtype != AT_BOOL)
         vm_error(L, "%s: the index is %s, expected int64 or bool", where, at_describe(index).text);
-    if (index->dtype == AT_BOOL) {          /* as numbers of rows, from 0 */
+    if (index->dtype == AT_BOOL) { /* as numbers of rows, from 0 */
         lead = index->ndim;
         if (lead == 0 || lead > t->ndim || memcmp(index->size, t->size, lead * sizeof *t->size) != 0)
-            vm_error(L, "%s: the mask has not the sizes of the first dimensions of the tensor (tensor: %s, mask: %s)", where,
-                     at_describe(t).text, at_describe(index).text);
+            vm_error(L, "%s: the mask has not the sizes of the first dimensions of the tensor (tensor: %s, mask: %s)",
+                     where, at_describe(t).text, at_describe(index).text);
     } else if (t->ndim == 0) {
         vm_error(L, "%s: the tensor has no dimensions (%s)", where, at_describe(t).text);
     }
     ndim = index->dtype == AT_BOOL ? 1 : index->ndim;
     if (ndim + t->ndim - lead > AT_MAX_DIM)
-        vm_error(L, "%s: the index has too many dimensions (tensor: %s, index: %s)", where, at_describe(t).text, at_describe(index).text);
+        vm_error(L, "%s: the index has too many dimensions (tensor: %s, index: %s)", where, at_describe(t).text,
+                 at_describe(index).text);
     size_t n = index->dtype == AT_BOOL ? at_places(index, NULL) : at_numel(index);
     vm_poll(L);
     at_tensor *place = push_new(L, where, AT_I64, 1, &n);
@@ -739,8 +755,8 @@ static void write_places(lua_State *L, at_tensor *t)
         at_copy_elements(&flat, index);
         for (size_t i = 0; i < n; i++)
             if (at[i]-- < 1 || at[i] >= (int64_t)t->size[0])
-                vm_error(L, "%s: id %lld is out of range, expected 1..%zu (tensor: %s)", where, (long long)at[i] + 1, t->size[0],
-                         at_describe(t).text);
+                vm_error(L, "%s: id %lld is out of range, expected 1..%zu (tensor: %s)", where, (long long)at[i] + 1,
+                         t->size[0], at_describe(t).text);
         memcpy(shape, index->size, ndim * sizeof *shape);
     }
     vm_poll(L);
@@ -748,7 +764,7 @@ static void write_places(lua_State *L, at_tensor *t)
     at_tensor value = read_source(L, t, ndim + t->ndim - lead, shape, 3, &word, where);
     at_put_rows(t, lead, at, n, &value);
     t->storage->version++;
-    vm_poll(L);     /* written in part */
+    vm_poll(L); /* written in part */
 }
 
 static int copy_(lua_State *L)
@@ -788,7 +804,7 @@ static int zero_grad(lua_State *L)
     at_tensor *t = self(L, "zero_grad");
     vm_releases(L);
     if (t->node)
-        return 0;       /* has a gradient only while a backward pass is running, which needs it */
+        return 0; /* has a gradient only while a backward pass is running, which needs it */
     at_tensor *grad = t->grad;
     t->grad = NULL;
     at_release(grad);
@@ -827,15 +843,17 @@ static void push_indexed(lua_State *L, int at, int index)
                 lua_pop(L, 1);
             }
             if (range[0] < 1 || range[1] > n || range[0] > range[1] + 1)
-                vm_error(L, "index: the range {%lld, %lld} is outside 1..%lld of dimension %zu (%s)", (long long)range[0],
-                         (long long)range[1], (long long)n, k, at_describe(vm_check_tensor(L, at, "index", "self")).text);
+                vm_error(L, "index: the range {%lld, %lld} is outside 1..%lld of dimension %zu (%s)",
+                         (long long)range[0], (long long)range[1], (long long)n, k,
+                         at_describe(vm_check_tensor(L, at, "index", "self")).text);
             push_view(L, entry - 1, AT_ID_narrow, 3, (int64_t[]){(int64_t)d + 1, range[0], range[1] - range[0] + 1});
             lua_replace(L, entry - 1);
             d++;
         } else if (lua_type(L, entry) == LUA_TTABLE && lua_rawlen(L, entry) == 0) {
             d++;
         } else {
-            vm_error(L, "index: entry %zu is %s, expected a number, {first, last} or {}", k, vm_describe(L, entry).text);
+            vm_error(L, "index: entry %zu is %s, expected a number, {first, last} or {}", k,
+                     vm_describe(L, entry).text);
         }
         lua_pop(L, 1);
     }
@@ -851,7 +869,7 @@ static int field(lua_State *L, vm_tensor_box *box, const char *name)
     else if (strcmp(name, "dtype") == 0)
         lua_pushstring(L, at_dtype_name((at_dtype)t->dtype));
     else if (strcmp(name, "grad") == 0)
-        vm_push_tensor(L, t->node ? NULL : t->grad);   /* a result has one only while a backward pass is running */
+        vm_push_tensor(L, t->node ? NULL : t->grad); /* a result has one only while a backward pass is running */
     else if (strcmp(name, "requires_grad") == 0)
         lua_pushboolean(L, at_needs_grad(t));
     else
@@ -899,7 +917,8 @@ static int index_tensor(lua_State *L)
         return 1;
     }
     if (lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TTABLE)
-        vm_error(L, "index: %s, expected a number, a table or a name, or a tensor of ids or a mask", vm_describe(L, 2).text);
+        vm_error(L, "index: %s, expected a number, a table or a name, or a tensor of ids or a mask",
+                 vm_describe(L, 2).text);
     if (lua_type(L, 2) == LUA_TNUMBER && past_end_of_ipairs(L, box->t)) {
         lua_pushnil(L);
         return 1;
@@ -923,7 +942,7 @@ static int newindex_tensor(lua_State *L)
             vm_error(L, "grad: the tensor was computed from others; only a leaf keeps a gradient");
         at_error e;
         at_error_clear(&e);
-        at_tensor *kept = grad ? at_detach(grad, &e) : NULL;    /* a record of its own, so that none refers to itself */
+        at_tensor *kept = grad ? at_detach(grad, &e) : NULL; /* a record of its own, so that none refers to itself */
         if (grad && !kept)
             vm_raise(L, &e);
         vm_releases(L);
@@ -933,7 +952,8 @@ static int newindex_tensor(lua_State *L)
     }
     bool places = vm_tensor_at(L, 2);
     if (!places && lua_type(L, 2) != LUA_TNUMBER && lua_type(L, 2) != LUA_TTABLE)
-        vm_error(L, "assignment: the index is %s, expected a number or a table, or a tensor of ids or a mask", vm_describe(L, 2).text);
+        vm_error(L, "assignment: the index is %s, expected a number or a table, or a tensor of ids or a mask",
+                 vm_describe(L, 2).text);
     check_writable(L, t, "assignment");
     if (places) {
         write_places(L, t);
@@ -944,7 +964,7 @@ static int newindex_tensor(lua_State *L)
     return 0;
 }
 
-static int free_tensor(lua_State *L)        /* free, __gc and __close: may run more than once */
+static int free_tensor(lua_State *L) /* free, __gc and __close: may run more than once */
 {
     vm_tensor_box *box = vm_tensor_at(L, 1);
     if (box) {
@@ -967,64 +987,108 @@ static int equal(lua_State *L)
 void vm_open_tensor(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {
-        {"tensor", tensor}, {"zeros", zeros}, {"ones", ones}, {"empty", empty}, {"full", full}, {"rand", rand_uniform},
-        {"randn", rand_normal}, {"randint", randint}, {"bernoulli", bernoulli}, {"arange", arange}, {"eye", eye},
-        {"linspace", linspace}, {"randperm", randperm}, {"zeros_like", zeros_like}, {"ones_like", ones_like},
-        {"empty_like", empty_like}, {"full_like", full_like}, {"rand_like", rand_like}, {"randn_like", randn_like},
-        {"split", split}, {"chunk", chunk}, {NULL, NULL}
-    };
+        {"tensor", tensor},
+        {"zeros", zeros},
+        {"ones", ones},
+        {"empty", empty},
+        {"full", full},
+        {"rand", rand_uniform},
+        {"randn", rand_normal},
+        {"randint", randint},
+        {"bernoulli", bernoulli},
+        {"arange", arange},
+        {"eye", eye},
+        {"linspace", linspace},
+        {"randperm", randperm},
+        {"zeros_like", zeros_like},
+        {"ones_like", ones_like},
+        {"empty_like", empty_like},
+        {"full_like", full_like},
+        {"rand_like", rand_like},
+        {"randn_like", randn_like},
+        {"split", split},
+        {"chunk", chunk},
+        {NULL, NULL}};
     static const luaL_Reg methods[] = {
-        {"size", size_of}, {"dim", dim}, {"numel", numel}, {"item", item}, {"totable", totable}, {"to", to},
-        {"detach", detach}, {"copy_", copy_}, {"fill_", fill_}, {"requires_grad_", requires_grad_}, {"zero_grad", zero_grad},
-        {"split", split}, {"chunk", chunk}, {"free", free_tensor}, {"is_contiguous", is_contiguous},
-        {"zeros_like", zeros_like}, {"ones_like", ones_like}, {"empty_like", empty_like}, {"full_like", full_like},
-        {"rand_like", rand_like}, {"randn_like", randn_like}, {NULL, NULL}
-    };
+        {"size", size_of},
+        {"dim", dim},
+        {"numel", numel},
+        {"item", item},
+        {"totable", totable},
+        {"to", to},
+        {"detach", detach},
+        {"copy_", copy_},
+        {"fill_", fill_},
+        {"requires_grad_", requires_grad_},
+        {"zero_grad", zero_grad},
+        {"split", split},
+        {"chunk", chunk},
+        {"free", free_tensor},
+        {"is_contiguous", is_contiguous},
+        {"zeros_like", zeros_like},
+        {"ones_like", ones_like},
+        {"empty_like", empty_like},
+        {"full_like", full_like},
+        {"rand_like", rand_like},
+        {"randn_like", randn_like},
+        {NULL, NULL}};
     static const vm_doc docs[] = {
-        {"tensor", "tensor(nested table or number, {dtype = \"float32\"}) -> tensor\n"
-                   "A tensor with these elements; bool if they are booleans. t[i] is entry i of the first dimension (-1 the last), a "
-                   "place beyond the end an error; ipairs(t) goes over all entries and ends. t[ids] (int64, any shape) are the entries with\n"
-                   "these numbers, t[mask] (bool, of the first dimensions) those where it is true; both may be assigned to."},
+        {"tensor",
+         "tensor(nested table or number, {dtype = \"float32\"}) -> tensor\n"
+         "A tensor with these elements; bool if they are booleans. t[i] is entry i of the first dimension (-1 the "
+         "last), a "
+         "place beyond the end an error; ipairs(t) goes over all entries and ends. t[ids] (int64, any shape) are the "
+         "entries with\n"
+         "these numbers, t[mask] (bool, of the first dimensions) those where it is true; both may be assigned to."},
         {"zeros", "zeros(size..., {dtype = \"float32\"}) -> tensor\nFilled with 0. Sizes are numbers or one table."},
         {"ones", "ones(size..., {dtype = \"float32\"}) -> tensor\nFilled with 1."},
-        {"empty", "empty(size..., {dtype = \"float32\"}) -> tensor\nA tensor to be written to; it holds zeros until then."},
+        {"empty",
+         "empty(size..., {dtype = \"float32\"}) -> tensor\nA tensor to be written to; it holds zeros until then."},
         {"full", "full(sizes, value, {dtype = \"float32\"}) -> tensor\nFilled with value; sizes is a table."},
         {"rand", "rand(size..., {dtype = \"float32\"}) -> tensor\nUniform in [0, 1)."},
         {"randn", "randn(size..., {dtype = \"float32\"}) -> tensor\nNormal with mean 0 and deviation 1."},
-        {"randint", "randint(low, high, size..., {dtype = \"int64\"}) -> tensor\nUniform integers low .. high, both included; int64 or uint8."},
+        {"randint", "randint(low, high, size..., {dtype = \"int64\"}) -> tensor\nUniform integers low .. high, both "
+                    "included; int64 or uint8."},
         {"bernoulli", "bernoulli(p, size..., {dtype = \"float32\"}) -> tensor\n1 with probability p, else 0."},
-        {"arange", "arange(first, last, step = 1) -> tensor\nfirst, first + step ... up to last (included); int64 if all are integers."},
+        {"arange", "arange(first, last, step = 1) -> tensor\nfirst, first + step ... up to last (included); int64 if "
+                   "all are integers."},
         {"eye", "eye(n, {dtype = \"float32\"}) -> [n, n]\nThe identity matrix."},
         {"linspace", "linspace(first, last, count, {dtype = \"float32\"}) -> [count]\n"
                      "count numbers from first to last, both included, evenly apart; one number is first."},
         {"randperm", "randperm(n) -> int64 [n]\nThe numbers 1..n in random order."},
         {"zeros_like", "zeros_like(x, {dtype = that of x}) -> tensor of x's shape\nFilled with 0."},
         {"ones_like", "ones_like(x, {dtype = that of x}) -> tensor of x's shape\nFilled with 1."},
-        {"empty_like", "empty_like(x, {dtype = that of x}) -> tensor of x's shape\nTo be written to; it holds zeros until then."},
+        {"empty_like",
+         "empty_like(x, {dtype = that of x}) -> tensor of x's shape\nTo be written to; it holds zeros until then."},
         {"full_like", "full_like(x, value, {dtype = that of x}) -> tensor of x's shape\nFilled with value."},
         {"rand_like", "rand_like(x, {dtype = that of x}) -> tensor of x's shape\nUniform in [0, 1)."},
-        {"randn_like", "randn_like(x, {dtype = that of x}) -> tensor of x's shape\nNormal with mean 0 and deviation 1."},
-        {"split", "split(x, size, d = 1) -> list of views\nPieces of `size` along dimension d; the last may be smaller."},
-        {"chunk", "chunk(x, n, d = 1) -> list of views\nAt most n pieces of equal size along dimension d; the last may be smaller."},
+        {"randn_like",
+         "randn_like(x, {dtype = that of x}) -> tensor of x's shape\nNormal with mean 0 and deviation 1."},
+        {"split",
+         "split(x, size, d = 1) -> list of views\nPieces of `size` along dimension d; the last may be smaller."},
+        {"chunk", "chunk(x, n, d = 1) -> list of views\nAt most n pieces of equal size along dimension d; the last may "
+                  "be smaller."},
         {"tensor:size", "t:size([d]) -> size of dimension d, or a table of all sizes"},
         {"tensor:dim", "t:dim() -> number of dimensions"},
         {"tensor:numel", "t:numel() -> number of elements"},
         {"tensor:item", "t:item() -> the only element as a Lua number or boolean"},
         {"tensor:totable", "t:totable() -> nested tables of the elements"},
-        {"tensor:to", "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between\n"
-                      "floats. A float is cut towards zero for int64 and uint8 (:round() first where that matters), which takes the nearest of\n"
-                      "0..255 for what it does not hold."},
+        {"tensor:to",
+         "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between\n"
+         "floats. A float is cut towards zero for int64 and uint8 (:round() first where that matters), which takes the "
+         "nearest of\n"
+         "0..255 for what it does not hold."},
         {"tensor:detach", "t:detach() -> the same storage outside the tape"},
-        {"tensor:copy_", "t:copy_(src) -> t, with the values of src (broadcast) written into it\n"
-                         "Not recorded, nor is t[...] = src: where t or src has a gradient it is an error outside no_grad (to write\n"
-                         "into a result: cat, stack, where, scatter_add)."},
+        {"tensor:copy_",
+         "t:copy_(src) -> t, with the values of src (broadcast) written into it\n"
+         "Not recorded, nor is t[...] = src: where t or src has a gradient it is an error outside no_grad (to write\n"
+         "into a result: cat, stack, where, scatter_add)."},
         {"tensor:fill_", "t:fill_(value) -> t, filled; not recorded"},
         {"tensor:requires_grad_", "t:requires_grad_(true or false) -> t, a leaf that gathers a gradient in t.grad"},
         {"tensor:zero_grad", "t:zero_grad()\nForgets t.grad."},
         {"tensor:free", "t:free()\nGives up this handle now; the storage goes with its last view, tape node or layer."},
         {"tensor:is_contiguous", "t:is_contiguous() -> whether the elements lie in row order without gaps"},
-        {NULL, NULL}
-    };
+        {NULL, NULL}};
     lua_newtable(L);
     vm_set_functions(L, -1, methods);
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
@@ -1035,13 +1099,11 @@ void vm_open_tensor(lua_State *L, int lib)
     lua_pushvalue(L, -2);
     lua_getglobal(L, "ipairs");
     lua_newtable(L);
-    lua_call(L, 1, 1);              /* its iterator */
+    lua_call(L, 1, 1); /* its iterator */
     lua_pushcclosure(L, index_tensor, 2);
     lua_setfield(L, -2, "__index");
-    static const luaL_Reg meta[] = {
-        {"__newindex", newindex_tensor}, {"__len", length}, {"__gc", free_tensor}, {"__close", free_tensor}, {"__eq", equal},
-        {NULL, NULL}
-    };
+    static const luaL_Reg meta[] = {{"__newindex", newindex_tensor}, {"__len", length}, {"__gc", free_tensor},
+                                    {"__close", free_tensor},        {"__eq", equal},   {NULL, NULL}};
     vm_set_functions(L, -1, meta);
     lua_pushcfunction(L, vm_tensor_tostring);
     lua_setfield(L, -2, "__tostring");

@@ -47,8 +47,8 @@ static int category(lua_State *L)
 static int normalize(lua_State *L)
 {
     static const char *const names[] = {"NFC", "NFD", "NFKC", "NFKD"};
-    static const int forms[] = {UTF8PROC_COMPOSE, UTF8PROC_DECOMPOSE, UTF8PROC_COMPOSE | UTF8PROC_COMPAT,
-                                UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT};
+    static const int forms[] = {
+        UTF8PROC_COMPOSE, UTF8PROC_DECOMPOSE, UTF8PROC_COMPOSE | UTF8PROC_COMPAT, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT};
     const char *where = "unicode.normalize", *form = "NFC";
     size_t n;
     int k = 0;
@@ -68,8 +68,8 @@ static int normalize(lua_State *L)
     }
     work *w = vm_push_owner(L, sizeof *w, WORK, work_end);
     w->magic = WORK_MAGIC;
-    utf8proc_ssize_t length = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &w->text,
-                                           (utf8proc_option_t)(forms[k] | UTF8PROC_STABLE));
+    utf8proc_ssize_t length = utf8proc_map(
+        (const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &w->text, (utf8proc_option_t)(forms[k] | UTF8PROC_STABLE));
     if (length < 0)
         vm_error(L, "%s: %s", where, utf8proc_errmsg(length));
     lua_pushlstring(L, (const char *)w->text, (size_t)length);
@@ -97,15 +97,14 @@ static int width(lua_State *L)
 void vm_open_text(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {
-        {"category", category}, {"normalize", normalize}, {"width", width}, {NULL, NULL}
-    };
+        {"category", category}, {"normalize", normalize}, {"width", width}, {NULL, NULL}};
     static const vm_doc docs[] = {
-        {"unicode.category", "unicode.category(code) -> \"Lu\", \"Ll\", \"Nd\" ...\nThe general category of a code point."},
+        {"unicode.category",
+         "unicode.category(code) -> \"Lu\", \"Ll\", \"Nd\" ...\nThe general category of a code point."},
         {"unicode.normalize", "unicode.normalize(text [, form = \"NFC\"]) -> text\n"
                               "A normal form: NFC, NFD, NFKC or NFKD. Text that is not UTF-8 stays as it is."},
         {"unicode.width", "unicode.width(text) -> columns\nColumns that a text takes in a terminal."},
-        {NULL, NULL}
-    };
+        {NULL, NULL}};
     lua_newtable(L);
     vm_set_functions(L, -1, functions);
     lua_setfield(L, lib, "unicode");

@@ -23,7 +23,8 @@ at_tensor *vm_check_tensor(lua_State *L, int at, const char *where, const char *
     if (!box) {
         if (lua_isnoneornil(L, at))
             vm_error(L, "%s: %s is missing, expected a tensor", where, named(name, at, buffer, sizeof buffer));
-        vm_error(L, "%s: %s is %s, expected a tensor", where, named(name, at, buffer, sizeof buffer), vm_describe(L, at).text);
+        vm_error(L, "%s: %s is %s, expected a tensor", where, named(name, at, buffer, sizeof buffer),
+                 vm_describe(L, at).text);
     }
     if (!box->t || !box->t->storage)
         vm_error(L, "%s: %s: tensor was freed", where, named(name, at, buffer, sizeof buffer));
@@ -50,7 +51,8 @@ at_text vm_describe(lua_State *L, int at)
     if (box)
         snprintf(t.text, sizeof t.text, "a freed tensor");
     else if (o)
-        snprintf(t.text, sizeof t.text, "a%s %s", strchr("aeiou", *at_class_word(o->class)) ? "n" : "", at_class_word(o->class));
+        snprintf(t.text, sizeof t.text, "a%s %s", strchr("aeiou", *at_class_word(o->class)) ? "n" : "",
+                 at_class_word(o->class));
     else if (vm_is_module(L, at))
         snprintf(t.text, sizeof t.text, "a module");
     else if (lua_type(L, at) == LUA_TSTRING)
@@ -75,16 +77,13 @@ static at_table *read_table(lua_State *L, int at, at_arena *arena, const char *w
 static at_value read_value(lua_State *L, int at, at_arena *arena, const char *where, int depth)
 {
     switch (lua_type(L, at)) {
-    case LUA_TNIL: case LUA_TNONE:
-        return (at_value){.type = AT_NIL};
-    case LUA_TBOOLEAN:
-        return at_truth_value(lua_toboolean(L, at));
+    case LUA_TNIL:
+    case LUA_TNONE: return (at_value){.type = AT_NIL};
+    case LUA_TBOOLEAN: return at_truth_value(lua_toboolean(L, at));
     case LUA_TNUMBER:
         return lua_isinteger(L, at) ? at_whole_value(lua_tointeger(L, at)) : at_number_value(lua_tonumber(L, at));
-    case LUA_TSTRING:
-        return at_text_value(lua_tostring(L, at));
-    case LUA_TTABLE:
-        return at_table_value(read_table(L, at, arena, where, depth));
+    case LUA_TSTRING: return at_text_value(lua_tostring(L, at));
+    case LUA_TTABLE: return at_table_value(read_table(L, at, arena, where, depth));
     case LUA_TUSERDATA: {
         vm_tensor_box *box = vm_tensor_at(L, at);
         if (box) {
@@ -154,7 +153,7 @@ void vm_push_value(lua_State *L, at_value v)
             else
                 lua_rawseti(L, -2, v.table->entry[i].index);
         }
-        if (v.table->batch) {       /* read by attn.search.reorder */
+        if (v.table->batch) { /* read by attn.search.reorder */
             lua_createtable(L, 0, 1);
             lua_pushinteger(L, v.table->batch);
             lua_setfield(L, -2, "batch");
@@ -244,7 +243,7 @@ void vm_describe_functions(lua_State *L, const vm_doc *doc)
 {
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.docs");
     for (; doc->name; doc++) {
-        lua_pushlightuserdata(L, (void *)(uintptr_t)doc->help);     /* made a string when somebody asks */
+        lua_pushlightuserdata(L, (void *)(uintptr_t)doc->help); /* made a string when somebody asks */
         lua_setfield(L, -2, doc->name);
     }
     lua_pop(L, 1);

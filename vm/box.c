@@ -36,7 +36,7 @@ at_object *vm_object_at(lua_State *L, int at, const at_class *class)
 
 typedef struct module_box {
     uint64_t magic;
-    uint64_t spare[3];          /* another size than every other box */
+    uint64_t spare[3]; /* another size than every other box */
 } module_box;
 
 bool vm_is_module(lua_State *L, int at)
@@ -47,13 +47,10 @@ bool vm_is_module(lua_State *L, int at)
 
 /* ---- the scope that is running: attn.scope is in scope.c ---- */
 
-static int scopes;          /* how many attn.scope calls are running */
-static const char scope_key;        /* registry: the table of the innermost */
+static int scopes;           /* how many attn.scope calls are running */
+static const char scope_key; /* registry: the table of the innermost */
 
-bool vm_scope_push(lua_State *L)
-{
-    return lua_rawgetp(L, LUA_REGISTRYINDEX, &scope_key) == LUA_TTABLE;
-}
+bool vm_scope_push(lua_State *L) { return lua_rawgetp(L, LUA_REGISTRYINDEX, &scope_key) == LUA_TTABLE; }
 
 void vm_scope_enter(lua_State *L, int made)
 {

@@ -52,7 +52,7 @@ int vm_load_text(lua_State *L, const char *text, size_t length, const char *chun
 }
 
 typedef struct pieces {
-    bool started, binary;       /* text came; the first character was that of bytecode */
+    bool started, binary; /* text came; the first character was that of bytecode */
 } pieces;
 
 /* The pieces of a chunk given by a function: argument 1 of load. Slot 5 keeps the piece that the parser reads. */

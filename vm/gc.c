@@ -43,7 +43,7 @@ void vm_retry(lua_State *L, const at_error *e, int attempt)
 static int memory(lua_State *L)
 {
     if (vm_releases(L))
-        vm_collect(L);      /* what custom functions kept has become garbage just now */
+        vm_collect(L); /* what custom functions kept has become garbage just now */
     at_memory m = at_memory_now();
     lua_createtable(L, 0, 4);
     lua_pushinteger(L, (lua_Integer)m.live);
@@ -87,15 +87,15 @@ static int fail_allocation(lua_State *L)
 void vm_open_gc(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {
-        {"memory", memory}, {"memory_limit", memory_limit}, {"reset_peak_memory", reset_peak}, {NULL, NULL}
-    };
+        {"memory", memory}, {"memory_limit", memory_limit}, {"reset_peak_memory", reset_peak}, {NULL, NULL}};
     static const vm_doc docs[] = {
-        {"memory", "memory() -> {live =, peak =, budget =, cached =}\n"
-                   "Bytes of tensors and graphs: in use, most so far, at which the next full collection comes, kept for reuse."},
-        {"memory_limit", "memory_limit(bytes)\nMore live bytes than this are an 'out of memory' error; 0 lifts the limit."},
+        {"memory",
+         "memory() -> {live =, peak =, budget =, cached =}\n"
+         "Bytes of tensors and graphs: in use, most so far, at which the next full collection comes, kept for reuse."},
+        {"memory_limit",
+         "memory_limit(bytes)\nMore live bytes than this are an 'out of memory' error; 0 lifts the limit."},
         {"reset_peak_memory", "reset_peak_memory()\nattn.memory().peak counts from now."},
-        {NULL, NULL}
-    };
+        {NULL, NULL}};
     vm_set_functions(L, lib, functions);
     vm_describe_functions(L, docs);
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");

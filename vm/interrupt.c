@@ -26,11 +26,11 @@
  * which 200 may nest. */
 enum { CLOSE_DEPTH = 200 };
 
-static lua_State *volatile running;         /* the thread that runs; NULL outside of vm_call */
+static lua_State *volatile running; /* the thread that runs; NULL outside of vm_call */
 static pthread_t main_thread;
-static bool terminal;                       /* stdin is one, in `modes` when code runs */
+static bool terminal; /* stdin is one, in `modes` when code runs */
 static struct termios modes;
-static bool again;              /* a Ctrl-C came in this call */
+static bool again; /* a Ctrl-C came in this call */
 static bool brief;
 static int close_depth;
 
@@ -70,7 +70,7 @@ static void disarm(lua_State *L)
 static void stop(lua_State *L, lua_Debug *ar)
 {
     disarm(L);
-    if (!at_interrupted())      /* a kernel that stopped has raised it, or this thread was armed a moment too late */
+    if (!at_interrupted()) /* a kernel that stopped has raised it, or this thread was armed a moment too late */
         return;
     at_interrupt_clear();
     lua_getinfo(L, "Sl", ar);
@@ -87,7 +87,7 @@ static void on_interrupt(int signal_number)
     struct timespec now;
     int error = errno;
 
-    if (!pthread_equal(pthread_self(), main_thread)) {      /* a worker of the engine was picked */
+    if (!pthread_equal(pthread_self(), main_thread)) { /* a worker of the engine was picked */
         pthread_kill(main_thread, signal_number);
         errno = error;
         return;
@@ -137,7 +137,7 @@ static int message_handler(lua_State *L)
 
     if (!message) {
         if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
-            return 1;       /* an object that says itself what it is gets no traceback */
+            return 1; /* an object that says itself what it is gets no traceback */
         message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
     }
     if (!brief || strstr(message, "interrupted!") || has_frames(L))
@@ -147,10 +147,7 @@ static int message_handler(lua_State *L)
     return 1;
 }
 
-void vm_brief_errors(void)
-{
-    brief = true;
-}
+void vm_brief_errors(void) { brief = true; }
 
 int vm_call(lua_State *L, int arguments, int results)
 {
@@ -164,7 +161,7 @@ int vm_call(lua_State *L, int arguments, int results)
     main_thread = pthread_self();
     terminal = tcgetattr(STDIN_FILENO, &modes) == 0;
     memset(&action, 0, sizeof action);
-    action.sa_handler = on_interrupt;       /* no SA_RESTART: a blocked read returns, and the hook gets its turn */
+    action.sa_handler = on_interrupt; /* no SA_RESTART: a blocked read returns, and the hook gets its turn */
     sigemptyset(&action.sa_mask);
     again = false;
     at_interrupt_clear();
@@ -173,11 +170,12 @@ int vm_call(lua_State *L, int arguments, int results)
     sigaction(SIGINT, &action, &before);
     sigemptyset(&interrupt);
     sigaddset(&interrupt, SIGINT);
-    pthread_sigmask(SIG_UNBLOCK, &interrupt, &mask);    /* the session blocks it: one that came since Enter stops this code */
+    pthread_sigmask(SIG_UNBLOCK, &interrupt,
+                    &mask); /* the session blocks it: one that came since Enter stops this code */
     int status = lua_pcall(L, arguments, results, handler);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     if (at_interrupted() && sigismember(&mask, SIGINT))
-        raise(SIGINT);          /* it came too late for this code: it waits for what is next */
+        raise(SIGINT); /* it came too late for this code: it waits for what is next */
     sigaction(SIGINT, &before, NULL);
     running = outside;
     at_interrupt_clear();
@@ -256,9 +254,9 @@ static int wrapped(lua_State *L)
     if (n >= 0)
         return n;
     int status = lua_status(co);
-    if (status != LUA_OK && status != LUA_YIELD) {      /* it failed, rather than could not be resumed */
+    if (status != LUA_OK && status != LUA_YIELD) { /* it failed, rather than could not be resumed */
         status = close_thread(L, co);
-        lua_xmove(co, L, 1);                            /* the error, or the one that a __close put in its place */
+        lua_xmove(co, L, 1); /* the error, or the one that a __close put in its place */
     }
     if (status != LUA_ERRMEM && lua_type(L, -1) == LUA_TSTRING) {
         luaL_where(L, 1);
@@ -299,8 +297,7 @@ static int coroutine_close(lua_State *L)
 void vm_open_interrupt(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"resume", coroutine_resume}, {"wrap", coroutine_wrap}, {"close", coroutine_close}, {NULL, NULL}
-    };
+        {"resume", coroutine_resume}, {"wrap", coroutine_wrap}, {"close", coroutine_close}, {NULL, NULL}};
 
     main_thread = pthread_self();
     lua_getglobal(L, LUA_COLIBNAME);

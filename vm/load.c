@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const char FOLDER[] = "attn.script_folder";     /* registry: the templates of the script's folder */
+static const char FOLDER[] = "attn.script_folder"; /* registry: the templates of the script's folder */
 
 /* Looks for module `name` in a path. upvalue 1: package, 2: package.searchpath as it was at start. Returns the number
  * of results for require if it is found; else leaves one string, the places looked at. */
@@ -15,7 +15,7 @@ static int search(lua_State *L, const char *name)
     /* on top: the path */
     lua_pushvalue(L, lua_upvalueindex(2));
     lua_pushstring(L, name);
-    lua_rotate(L, -3, -1);      /* searchpath, name, path */
+    lua_rotate(L, -3, -1); /* searchpath, name, path */
     lua_call(L, 2, 2);
     if (lua_isnil(L, -2)) {
         lua_remove(L, -2);
@@ -48,7 +48,7 @@ static int searcher(lua_State *L)
     }
     if (lua_getfield(L, LUA_REGISTRYINDEX, FOLDER) == LUA_TSTRING && (n = search(L, name)) > 0)
         return n;
-    lua_pop(L, 1);      /* scripts compare the message with Lua's, which knows no such folder */
+    lua_pop(L, 1); /* scripts compare the message with Lua's, which knows no such folder */
     if (lua_getfield(L, lua_upvalueindex(1), "path") != LUA_TSTRING)
         return luaL_error(L, "'package.path' must be a string");
     if ((n = search(L, name)) > 0)
@@ -66,7 +66,7 @@ void vm_script_folder(lua_State *L, const char *script)
     else
         lua_pushliteral(L, ".");
     const char *folder = lua_tostring(L, -1);
-    if (!strpbrk(folder, ";?"))         /* both mean something else in a path */
+    if (!strpbrk(folder, ";?")) /* both mean something else in a path */
         lua_pushfstring(L, "%s/?.lua;%s/?/init.lua", folder, folder);
     else
         lua_pushnil(L);

@@ -20,12 +20,12 @@
 typedef struct options {
     int argc;
     char **argv;
-    const char *program;    /* argv[0], for messages */
-    int script;             /* its place in argv; argc if there is none */
-    int bad;                /* the place of a wrong option, 0 if all are right */
-    bool interactive, version, statement, bare;     /* -i, -v, -e, -E */
+    const char *program;                        /* argv[0], for messages */
+    int script;                                 /* its place in argv; argc if there is none */
+    int bad;                                    /* the place of a wrong option, 0 if all are right */
+    bool interactive, version, statement, bare; /* -i, -v, -e, -E */
     const vm_worker *worker;
-    bool ok;                /* result */
+    bool ok; /* result */
 } options;
 
 static void print_usage(const options *o)
@@ -37,23 +37,23 @@ static void print_usage(const options *o)
     else
         fprintf(stderr, "%s: unrecognized option '%s'\n", o->program, wrong);
     fprintf(stderr,
-        "usage: %s [options] [script [args]]\n"
-        "       %s test [paths] [-j N] [--filter PATTERN] [--junit FILE]   run test scripts\n"
-        "       %s runs [show ID | diff A B] [--runs DIR] [--json]         the runs that scripts kept\n"
-        "       %s help [name]                                             the documentation\n"
-        "options:\n"
-        "  -e stat      execute string 'stat'\n"
-        "  -i           enter interactive mode after executing 'script'\n"
-        "  -l mod       require library 'mod' into global 'mod'\n"
-        "  -l g=mod     require library 'mod' into global 'g'\n"
-        "  -I dir       look for modules in folder 'dir' first\n"
-        "  -v           show version information\n"
-        "  -E           ignore environment variables\n"
-        "  -W           turn warnings on\n"
-        "  --           stop handling options\n"
-        "  -            stop handling options and execute stdin\n"
-        "  --version    version, BLAS, threads, SIMD level\n",
-        o->program, o->program, o->program, o->program);
+            "usage: %s [options] [script [args]]\n"
+            "       %s test [paths] [-j N] [--filter PATTERN] [--junit FILE]   run test scripts\n"
+            "       %s runs [show ID | diff A B] [--runs DIR] [--json]         the runs that scripts kept\n"
+            "       %s help [name]                                             the documentation\n"
+            "options:\n"
+            "  -e stat      execute string 'stat'\n"
+            "  -i           enter interactive mode after executing 'script'\n"
+            "  -l mod       require library 'mod' into global 'mod'\n"
+            "  -l g=mod     require library 'mod' into global 'g'\n"
+            "  -I dir       look for modules in folder 'dir' first\n"
+            "  -v           show version information\n"
+            "  -E           ignore environment variables\n"
+            "  -W           turn warnings on\n"
+            "  --           stop handling options\n"
+            "  -            stop handling options and execute stdin\n"
+            "  --version    version, BLAS, threads, SIMD level\n",
+            o->program, o->program, o->program, o->program);
 }
 
 static void print_version(const char *lua, const char *hint)
@@ -74,9 +74,7 @@ static void read_options(options *o)
         bool plain = a[1] && !a[2];
 
         switch (a[1]) {
-        case '\0':                      /* "-": stdin is the script */
-            o->script = i;
-            return;
+        case '\0': /* "-": stdin is the script */ o->script = i; return;
         case '-':
             if (!plain)
                 goto bad;
@@ -111,8 +109,7 @@ static void read_options(options *o)
                 goto bad;
             }
             break;
-        default:
-            goto bad;
+        default: goto bad;
         }
     }
     o->script = i;
@@ -338,7 +335,7 @@ int main(int argc, char **argv)
     vm_worker worker;
 
     open_standard_files();
-    signal(SIGXFSZ, SIG_IGN);       /* a file that may not grow is an error of the write, not the end */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, not the end */
     at_error e;
     at_error_clear(&e);
     if (!at_threads_check(&e) || !at_simd_check(&e)) {
@@ -352,7 +349,7 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "test") == 0) {
         if (!vm_worker_arguments(argc, argv, &worker))
             return vm_test(argc, argv);
-        o.worker = &worker;     /* its options are not the script's to see */
+        o.worker = &worker; /* its options are not the script's to see */
         argv[1] = argv[argc - 1];
         o.argc = 2;
         o.script = 1;

@@ -13,7 +13,7 @@
 enum { ROWS = 12, COLUMNS = 12, EDGE = 3, BLOCKS = 6 };
 
 typedef struct style {
-    int digits;         /* behind the point; -1: whole numbers */
+    int digits; /* behind the point; -1: whole numbers */
     bool scientific;
     int width;
 } style;
@@ -35,12 +35,10 @@ static int show(char *text, size_t room, const style *s, const at_tensor *t, ptr
 }
 
 /* Calls what(index of an element) for the elements that will be printed. */
-static bool elided(size_t i, size_t n, size_t most)
-{
-    return n > most && i >= EDGE && i < n - EDGE;
-}
+static bool elided(size_t i, size_t n, size_t most) { return n > most && i >= EDGE && i < n - EDGE; }
 
-static void measure(const at_tensor *t, size_t d, ptrdiff_t at, style *s, double *largest, double *smallest, bool *whole)
+static void measure(const at_tensor *t, size_t d, ptrdiff_t at, style *s, double *largest, double *smallest,
+                    bool *whole)
 {
     if (d == t->ndim) {
         double x = at_element(t, at), a = fabs(x);

@@ -25,7 +25,7 @@ static _Noreturn void run_child(char *const argv[], int output, int kept, pid_t 
 
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent)        /* it died before that */
+    if (getppid() != parent) /* it died before that */
         _exit(126);
     if (null < 0 || dup2(null, 0) < 0 || dup2(output, 1) < 0 || dup2(output, 2) < 0)
         _exit(126);
@@ -44,7 +44,7 @@ pid_t vm_process_start(char *const argv[], int output, int kept)
     if (pid == 0)
         run_child(argv, output, kept, parent);
     if (pid > 0)
-        setpgid(pid, pid);          /* here too: whoever comes first */
+        setpgid(pid, pid); /* here too: whoever comes first */
     return pid;
 }
 
@@ -58,7 +58,7 @@ bool vm_process_ended(pid_t pid, bool wait, int *status)
     while (result < 0 && errno == EINTR);
     if (result == 0 && info.si_pid == 0)
         return false;
-    kill(-pid, SIGKILL);            /* what it left behind; its number is still its own */
+    kill(-pid, SIGKILL); /* what it left behind; its number is still its own */
     *status = 0;
     while (waitpid(pid, status, 0) < 0 && errno == EINTR)
         ;
@@ -72,7 +72,7 @@ bool vm_process_ended(pid_t pid, bool wait, int *status)
 
 typedef struct process_box {
     uint64_t magic;
-    pid_t pid;                      /* 0: none, or it has ended */
+    pid_t pid; /* 0: none, or it has ended */
     int output;
     char **argv;
     int status;
@@ -121,7 +121,7 @@ static int start(lua_State *L)
     b->argv = calloc((size_t)n + 1, sizeof *b->argv);
     if (!b->argv)
         vm_error(L, "process: not enough memory");
-    for (lua_Integer i = 1; i <= n; i++) {      /* the strings stay on the stack */
+    for (lua_Integer i = 1; i <= n; i++) { /* the strings stay on the stack */
         if (lua_rawgeti(L, 1, i) != LUA_TSTRING)
             vm_error(L, "process: word %lld is %s, expected a string", (long long)i, vm_describe(L, -1).text);
         b->argv[i - 1] = (char *)lua_tostring(L, -1);
@@ -175,8 +175,7 @@ static int sleep_seconds(lua_State *L)
 void vm_open_process(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"process", start}, {"process_ended", ended}, {"sleep", sleep_seconds}, {NULL, NULL}
-    };
+        {"process", start}, {"process_ended", ended}, {"sleep", sleep_seconds}, {NULL, NULL}};
 
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
     luaL_setfuncs(L, functions, 0);

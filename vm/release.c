@@ -15,7 +15,7 @@
 #error "Lua 5.4.4 or later is needed: lua_gc says there whether a finalizer is running"
 #endif
 
-static const char kept_key;     /* registry: the table of kept values, by address */
+static const char kept_key; /* registry: the table of kept values, by address */
 static vm_kept *gone;
 
 void vm_keep(lua_State *L, vm_kept *k)
@@ -69,10 +69,7 @@ bool vm_releases(lua_State *L)
     return vm_bury(L);
 }
 
-static void gone_before(void *kept)
-{
-    (void)kept;
-}
+static void gone_before(void *kept) { (void)kept; }
 
 void vm_closed(void)
 {

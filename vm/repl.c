@@ -35,17 +35,17 @@ static volatile sig_atomic_t caught[WATCHED];
 
 typedef struct session {
     lua_State *L;
-    int module;             /* stack index of require "attn.session" */
+    int module; /* stack index of require "attn.session" */
     bool terminal;
     EditLine *el;
     History *history;
-    char *history_path;     /* NULL: not kept */
-    char *last;             /* the newest entry */
+    char *history_path; /* NULL: not kept */
+    char *last;         /* the newest entry */
     char prompt[128];
-    int input;              /* the terminal, in a description of our own that does not block: Ctrl-C drops typed input, so there
+    int input; /* the terminal, in a description of our own that does not block: Ctrl-C drops typed input, so there
                              * may be none any more when it is read, and the signal is blocked then */
-    sigset_t outside;       /* the signal mask outside of the session */
-    bool cleared;           /* Ctrl-C ended the line */
+    sigset_t outside; /* the signal mask outside of the session */
+    bool cleared;     /* Ctrl-C ended the line */
 } session;
 
 /* ---- history: a file of one entry per line, newline and backslash escaped ---- */
@@ -76,7 +76,7 @@ static void make_folders(char *path)
 {
     for (char *p = path + 1; (p = strchr(p, '/')); p++) {
         *p = '\0';
-        mkdir(path, 0700);      /* one that exists is fine; open reports what is not */
+        mkdir(path, 0700); /* one that exists is fine; open reports what is not */
         *p = '/';
     }
 }
@@ -212,8 +212,8 @@ static bool handle_signals(session *s)
             break;
         case SIGWINCH:
             el_resize(s->el);
-            fputc('\r', stdout);                /* el_resize keeps a cursor that may be below the new last row, and the next */
-            el_set(s->el, EL_REFRESH);          /* key would look there: drawn anew from the cursor's row, as after SIGCONT */
+            fputc('\r', stdout);       /* el_resize keeps a cursor that may be below the new last row, and the next */
+            el_set(s->el, EL_REFRESH); /* key would look there: drawn anew from the cursor's row, as after SIGCONT */
             break;
         case SIGTSTP:
             el_set(s->el, EL_PREP_TERM, 0);
@@ -223,7 +223,7 @@ static bool handle_signals(session *s)
             el_set(s->el, EL_PREP_TERM, 1);
             el_set(s->el, EL_REFRESH);
             break;
-        default:            /* ends the process, with the terminal as it was */
+        default: /* ends the process, with the terminal as it was */
             el_set(s->el, EL_PREP_TERM, 0);
             signal(watched[i], SIG_DFL);
             sigprocmask(SIG_SETMASK, &s->outside, NULL);
@@ -247,7 +247,7 @@ static int read_character(EditLine *el, wchar_t *out)
         int ready = ppoll(&input, 1, NULL, &s->outside);
         if (ready < 0 && errno != EINTR)
             return 0;
-        if (!handle_signals(s))         /* also with input there: the handler may have run all the same */
+        if (!handle_signals(s)) /* also with input there: the handler may have run all the same */
             return 0;
         if (ready <= 0)
             continue;
@@ -261,7 +261,7 @@ static int read_character(EditLine *el, wchar_t *out)
             continue;
         if (used != (size_t)-1)
             return 1;
-        memset(&state, 0, sizeof state);        /* a byte that is no character is dropped */
+        memset(&state, 0, sizeof state); /* a byte that is no character is dropped */
     }
 }
 
@@ -318,7 +318,7 @@ static bool has_room(void)
     char *room = malloc(ROOM);
 
     if (room)
-        *(volatile char *)room = 0;     /* or the compiler leaves the pair out */
+        *(volatile char *)room = 0; /* or the compiler leaves the pair out */
     free(room);
     return room != NULL;
 }
@@ -327,8 +327,8 @@ static void open_editor(session *s)
 {
     HistEvent event;
 
-    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1)     /* without one libedit drops all that is not ASCII; and only */
-        setlocale(LC_CTYPE, "C.UTF-8");                  /* LC_CTYPE: others would change how Lua reads numbers */
+    if (!setlocale(LC_CTYPE, "") || MB_CUR_MAX == 1) /* without one libedit drops all that is not ASCII; and only */
+        setlocale(LC_CTYPE, "C.UTF-8");              /* LC_CTYPE: others would change how Lua reads numbers */
     s->input = open("/proc/self/fd/0", O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (s->input < 0)
         s->input = STDIN_FILENO;
@@ -492,9 +492,9 @@ static int read_chunk(session *s)
                 lua_pop(L, 2);
                 return -1;
             }
-            return status;      /* end of input: the message says what is missing */
+            return status; /* end of input: the message says what is missing */
         }
-        lua_remove(L, -2);      /* the message */
+        lua_remove(L, -2); /* the message */
         lua_pushliteral(L, "\n");
         lua_insert(L, -2);
         lua_concat(L, 3);

@@ -61,8 +61,7 @@ static void append(text *t, const char *s, size_t n)
     t->at[t->length] = '\0';
 }
 
-__attribute__((format(printf, 2, 3)))
-static void append_format(text *t, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void append_format(text *t, const char *format, ...)
 {
     char line[512];
     va_list args;
@@ -93,13 +92,13 @@ static bool ends_with(const char *s, const char *end)
 typedef struct file {
     char *path;
     pid_t pid;
-    int results, output;        /* read ends; -1 when closed */
+    int results, output; /* read ends; -1 when closed */
     double start, took, kill_at;
-    bool timed_out, ended;      /* ended: the closing record came, the script ran to its end */
-    text received;              /* records not yet whole */
-    text said;                  /* its standard output and error, the last part */
-    text failures, junit;       /* made from the records */
-    text current;               /* the case that runs */
+    bool timed_out, ended; /* ended: the closing record came, the script ran to its end */
+    text received;         /* records not yet whole */
+    text said;             /* its standard output and error, the last part */
+    text failures, junit;  /* made from the records */
+    text current;          /* the case that runs */
     double case_start;
     int passed, failed, skipped;
 } file;
@@ -137,7 +136,7 @@ static bool find(runner *r, const char *path, bool named)
 {
     struct stat st;
 
-    if ((named ? stat : lstat)(path, &st) != 0) {       /* links met on the way are not followed: no cycles */
+    if ((named ? stat : lstat)(path, &st) != 0) { /* links met on the way are not followed: no cycles */
         fprintf(stderr, "attn test: %s: %s\n", path, strerror(errno));
         return false;
     }
@@ -208,8 +207,10 @@ static size_t wide_character(const char *s, size_t n)
     unsigned char first = (unsigned char)*s;
     size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
 
-    return length <= n && at_is_utf8(s, length) && memcmp(s, "\xef\xbf\xbe", length) != 0
-               && memcmp(s, "\xef\xbf\xbf", length) != 0 ? length : 0;
+    return length <= n && at_is_utf8(s, length) && memcmp(s, "\xef\xbf\xbe", length) != 0 &&
+                   memcmp(s, "\xef\xbf\xbf", length) != 0
+               ? length
+               : 0;
 }
 
 /* XML text: the five special characters, and none that XML cannot hold. */
@@ -250,8 +251,8 @@ static void append_indented(text *t, const char *s, size_t n, const char *indent
     }
 }
 
-static void add_case(file *f, char status, const char *name, size_t name_length,
-                     const char *message, size_t message_length)
+static void add_case(file *f, char status, const char *name, size_t name_length, const char *message,
+                     size_t message_length)
 {
     static const char *const tags[] = {"<failure message=\"", "<skipped message=\""};
     const char *tag = tags[status == 's'];
@@ -347,7 +348,7 @@ static void judge(const runner *r, file *f, int status)
     const char *name = f->current.length ? f->current.at : "(file)";
 
     if (f->timed_out && f->ended && f->failed)
-        ;       /* the SIGINT made the case fail */
+        ; /* the SIGINT made the case fail */
     else if (f->timed_out)
         append_format(&why, "took longer than %g s", r->timeout);
     else if (WIFSIGNALED(status))
@@ -355,7 +356,7 @@ static void judge(const runner *r, file *f, int status)
     else if (WEXITSTATUS(status) != 0 && (f->failed == 0 || !f->ended))
         append_format(&why, "ended with exit status %d", WEXITSTATUS(status));
     else if (!f->ended)
-        append_format(&why, f->current.length           ? "the process ended inside this case (os.exit?)"
+        append_format(&why, f->current.length            ? "the process ended inside this case (os.exit?)"
                             : f->passed + f->skipped > 0 ? "the process ended before the file did (os.exit?)"
                                                          : "no test ran: the file does not use attn.test");
     else if (f->passed + f->failed + f->skipped == 0 && !*r->filter)
@@ -369,7 +370,7 @@ static void print_result(const file *f)
 {
     bool empty = f->passed + f->failed + f->skipped == 0;
 
-    if (empty)      /* the filter left nothing */
+    if (empty) /* the filter left nothing */
         return;
     printf("%s %s  %d passed", f->failed ? "FAIL" : "ok  ", f->path, f->passed);
     if (f->failed)
@@ -407,10 +408,7 @@ static void finish(const runner *r, file *f)
 
 static volatile sig_atomic_t stopped;
 
-static void on_stop(int signal_number)
-{
-    stopped = signal_number;
-}
+static void on_stop(int signal_number) { stopped = signal_number; }
 
 static void check_time(file *f)
 {
@@ -433,7 +431,7 @@ static void run_all(runner *r)
             file *f = &r->files[next];
             if (!start(r, f)) {
                 if (count > 0)
-                    break;          /* later, when one has ended */
+                    break; /* later, when one has ended */
                 add_case(f, 'f', "(file)", 6, strerror(errno), strlen(strerror(errno)));
                 print_result(f);
                 next++;
@@ -469,14 +467,16 @@ static bool write_junit(const runner *r, int passed, int failed, int skipped)
     FILE *out = fopen(r->junit, "we");
 
     if (out) {
-        fprintf(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+        fprintf(out,
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
                 "<testsuites tests=\"%d\" failures=\"%d\" skipped=\"%d\">\n",
                 passed + failed + skipped, failed, skipped);
         for (size_t i = 0; i < r->count; i++) {
             const file *f = &r->files[i];
             text name = {0};
             append_xml(&name, f->path, strlen(f->path));
-            fprintf(out, "  <testsuite name=\"%s\" tests=\"%d\" failures=\"%d\" skipped=\"%d\" time=\"%.6f\">\n"
+            fprintf(out,
+                    "  <testsuite name=\"%s\" tests=\"%d\" failures=\"%d\" skipped=\"%d\" time=\"%.6f\">\n"
                     "%s  </testsuite>\n",
                     name.at, f->passed + f->failed + f->skipped, f->failed, f->skipped, f->took,
                     f->junit.at ? f->junit.at : "");
@@ -502,8 +502,10 @@ static int usable_cores(void)
 
 static bool usage(const char *message, const char *what)
 {
-    fprintf(stderr, "attn test: %s%s\n"
-            "usage: attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]\n", message, what);
+    fprintf(stderr,
+            "attn test: %s%s\n"
+            "usage: attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]\n",
+            message, what);
     return false;
 }
 
@@ -520,15 +522,15 @@ static bool read_arguments(runner *r, int argc, char **argv)
     double value;
 
     for (int i = 2; i < argc; i++) {
-        const char *a = argv[i], *of = argv[i + 1];     /* argv ends with NULL */
+        const char *a = argv[i], *of = argv[i + 1]; /* argv ends with NULL */
         if (a[0] != '-') {
             r->paths[r->path_count++] = a;
             continue;
         }
         if (strncmp(a, "-j", 2) == 0 && a[2])
             of = a + 2;
-        else if (strcmp(a, "-j") == 0 || strcmp(a, "--filter") == 0 || strcmp(a, "--junit") == 0
-                 || strcmp(a, "--timeout") == 0)
+        else if (strcmp(a, "-j") == 0 || strcmp(a, "--filter") == 0 || strcmp(a, "--junit") == 0 ||
+                 strcmp(a, "--timeout") == 0)
             i++;
         else
             return usage("unknown option ", a);
@@ -627,7 +629,7 @@ bool vm_worker_arguments(int argc, char **argv, vm_worker *w)
         return false;
     w->fd = atoi(argv[3]);
     w->filter = argv[4];
-    fcntl(w->fd, F_SETFD, FD_CLOEXEC);      /* its end means that this process ended, whatever it started */
+    fcntl(w->fd, F_SETFD, FD_CLOEXEC); /* its end means that this process ended, whatever it started */
     return true;
 }
 
@@ -641,9 +643,10 @@ static int report(lua_State *L)
     const char *name = luaL_checklstring(L, 2, &name_length), *message = luaL_checklstring(L, 3, &message_length);
     char head[64];
 
-    fflush(stdout);         /* what it printed so far comes before a crash */
+    fflush(stdout); /* what it printed so far comes before a crash */
     int n = snprintf(head, sizeof head, "%c %zu %zu\n", letters[word], name_length, message_length);
-    if (!vm_write_all(fd, head, (size_t)n) || !vm_write_all(fd, name, name_length) || !vm_write_all(fd, message, message_length))
+    if (!vm_write_all(fd, head, (size_t)n) || !vm_write_all(fd, name, name_length) ||
+        !vm_write_all(fd, message, message_length))
         return luaL_error(L, "the test runner is gone");
     return 0;
 }

@@ -3,7 +3,7 @@
  */
 #include "vm/bind.h"
 
-static const char around;       /* in the table of a scope, beside the boxes: the table of the scope around it */
+static const char around; /* in the table of a scope, beside the boxes: the table of the scope around it */
 
 /* Takes the tensor on top out of the scope at `made`: into the one around it, or out of all of them. */
 static void take_out(lua_State *L, int made, bool all)
@@ -75,7 +75,7 @@ static int scope(lua_State *L)
     int arguments = lua_gettop(L) - 1;
     lua_newtable(L);
     vm_scope_push(L);
-    lua_rotate(L, 1, 2);                            /* made, outer, f, arguments */
+    lua_rotate(L, 1, 2); /* made, outer, f, arguments */
     lua_pushvalue(L, 2);
     lua_rawsetp(L, 1, &around);
     vm_scope_enter(L, 1);
@@ -83,7 +83,7 @@ static int scope(lua_State *L)
     vm_scope_leave(L, 2);
     int results = lua_gettop(L) - 2;
     if (status == LUA_OK)
-        keep(L, 3, 2 + results, 1, false);         /* what is returned belongs to the scope around this one */
+        keep(L, 3, 2 + results, 1, false); /* what is returned belongs to the scope around this one */
     vm_releases(L);
     for (lua_pushnil(L); lua_next(L, 1); lua_pop(L, 1)) {
         vm_tensor_box *box = vm_tensor_at(L, -2);
@@ -116,12 +116,13 @@ void vm_open_scope(lua_State *L, int lib)
 {
     static const luaL_Reg functions[] = {{"scope", scope}, {"keep", keep_values}, {NULL, NULL}};
     static const vm_doc docs[] = {
-        {"scope", "scope(fn, ...) -> what fn(...) returns\n"
-                  "Calls fn and frees at once every tensor made inside, except those it returns (also in tables), passes to\n"
-                  "attn.keep, or that a layer, optimizer, cache or the tape holds. Use of a freed one is an error."},
-        {"keep", "keep(...) -> ...\nTakes tensors (also in tables) out of the attn.scope that is running: they live on."},
-        {NULL, NULL}
-    };
+        {"scope",
+         "scope(fn, ...) -> what fn(...) returns\n"
+         "Calls fn and frees at once every tensor made inside, except those it returns (also in tables), passes to\n"
+         "attn.keep, or that a layer, optimizer, cache or the tape holds. Use of a freed one is an error."},
+        {"keep",
+         "keep(...) -> ...\nTakes tensors (also in tables) out of the attn.scope that is running: they live on."},
+        {NULL, NULL}};
     vm_set_functions(L, lib, functions);
     vm_describe_functions(L, docs);
 }

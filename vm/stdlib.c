@@ -32,7 +32,7 @@ static int load_from(lua_State *L, const char *folder, const char *name, const c
     lua_pop(L, 2);
     if (!r.file)
         return -1;
-    int status = lua_load(L, read_block, &r, chunk, "t");   /* protected: the file is always closed */
+    int status = lua_load(L, read_block, &r, chunk, "t"); /* protected: the file is always closed */
     fclose(r.file);
     return status;
 }

@@ -27,8 +27,8 @@ bool vm_script_end(lua_State *L, const char *program);
 /* ---- stdlib.c: the Lua modules compiled in ---- */
 
 typedef struct vm_module {
-    const char *name;       /* "data" for require "attn.data" */
-    const char *text;       /* its source */
+    const char *name; /* "data" for require "attn.data" */
+    const char *text; /* its source */
     size_t length;
 } vm_module;
 
@@ -110,8 +110,8 @@ int vm_test(int argc, char **argv);
 
 /* What a test process was told by the runner, from its arguments: test --worker FD FILTER FILE. False if it is none. */
 typedef struct vm_worker {
-    int fd;                 /* results go here */
-    const char *filter;     /* "" or a pattern */
+    int fd;             /* results go here */
+    const char *filter; /* "" or a pattern */
 } vm_worker;
 bool vm_worker_arguments(int argc, char **argv, vm_worker *w);
 

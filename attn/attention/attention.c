@@ -15,8 +15,23 @@
 /* ---- fields ---- */
 
 enum {
-    QUERY, KEY, VALUE, DIM, SCORE, DISTRIBUTION, WINDOW, HEADS, KV_HEADS, PROJECT, OUT, SCORE_DIM, BIAS, POSITION,
-    OUTPUT, DROPOUT, OWN_FIELDS         /* behind them those of the parts */
+    QUERY,
+    KEY,
+    VALUE,
+    DIM,
+    SCORE,
+    DISTRIBUTION,
+    WINDOW,
+    HEADS,
+    KV_HEADS,
+    PROJECT,
+    OUT,
+    SCORE_DIM,
+    BIAS,
+    POSITION,
+    OUTPUT,
+    DROPOUT,
+    OWN_FIELDS /* behind them those of the parts */
 };
 enum { LENGTHS, KEY_MASK, MASK, CALL_BIAS, CAUSAL, PLACE, WEIGHTS, CACHE, PATH };
 
@@ -61,7 +76,7 @@ static const at_field options[] = {
     [CACHE] = {"cache", AT_FIELD_VALUE, .help = "of attend:cache(): keys and values so far, to which these are added"},
     [PATH] = {"path", AT_FIELD_CHOICE, .choices = "auto|composed",
               .help = "composed: without fused kernels, to compare with"},
-    {0}
+    {0},
 };
 
 static bool was_given(const at_layer *l, int field) { return l->given >> field & 1; }
@@ -88,7 +103,8 @@ static bool check_fields(const at_layer *l, at_error *e)
     if (spans_dim(at_part_of(a, AT_PART_SCORE)) && !was_given(l, DIM) && !a->project)
         return at_error_set(e, "attention: score \"%s\" needs dim, the width of its score space", a->score->part.name);
     if (spans_dim(at_part_of(a, AT_PART_WINDOW)) && !was_given(l, DIM) && !a->project)
-        return at_error_set(e, "attention: window \"%s\" needs dim, the width of the space it predicts in", a->window->part.name);
+        return at_error_set(e, "attention: window \"%s\" needs dim, the width of the space it predicts in",
+                            a->window->part.name);
     return true;
 }
 
@@ -99,27 +115,32 @@ static bool check_axes(const at_layer *l, at_error *e)
 
     if (a->score->same_width && a->q != a->k)
         return at_error_set(
-            e, "attention: score \"%s\" multiplies query and key, whose widths differ (%zu and %zu); general, additive "
+            e,
+            "attention: score \"%s\" multiplies query and key, whose widths differ (%zu and %zu); general, additive "
             "and concat take any two, or project = true",
             score, a->q, a->k);
     if (a->multi && !a->score->multi)
         return at_error_set(
-            e, "attention: output = \"multi_dimensional\" needs a score for each feature of the value, and \"%s\" is "
-               "one number per key (additive has such a form)",
+            e,
+            "attention: output = \"multi_dimensional\" needs a score for each feature of the value, and \"%s\" is "
+            "one number per key (additive has such a form)",
             score);
     if (a->multi && a->heads > 1)
         return refuse(e, "output = \"multi_dimensional\" weighs every feature for itself, which leaves nothing for "
                          "heads to tell apart");
     if (a->multi && a->distribution->samples)
-        return refuse(
-            e, "hard_sample draws one key for a query, but output = \"multi_dimensional\" has weights for each "
-               "feature");
+        return refuse(e,
+                      "hard_sample draws one key for a query, but output = \"multi_dimensional\" has weights for each "
+                      "feature");
     if (a->score->direct && a->row != AT_ROW_softmax)
-        return at_error_set(e, "attention: linear attention has no scores that \"%s\" could act on: its weights are "
-                            "phi(q) . phi(k) over their sum", a->distribution->part.name);
+        return at_error_set(e,
+                            "attention: linear attention has no scores that \"%s\" could act on: its weights are "
+                            "phi(q) . phi(k) over their sum",
+                            a->distribution->part.name);
     if (a->score->direct && a->window)
         return at_error_set(
-            e, "attention: linear attention sums over all keys at once, which leaves no row of weights for a \"%s\" "
+            e,
+            "attention: linear attention sums over all keys at once, which leaves no row of weights for a \"%s\" "
             "window to cut",
             a->window->part.name);
     if (a->score->direct && a->position && a->position->distance)
@@ -129,8 +150,11 @@ static bool check_axes(const at_layer *l, at_error *e)
     if (a->dropout > 0 && a->distribution->one_key)
         return at_error_set(e, "attention: \"%s\" keeps one key; dropout would leave none", a->distribution->part.name);
     if (a->distribution->square && a->window)
-        return at_error_set(e, "attention: \"%s\" is a distribution over all rows at once, which leaves nothing for a \"%s\" window "
-                            "to cut", a->distribution->part.name, a->window->part.name);
+        return at_error_set(
+            e,
+            "attention: \"%s\" is a distribution over all rows at once, which leaves nothing for a \"%s\" window "
+            "to cut",
+            a->distribution->part.name, a->window->part.name);
     if (a->position && a->position->needs_project && !a->project)
         return at_error_set(e, "attention: position \"%s\" turns projected queries and keys; it needs project = true",
                             a->position->part.name);
@@ -149,7 +173,7 @@ static bool check_axes(const at_layer *l, at_error *e)
 static size_t size_of(const at_layer *l, at_part_kind kind, at_size size)
 {
     const at_attention *a = l->own;
-    bool window = kind == AT_PART_WINDOW;       /* it predicts from the query as it comes, in a space as wide as dim */
+    bool window = kind == AT_PART_WINDOW; /* it predicts from the query as it comes, in a space as wide as dim */
     if (size <= AT_SIZE_FIELDS)
         return (size_t)a->chosen[kind].set[AT_SIZE_FIELDS - size].integer;
     switch (size) {
@@ -199,7 +223,8 @@ static bool declare_part(at_layer *l, at_part_kind kind, at_error *e)
             size[ndim++] = a->heads;
         for (int d = 0; d < 2 && p->size[d] != 0; d++)
             size[ndim++] = size_of(l, kind, p->size[d]);
-        if (!declare(l, &a->chosen[kind].param[k], name, ndim, size, p->zero ? 0 : size[ndim - 1], is_fixed(a, kind, p), e))
+        if (!declare(l, &a->chosen[kind].param[k], name, ndim, size, p->zero ? 0 : size[ndim - 1], is_fixed(a, kind, p),
+                     e))
             return false;
     }
     return true;
@@ -254,8 +279,11 @@ static bool read_widths(at_layer *l, at_error *e)
 
 static bool setup(at_layer *l, at_error *e)
 {
-    static const int choices[AT_PART_KINDS] = {[AT_PART_SCORE] = SCORE, [AT_PART_DISTRIBUTION] = DISTRIBUTION,
-                                               [AT_PART_WINDOW] = WINDOW, [AT_PART_POSITION] = POSITION};
+    static const int choices[AT_PART_KINDS] = {
+        [AT_PART_SCORE] = SCORE,
+        [AT_PART_DISTRIBUTION] = DISTRIBUTION,
+        [AT_PART_WINDOW] = WINDOW,
+        [AT_PART_POSITION] = POSITION};
     at_attention *a = l->own;
     if (!at_part_read(l, choices, e))
         return false;
@@ -291,9 +319,14 @@ static void summary(const at_layer *l, char *text, size_t room)
 at_attention_shape at_attention_shape_of(const at_layer *attend)
 {
     const at_attention *a = attend->own;
-    return (at_attention_shape){.query = (int64_t)a->query, .key = (int64_t)a->key, .value = (int64_t)a->value,
-                                .output = (int64_t)a->out, .heads = (int64_t)a->heads, .projected = a->project,
-                                .samples = a->distribution->samples};
+    return (at_attention_shape){
+        .query = (int64_t)a->query,
+        .key = (int64_t)a->key,
+        .value = (int64_t)a->value,
+        .output = (int64_t)a->out,
+        .heads = (int64_t)a->heads,
+        .projected = a->project,
+        .samples = a->distribution->samples};
 }
 
 /* ---- helpers of scores ---- */
@@ -305,7 +338,8 @@ static at_tensor *repeat_heads(at_build *g, at_tensor *x, size_t H)
         return x;
     int64_t B = (int64_t)x->size[0], T = (int64_t)x->size[1], few = (int64_t)x->size[2], D = (int64_t)x->size[3],
             all = (int64_t)H;
-    at_tensor *wide = AT_APPLY(g, expand, .in = {at_unsqueeze(g, x, 4)}, .sizes = (int64_t[]){B, T, few, all / few, D}, .n_sizes = 5);
+    at_tensor *wide =
+        AT_APPLY(g, expand, .in = {at_unsqueeze(g, x, 4)}, .sizes = (int64_t[]){B, T, few, all / few, D}, .n_sizes = 5);
     return at_reshape(g, wide, 4, (int64_t[]){B, T, all, D});
 }
 
@@ -374,7 +408,7 @@ static at_tensor *finish_weights(at_attend_call *c, at_tensor *w)
     if (w && c->o.rows[0])
         w = at_narrow(g, w, 3, c->o.rows[0], c->o.rows[1] - c->o.rows[0] + 1);
     if (c->a->multi) {
-        w = at_transpose(g, at_transpose(g, w, 2, 3), 3, 4);            /* [B, Tq, Tk, value] */
+        w = at_transpose(g, at_transpose(g, w, 2, 3), 3, 4); /* [B, Tq, Tk, value] */
         return drop(g, w, 2, c->step);
     }
     w = drop(g, w, 3, c->step);
@@ -418,8 +452,8 @@ bool at_attention_plain(at_build *g, at_layer *attend, at_tensor *memory, at_pla
 {
     const at_attention *a = attend->own;
     *out = (at_plain_attention){.scale = 1};
-    if (!a->score->plain || a->row != AT_ROW_softmax || a->window || a->position || a->project ||
-        a->multi || (a->dropout > 0 && attend->training) || a->key != a->value)
+    if (!a->score->plain || a->row != AT_ROW_softmax || a->window || a->position || a->project || a->multi ||
+        (a->dropout > 0 && attend->training) || a->key != a->value)
         return false;
     if (!at_ok(g) || !memory || !at_expect(g, attend, "memory", memory, 3, 3, (int64_t)a->key))
         return false;
@@ -510,13 +544,19 @@ static bool make_cache(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"query", AT_TENSOR, false}, {"key", AT_TENSOR, false}, {"value", AT_TENSOR, true}}, options, attention_forward,
+    {"forward",
+     {{"query", AT_TENSOR, false}, {"key", AT_TENSOR, false}, {"value", AT_TENSOR, true}},
+     options,
+     attention_forward,
      "attend(query [B, Tq, query], key [B, Tk, key] [, value [B, Tk, value]], {options}) -> context [B, Tq, value] [, "
      "weights "
      "[B, Tq, Tk]] [, log-probability [B, Tq], probabilities [B, Tq, Tk]]; query [B, query] is one step"},
-    {"cache", {{0}}, NULL, make_cache,
+    {"cache",
+     {{0}},
+     NULL,
+     make_cache,
      "attend:cache() -> an empty cache; attend(q, k, v, {cache = c}) appends to it and attends to all so far"},
-    {0}
+    {0},
 };
 
 /* ---- the record: what it says of the parts is read from theirs ---- */
@@ -542,8 +582,10 @@ static const char after[] =
     "and any window but predictive. The other combinations take the composed path, whose memory goes with the window.\n"
     "\nCall options: lengths [B], key_mask [B, Tk], mask and bias [Tq, Tk], [B, Tq, Tk] or [B, H, Tq, Tk], causal,\n"
     "position, weights (true or {rows = {first, last}, heads = {...}}; those before dropout), cache, path =\n"
-    "\"composed\" (without fused kernels, to compare with). A query that may attend to nothing gets a zero context. hard_sample\n"
-    "always returns context, weights, log-probability [B, Tq] (through which the scores learn) and the probabilities it drew from\n"
+    "\"composed\" (without fused kernels, to compare with). A query that may attend to nothing gets a zero context. "
+    "hard_sample\n"
+    "always returns context, weights, log-probability [B, Tq] (through which the scores learn) and the probabilities "
+    "it drew from\n"
     "(like the weights, differentiable: for their entropy). After attend:eval() it takes the most likely key.";
 
 __attribute__((constructor)) static void compose(void)

@@ -16,24 +16,24 @@ typedef enum at_attend_path { AT_PATH_AUTO, AT_PATH_COMPOSED } at_attend_path;
 
 /* Zero is the default of every field. Tensors are borrowed. */
 typedef struct at_attend_options {
-    at_tensor *lengths;         /* int64 [B], 0..Tk */
-    at_tensor *key_mask;        /* bool [B, Tk] */
-    at_tensor *mask;            /* bool [Tq, Tk], [B, Tq, Tk], [B, H, Tq, Tk]; [B, Tk] if Tq is 1 */
-    at_tensor *bias;            /* float, the shapes of mask */
+    at_tensor *lengths;  /* int64 [B], 0..Tk */
+    at_tensor *key_mask; /* bool [B, Tk] */
+    at_tensor *mask;     /* bool [Tq, Tk], [B, Tq, Tk], [B, H, Tq, Tk]; [B, Tk] if Tq is 1 */
+    at_tensor *bias;     /* float, the shapes of mask */
     bool causal;
-    int64_t position;           /* step of the first query, from 1; 0: 1, with a cache the place behind what it holds */
-    at_object *cache;           /* of at_cache_new or attend:cache(); Tk then counts what it holds too */
+    int64_t position; /* step of the first query, from 1; 0: 1, with a cache the place behind what it holds */
+    at_object *cache; /* of at_cache_new or attend:cache(); Tk then counts what it holds too */
     bool want_weights;
-    int64_t rows[2];            /* with want_weights: only these queries (first, last), 0: all */
-    const at_table *heads;      /* with want_weights: only these heads, a list of numbers from 1; NULL: all */
-    at_attend_path path;        /* for tests that compare paths */
+    int64_t rows[2];       /* with want_weights: only these queries (first, last), 0: all */
+    const at_table *heads; /* with want_weights: only these heads, a list of numbers from 1; NULL: all */
+    at_attend_path path;   /* for tests that compare paths */
 } at_attend_options;
 
 /* What a call gives besides the context; NULL where it does not. */
 typedef struct at_attended {
-    at_tensor *weights;         /* [B, Tq, Tk], [B, H, Tq, Tk] with heads, without Tq for one step; if asked for */
-    at_tensor *logp;            /* hard_sample only: log-probability of the keys taken [B, Tq] or [B, H, Tq] */
-    at_tensor *probabilities;   /* hard_sample only: what the keys were drawn from, like weights */
+    at_tensor *weights;       /* [B, Tq, Tk], [B, H, Tq, Tk] with heads, without Tq for one step; if asked for */
+    at_tensor *logp;          /* hard_sample only: log-probability of the keys taken [B, Tq] or [B, H, Tq] */
+    at_tensor *probabilities; /* hard_sample only: what the keys were drawn from, like weights */
 } at_attended;
 
 /*
@@ -60,12 +60,12 @@ bool at_attend_read_weights(at_build *g, at_value v, bool layers, at_attend_opti
  * The context is sum_j a_j memory_j.
  */
 typedef struct at_plain_attention {
-    at_pair_kind pair;          /* AT_PAIR_DOT or AT_PAIR_ADDITIVE */
-    at_tensor *keys;            /* [B, S, D] */
-    at_tensor *weight_query;    /* [D, query] or NULL */
-    at_tensor *bias_query;      /* [D] or NULL: only biased_general has one */
-    at_tensor *v;               /* [D], additive only */
-    double scale;               /* dot only */
+    at_pair_kind pair;       /* AT_PAIR_DOT or AT_PAIR_ADDITIVE */
+    at_tensor *keys;         /* [B, S, D] */
+    at_tensor *weight_query; /* [D, query] or NULL */
+    at_tensor *bias_query;   /* [D] or NULL: only biased_general has one */
+    at_tensor *v;            /* [D], additive only */
+    double scale;            /* dot only */
 } at_plain_attention;
 
 /* True and *out filled if the layer is such an attention with the memory as key and value. False without an error if it
@@ -75,7 +75,7 @@ bool at_attention_plain(at_build *g, at_layer *attend, at_tensor *memory, at_pla
 /* Widths a layer was made for, for those who hold one. */
 typedef struct at_attention_shape {
     int64_t query, key, value, output, heads;
-    bool projected, samples;    /* samples: hard_sample, which always gives all of at_attended */
+    bool projected, samples; /* samples: hard_sample, which always gives all of at_attended */
 } at_attention_shape;
 at_attention_shape at_attention_shape_of(const at_layer *attend);
 

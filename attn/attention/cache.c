@@ -23,7 +23,7 @@ typedef struct at_cache {
     at_object base;
     int64_t length;
     at_shelf *shelf[AT_CACHE_SLOTS];
-    at_tensor *whole[AT_CACHE_SLOTS];       /* in place of a shelf */
+    at_tensor *whole[AT_CACHE_SLOTS]; /* in place of a shelf */
 } at_cache;
 
 static at_cache *cache_of(const at_object *o) { return (at_cache *)(uintptr_t)o; }

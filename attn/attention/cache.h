@@ -8,7 +8,7 @@ enum { AT_CACHE_KEYS, AT_CACHE_VALUES, AT_CACHE_SLOTS };
 
 /* What a call adds: nothing of it is in the cache before at_cache_commit, so that a call that fails leaves no trace. */
 typedef struct at_cache_growth {
-    at_tensor *whole[AT_CACHE_SLOTS];       /* recorded, or of fixed size; borrowed from the builder */
+    at_tensor *whole[AT_CACHE_SLOTS]; /* recorded, or of fixed size; borrowed from the builder */
     struct at_shelf *shelf[AT_CACHE_SLOTS];
     int64_t length;
 } at_cache_growth;

@@ -91,10 +91,12 @@ static bool check_square(at_attend_call *c)
     if (!d->square)
         return true;
     if (what)
-        return REFUSE(c, "\"%s\" is a distribution over all rows at once, which leaves nothing for %s to cut (lengths are fine)",
-                      d->part.name, what);
+        return REFUSE(
+            c, "\"%s\" is a distribution over all rows at once, which leaves nothing for %s to cut (lengths are fine)",
+            d->part.name, what);
     if (c->Tq != c->Tk)
-        return REFUSE(c, "\"%s\" needs a key for every query, but there are %zu queries and %zu keys", d->part.name, c->Tq, c->Tk);
+        return REFUSE(c, "\"%s\" needs a key for every query, but there are %zu queries and %zu keys", d->part.name,
+                      c->Tq, c->Tk);
     return true;
 }
 
@@ -187,8 +189,8 @@ static bool finite_row(const at_tensor *t, size_t b, size_t j)
     ptrdiff_t at = (ptrdiff_t)b * t->step[0] + (ptrdiff_t)j * t->step[1];
     bool finite = true;
     for (size_t d = 0; d < t->size[2]; d++, at += t->step[2])
-        finite = finite && (t->dtype == AT_F32 ? isfinite(((const float *)(const void *)t->data)[at]) :
-                                                 isfinite(((const double *)(const void *)t->data)[at]));
+        finite = finite && (t->dtype == AT_F32 ? isfinite(((const float *)(const void *)t->data)[at])
+                                               : isfinite(((const double *)(const void *)t->data)[at]));
     return finite;
 }
 
@@ -223,7 +225,7 @@ static bool clear_unseen(at_attend_call *c)
         return true;
     at_tensor *gone = NULL;
     for (size_t b = 0; b < c->B; b++) {
-        size_t lo = c->Tk, hi = 0;              /* keys within a span of this row */
+        size_t lo = c->Tk, hi = 0; /* keys within a span of this row */
         for (size_t i = 0; i < c->Tq; i++) {
             at_span s = at_span_of(c->span, c->Tq, c->Tk, b, i);
             lo = s.n && s.lo < lo ? s.lo : lo;

@@ -10,17 +10,17 @@ typedef struct at_attend_call {
     at_layer *l;
     const at_attention *a;
     at_attend_options o;
-    bool step;                              /* query [B, query] */
-    size_t B, Tq, Tk, fresh;                /* Tk: with what the cache holds; fresh: keys of this call */
-    int64_t offset, position;               /* place of the first query from 0; its decoding step from 1 */
-    at_tensor *query, *key, *value;         /* as they come, three-dimensional */
-    at_tensor *mask, *bias;                 /* [B or 1, H or 1, Tq or 1, Tk] */
-    at_tensor *place;                       /* [B, Tq] of a window that has one */
+    bool step;                      /* query [B, query] */
+    size_t B, Tq, Tk, fresh;        /* Tk: with what the cache holds; fresh: keys of this call */
+    int64_t offset, position;       /* place of the first query from 0; its decoding step from 1 */
+    at_tensor *query, *key, *value; /* as they come, three-dimensional */
+    at_tensor *mask, *bias;         /* [B or 1, H or 1, Tq or 1, Tk] */
+    at_tensor *place;               /* [B, Tq] of a window that has one */
     at_tensor *span;
-    at_tensor *q, *k, *v;                   /* [B, T, heads, width], prepared */
+    at_tensor *q, *k, *v; /* [B, T, heads, width], prepared */
     at_pair pair;
     at_cache_growth growth;
-    at_tensor *weights, *logp, *p;          /* [B, H, Tq, W], [B, H, Tq], as weights */
+    at_tensor *weights, *logp, *p; /* [B, H, Tq, W], [B, H, Tq], as weights */
 } at_attend_call;
 
 enum { AT_PROJECT_QUERY, AT_PROJECT_KEY, AT_PROJECT_VALUE, AT_PROJECT_OUT };

@@ -16,15 +16,34 @@
 
 typedef struct at_attention at_attention;
 
-typedef enum at_part_kind { AT_PART_SCORE, AT_PART_DISTRIBUTION, AT_PART_WINDOW, AT_PART_POSITION, AT_PART_KINDS } at_part_kind;
+typedef enum at_part_kind {
+    AT_PART_SCORE,
+    AT_PART_DISTRIBUTION,
+    AT_PART_WINDOW,
+    AT_PART_POSITION,
+    AT_PART_KINDS
+} at_part_kind;
 
 /* Sizes of parameters, beside plain numbers. DIM: the score space; for windows dim, and QUERY the query as it comes. */
-enum { AT_SIZE_QUERY = -1, AT_SIZE_KEY = -2, AT_SIZE_BOTH = -3, AT_SIZE_VALUE = -4, AT_SIZE_DIM = -5, AT_SIZE_FIELDS = -16 };
-#define AT_SIZE_FIELD(k) (AT_SIZE_FIELDS - (k))         /* what the part's own field k says; BOTH: query + key */
+enum {
+    AT_SIZE_QUERY = -1,
+    AT_SIZE_KEY = -2,
+    AT_SIZE_BOTH = -3,
+    AT_SIZE_VALUE = -4,
+    AT_SIZE_DIM = -5,
+    AT_SIZE_FIELDS = -16
+};
+#define AT_SIZE_FIELD(k) (AT_SIZE_FIELDS - (k)) /* what the part's own field k says; BOTH: query + key */
 
 /* Fields that several scores have. */
-#define AT_FIELD_MAX_KEYS {"max_keys", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "the most keys a call may have"}
-#define AT_FIELD_ACTIVATION {"activation", AT_FIELD_CHOICE, .choices = "tanh|relu|sigmoid|none", .help = "act"}
+#define AT_FIELD_MAX_KEYS                                                                                              \
+    {                                                                                                                  \
+        "max_keys", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "the most keys a call may have"           \
+    }
+#define AT_FIELD_ACTIVATION                                                                                            \
+    {                                                                                                                  \
+        "activation", AT_FIELD_CHOICE, .choices = "tanh|relu|sigmoid|none", .help = "act"                              \
+    }
 
 static inline at_score_act at_activation(const at_setting *activation)
 {
@@ -40,23 +59,23 @@ enum { AT_SCORE_OUT = 4, AT_SCORE_OUT_BIAS = 5 };
 /* A score ready to be computed. */
 typedef struct at_pair {
     at_pair_kind kind;
-    at_tensor *query, *key;     /* [B, Tq, H, D], [B, Tk, Hk, D] */
-    at_tensor *v;               /* additive: [D] or [H, D] */
-    at_score_act inner;         /* additive: what is done to q + k */
-    at_tensor *table;           /* table: [B or 1, Tq, H, >= Tk] */
+    at_tensor *query, *key; /* [B, Tq, H, D], [B, Tk, Hk, D] */
+    at_tensor *v;           /* additive: [D] or [H, D] */
+    at_score_act inner;     /* additive: what is done to q + k */
+    at_tensor *table;       /* table: [B or 1, Tq, H, >= Tk] */
     double scale;
     at_score_act act;
-    at_tensor *act_bias;        /* [1] or [H, 1] */
+    at_tensor *act_bias; /* [1] or [H, 1] */
 } at_pair;
 
 typedef struct at_score {
     at_part part;
     at_pair_kind pair;
     at_score_act act;
-    bool same_width;            /* query and key must be equally wide */
-    bool keyless;               /* the keys' contents do not matter */
-    bool multi;                 /* has a form for multi_dimensional output */
-    bool direct;                /* never a matrix: op/attend_linear.c */
+    bool same_width; /* query and key must be equally wide */
+    bool keyless;    /* the keys' contents do not matter */
+    bool multi;      /* has a form for multi_dimensional output */
+    bool direct;     /* never a matrix: op/attend_linear.c */
     /* Sets kind and act beyond the record's, and the scale; d: width of one head. NULL: scale 1. */
     void (*configure)(const at_layer *l, size_t d, at_pair *pair);
     /* Keys for the pair kernel, from [B, T, Hk, key]; NULL: as they are. What comes out is what a cache holds. */
@@ -73,7 +92,9 @@ typedef struct at_score {
 /* ---- windows ---- */
 
 /* Keys a query may look at, from 0, hi not included; already cut by length and causal order. */
-typedef struct at_range { int64_t lo, hi; } at_range;
+typedef struct at_range {
+    int64_t lo, hi;
+} at_range;
 
 /* `set`: the window's fields, in its order. */
 typedef struct at_window {
@@ -94,8 +115,8 @@ typedef struct at_window {
 
 typedef struct at_position {
     at_part part;
-    bool needs_project, needs_keys;     /* keys: means nothing to a score that does not read them */
-    bool distance;                      /* subtracts a head's slope times the distance: op/rows.c */
+    bool needs_project, needs_keys; /* keys: means nothing to a score that does not read them */
+    bool distance;                  /* subtracts a head's slope times the distance: op/rows.c */
     /* Turns queries or keys [B, T, H, D], the first at place `first` (from 0); NULL: nothing is turned. */
     at_tensor *(*turn)(at_build *g, at_tensor *x, int64_t first);
 } at_position;
@@ -113,16 +134,16 @@ typedef struct at_chosen {
 struct at_attention {
     const at_score *score;
     const at_row_kind *distribution;
-    int row;                            /* its id */
-    const at_window *window;            /* NULL: global */
-    const at_position *position;        /* NULL: none */
+    int row;                     /* its id */
+    const at_window *window;     /* NULL: global */
+    const at_position *position; /* NULL: none */
     at_chosen chosen[AT_PART_KINDS];
-    size_t query, key, value;           /* widths of the arguments */
+    size_t query, key, value; /* widths of the arguments */
     size_t heads, kv_heads;
     bool project, bias, multi;
-    size_t dim, out;                    /* all heads together; width of the result */
-    size_t head;                        /* with projections: width of one head */
-    size_t q, k, v;                     /* widths the score sees, and of a head's values */
+    size_t dim, out; /* all heads together; width of the result */
+    size_t head;     /* with projections: width of one head */
+    size_t q, k, v;  /* widths the score sees, and of a head's values */
     size_t score_dim;
     double dropout;
     uint8_t projection[4], projection_bias[4]; /* query, key, value, out: places among the members, from 1; 0: none */

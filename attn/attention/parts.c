@@ -100,8 +100,9 @@ void at_part_help(char *text, size_t room, at_part_kind kind)
     const at_part *p;
     for (size_t i = 0; (p = part_at(kind, i)); i++) {
         bool table = kind == AT_PART_WINDOW;
-        const char *line[] = {"  ", table ? "{type = \"" : "", p->name, table ? "\", ...}" : "", ": ", p->formula, "  (", p->source,
-                              ")\n"};
+        const char *line[] = {
+            "  ", table ? "{type = \"" : "", p->name, table ? "\", ...}" : "", ": ", p->formula, "  (", p->source,
+            ")\n"};
         for (size_t k = 0; k < COUNT(line); k++)
             append(text, room, line[k]);
     }
@@ -141,7 +142,8 @@ void at_part_fields(at_field *list, int n)
     static char help[AT_MAX_FIELD][800];
     for (at_part_kind kind = 0; kind < AT_PART_KINDS; kind++) {
         const at_part *p;
-        for (size_t i = 0; kind != AT_PART_WINDOW && (p = part_at(kind, i)); i++)       /* those stand in a table of their own */
+        for (size_t i = 0; kind != AT_PART_WINDOW && (p = part_at(kind, i));
+             i++) /* those stand in a table of their own */
             for (const at_field *f = p->fields; f && f->name; f++) {
                 char who[600];
                 if (find(list, f->name) >= 0)
@@ -152,7 +154,7 @@ void at_part_fields(at_field *list, int n)
                 for (size_t k = 0; k < COUNT(line); k++)
                     append(help[n], sizeof help[n], line[k]);
                 list[n] = *f;
-                list[n].required = false;       /* only where the part is chosen */
+                list[n].required = false; /* only where the part is chosen */
                 list[n].help = help[n];
                 n++;
             }
@@ -189,8 +191,8 @@ static bool check_owner(const at_layer *l, const at_field *f, at_error *e)
         if (kind == AT_PART_WINDOW || owners(kind, f->name, '"', who, sizeof who) == 0)
             continue;
         if (!p || find(p->fields, f->name) < 0)
-            return at_error_set(e, "attention: %s belongs to %s = %s, but %s is \"%s\"", f->name, words[kind], who, words[kind],
-                                p ? p->name : "none");
+            return at_error_set(e, "attention: %s belongs to %s = %s, but %s is \"%s\"", f->name, words[kind], who,
+                                words[kind], p ? p->name : "none");
     }
     return true;
 }
@@ -216,8 +218,8 @@ static bool read_window(at_attention *a, const at_table *t, at_error *e)
             append(list, sizeof list, ", ");
             append(list, sizeof list, f->name);
         }
-        return at_error_set(e, "attention: window has an unknown field '%.40s' (known to \"%s\": %s)", name ? name : "1",
-                            a->window->part.name, list);
+        return at_error_set(e, "attention: window has an unknown field '%.40s' (known to \"%s\": %s)",
+                            name ? name : "1", a->window->part.name, list);
     }
     at_setting *set = a->chosen[AT_PART_WINDOW].set;
     for (int k = 0; fields && fields[k].name; k++) {
@@ -231,7 +233,8 @@ static bool read_window(at_attention *a, const at_table *t, at_error *e)
         if (f->kind == AT_FIELD_NUMBER || f->kind == AT_FIELD_INTEGER) {
             double x = v.type == AT_WHOLE ? (double)v.whole : v.type == AT_REAL_NUMBER ? v.number : -INFINITY;
             if (f->high > f->low && !(x >= f->low && x < f->high))
-                return at_error_set(e, "attention: %s is %s, expected a number from %.14g", name, at_describe_value(v).text, f->low);
+                return at_error_set(e, "attention: %s is %s, expected a number from %.14g", name,
+                                    at_describe_value(v).text, f->low);
         }
         if (!at_read_field("attention", name, f, v, &set[k], e))
             return false;

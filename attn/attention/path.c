@@ -54,7 +54,8 @@ static bool prepare(at_attend_call *c)
         return false;
     size_t most = c->pair.table ? c->pair.table->size[3] : c->Tk;
     if (c->Tk > most)
-        return at_refuse(g, "there are %zu keys, but max_keys is %zu (key: %s)", c->Tk, most, at_describe(c->key).text) != NULL;
+        return at_refuse(g, "there are %zu keys, but max_keys is %zu (key: %s)", c->Tk, most,
+                         at_describe(c->key).text) != NULL;
     if (c->o.cache && !a->score->direct) {
         if (c->k)
             c->k = at_cache_append(g, c->o.cache, AT_CACHE_KEYS, c->k, &c->growth);
@@ -69,7 +70,9 @@ static bool prepare(at_attend_call *c)
 /* [B, T, H, D] as one head. */
 static at_tensor *side_by_side(at_build *g, at_tensor *x)
 {
-    return x ? at_reshape(g, x, 4, (int64_t[]){(int64_t)x->size[0], (int64_t)x->size[1], 1, (int64_t)(x->size[2] * x->size[3])}) : NULL;
+    return x ? at_reshape(g, x, 4,
+                          (int64_t[]){(int64_t)x->size[0], (int64_t)x->size[1], 1, (int64_t)(x->size[2] * x->size[3])})
+             : NULL;
 }
 
 /* Additive scores with another activation than tanh: the heads' vectors side by side, then v' of each. */
@@ -77,11 +80,13 @@ static at_tensor *activated(at_attend_call *c)
 {
     at_build *g = c->g;
     const at_pair *p = &c->pair;
-    at_tensor *h = AT_APPLY(g, pair_act, .in = {side_by_side(g, p->query), side_by_side(g, p->key), c->span}, .arg = {at_int(p->inner)});
+    at_tensor *h = AT_APPLY(
+        g, pair_act, .in = {side_by_side(g, p->query), side_by_side(g, p->key), c->span}, .arg = {at_int(p->inner)});
     if (!h)
         return NULL;
-    int64_t size[] = {(int64_t)c->B, (int64_t)c->Tq, (int64_t)h->size[2], (int64_t)p->query->size[2], (int64_t)p->query->size[3]};
-    at_tensor *e = at_sum(g, at_mul(g, at_reshape(g, h, 5, size), p->v), 5, false);                 /* [B, Tq, W, H] */
+    int64_t size[] = {(int64_t)c->B, (int64_t)c->Tq, (int64_t)h->size[2], (int64_t)p->query->size[2],
+                      (int64_t)p->query->size[3]};
+    at_tensor *e = at_sum(g, at_mul(g, at_reshape(g, h, 5, size), p->v), 5, false); /* [B, Tq, W, H] */
     return at_unary(g, AT_ID_contiguous, at_transpose(g, at_transpose(g, e, 2, 4), 3, 4));
 }
 
@@ -103,7 +108,8 @@ static at_tensor *score(at_attend_call *c)
     if (p->kind == AT_PAIR_TABLE)
         e = AT_APPLY(g, pair_table, .in = {p->table, c->span}, .arg = {at_int((int64_t)c->B), at_int((int64_t)c->Tk)});
     else
-        e = AT_APPLY(g, pair_scores, .in = {p->query, p->key, p->v, c->span}, .arg = {at_int(p->kind), at_num(p->scale)});
+        e = AT_APPLY(g, pair_scores, .in = {p->query, p->key, p->v, c->span},
+                     .arg = {at_int(p->kind), at_num(p->scale)});
     if (p->act == AT_ACT_NONE)
         return e;
     return AT_APPLY(g, score_act, .in = {e, p->act_bias}, .arg = {at_int(p->act)});
@@ -121,9 +127,11 @@ static at_tensor *distribute(at_attend_call *c, at_tensor *e, int row)
     for (int k = 0; k < AT_ROW_FIELDS && part->fields && part->fields[k].name; k++)
         set[k] = at_field_number(&part->fields[k], at_part_setting(c->l, AT_PART_DISTRIBUTION, k));
     int64_t slopes = c->a->position && c->a->position->distance ? (int64_t)c->a->heads : 0;
-    return AT_APPLY(c->g, attend_rows, .in = {e, c->bias, c->mask, c->o.key_mask, c->span}, .list = params, .count = count,
-                    .arg = {at_int(row), at_int((int64_t)c->Tk), at_int(c->offset), at_int(slopes), at_flag(c->g->training),
-                            at_num(set[0]), at_num(set[1])}, .out = {&c->logp, &c->p});
+    return AT_APPLY(
+        c->g, attend_rows, .in = {e, c->bias, c->mask, c->o.key_mask, c->span}, .list = params, .count = count,
+        .arg = {at_int(row), at_int((int64_t)c->Tk), at_int(c->offset), at_int(slopes), at_flag(c->g->training),
+                at_num(set[0]), at_num(set[1])},
+        .out = {&c->logp, &c->p});
 }
 
 /* Every combination: scores, weights and context one after the other, each by its own operation. */
@@ -165,14 +173,14 @@ static at_tensor *linear(at_attend_call *c)
     return y;
 }
 
-enum { FEWEST_QUERIES = 16 };       /* below, a tile is mostly empty lanes */
+enum { FEWEST_QUERIES = 16 }; /* below, a tile is mostly empty lanes */
 
 /* Whether the tiled kernel serves this call: products with softmax, whatever the masks. */
 static bool tileable(const at_attend_call *c)
 {
     const at_attention *a = c->a;
-    return c->o.path == AT_PATH_AUTO && !a->multi && c->pair.kind == AT_PAIR_DOT && c->pair.act == AT_ACT_NONE && c->pair.key &&
-           a->row == AT_ROW_softmax && !c->place && c->v && c->Tq >= FEWEST_QUERIES;
+    return c->o.path == AT_PATH_AUTO && !a->multi && c->pair.kind == AT_PAIR_DOT && c->pair.act == AT_ACT_NONE &&
+           c->pair.key && a->row == AT_ROW_softmax && !c->place && c->v && c->Tq >= FEWEST_QUERIES;
 }
 
 enum { FINITE_GRAIN = 1 << 16 };
@@ -183,18 +191,18 @@ typedef struct zeros {
 } zeros;
 
 /* 0 times a number is 0 unless it is NaN or infinite. Eight sums, so that none waits for another. */
-#define SUM_ZEROS(type)                                                                     \
-    do {                                                                                    \
-        const type *x = (const type *)(const void *)z->t->data;                             \
-        type sum[8] = {0};                                                                  \
-        size_t i = begin;                                                                   \
-        for (; i + 8 <= end; i += 8)                                                        \
-            for (int k = 0; k < 8; k++)                                                     \
-                sum[k] += 0 * x[i + (size_t)k];                                             \
-        for (; i < end; i++)                                                                \
-            sum[0] += 0 * x[i];                                                             \
-        if (sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7] != 0)     \
-            atomic_store(&z->finite, false);                                                \
+#define SUM_ZEROS(type)                                                                                                \
+    do {                                                                                                               \
+        const type *x = (const type *)(const void *)z->t->data;                                                        \
+        type sum[8] = {0};                                                                                             \
+        size_t i = begin;                                                                                              \
+        for (; i + 8 <= end; i += 8)                                                                                   \
+            for (int k = 0; k < 8; k++)                                                                                \
+                sum[k] += 0 * x[i + (size_t)k];                                                                        \
+        for (; i < end; i++)                                                                                           \
+            sum[0] += 0 * x[i];                                                                                        \
+        if (sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + sum[5] + sum[6] + sum[7] != 0)                                \
+            atomic_store(&z->finite, false);                                                                           \
     } while (0)
 
 static void sum_zeros(size_t begin, size_t end, void *context)
@@ -222,9 +230,10 @@ static at_tensor *tiled(at_attend_call *c)
     at_build *g = c->g;
     int64_t slopes = c->a->position && c->a->position->distance ? (int64_t)c->a->heads : 0;
     double p = g->training ? c->a->dropout : 0;
-    return AT_APPLY(g, attend, .in = {c->pair.query, c->pair.key, c->v, c->bias, c->mask, c->o.key_mask, c->span},
-                    .arg = {at_num(c->pair.scale), at_int(c->offset), at_int(slopes), at_num(p), at_flag(c->o.want_weights)},
-                    .out = {&c->weights});
+    return AT_APPLY(
+        g, attend, .in = {c->pair.query, c->pair.key, c->v, c->bias, c->mask, c->o.key_mask, c->span},
+        .arg = {at_num(c->pair.scale), at_int(c->offset), at_int(slopes), at_num(p), at_flag(c->o.want_weights)},
+        .out = {&c->weights});
 }
 
 /* The one place that chooses how the context is computed: [B, Tq, H, D], and c->weights, c->logp where they are asked for. What the

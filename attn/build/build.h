@@ -26,13 +26,13 @@ extern const at_op_entry at_ops[AT_OPS];
 
 typedef struct at_build {
     at_error *error;
-    const char *where;          /* "attention": what messages start with */
-    bool training;              /* of the layer that is running */
+    const char *where; /* "attention": what messages start with */
+    bool training;     /* of the layer that is running */
     at_tensor **own;
     size_t n, room;
     at_object **object;
     size_t objects, object_room;
-    at_arena arena;             /* tables of results */
+    at_arena arena; /* tables of results */
 } at_build;
 
 void at_build_end(at_build *g);
@@ -48,7 +48,10 @@ at_tensor *at_own(at_build *g, at_tensor *t);
 at_object *at_own_object(at_build *g, at_object *o);
 
 /* A number for an operation, told from one that is left to the record's default. */
-typedef struct at_given { at_scalar_value value; bool given; } at_given;
+typedef struct at_given {
+    at_scalar_value value;
+    bool given;
+} at_given;
 #define at_int(x) ((at_given){{.integer = (x)}, true})
 #define at_num(x) ((at_given){{.number = (x)}, true})
 #define at_flag(x) ((at_given){{.flag = (x)}, true})
@@ -57,13 +60,14 @@ typedef struct at_given { at_scalar_value value; bool given; } at_given;
 /* What an operation gets. All is borrowed. */
 enum { AT_MAX_IN = 8 };
 typedef struct at_inputs {
-    at_tensor *in[AT_MAX_IN];          /* its tensors in order; NULL where the record says optional and nothing is there */
-    at_tensor *const *list;             /* members of its list, and how many */
+    at_tensor *in[AT_MAX_IN]; /* its tensors in order; NULL where the record says optional and nothing is there */
+    at_tensor *const *list;   /* members of its list, and how many */
     int count;
-    at_given arg[AT_MAX_SCALAR];        /* its numbers, dimensions, flags ... in order, as many as are given; dimensions from 1 */
+    at_given
+        arg[AT_MAX_SCALAR]; /* its numbers, dimensions, flags ... in order, as many as are given; dimensions from 1 */
     const int64_t *sizes;
     int n_sizes;
-    at_tensor **out[AT_MAX_OUT - 1];    /* where results behind the first go; NULL goes there if there is none */
+    at_tensor **out[AT_MAX_OUT - 1]; /* where results behind the first go; NULL goes there if there is none */
 } at_inputs;
 
 /*
@@ -73,11 +77,17 @@ typedef struct at_inputs {
 #define AT_APPLY(g, op, ...) at_apply(g, AT_ID_##op, &(at_inputs){__VA_ARGS__})
 at_tensor *at_apply(at_build *g, int id, const at_inputs *x);
 
-static inline at_tensor *at_unary(at_build *g, int id, at_tensor *x) { return at_apply(g, id, &(at_inputs){.in = {x}}); }
+static inline at_tensor *at_unary(at_build *g, int id, at_tensor *x)
+{
+    return at_apply(g, id, &(at_inputs){.in = {x}});
+}
 
 static inline at_tensor *at_add(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, add, .in = {a, b}); }
 static inline at_tensor *at_mul(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, mul, .in = {a, b}); }
-static inline at_tensor *at_matmul(at_build *g, at_tensor *a, at_tensor *b) { return AT_APPLY(g, matmul, .in = {a, b}); }
+static inline at_tensor *at_matmul(at_build *g, at_tensor *a, at_tensor *b)
+{
+    return AT_APPLY(g, matmul, .in = {a, b});
+}
 static inline at_tensor *at_tanh(at_build *g, at_tensor *x) { return at_unary(g, AT_ID_tanh, x); }
 
 /* x times a number. */

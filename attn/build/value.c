@@ -23,7 +23,7 @@ void *at_arena_alloc(at_arena *a, size_t bytes)
     bytes = (bytes + 15) & ~(size_t)15;
     if (!a->chunk || a->chunk->bytes - a->chunk->used < bytes) {
         size_t room = (sizeof(at_chunk) + 15) & ~(size_t)15;
-        size_t total = a->chunk ? 2 * a->chunk->bytes : FIRST_CHUNK;    /* a large arena is few chunks */
+        size_t total = a->chunk ? 2 * a->chunk->bytes : FIRST_CHUNK; /* a large arena is few chunks */
         total = total > LARGE_CHUNK ? LARGE_CHUNK : total;
         total = total < room + bytes ? room + bytes : total;
         at_chunk *chunk = at_alloc(total);
@@ -92,7 +92,7 @@ at_text at_describe_value(at_value v)
     case AT_OTHER: snprintf(t.text, sizeof t.text, "%.100s", v.text); break;
     case AT_TENSOR: return at_describe(v.tensor);
     case AT_OBJECT: {
-        const char *dot = strrchr(at_class_word(v.object->class), '.');      /* "attn.layer" */
+        const char *dot = strrchr(at_class_word(v.object->class), '.'); /* "attn.layer" */
         snprintf(t.text, sizeof t.text, "a %s", dot ? dot + 1 : at_class_word(v.object->class));
         break;
     }
@@ -222,7 +222,9 @@ static bool read_tensor(const char *where, const char *name, const at_field *f, 
     if (!v.tensor->storage)
         return at_error_set(e, "%s: %s: tensor was freed", where, name);
     at_dtype dtype = (at_dtype)v.tensor->dtype;
-    bool fits = f->kind == AT_FIELD_IDS ? dtype == AT_I64 : f->kind == AT_FIELD_MASK ? dtype == AT_BOOL : dtype <= AT_F64;
+    bool fits = f->kind == AT_FIELD_IDS    ? dtype == AT_I64
+                : f->kind == AT_FIELD_MASK ? dtype == AT_BOOL
+                                           : dtype <= AT_F64;
     return fits || mistyped(where, name, f, v, e);
 }
 
@@ -236,7 +238,8 @@ static int read_choice(const char *where, const char *name, const at_field *f, a
         return place;
     join(list, sizeof list, f->choices);
     if (at_nearest(v.text, f->choices, &near))
-        at_error_set(e, "%s: %s is '%.40s', expected one of %s (did you mean '%s'?)", where, name, v.text, list, near.text);
+        at_error_set(e, "%s: %s is '%.40s', expected one of %s (did you mean '%s'?)", where, name, v.text, list,
+                     near.text);
     else
         at_error_set(e, "%s: %s is '%.40s', expected one of %s", where, name, v.text, list);
     return -1;
@@ -294,20 +297,13 @@ bool at_read_field(const char *where, const char *name, const at_field *f, at_va
         if (v.type != AT_TEXT)
             return mistyped(where, name, f, v, e);
         return (to->integer = read_choice(where, name, f, v, e)) >= 0;
-    case AT_FIELD_COUNTS:
-        return read_counts(where, name, f, v, to, e);
-    case AT_FIELD_TENSOR: case AT_FIELD_IDS: case AT_FIELD_MASK:
-        to->value = v;
-        return read_tensor(where, name, f, v, e);
-    case AT_FIELD_TABLE:
-        to->value = v;
-        return v.type == AT_TABLE || mistyped(where, name, f, v, e);
-    case AT_FIELD_OBJECT:
-        to->value = v;
-        return v.type == AT_OBJECT || mistyped(where, name, f, v, e);
-    default:
-        to->value = v;
-        return true;
+    case AT_FIELD_COUNTS: return read_counts(where, name, f, v, to, e);
+    case AT_FIELD_TENSOR:
+    case AT_FIELD_IDS:
+    case AT_FIELD_MASK: to->value = v; return read_tensor(where, name, f, v, e);
+    case AT_FIELD_TABLE: to->value = v; return v.type == AT_TABLE || mistyped(where, name, f, v, e);
+    case AT_FIELD_OBJECT: to->value = v; return v.type == AT_OBJECT || mistyped(where, name, f, v, e);
+    default: to->value = v; return true;
     }
 }
 
@@ -326,7 +322,8 @@ void at_default_field(const at_field *f, at_setting *to)
         to->value = (at_value){.type = AT_NIL};
 }
 
-bool at_read_fields(const char *where, const at_field *fields, const at_table *t, at_setting *setting, uint32_t *given, at_error *e)
+bool at_read_fields(const char *where, const at_field *fields, const at_table *t, at_setting *setting, uint32_t *given,
+                    at_error *e)
 {
     char names[400], list[400];
     size_t n = 0;

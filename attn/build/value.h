@@ -9,7 +9,17 @@
 #include "attn/core/object.h"
 #include "attn/core/tensor.h"
 
-typedef enum at_type { AT_NIL, AT_TRUTH, AT_WHOLE, AT_REAL_NUMBER, AT_TEXT, AT_TENSOR, AT_OBJECT, AT_TABLE, AT_OTHER } at_type;
+typedef enum at_type {
+    AT_NIL,
+    AT_TRUTH,
+    AT_WHOLE,
+    AT_REAL_NUMBER,
+    AT_TEXT,
+    AT_TENSOR,
+    AT_OBJECT,
+    AT_TABLE,
+    AT_OTHER
+} at_type;
 
 typedef struct at_table at_table;
 
@@ -19,7 +29,7 @@ typedef struct at_value {
         bool truth;
         int64_t whole;
         double number;
-        const char *text;           /* of AT_OTHER, which nothing here can take: what it is, for messages */
+        const char *text; /* of AT_OTHER, which nothing here can take: what it is, for messages */
         at_tensor *tensor;
         at_object *object;
         at_table *table;
@@ -27,7 +37,7 @@ typedef struct at_value {
 } at_value;
 
 typedef struct at_entry {
-    const char *key;        /* NULL: an element of a list, at `index` (from 1) */
+    const char *key; /* NULL: an element of a list, at `index` (from 1) */
     int64_t index;
     at_value value;
 } at_entry;
@@ -35,7 +45,7 @@ typedef struct at_entry {
 struct at_table {
     size_t n, room;
     at_entry *entry;
-    int batch;              /* of a state: the dimension of its tensors that is the batch; 0: nothing is said, the first */
+    int batch; /* of a state: the dimension of its tensors that is the batch; 0: nothing is said, the first */
 };
 
 /* Memory that goes all at once. */
@@ -66,11 +76,11 @@ at_text at_describe_value(at_value v);
 /* ---- configuration by named fields ---- */
 
 typedef union at_setting {
-    int64_t integer;            /* also: place among the choices */
+    int64_t integer; /* also: place among the choices */
     double number;
     bool flag;
-    int32_t counts[2];          /* as at_scalar_value's */
-    at_value value;             /* tensors, tables, objects, any */
+    int32_t counts[2]; /* as at_scalar_value's */
+    at_value value;    /* tensors, tables, objects, any */
 } at_setting;
 
 enum { AT_MAX_FIELD = 32 };
@@ -79,7 +89,8 @@ enum { AT_MAX_FIELD = 32 };
  * Reads a table by its fields (ended by a NULL name) into setting[], one each, defaults where absent; bit k of *given says that
  * field k was there. Unknown, missing and mistyped fields are errors that start with `where` and name the field and the known ones.
  */
-bool at_read_fields(const char *where, const at_field *fields, const at_table *t, at_setting *setting, uint32_t *given, at_error *e);
+bool at_read_fields(const char *where, const at_field *fields, const at_table *t, at_setting *setting, uint32_t *given,
+                    at_error *e);
 
 /* Reads one value as a field; messages call it `name`. */
 bool at_read_field(const char *where, const char *name, const at_field *f, at_value v, at_setting *to, at_error *e);

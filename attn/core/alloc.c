@@ -14,11 +14,11 @@
 
 enum {
     ALIGN = 64,
-    SMALL = 2048,               /* largest block cut from a slab */
+    SMALL = 2048, /* largest block cut from a slab */
     SMALL_CLASSES = SMALL / ALIGN,
     SLAB = 64 * 1024,
     LARGE_CLASSES = 4 * 50,
-    MAPPED = 1 << 20,           /* from here on blocks are mapped one by one and can be returned one by one */
+    MAPPED = 1 << 20, /* from here on blocks are mapped one by one and can be returned one by one */
     HUGE_PAGE = 1 << 21
 };
 #define CACHE_SLACK ((size_t)64 << 20)
@@ -39,9 +39,9 @@ static struct {
 static int large_class(size_t *bytes)
 {
     size_t wish = *bytes;
-    int power = 63 - __builtin_clzll(wish - 1);         /* 2^power < wish <= 2^(power + 1) */
+    int power = 63 - __builtin_clzll(wish - 1); /* 2^power < wish <= 2^(power + 1) */
     size_t quarter = (size_t)1 << (power - 2);
-    size_t steps = (wish - ((size_t)1 << power) + quarter - 1) / quarter;       /* 1..4 */
+    size_t steps = (wish - ((size_t)1 << power) + quarter - 1) / quarter; /* 1..4 */
     *bytes = ((size_t)1 << power) + steps * quarter;
     return 4 * (power - 11) + (int)steps - 1;
 }
@@ -64,7 +64,7 @@ static size_t class_bytes(int class)
 /* Returns cached blocks, largest first, until at most `keep` bytes stay. */
 static void trim(size_t keep)
 {
-    for (int class = LARGE_CLASSES - 1; class >= 0 && pool.memory.cached > keep; class--)
+    for (int class = LARGE_CLASSES - 1; class >= 0 && pool.memory.cached > keep; class --)
         while (pool.large[class] && pool.memory.cached > keep) {
             link *block = pool.large[class];
             pool.large[class] = block->next;
@@ -241,25 +241,13 @@ void *at_realloc(void *block, size_t old_bytes, size_t new_bytes)
     return grown;
 }
 
-at_memory at_memory_now(void)
-{
-    return pool.memory;
-}
+at_memory at_memory_now(void) { return pool.memory; }
 
-size_t at_live_bytes(void)
-{
-    return pool.memory.live;
-}
+size_t at_live_bytes(void) { return pool.memory.live; }
 
-void at_memory_reset_peak(void)
-{
-    pool.memory.peak = pool.memory.live;
-}
+void at_memory_reset_peak(void) { pool.memory.peak = pool.memory.live; }
 
-void at_memory_limit(size_t bytes)
-{
-    pool.memory.limit = bytes;
-}
+void at_memory_limit(size_t bytes) { pool.memory.limit = bytes; }
 
 void at_alloc_fail(uint64_t nth, uint64_t times)
 {
@@ -267,7 +255,4 @@ void at_alloc_fail(uint64_t nth, uint64_t times)
     pool.fail_times = times;
 }
 
-uint64_t at_alloc_count(void)
-{
-    return pool.count;
-}
+uint64_t at_alloc_count(void) { return pool.count; }

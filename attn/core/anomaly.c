@@ -16,7 +16,8 @@ bool at_anomaly_scan(const at_tensor *t, bool *nan)
     do {
         for (size_t i = 0; i < w.n; i++) {
             ptrdiff_t at = (ptrdiff_t)i * w.step[0];
-            double x = t->dtype == AT_F32 ? ((const float *)(const void *)w.at[0])[at] : ((const double *)(const void *)w.at[0])[at];
+            double x = t->dtype == AT_F32 ? ((const float *)(const void *)w.at[0])[at]
+                                          : ((const double *)(const void *)w.at[0])[at];
             if (isnan(x))
                 *nan = true;
             finite = finite && isfinite(x);
@@ -40,9 +41,10 @@ static at_text place_of(const at_call *c)
 bool at_anomaly_given(const at_call *c, int k, bool gradient, at_error *e)
 {
     char name[32];
-    return at_error_set(e, "anomaly: %s%s of %s%s %s NaN%s (%s)", gradient ? "the gradient of " : "",
-                        at_input_name(c, k, name, sizeof name), c->op->name, place_of(c).text, gradient ? "held" : "holds",
-                        gradient ? " before the backward pass" : "", at_describe(c->in[k]).text);
+    return at_error_set(
+        e, "anomaly: %s%s of %s%s %s NaN%s (%s)", gradient ? "the gradient of " : "",
+        at_input_name(c, k, name, sizeof name), c->op->name, place_of(c).text, gradient ? "held" : "holds",
+        gradient ? " before the backward pass" : "", at_describe(c->in[k]).text);
 }
 
 /* The first input with a NaN in it that was (a node: will be) read, or -1; *finite turns false at one that is not finite. */
@@ -68,7 +70,7 @@ static bool made(const char *pass_name, const at_call *c, bool nan, const at_ten
 
 bool at_anomaly_forward(at_call *c, at_error *e)
 {
-    if (c->op == &at_op_contiguous)     /* nobody called it: the operation that it is for will say */
+    if (c->op == &at_op_contiguous) /* nobody called it: the operation that it is for will say */
         return true;
     for (int i = 0; i < c->n_out; i++) {
         bool nan = false, finite = true;

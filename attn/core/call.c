@@ -38,10 +38,7 @@ bool at_fail_at(at_call *c, const char *format, ...)
     return at_error_set(e, "%s: %s", short_name(c), text);
 }
 
-at_dtype at_call_dtype(const at_call *c)
-{
-    return c->op->dtype < AT_DTYPES ? c->op->dtype : (at_dtype)c->in[0]->dtype;
-}
+at_dtype at_call_dtype(const at_call *c) { return c->op->dtype < AT_DTYPES ? c->op->dtype : (at_dtype)c->in[0]->dtype; }
 
 bool at_recording(const at_call *c)
 {
@@ -67,10 +64,7 @@ bool at_out_type(at_call *c, at_dtype dtype, size_t ndim, const size_t *size)
     return add_out(c, at_tensor_new(dtype, ndim, size, c->error));
 }
 
-bool at_out(at_call *c, size_t ndim, const size_t *size)
-{
-    return at_out_type(c, at_call_dtype(c), ndim, size);
-}
+bool at_out(at_call *c, size_t ndim, const size_t *size) { return at_out_type(c, at_call_dtype(c), ndim, size); }
 
 bool at_out_view(at_call *c, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset)
 {
@@ -124,10 +118,7 @@ bool at_broadcast(const at_tensor *a, const at_tensor *b, size_t *ndim, size_t *
 
 /* ---- the record ---- */
 
-static size_t record_bytes(size_t n_in)
-{
-    return sizeof(at_call) + n_in * (sizeof(at_tensor *) + sizeof(uint32_t));
-}
+static size_t record_bytes(size_t n_in) { return sizeof(at_call) + n_in * (sizeof(at_tensor *) + sizeof(uint32_t)); }
 
 const at_op *at_any_op(const at_op_entry *entry)
 {
@@ -137,10 +128,7 @@ const at_op *at_any_op(const at_op_entry *entry)
     return NULL;
 }
 
-static bool is_scalar_kind(at_kind kind)
-{
-    return kind >= AT_NUMBER && kind != AT_SIZES;
-}
+static bool is_scalar_kind(at_kind kind) { return kind >= AT_NUMBER && kind != AT_SIZES; }
 
 at_call *at_call_new(const at_op_entry *entry, size_t n_in, at_error *e)
 {
@@ -153,7 +141,7 @@ at_call *at_call_new(const at_op_entry *entry, size_t n_in, at_error *e)
     c->entry = entry;
     c->op = at_any_op(entry);
     c->refs = 1;
-    c->done = true;     /* nothing is held yet */
+    c->done = true; /* nothing is held yet */
     c->n_in = (uint16_t)n_in;
     c->in = (at_tensor **)(void *)(c + 1);
     c->version = (uint32_t *)(void *)(c->in + n_in);
@@ -175,15 +163,9 @@ at_call *at_call_new(const at_op_entry *entry, size_t n_in, at_error *e)
     return c;
 }
 
-bool at_keeps_in(const at_op *op, int k)
-{
-    return op->keeps == 0 || (op->keeps & AT_KEEP(k < 15 ? k : 15));
-}
+bool at_keeps_in(const at_op *op, int k) { return op->keeps == 0 || (op->keeps & AT_KEEP(k < 15 ? k : 15)); }
 
-bool at_keeps_out(const at_op *op, int k)
-{
-    return op->keeps == 0 || (op->keeps & AT_KEEP_OUT(k));
-}
+bool at_keeps_out(const at_op *op, int k) { return op->keeps == 0 || (op->keeps & AT_KEEP_OUT(k)); }
 
 void at_node_finish(at_node *c)
 {
@@ -318,10 +300,7 @@ static int leading(const at_call *c)
 }
 
 /* Whether an operation that has int64 takes this dtype by way of it. */
-static bool widens(const at_call *c, int dtype)
-{
-    return dtype == AT_BOOL || (dtype == AT_U8 && c->op->bytes);
-}
+static bool widens(const at_call *c, int dtype) { return dtype == AT_BOOL || (dtype == AT_U8 && c->op->bytes); }
 
 /* Chooses the member of the entry that fits the tensors. */
 static bool pick(at_call *c)
@@ -330,7 +309,8 @@ static bool pick(at_call *c)
     int first = leading(c);
     bool promote = false;
     if (c->n_in == 0)
-        return at_fail(c, "%s is empty, expected at least 1 tensor", c->op->args[0].kind == AT_LIST ? c->op->args[0].name : "the list");
+        return at_fail(c, "%s is empty, expected at least 1 tensor",
+                       c->op->args[0].kind == AT_LIST ? c->op->args[0].name : "the list");
     for (int k = 0; k < c->n_in; k++) {
         at_tensor *t = c->in[k];
         if (!t)
@@ -353,8 +333,9 @@ static bool pick(at_call *c)
                 else
                     return at_fail(c, "%s is %s, expected %s (%s: %s)", at_input_name(c, k, name, sizeof name),
                                    at_dtype_name(t->dtype),
-                                   c->entry->of[AT_I64] && c->entry->of[AT_F32] ? "float32, float64 or int64" :
-                                   c->entry->of[AT_I64] ? "int64" : float_names,
+                                   c->entry->of[AT_I64] && c->entry->of[AT_F32] ? "float32, float64 or int64"
+                                   : c->entry->of[AT_I64]                       ? "int64"
+                                                                                : float_names,
                                    at_input_name(c, k, name, sizeof name), at_describe(t).text);
             }
         } else if (t->dtype != c->in[first]->dtype && !c->op->custom) {
@@ -387,10 +368,12 @@ static bool resolve_set(at_call *c, const at_arg *a, int64_t *set)
         if (!(*set & at_dim_bit(d)))
             continue;
         if (d > x->ndim || d < -x->ndim)
-            return at_fail(c, "%s is %lld, expected 1..%d or -%d..-1 (x: %s)", a->name, (long long)d, x->ndim, x->ndim, at_describe(x).text);
+            return at_fail(c, "%s is %lld, expected 1..%d or -%d..-1 (x: %s)", a->name, (long long)d, x->ndim, x->ndim,
+                           at_describe(x).text);
         int64_t bit = (int64_t)1 << (d > 0 ? d - 1 : d + x->ndim);
         if (found & bit)
-            return at_fail(c, "%s names dimension %lld twice (x: %s)", a->name, (long long)(d > 0 ? d : d + x->ndim + 1), at_describe(x).text);
+            return at_fail(c, "%s names dimension %lld twice (x: %s)", a->name,
+                           (long long)(d > 0 ? d : d + x->ndim + 1), at_describe(x).text);
         found |= bit;
     }
     *set = found;
@@ -472,7 +455,7 @@ static void record(at_call *c)
         if (at_keeps_in(op, k)) {
             c->version[k] = t->storage->version;
         } else {
-            c->version[k] = t->dtype;       /* a layer may be converted in place before the backward pass */
+            c->version[k] = t->dtype; /* a layer may be converted in place before the backward pass */
             at_hold(t);
             at_release(t);
         }

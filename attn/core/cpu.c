@@ -33,38 +33,33 @@ static at_simd detect(void)
     __builtin_cpu_init();
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
         return AT_SIMD_BASE;
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl"))
         return AT_SIMD_AVX512;
     return AT_SIMD_AVX2;
 }
 
 const struct at_kernels_f32 *at_kernels_at_f32(at_simd level)
 {
-    return level > best ? NULL : level == AT_SIMD_AVX512 ? at_kernels_f32_avx512()
-         : level == AT_SIMD_AVX2 ? at_kernels_f32_avx2() : at_kernels_f32_base();
+    return level > best              ? NULL
+           : level == AT_SIMD_AVX512 ? at_kernels_f32_avx512()
+           : level == AT_SIMD_AVX2   ? at_kernels_f32_avx2()
+                                     : at_kernels_f32_base();
 }
 
 const struct at_kernels_f64 *at_kernels_at_f64(at_simd level)
 {
-    return level > best ? NULL : level == AT_SIMD_AVX512 ? at_kernels_f64_avx512()
-         : level == AT_SIMD_AVX2 ? at_kernels_f64_avx2() : at_kernels_f64_base();
+    return level > best              ? NULL
+           : level == AT_SIMD_AVX512 ? at_kernels_f64_avx512()
+           : level == AT_SIMD_AVX2   ? at_kernels_f64_avx2()
+                                     : at_kernels_f64_base();
 }
 #else
-static at_simd detect(void)
-{
-    return AT_SIMD_BASE;
-}
+static at_simd detect(void) { return AT_SIMD_BASE; }
 
-const struct at_kernels_f32 *at_kernels_at_f32(at_simd level)
-{
-    return level > best ? NULL : at_kernels_f32_base();
-}
+const struct at_kernels_f32 *at_kernels_at_f32(at_simd level) { return level > best ? NULL : at_kernels_f32_base(); }
 
-const struct at_kernels_f64 *at_kernels_at_f64(at_simd level)
-{
-    return level > best ? NULL : at_kernels_f64_base();
-}
+const struct at_kernels_f64 *at_kernels_at_f64(at_simd level) { return level > best ? NULL : at_kernels_f64_base(); }
 #endif
 
 /* $ATTN_SIMD; above all levels if it is not set or empty, -1 if it is none of the words. */
@@ -98,15 +93,9 @@ __attribute__((constructor)) static void choose(void)
     at_kernel_f64 = at_kernels_at_f64(chosen);
 }
 
-at_simd at_cpu_simd(void)
-{
-    return chosen;
-}
+at_simd at_cpu_simd(void) { return chosen; }
 
-at_simd at_cpu_simd_best(void)
-{
-    return best;
-}
+at_simd at_cpu_simd_best(void) { return best; }
 
 const char *at_simd_name(at_simd level)
 {

@@ -11,15 +11,15 @@
 #include "attn/core/error.h"
 
 typedef enum at_simd {
-    AT_SIMD_BASE,   /* what the compiler may assume: SSE2 on x86-64 */
-    AT_SIMD_AVX2,   /* AVX2 and FMA */
-    AT_SIMD_AVX512  /* F, BW, DQ, VL */
+    AT_SIMD_BASE,  /* what the compiler may assume: SSE2 on x86-64 */
+    AT_SIMD_AVX2,  /* AVX2 and FMA */
+    AT_SIMD_AVX512 /* F, BW, DQ, VL */
 } at_simd;
 
 /* False, with a message, when $ATTN_SIMD is set and none of the three words; it is passed over then. */
 bool at_simd_check(at_error *e);
-at_simd at_cpu_simd(void);              /* the level in use */
-at_simd at_cpu_simd_best(void);         /* the highest level of this machine, whatever $ATTN_SIMD says */
+at_simd at_cpu_simd(void);               /* the level in use */
+at_simd at_cpu_simd_best(void);          /* the highest level of this machine, whatever $ATTN_SIMD says */
 const char *at_simd_name(at_simd level); /* "base", "AVX2", "AVX-512" */
 
 #endif

@@ -41,24 +41,28 @@
 #include "attn/kernel/kernel.h"
 
 #if AT_TYPE == 32
-#define BLAS(name) cblas_s##name
+#define blas_gemm cblas_sgemm
 #else
-#define BLAS(name) cblas_d##name
+#define blas_gemm cblas_dgemm
 #endif
 enum {
     /* fastest of KC 256, 384, 512 and MB 48, 96, 192 with 1 MiB of second-level cache, which holds a block of A and a
      * tile of B */
-    DEPTH = 2048,           /* KC in bytes */
-    KC = DEPTH / sizeof(real), NC = 2048, MB = 48,
-    PART = 1 << 18,         /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
-    PACK_PART = 1 << 14,    /* numbers copied in a block of work */
-    FEW = 48,               /* rows up to which packing B costs more than it gains; twice that if B is not turned */
-    FEW_PART = 1 << 15,     /* multiplications in a block of work there: small, so that threads end together */
-    FEW_DEPTH = 1 << 22,    /* of one call there: milliseconds */
-    SMALL = 4096,           /* numbers on the stack when there is no memory */
+    DEPTH = 2048, /* KC in bytes */
+    KC = DEPTH / sizeof(real),
+    NC = 2048,
+    MB = 48,
+    PART = 1 << 18,      /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
+    PACK_PART = 1 << 14, /* numbers copied in a block of work */
+    FEW = 48,            /* rows up to which packing B costs more than it gains; twice that if B is not turned */
+    FEW_PART = 1 << 15,  /* multiplications in a block of work there: small, so that threads end together */
+    FEW_DEPTH = 1 << 22, /* of one call there: milliseconds */
+    SMALL = 4096,        /* numbers on the stack when there is no memory */
     /* OpenBLAS packs what it needs of both matrices for every block of C: as few as keep four threads busy, none of fewer rows or
      * columns (128 took up to twice the time of one call), and none so large that Ctrl-C waits */
-    BLAS_BLOCKS = 4, BLAS_SIDE = 256, LARGEST = 1024
+    BLAS_BLOCKS = 4,
+    BLAS_SIDE = 256,
+    LARGEST = 1024
 };
 
 typedef struct product {
@@ -69,10 +73,10 @@ typedef struct product {
     size_t lda;
     const real *b;
     size_t ldb;
-    real beta;              /* 1 with a bias */
+    real beta; /* 1 with a bias */
     real *c;
     size_t ldc;
-    const real *bias;       /* [n], what every row of C starts from; or NULL */
+    const real *bias; /* [n], what every row of C starts from; or NULL */
 } product;
 
 /* ---- memory of a thread, kept until the thread ends ---- */
@@ -94,10 +98,7 @@ static void free_areas(void *p)
     free(area);
 }
 
-static void make_key(void)
-{
-    have_key = pthread_key_create(&area_key, free_areas) == 0;
-}
+static void make_key(void) { have_key = pthread_key_create(&area_key, free_areas) == 0; }
 
 /* NULL: no memory. PANEL: NC KC numbers of either type, ROWS: MB KC, BLAS_BUFFER: what OpenBLAS works in, of which it touches
  * what it needs; aligned as its kernels want it. */
@@ -147,10 +148,7 @@ void *__wrap_blas_memory_alloc(int position)
     return at_gemm_area(BLAS_BUFFER);
 }
 
-void __wrap_blas_memory_free(void *buffer)
-{
-    (void)buffer;
-}
+void __wrap_blas_memory_free(void *buffer) { (void)buffer; }
 
 static at_gemm_way chosen;
 
@@ -174,7 +172,8 @@ __attribute__((constructor)) static void choose(void)
     else if (strcmp(wanted, "openblas") == 0)
         chosen = AT_GEMM_OPENBLAS;
     else
-        fprintf(stderr, "attn: ATTN_GEMM is '%s', expected own or openblas; the faster one does each product\n", wanted);
+        fprintf(stderr, "attn: ATTN_GEMM is '%s', expected own or openblas; the faster one does each product\n",
+                wanted);
 }
 
 const char *at_blas_name(void)
@@ -189,22 +188,16 @@ const char *at_blas_name(void)
 
 /* ---- the general case ---- */
 
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
-static size_t ratio(size_t a, size_t b)
-{
-    return a / b + (a % b != 0);
-}
+static size_t ratio(size_t a, size_t b) { return a / b + (a % b != 0); }
 
 /* What of it is at work: columns from j, k from l. */
 typedef struct stage {
     const product *p;
     size_t j, nb, l, kb;
     real *panel;
-    size_t rows, groups, tiles;     /* a block of C: `rows` rows, `tiles` tiles; `groups` of them side by side */
+    size_t rows, groups, tiles; /* a block of C: `rows` rows, `tiles` tiles; `groups` of them side by side */
 } stage;
 
 static void pack_tiles(size_t begin, size_t end, void *ctx)
@@ -289,7 +282,7 @@ static void multiply(const product *p)
             s.rows = ratio(ratio(p->m, high), 6) * 6;
             high = ratio(p->m, s.rows);
             s.tiles = ratio(tiles, least(tiles, ratio(parts, high)));
-            if (p->ta && high >= 8)     /* enough blocks; each group would pack its rows of A again */
+            if (p->ta && high >= 8) /* enough blocks; each group would pack its rows of A again */
                 s.tiles = tiles;
             s.groups = ratio(tiles, s.tiles);
             at_for(high * s.groups, 1, multiply_blocks, &s);
@@ -335,7 +328,7 @@ static bool fits_int(const product *p)
 
 typedef struct blocks {
     const product *p;
-    size_t rows, columns, wide;     /* of a block of C; blocks side by side */
+    size_t rows, columns, wide; /* of a block of C; blocks side by side */
 } blocks;
 
 static void blas_blocks(size_t begin, size_t end, void *ctx)
@@ -358,9 +351,8 @@ static void blas_blocks(size_t begin, size_t end, void *ctx)
         one_thread();
         if (p.bias)
             start_block(&p, 0, p.m, 0, p.n);
-        BLAS(gemm)(CblasRowMajor, p.ta ? CblasTrans : CblasNoTrans, p.tb ? CblasTrans : CblasNoTrans, (int)p.m, (int)p.n,
-                   (int)p.k, p.alpha, p.a, (int)p.lda, p.b, (int)p.ldb, p.beta, p.c,
-                   (int)p.ldc);
+        blas_gemm(CblasRowMajor, p.ta ? CblasTrans : CblasNoTrans, p.tb ? CblasTrans : CblasNoTrans, (int)p.m, (int)p.n,
+                  (int)p.k, p.alpha, p.a, (int)p.lda, p.b, (int)p.ldb, p.beta, p.c, (int)p.ldc);
     }
 }
 
@@ -401,7 +393,7 @@ static bool openblas_is_faster(const product *p, bool few)
         return !few;
     if (sizeof(real) != sizeof(float))
         return false;
-    if (few)        /* rows of B that share the sets of the caches, and B is too large for the second-level one */
+    if (few) /* rows of B that share the sets of the caches, and B is too large for the second-level one */
         return !p->tb && p->m > 16 && p->ldb % 512 == 0 && p->n * p->k > 1 << 19;
     if (p->ta && p->m * p->n * p->k <= (level == AT_SIMD_AVX2 ? PART / 4 : PART))
         return true;
@@ -429,7 +421,7 @@ static void run(const product *p)
     if (!q.tb && q.n * q.k <= PACK_PART && q.m * q.n * q.k <= 2 * PART)
         small = true;
     bool in_place = small && !q.ta && (q.alpha == 1 || q.beta == 0);
-    bool can = p->alpha != 0 && fits_int(p);    /* with alpha 0 OpenBLAS would leave the product out */
+    bool can = p->alpha != 0 && fits_int(p); /* with alpha 0 OpenBLAS would leave the product out */
     at_gemm_way way = at_gemm_use(NULL);
     if (can && (way == AT_GEMM_OPENBLAS || (way == AT_GEMM_FASTER && openblas_is_faster(&q, in_place))))
         blas(p);
@@ -439,18 +431,18 @@ static void run(const product *p)
         multiply(p);
 }
 
-void AT_REAL(at_gemm)(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
-                      const real *b, size_t ldb, real beta, real *c, size_t ldc)
+void real_gemm(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
+               size_t ldb, real beta, real *c, size_t ldc)
 {
     run(&(product){ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL});
 }
 
-void AT_REAL(at_gemm_bias)(bool ta, bool tb, size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
-                           size_t ldb, const real *bias, real *c, size_t ldc)
+void real_gemm_bias(bool ta, bool tb, size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
+                    size_t ldb, const real *bias, real *c, size_t ldc)
 {
     product p = {ta, tb, m, n, k, 1, a, lda, b, ldb, 1, c, ldc, bias};
 
-    if (n == 1) {       /* a column: the product is better turned round */
+    if (n == 1) { /* a column: the product is better turned round */
         for (size_t i = 0; i < m; i++)
             c[i * ldc] = *bias;
         p.bias = NULL;
@@ -463,7 +455,7 @@ void AT_REAL(at_gemm_bias)(bool ta, bool tb, size_t m, size_t n, size_t k, const
 typedef struct batch {
     product p;
     size_t step_a, step_b, step_c;
-    const real *const *a, *const *b;    /* or NULL: steps */
+    const real *const *a, *const *b; /* or NULL: steps */
     real *const *c;
 } batch;
 
@@ -491,17 +483,18 @@ static void run_batch(size_t count, batch *x)
         run_some(0, count, x);
 }
 
-void AT_REAL(at_gemm_batch)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,
-                            const real *a, size_t lda, size_t step_a, const real *b, size_t ldb, size_t step_b,
-                            real beta, real *c, size_t ldc, size_t step_c)
+void real_gemm_batch(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a,
+                     size_t lda, size_t step_a, const real *b, size_t ldb, size_t step_b, real beta, real *c,
+                     size_t ldc, size_t step_c)
 {
-    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL}, step_a, step_b, step_c,
-                              NULL, NULL, NULL});
+    run_batch(
+        count,
+        &(batch){
+            {ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL}, step_a, step_b, step_c, NULL, NULL, NULL});
 }
 
-void AT_REAL(at_gemm_list)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,
-                           const real *const *a, size_t lda, const real *const *b, size_t ldb,
-                           real beta, real *const *c, size_t ldc)
+void real_gemm_list(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *const *a,
+                    size_t lda, const real *const *b, size_t ldb, real beta, real *const *c, size_t ldc)
 {
     run_batch(count, &(batch){{ta, tb, m, n, k, alpha, NULL, lda, NULL, ldb, beta, NULL, ldc, NULL}, 0, 0, 0, a, b, c});
 }
@@ -524,7 +517,7 @@ static void pack_part(size_t begin, size_t end, void *ctx)
     K->pack(x->transposed, columns, x->k, x->w + (x->transposed ? j : j * x->ldw), x->ldw, x->packed + j * x->k);
 }
 
-void AT_REAL(at_pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed)
+void real_pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed)
 {
     packing x = {transposed, n, k, w, ldw, packed};
 
@@ -549,8 +542,8 @@ static void packed_rows(size_t begin, size_t end, void *ctx)
                    r->accumulate);
 }
 
-void AT_REAL(at_packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
-                             real *y, size_t ldy, bool accumulate)
+void real_packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y, size_t ldy,
+                      bool accumulate)
 {
     rows r = {n, k, x, ldx, packed, y, ldy, accumulate};
 

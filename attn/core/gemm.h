@@ -25,28 +25,28 @@ void AT_REAL(at_gemm_bias)(bool ta, bool tb, size_t m, size_t n, size_t k, const
 
 /* count products of one shape; product i reads a + i * step_a, b + i * step_b and writes c + i * step_c, which must not
  * overlap for different i (step_c != 0). Steps of a and b may be 0. */
-void AT_REAL(at_gemm_batch)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,
-                            const real *a, size_t lda, size_t step_a, const real *b, size_t ldb, size_t step_b,
-                            real beta, real *c, size_t ldc, size_t step_c);
+void AT_REAL(at_gemm_batch)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a,
+                            size_t lda, size_t step_a, const real *b, size_t ldb, size_t step_b, real beta, real *c,
+                            size_t ldc, size_t step_c);
 
 /* The same with arrays of count pointers (heads of a broadcast batch, strided in two dimensions). */
 void AT_REAL(at_gemm_list)(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha,
-                           const real *const *a, size_t lda, const real *const *b, size_t ldb,
-                           real beta, real *const *c, size_t ldc);
+                           const real *const *a, size_t lda, const real *const *b, size_t ldb, real beta,
+                           real *const *c, size_t ldc);
 
 /* kernel/pack over the pool: W for K->packed_gemm, from [n, k] (ldw >= k), or with `transposed` from [k, n] (ldw >= n).
  * packed: K->packed_size(n, k) elements, aligned to 64 bytes. */
 void AT_REAL(at_pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed);
 
 /* Rows over the pool in blocks of 16: y (+)= x W', [m, n] from x [m, k] and packed W [n, k]. */
-void AT_REAL(at_packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
-                             real *y, size_t ldy, bool accumulate);
+void AT_REAL(at_packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y,
+                             size_t ldy, bool accumulate);
 
 /* Who multiplies: for each product the faster (gemm.c has the table), or always the same where it can. $ATTN_GEMM = own | openblas
  * at start. Sets it unless way is NULL, and returns what it was; for tests and the benchmark, while nothing is multiplied. */
 typedef enum at_gemm_way { AT_GEMM_FASTER, AT_GEMM_OWN, AT_GEMM_OPENBLAS } at_gemm_way;
 at_gemm_way at_gemm_use(const at_gemm_way *way);
 
-const char *at_blas_name(void);     /* "OpenBLAS (Cooperlake)" and what $ATTN_GEMM chose: for attn --version */
+const char *at_blas_name(void); /* "OpenBLAS (Cooperlake)" and what $ATTN_GEMM chose: for attn --version */
 
 #endif

@@ -30,15 +30,9 @@ static bool push(nodes *a, at_node *node, at_error *e)
     return true;
 }
 
-static void drop_nodes(nodes *a)
-{
-    at_free(a->list, a->room * sizeof *a->list);
-}
+static void drop_nodes(nodes *a) { at_free(a->list, a->room * sizeof *a->list); }
 
-static at_node *maker(const at_tensor *t)
-{
-    return at_needs_grad(t) ? t->node : NULL;
-}
+static at_node *maker(const at_tensor *t) { return at_needs_grad(t) ? t->node : NULL; }
 
 /* Every node that loss depends on, consumers before producers, each with one more reference. */
 static bool sort(const char *name, at_node *root, nodes *order, at_error *e)
@@ -52,9 +46,11 @@ static bool sort(const char *name, at_node *root, nodes *order, at_error *e)
     while (ok && stack.n) {
         at_node *node = stack.list[--stack.n];
         if (node->done)
-            ok = at_error_set(e, "%s: a part of the graph was freed by an earlier backward pass (at %s)", name, node->op->name);
+            ok = at_error_set(e, "%s: a part of the graph was freed by an earlier backward pass (at %s)", name,
+                              node->op->name);
         else if (node->busy)
-            ok = at_error_set(e, "%s: the graph is in use by a backward pass that is running (at %s)", name, node->op->name);
+            ok = at_error_set(e, "%s: the graph is in use by a backward pass that is running (at %s)", name,
+                              node->op->name);
         for (int k = 0; ok && k < node->n_in; k++) {
             at_node *from = maker(node->in[k]);
             if (!from)
@@ -93,7 +89,8 @@ static bool check_versions(const char *name, const at_node *node, at_error *e)
     for (int k = 0; k < node->n_out; k++)
         if (at_keeps_out(node->op, k) && node->out[k]->storage->version != node->out_version[k])
             same = false;
-    return same || at_error_set(e, "%s: a tensor that %s needs for its gradient was changed in place", name, node->op->name);
+    return same ||
+           at_error_set(e, "%s: a tensor that %s needs for its gradient was changed in place", name, node->op->name);
 }
 
 /* ---- plan ---- */
@@ -112,23 +109,20 @@ enum { UNWRITTEN = 1, CHAINS = 48, LOOK = 8 };
  */
 typedef struct slot {
     at_tensor *t, *other;
-    uint8_t wanted;         /* t's mark before this pass */
-    bool own;               /* the gradient is made by this pass, not one to add to */
+    uint8_t wanted; /* t's mark before this pass */
+    bool own;       /* the gradient is made by this pass, not one to add to */
 } slot;
 
 typedef struct pass {
     const char *name;
-    uint8_t depth;          /* how many are running, this one included; its mark at at_tensor.wanted */
+    uint8_t depth; /* how many are running, this one included; its mark at at_tensor.wanted */
     bool only_wanted;
     slot *slot;
     size_t n, room;
     at_storage *chain[CHAINS];
 } pass;
 
-static int chain_of(size_t bytes)
-{
-    return 63 - __builtin_clzll(bytes | 1);
-}
+static int chain_of(size_t bytes) { return 63 - __builtin_clzll(bytes | 1); }
 
 static void plan_free(pass *p, at_storage *s)
 {
@@ -189,10 +183,7 @@ static bool plan_gradient(pass *p, at_tensor *t, at_error *e)
     return t->grad != NULL;
 }
 
-static bool wanted(const pass *p, const at_tensor *t)
-{
-    return t->wanted == p->depth;
-}
+static bool wanted(const pass *p, const at_tensor *t) { return t->wanted == p->depth; }
 
 static bool gathers(const pass *p, const at_tensor *t)
 {
@@ -213,10 +204,10 @@ static bool add_slot(pass *p, at_tensor *t, at_error *e)
     }
     slot *s = &p->slot[p->n++];
     *s = (slot){.t = t, .wanted = t->wanted, .own = true};
-    at_hold(t);         /* code of the script may free its handle */
+    at_hold(t); /* code of the script may free its handle */
     t->listed = true;
     if (!p->only_wanted && t->requires_grad) {
-        s->own = !t->grad;      /* added to where it stands: no second one in memory */
+        s->own = !t->grad; /* added to where it stands: no second one in memory */
     } else {
         s->other = t->grad;
         t->grad = NULL;
@@ -255,7 +246,8 @@ static void end_slots(pass *p, bool ok)
 {
     for (slot *s = p->slot; s < p->slot + p->n; s++) {
         at_tensor *t = s->t, *grad = t->grad;
-        if (grad && (p->only_wanted || (s->own && !ok) || grad->dtype != t->dtype)) {   /* a layer was converted: as it does itself */
+        if (grad && (p->only_wanted || (s->own && !ok) ||
+                     grad->dtype != t->dtype)) { /* a layer was converted: as it does itself */
             at_release(grad);
             grad = NULL;
         }
@@ -386,7 +378,7 @@ static bool run_node(pass *p, at_node *node, char *work, at_error *e)
             at_zero(grad->data, at_numel(grad) * at_dtype_bytes((at_dtype)grad->dtype));
     }
     if (!any)
-        return true;    /* its inputs are parameters that nobody asked about */
+        return true; /* its inputs are parameters that nobody asked about */
     bool finite = true, nan = false;
     if (at_anomaly)
         for (int k = 0; k < node->n_out; k++)
@@ -422,12 +414,14 @@ static bool check_loss(const char *name, const at_tensor *loss, const at_tensor 
     if (!loss->storage)
         return at_error_set(e, "%s: tensor was freed", name);
     if (!at_is_float(loss))
-        return at_error_set(e, "%s: the tensor is %s, expected float32 or float64", name, at_dtype_name((at_dtype)loss->dtype));
+        return at_error_set(e, "%s: the tensor is %s, expected float32 or float64", name,
+                            at_dtype_name((at_dtype)loss->dtype));
     if (!gradient && at_numel(loss) != 1)
         return at_error_set(e, "%s: the tensor has %zu elements, expected 1 or a gradient (%s)", name, at_numel(loss),
                             at_describe(loss).text);
     if (gradient && (!gradient->storage || gradient->dtype != loss->dtype || !at_same_shape(gradient, loss)))
-        return at_error_set(e, "%s: gradient is %s, expected %s", name, at_describe(gradient).text, at_describe(loss).text);
+        return at_error_set(e, "%s: gradient is %s, expected %s", name, at_describe(gradient).text,
+                            at_describe(loss).text);
     return at_needs_grad(loss) || at_error_set(e, "%s: the tensor neither requires nor carries a gradient (%s)%s", name,
                                                at_describe(loss).text, at_grad_enabled ? "" : "; recording is off");
 }
@@ -437,7 +431,7 @@ static void seed(at_tensor *loss, const at_tensor *gradient)
 {
     float narrow = 1;
     double wide = 1;
-    at_tensor one = *loss;      /* of one element */
+    at_tensor one = *loss; /* of one element */
     one.data = loss->dtype == AT_F32 ? (char *)&narrow : (char *)&wide;
     if (loss->grad && loss->grad->index == UNWRITTEN) {
         loss->grad->index = 0;
@@ -449,7 +443,7 @@ static void seed(at_tensor *loss, const at_tensor *gradient)
 
 static bool walk(pass *p, const nodes *order, char *work, at_error *e)
 {
-    bool foreign = false;       /* code of the script has run, which may have written anywhere */
+    bool foreign = false; /* code of the script has run, which may have written anywhere */
     for (size_t i = 0; i < order->n; i++) {
         at_node *node = order->list[i];
         if ((foreign && !check_versions(p->name, node, e)) || !run_node(p, node, work, e))
@@ -464,8 +458,8 @@ static bool walk(pass *p, const nodes *order, char *work, at_error *e)
 }
 
 /* x, result: see at_gradients; NULL for all leaves. */
-static bool run(const char *name, at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x, at_tensor **result,
-                at_error *e)
+static bool run(const char *name, at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x,
+                at_tensor **result, at_error *e)
 {
     static uint8_t running;
     if (!check_loss(name, loss, gradient, e))

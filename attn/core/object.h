@@ -8,11 +8,11 @@
 typedef struct at_object {
     const struct at_class *class;
     uint32_t refs;
-    struct at_object *next;     /* among those whose last release waits (later.h) */
+    struct at_object *next; /* among those whose last release waits (later.h) */
 } at_object;
 
 typedef struct at_class {
-    const char *name;           /* "attn.layer" */
+    const char *name; /* "attn.layer" */
     void (*destroy)(at_object *o);
 } at_class;
 

@@ -15,38 +15,43 @@
 #include "attn/core/random.h"
 #include "attn/core/tensor.h"
 
-enum { AT_MAX_ARG = 16, AT_MAX_SCALAR = 8, AT_MAX_OUT = 4, AT_MAX_SAVED = 10,
-       AT_MAX_CUSTOM = 32 };     /* inputs of a custom node */
+enum {
+    AT_MAX_ARG = 16,
+    AT_MAX_SCALAR = 8,
+    AT_MAX_OUT = 4,
+    AT_MAX_SAVED = 10,
+    AT_MAX_CUSTOM = 32
+}; /* inputs of a custom node */
 
 /* Kinds of arguments. The tensors come first in at_call.in, in order; the others in at_call.arg, in order. */
 typedef enum at_kind {
     AT_END,
-    AT_FLOAT,           /* tensor of the operation's float type */
-    AT_OPERAND,         /* the same, or a number (which becomes a tensor without dimensions); int64 if the operation has it */
-    AT_IDS,             /* tensor of int64 */
-    AT_MASK,            /* tensor of bool */
-    AT_ANY,             /* tensor of any dtype (one dtype for all arguments of this kind) */
-    AT_LIST,            /* list of tensors of one dtype, all in at_call.in; only as the last tensor argument */
-    AT_NUMBER,          /* arg.number */
-    AT_INTEGER,         /* arg.integer */
-    AT_DIM,             /* dimension of the first tensor, 1.. or negative; arg.integer counts from 0 */
-    AT_NEW_DIM,         /* the same for a result with one dimension more */
-    AT_DIMS,            /* one dimension or a table of them: arg.integer is a set, bit d for dimension d from 0; 0: none given */
-    AT_COUNTS,          /* a number, or a table of one or two: arg.counts; or a word of .choices, if there are any */
-    AT_FLAG,            /* arg.flag */
-    AT_CHOICE,          /* one of the words of .choices; arg.integer is its place */
-    AT_SIZES,           /* numbers or one table of them: at_call.sizes; at most one such argument */
-    AT_STRING           /* arg.string, borrowed for the time of `shape` */
+    AT_FLOAT,   /* tensor of the operation's float type */
+    AT_OPERAND, /* the same, or a number (which becomes a tensor without dimensions); int64 if the operation has it */
+    AT_IDS,     /* tensor of int64 */
+    AT_MASK,    /* tensor of bool */
+    AT_ANY,     /* tensor of any dtype (one dtype for all arguments of this kind) */
+    AT_LIST,    /* list of tensors of one dtype, all in at_call.in; only as the last tensor argument */
+    AT_NUMBER,  /* arg.number */
+    AT_INTEGER, /* arg.integer */
+    AT_DIM,     /* dimension of the first tensor, 1.. or negative; arg.integer counts from 0 */
+    AT_NEW_DIM, /* the same for a result with one dimension more */
+    AT_DIMS,   /* one dimension or a table of them: arg.integer is a set, bit d for dimension d from 0; 0: none given */
+    AT_COUNTS, /* a number, or a table of one or two: arg.counts; or a word of .choices, if there are any */
+    AT_FLAG,   /* arg.flag */
+    AT_CHOICE, /* one of the words of .choices; arg.integer is its place */
+    AT_SIZES,  /* numbers or one table of them: at_call.sizes; at most one such argument */
+    AT_STRING  /* arg.string, borrowed for the time of `shape` */
 } at_kind;
 
 typedef struct at_arg {
     const char *name;
     at_kind kind;
     bool optional;
-    bool option;                /* a field of the trailing table of options; a tensor there is optional too */
-    bool named;                 /* stands among the arguments and may be given in the table of options instead */
-    double value;               /* default of a number, integer, dimension, flag, choice, or of both counts */
-    const char *choices;        /* "mean|sum|none" */
+    bool option;         /* a field of the trailing table of options; a tensor there is optional too */
+    bool named;          /* stands among the arguments and may be given in the table of options instead */
+    double value;        /* default of a number, integer, dimension, flag, choice, or of both counts */
+    const char *choices; /* "mean|sum|none" */
 } at_arg;
 
 typedef union at_scalar_value {
@@ -54,7 +59,7 @@ typedef union at_scalar_value {
     int64_t integer;
     bool flag;
     const char *string;
-    int32_t counts[2];          /* one number given: twice that */
+    int32_t counts[2]; /* one number given: twice that */
 } at_scalar_value;
 
 /* counts[0] where a word was given; counts[1] is then its place among the choices. */
@@ -75,29 +80,29 @@ typedef struct at_op_entry {
 
 typedef struct at_call {
     const at_op_entry *entry;
-    const at_op *op;            /* the member of entry for the dtype at hand; before at_call_run any member */
-    uint32_t refs;              /* the caller's and one for each output that is alive */
+    const at_op *op; /* the member of entry for the dtype at hand; before at_call_run any member */
+    uint32_t refs;   /* the caller's and one for each output that is alive */
     uint16_t n_in, n_out, n_saved;
-    bool recorded;              /* part of a graph: backward may come */
-    bool done;                  /* backward has been here and given everything back */
-    bool busy;                  /* part of a backward pass that is running */
-    uint16_t taken;             /* bit per out: the caller has it */
-    uint32_t given;             /* bit per arg: it was given, not defaulted */
-    uint32_t fresh;             /* during backward, bit per in: its gradient has not been written yet */
-    at_tensor **in;             /* may hold NULL for optional tensors; slots stand behind the record */
+    bool recorded;  /* part of a graph: backward may come */
+    bool done;      /* backward has been here and given everything back */
+    bool busy;      /* part of a backward pass that is running */
+    uint16_t taken; /* bit per out: the caller has it */
+    uint32_t given; /* bit per arg: it was given, not defaulted */
+    uint32_t fresh; /* during backward, bit per in: its gradient has not been written yet */
+    at_tensor **in; /* may hold NULL for optional tensors; slots stand behind the record */
     at_tensor *out[AT_MAX_OUT], *saved[AT_MAX_SAVED];
     at_scalar_value arg[AT_MAX_SCALAR];
     int n_sizes;
     int64_t sizes[AT_MAX_DIM];
-    size_t scratch;             /* bytes of `work` that forward or backward want; at_want_scratch */
-    char *work;                 /* during forward and backward */
-    at_random random;           /* the random stream that shape reserved */
-    void *extra;                /* of attn.custom: what its backward function needs */
-    at_error *error;            /* during shape; NULL afterwards */
-    at_tensor *into;            /* where at_out_view is to write its view; NULL: a new tensor. The backward pass allocates nothing */
-    uint32_t *version;          /* of each kept input, and below of each kept output, when recorded */
+    size_t scratch;   /* bytes of `work` that forward or backward want; at_want_scratch */
+    char *work;       /* during forward and backward */
+    at_random random; /* the random stream that shape reserved */
+    void *extra;      /* of attn.custom: what its backward function needs */
+    at_error *error;  /* during shape; NULL afterwards */
+    at_tensor *into; /* where at_out_view is to write its view; NULL: a new tensor. The backward pass allocates nothing */
+    uint32_t *version; /* of each kept input, and below of each kept output, when recorded */
     uint32_t out_version[AT_MAX_OUT];
-    int line;                   /* script line that made it, 0 if unknown */
+    int line; /* script line that made it, 0 if unknown */
     const char *source;
     /* the backward pass's own */
     uint32_t pending;
@@ -112,24 +117,24 @@ typedef enum at_gradient { AT_CHECKED, AT_SEEDED, AT_NO_GRADIENT } at_gradient;
 #define AT_KEEP_NOTHING (1u << 31)
 
 struct at_op {
-    const char *name;           /* "softmax"; "loss.cross_entropy" lives in attn.loss */
-    at_dtype dtype;             /* AT_DTYPES: moves elements of any dtype */
+    const char *name; /* "softmax"; "loss.cross_entropy" lives in attn.loss */
+    at_dtype dtype;   /* AT_DTYPES: moves elements of any dtype */
     at_arg args[AT_MAX_ARG];
     bool (*shape)(at_call *c);
-    void (*forward)(const at_call *c);          /* NULL for views */
-    void (*backward)(const at_call *c);         /* adds into gradients; NULL if there is none (or for views: made here) */
+    void (*forward)(const at_call *c);  /* NULL for views */
+    void (*backward)(const at_call *c); /* adds into gradients; NULL if there is none (or for views: made here) */
     /* A backward pass that can fail and runs code of the script; only attn.custom. Adds into dx[k] where it is not NULL. Gradients
      * come as arguments: at_tensor.grad is the script's while it runs. */
     bool (*custom)(at_call *c, at_tensor *const *dy, at_tensor *const *dx, at_error *e);
     const char *help;
-    uint8_t outs;               /* most outputs; 0 means 1 */
-    bool strided;               /* reads inputs with any steps; otherwise they arrive contiguous */
-    bool view;                  /* the output shares the first input's storage */
-    bool (*idle)(const at_tensor *x);   /* true: the result would equal x, and a script gets x itself; may be NULL */
-    bool fresh;                 /* backward looks at at_call.fresh and writes instead of adding; else gradients arrive zeroed */
-    bool internal;              /* not a function of the script: part of a layer */
-    bool bytes;                 /* takes uint8, by way of int64 */
-    bool plain;                 /* a function, not a method as well */
+    uint8_t outs;                     /* most outputs; 0 means 1 */
+    bool strided;                     /* reads inputs with any steps; otherwise they arrive contiguous */
+    bool view;                        /* the output shares the first input's storage */
+    bool (*idle)(const at_tensor *x); /* true: the result would equal x, and a script gets x itself; may be NULL */
+    bool fresh;    /* backward looks at at_call.fresh and writes instead of adding; else gradients arrive zeroed */
+    bool internal; /* not a function of the script: part of a layer */
+    bool bytes;    /* takes uint8, by way of int64 */
+    bool plain;    /* a function, not a method as well */
     uint32_t keeps;
     at_gradient gradient;
 };
@@ -190,7 +195,9 @@ static inline const int64_t *at_ids(const at_tensor *t) { return (const int64_t 
 static inline bool at_is_fresh(const at_call *c, int k) { return k < 32 && (c->fresh >> k & 1); }
 
 /* The rows of a contiguous tensor along dimension d (counted from 0): `rows` of n elements, `step` apart. */
-typedef struct at_axis { size_t rows, n, step; } at_axis;
+typedef struct at_axis {
+    size_t rows, n, step;
+} at_axis;
 at_axis at_along(const at_tensor *t, int64_t d);
 static inline size_t at_row_start(at_axis a, size_t r) { return r / a.step * a.n * a.step + r % a.step; }
 

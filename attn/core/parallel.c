@@ -24,21 +24,21 @@
 #define OPEN ((uint64_t)1 << 16)
 #define INSIDE (OPEN - 1)
 #define GENERATION ((uint64_t)1 << 17)
-#define SPIN_NS 30000   /* longer than the gap between two loops of one training step, shorter than a time slice */
+#define SPIN_NS 30000 /* longer than the gap between two loops of one training step, shorter than a time slice */
 
 static struct {
     _Alignas(64) _Atomic uint64_t state;
-    _Atomic int threads;        /* 0: not asked yet */
+    _Atomic int threads; /* 0: not asked yet */
     atomic_int sleepers;
-    atomic_bool busy;           /* a loop runs; a second caller works alone */
-    int cores, started;         /* started: workers 1 .. started exist */
-    bool forks;                 /* the fork handler is installed */
+    atomic_bool busy;   /* a loop runs; a second caller works alone */
+    int cores, started; /* started: workers 1 .. started exist */
+    bool forks;         /* the fork handler is installed */
     pthread_mutex_t lock;
     pthread_cond_t wake;
-    size_t n, grain, blocks;    /* the running loop */
+    size_t n, grain, blocks; /* the running loop */
     void (*fn)(size_t begin, size_t end, void *ctx);
     void *ctx;
-    _Alignas(64) _Atomic size_t next;   /* apart from state, which idle workers read all the time */
+    _Alignas(64) _Atomic size_t next; /* apart from state, which idle workers read all the time */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
 
 atomic_int at_stop;
@@ -110,35 +110,20 @@ bool at_set_threads(int n)
 {
     if (n < 1 || n > AT_MAX_THREADS || inside)
         return false;
-    at_threads();   /* the number of cores */
+    at_threads(); /* the number of cores */
     atomic_store(&pool.threads, n);
     return true;
 }
 
-int at_worker(void)
-{
-    return self;
-}
+int at_worker(void) { return self; }
 
-bool at_in_parallel(void)
-{
-    return inside;
-}
+bool at_in_parallel(void) { return inside; }
 
-void at_interrupt(void)
-{
-    atomic_store(&at_stop, 1);
-}
+void at_interrupt(void) { atomic_store(&at_stop, 1); }
 
-bool at_interrupted(void)
-{
-    return atomic_load_explicit(&at_stop, memory_order_relaxed) != 0;
-}
+bool at_interrupted(void) { return atomic_load_explicit(&at_stop, memory_order_relaxed) != 0; }
 
-void at_interrupt_clear(void)
-{
-    atomic_store(&at_stop, 0);
-}
+void at_interrupt_clear(void) { atomic_store(&at_stop, 0); }
 
 bool at_uninterrupted(at_error *e)
 {
@@ -148,15 +133,9 @@ bool at_uninterrupted(at_error *e)
     return at_error_set(e, "interrupted!");
 }
 
-void at_whole(bool on)
-{
-    atomic_store(&whole, on);
-}
+void at_whole(bool on) { atomic_store(&whole, on); }
 
-bool at_stop_now(void)
-{
-    return !atomic_load_explicit(&whole, memory_order_relaxed);
-}
+bool at_stop_now(void) { return !atomic_load_explicit(&whole, memory_order_relaxed); }
 
 static void run_blocks(void)
 {
@@ -227,7 +206,7 @@ static void *worker(void *index)
     for (;;) {
         uint64_t state = wait_for_loop(seen);
         if (!atomic_compare_exchange_strong(&pool.state, &state, state + 1))
-            continue;   /* another came or the loop closed meanwhile */
+            continue; /* another came or the loop closed meanwhile */
         seen = state / GENERATION;
         run_blocks();
         atomic_fetch_sub(&pool.state, 1);
@@ -299,7 +278,7 @@ void at_for(size_t n, size_t grain, void (*fn)(size_t begin, size_t end, void *c
     if (atomic_load(&pool.sleepers) > 0) {
         pthread_mutex_lock(&pool.lock);
         if (blocks == 2 && threads - 1 == pool.started)
-            pthread_cond_signal(&pool.wake);    /* one helper is enough */
+            pthread_cond_signal(&pool.wake); /* one helper is enough */
         else
             pthread_cond_broadcast(&pool.wake);
         pthread_mutex_unlock(&pool.lock);
@@ -317,7 +296,8 @@ void at_for(size_t n, size_t grain, void (*fn)(size_t begin, size_t end, void *c
 
 void at_zero(void *to, size_t bytes)
 {
-    AT_PIECES(i, end, bytes) {
+    AT_PIECES(i, end, bytes)
+    {
         memset((char *)to + i, 0, end - i);
         i = end;
     }

@@ -41,7 +41,7 @@ int at_worker(void);
 /* True inside a block of at_for: a loop started here would run in this thread alone. */
 bool at_in_parallel(void);
 
-void at_interrupt(void);        /* async-signal-safe */
+void at_interrupt(void); /* async-signal-safe */
 bool at_interrupted(void);
 void at_interrupt_clear(void);
 

@@ -15,24 +15,15 @@
 #include "attn/core/parallel.h"
 #include "attn/kernel/kernel.h"
 
-enum { GRAIN = 4096 };  /* elements of a block of work; a multiple of a group's 64 also when a number takes two words */
+enum { GRAIN = 4096 }; /* elements of a block of work; a multiple of a group's 64 also when a number takes two words */
 
 static at_random state;
 
-void at_random_seed(uint64_t seed)
-{
-    state = (at_random){seed, 0};
-}
+void at_random_seed(uint64_t seed) { state = (at_random){seed, 0}; }
 
-at_random at_random_get(void)
-{
-    return state;
-}
+at_random at_random_get(void) { return state; }
 
-void at_random_set(at_random s)
-{
-    state = s;
-}
+void at_random_set(at_random s) { state = s; }
 
 at_random at_random_reserve(size_t n)
 {
@@ -74,26 +65,23 @@ typedef struct fill {
     void *y;
     uint64_t threshold;
     int64_t low;
-    uint64_t range, limit;      /* range 0: all 2^64 */
+    uint64_t range, limit; /* range 0: all 2^64 */
 } fill;
 
 enum { DRAW = 256 };
 
 /* `per` words for each element; `act` makes elements i .. i + len - 1 from draw[]. Always drawn whole: an odd last
  * element still needs its pair. */
-#define FILL(per, act)                                                                                          \
-    const fill *f = ctx;                                                                                        \
-    for (size_t i = begin; i < end; i += DRAW / per) {                                                          \
-        uint32_t draw[DRAW];                                                                                    \
-        size_t len = end - i < DRAW / per ? end - i : DRAW / per;                                               \
-        K->bits(f->stream.seed, f->stream.counter, per * i, DRAW, draw);                                        \
-        act                                                                                                     \
+#define FILL(per, act)                                                                                                 \
+    const fill *f = ctx;                                                                                               \
+    for (size_t i = begin; i < end; i += DRAW / per) {                                                                 \
+        uint32_t draw[DRAW];                                                                                           \
+        size_t len = end - i < DRAW / per ? end - i : DRAW / per;                                                      \
+        K->bits(f->stream.seed, f->stream.counter, per *i, DRAW, draw);                                                \
+        act                                                                                                            \
     }
 
-static double unit(const uint32_t *two)
-{
-    return (double)((((uint64_t)two[1] << 32) | two[0]) >> 11) * 0x1p-53;
-}
+static double unit(const uint32_t *two) { return (double)((((uint64_t)two[1] << 32) | two[0]) >> 11) * 0x1p-53; }
 
 static void uniform_f32(size_t begin, size_t end, void *ctx)
 {
@@ -155,7 +143,7 @@ static void integer(size_t begin, size_t end, void *ctx)
 
     for (size_t i = begin; i < end; i++) {
         uint64_t x;
-        uint64_t plane = 1;     /* 0 is the one of the other kinds */
+        uint64_t plane = 1; /* 0 is the one of the other kinds */
         do {
             uint32_t out[4];
             at_random_block(f->stream.seed, f->stream.counter + i / 2, plane++, out);
@@ -187,10 +175,7 @@ void at_random_normal_f64(at_random stream, size_t n, double *y)
     at_for(n, GRAIN, normal_f64, &(fill){.stream = stream, .y = y});
 }
 
-uint64_t at_random_threshold(double p)
-{
-    return !(p > 0) ? 0 : p >= 1 ? (uint64_t)1 << 32 : (uint64_t)(p * 0x1p32);
-}
+uint64_t at_random_threshold(double p) { return !(p > 0) ? 0 : p >= 1 ? (uint64_t)1 << 32 : (uint64_t)(p * 0x1p32); }
 
 void at_random_bernoulli(at_random stream, size_t n, double p, uint8_t *y)
 {

@@ -17,7 +17,7 @@ typedef struct at_random {
     uint64_t seed, counter;
 } at_random;
 
-void at_random_seed(uint64_t seed);         /* state {seed, 0} */
+void at_random_seed(uint64_t seed); /* state {seed, 0} */
 at_random at_random_get(void);
 void at_random_set(at_random state);
 

@@ -28,4 +28,12 @@ typedef int64_t real;
 #error "compile with -DAT_TYPE=32, 64 or 1"
 #endif
 
+/* Typed functions of core/gemm.h that typed code calls, under names that read like a function's. */
+#define real_gemm AT_REAL(at_gemm)
+#define real_gemm_batch AT_REAL(at_gemm_batch)
+#define real_gemm_bias AT_REAL(at_gemm_bias)
+#define real_gemm_list AT_REAL(at_gemm_list)
+#define real_pack AT_REAL(at_pack)
+#define real_packed_gemm AT_REAL(at_packed_gemm)
+
 #endif

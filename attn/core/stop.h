@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-extern atomic_int at_stop;      /* at_interrupt's own, here so that looking at it costs a load */
+extern atomic_int at_stop; /* at_interrupt's own, here so that looking at it costs a load */
 bool at_stop_now(void);
 
 /* Whether loops are to end early. Whoever ends one so leaves garbage and answers for at_uninterrupted being asked. */
@@ -21,9 +21,9 @@ static inline bool at_cut_short(void)
  *     AT_PIECES(i, end, n)
  *         for (; i < end; i++) ...
  * The body leaves i at end. */
-enum { AT_PIECE = 1 << 16 };    /* tens of microseconds; a row of fewer elements never looks at the flag */
-#define AT_PIECES(i, end, n)                                                                                \
-    for (size_t i = 0, end = (n) < AT_PIECE ? (n) : AT_PIECE; i < (n) && (i == 0 || !at_cut_short());       \
-         end = (n) - i < AT_PIECE ? (n) : i + AT_PIECE)
+enum { AT_PIECE = 1 << 16 }; /* tens of microseconds; a row of fewer elements never looks at the flag */
+#define AT_PIECES(i, end, n)                                                                                           \
+    for (size_t i = 0, end = (n) < AT_PIECE ? (n) : AT_PIECE; i < (n) && (i == 0 || !at_cut_short());                  \
+         end = (n)-i < AT_PIECE ? (n) : i + AT_PIECE)
 
 #endif

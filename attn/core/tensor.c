@@ -9,11 +9,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { INLINE_BYTES = 1984 };       /* up to here the numbers stand in the block of the storage record itself */
+enum { INLINE_BYTES = 1984 }; /* up to here the numbers stand in the block of the storage record itself */
 
-static const struct { const char *name; size_t bytes; } dtypes[AT_DTYPES] = {
-    [AT_F32] = {"float32", 4}, [AT_F64] = {"float64", 8}, [AT_I64] = {"int64", 8}, [AT_BOOL] = {"bool", 1},
-    [AT_U8] = {"uint8", 1},
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[AT_DTYPES] = {
+    [AT_F32] = {"float32", 4}, [AT_F64] = {"float64", 8}, [AT_I64] = {"int64", 8},
+    [AT_BOOL] = {"bool", 1},   [AT_U8] = {"uint8", 1},
 };
 
 size_t at_dtype_bytes(at_dtype dtype) { return dtypes[dtype].bytes; }
@@ -40,7 +43,7 @@ bool at_count_elements(size_t ndim, const size_t *size, size_t *count)
             n = 1, large = true;
     }
     *count = empty ? 0 : n;
-    return !large;      /* also if empty: steps are products of sizes */
+    return !large; /* also if empty: steps are products of sizes */
 }
 
 /* ---- storage ---- */
@@ -135,7 +138,8 @@ at_tensor *at_scalar(at_dtype dtype, double value, at_error *e)
     return t;
 }
 
-void at_view_into(at_tensor *v, const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset)
+void at_view_into(at_tensor *v, const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step,
+                  ptrdiff_t offset)
 {
     v->storage = t->storage;
     v->data = t->data + offset * (ptrdiff_t)dtypes[t->dtype].bytes;
@@ -147,7 +151,8 @@ void at_view_into(at_tensor *v, const at_tensor *t, size_t ndim, const size_t *s
     }
 }
 
-at_tensor *at_view_of(const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset, at_error *e)
+at_tensor *at_view_of(const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset,
+                      at_error *e)
 {
     at_tensor *v = record_new(t->dtype, ndim);
     if (!v) {
@@ -159,10 +164,7 @@ at_tensor *at_view_of(const at_tensor *t, size_t ndim, const size_t *size, const
     return v;
 }
 
-at_tensor *at_detach(const at_tensor *t, at_error *e)
-{
-    return at_view_of(t, t->ndim, t->size, t->step, 0, e);
-}
+at_tensor *at_detach(const at_tensor *t, at_error *e) { return at_view_of(t, t->ndim, t->size, t->step, 0, e); }
 
 /*
  * Releasing a tensor may release its node, that node's inputs, their nodes ... A chain of 100,000 steps is one chain, so what
@@ -334,8 +336,8 @@ int64_t at_to_int64(double x)
  * Takes the two innermost dimensions out of the walk, if one side is dense along the one and the other along the other.
  */
 typedef struct tiles {
-    size_t n, m;                    /* elements of a row, rows */
-    ptrdiff_t step[2], jump[2];     /* within a row, from row to row; in elements */
+    size_t n, m;                /* elements of a row, rows */
+    ptrdiff_t step[2], jump[2]; /* within a row, from row to row; in elements */
 } tiles;
 
 enum { TILE = 16 };
@@ -363,24 +365,24 @@ static bool take_tiles(at_walk *w, size_t bytes, tiles *t)
     return true;
 }
 
-#define TILES(type, put)                                                                            \
-    do {                                                                                            \
-        const type *x = (const type *)(const void *)w.at[1];                                        \
-        type *y = (type *)(void *)w.at[0];                                                          \
-        for (size_t r = 0; r < t.m; r += TILE)                                                      \
-            for (size_t c = 0; c < t.n && !at_cut_short(); c += TILE)                               \
-                for (size_t j = r; j < t.m && j < r + TILE; j++)                                    \
-                    for (size_t i = c; i < t.n && i < c + TILE; i++)                                \
-                        y[(ptrdiff_t)j * t.jump[0] + (ptrdiff_t)i * t.step[0]] put                  \
-                            x[(ptrdiff_t)j * t.jump[1] + (ptrdiff_t)i * t.step[1]];                 \
+#define TILES(type, put)                                                                                               \
+    do {                                                                                                               \
+        const type *x = (const type *)(const void *)w.at[1];                                                           \
+        type *y = (type *)(void *)w.at[0];                                                                             \
+        for (size_t r = 0; r < t.m; r += TILE)                                                                         \
+            for (size_t c = 0; c < t.n && !at_cut_short(); c += TILE)                                                  \
+                for (size_t j = r; j < t.m && j < r + TILE; j++)                                                       \
+                    for (size_t i = c; i < t.n && i < c + TILE; i++)                                                   \
+                        y[(ptrdiff_t)j * t.jump[0] + (ptrdiff_t)i * t.step[0]] put                                     \
+                            x[(ptrdiff_t)j * t.jump[1] + (ptrdiff_t)i * t.step[1]];                                    \
     } while (0)
 
-#define COPY(to, from, convert)                                                                     \
-    do {                                                                                            \
-        const from *x = (const from *)(const void *)at[1];                                          \
-        to *y = (to *)(void *)at[0];                                                                \
-        for (size_t i = 0; i < n; i++)                                                              \
-            y[(ptrdiff_t)i * step[0]] = (to)convert(x[(ptrdiff_t)i * step[1]]);                     \
+#define COPY(to, from, convert)                                                                                        \
+    do {                                                                                                               \
+        const from *x = (const from *)(const void *)at[1];                                                             \
+        to *y = (to *)(void *)at[0];                                                                                   \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[(ptrdiff_t)i * step[0]] = (to)convert(x[(ptrdiff_t)i * step[1]]);                                        \
     } while (0)
 #define TRUTH(x) ((x) != 0)
 
@@ -390,37 +392,38 @@ static inline uint8_t narrow(int64_t x) { return x > 255 ? 255 : x > 0 ? (uint8_
 static void copy_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
 {
     switch (*(const int *)context) {
-    case AT_F32 * AT_DTYPES + AT_F32: COPY(float, float, ); break;
-    case AT_F32 * AT_DTYPES + AT_F64: COPY(float, double, ); break;
-    case AT_F32 * AT_DTYPES + AT_I64: COPY(float, int64_t, ); break;
-    case AT_F32 * AT_DTYPES + AT_BOOL: COPY(float, uint8_t, ); break;
-    case AT_F64 * AT_DTYPES + AT_F32: COPY(double, float, ); break;
-    case AT_F64 * AT_DTYPES + AT_F64: COPY(double, double, ); break;
-    case AT_F64 * AT_DTYPES + AT_I64: COPY(double, int64_t, ); break;
-    case AT_F64 * AT_DTYPES + AT_BOOL: COPY(double, uint8_t, ); break;
-    case AT_I64 * AT_DTYPES + AT_F32: COPY(int64_t, float, at_to_int64); break;
-    case AT_I64 * AT_DTYPES + AT_F64: COPY(int64_t, double, at_to_int64); break;
-    case AT_I64 * AT_DTYPES + AT_I64: COPY(int64_t, int64_t, ); break;
-    case AT_I64 * AT_DTYPES + AT_BOOL: COPY(int64_t, uint8_t, ); break;
-    case AT_BOOL * AT_DTYPES + AT_F32: COPY(uint8_t, float, TRUTH); break;
-    case AT_BOOL * AT_DTYPES + AT_F64: COPY(uint8_t, double, TRUTH); break;
-    case AT_BOOL * AT_DTYPES + AT_I64: COPY(uint8_t, int64_t, TRUTH); break;
-    case AT_BOOL * AT_DTYPES + AT_U8: COPY(uint8_t, uint8_t, TRUTH); break;
-    case AT_BOOL * AT_DTYPES + AT_BOOL: COPY(uint8_t, uint8_t, TRUTH); break;
-    case AT_F32 * AT_DTYPES + AT_U8: COPY(float, uint8_t, ); break;
-    case AT_F64 * AT_DTYPES + AT_U8: COPY(double, uint8_t, ); break;
-    case AT_I64 * AT_DTYPES + AT_U8: COPY(int64_t, uint8_t, ); break;
-    case AT_U8 * AT_DTYPES + AT_F32: COPY(uint8_t, float, at_to_uint8); break;
-    case AT_U8 * AT_DTYPES + AT_F64: COPY(uint8_t, double, at_to_uint8); break;
-    case AT_U8 * AT_DTYPES + AT_I64: COPY(uint8_t, int64_t, narrow); break;
-    case AT_U8 * AT_DTYPES + AT_BOOL: COPY(uint8_t, uint8_t, TRUTH); break;
+    case AT_F32 *AT_DTYPES + AT_F32: COPY(float, float, ); break;
+    case AT_F32 *AT_DTYPES + AT_F64: COPY(float, double, ); break;
+    case AT_F32 *AT_DTYPES + AT_I64: COPY(float, int64_t, ); break;
+    case AT_F32 *AT_DTYPES + AT_BOOL: COPY(float, uint8_t, ); break;
+    case AT_F64 *AT_DTYPES + AT_F32: COPY(double, float, ); break;
+    case AT_F64 *AT_DTYPES + AT_F64: COPY(double, double, ); break;
+    case AT_F64 *AT_DTYPES + AT_I64: COPY(double, int64_t, ); break;
+    case AT_F64 *AT_DTYPES + AT_BOOL: COPY(double, uint8_t, ); break;
+    case AT_I64 *AT_DTYPES + AT_F32: COPY(int64_t, float, at_to_int64); break;
+    case AT_I64 *AT_DTYPES + AT_F64: COPY(int64_t, double, at_to_int64); break;
+    case AT_I64 *AT_DTYPES + AT_I64: COPY(int64_t, int64_t, ); break;
+    case AT_I64 *AT_DTYPES + AT_BOOL: COPY(int64_t, uint8_t, ); break;
+    case AT_BOOL *AT_DTYPES + AT_F32: COPY(uint8_t, float, TRUTH); break;
+    case AT_BOOL *AT_DTYPES + AT_F64: COPY(uint8_t, double, TRUTH); break;
+    case AT_BOOL *AT_DTYPES + AT_I64: COPY(uint8_t, int64_t, TRUTH); break;
+    case AT_BOOL *AT_DTYPES + AT_U8: COPY(uint8_t, uint8_t, TRUTH); break;
+    case AT_BOOL *AT_DTYPES + AT_BOOL: COPY(uint8_t, uint8_t, TRUTH); break;
+    case AT_F32 *AT_DTYPES + AT_U8: COPY(float, uint8_t, ); break;
+    case AT_F64 *AT_DTYPES + AT_U8: COPY(double, uint8_t, ); break;
+    case AT_I64 *AT_DTYPES + AT_U8: COPY(int64_t, uint8_t, ); break;
+    case AT_U8 *AT_DTYPES + AT_F32: COPY(uint8_t, float, at_to_uint8); break;
+    case AT_U8 *AT_DTYPES + AT_F64: COPY(uint8_t, double, at_to_uint8); break;
+    case AT_U8 *AT_DTYPES + AT_I64: COPY(uint8_t, int64_t, narrow); break;
+    case AT_U8 *AT_DTYPES + AT_BOOL: COPY(uint8_t, uint8_t, TRUTH); break;
     default: COPY(uint8_t, uint8_t, ); break;
     }
 }
 
 void at_copy_bytes(char *to, const char *from, size_t bytes)
 {
-    AT_PIECES(i, end, bytes) {
+    AT_PIECES(i, end, bytes)
+    {
         memcpy(to + i, from + i, end - i);
         i = end;
     }
@@ -457,20 +460,20 @@ size_t at_places(const at_tensor *x, int64_t *to)
     ptrdiff_t at = 0;
 
     AT_PIECES(i, end, n)
-        for (; i < end; i++) {
-            if (x->dtype == AT_BOOL ? x->data[at] != 0 : at_element(x, at) != 0) {
-                if (to)
-                    to[count] = (int64_t)i;
-                count++;
-            }
-            for (size_t d = x->ndim; d-- > 0;) {
-                at += x->step[d];
-                if (++index[d] < x->size[d])
-                    break;
-                at -= x->step[d] * (ptrdiff_t)index[d];
-                index[d] = 0;
-            }
+    for (; i < end; i++) {
+        if (x->dtype == AT_BOOL ? x->data[at] != 0 : at_element(x, at) != 0) {
+            if (to)
+                to[count] = (int64_t)i;
+            count++;
         }
+        for (size_t d = x->ndim; d-- > 0;) {
+            at += x->step[d];
+            if (++index[d] < x->size[d])
+                break;
+            at -= x->step[d] * (ptrdiff_t)index[d];
+            index[d] = 0;
+        }
+    }
     return count;
 }
 
@@ -509,12 +512,12 @@ void at_put_rows(at_tensor *t, size_t lead, const int64_t *place, size_t n, cons
     }
 }
 
-#define ADD(type)                                                                                   \
-    do {                                                                                            \
-        const type *x = (const type *)(const void *)at[1];                                          \
-        type *y = (type *)(void *)at[0];                                                            \
-        for (size_t i = 0; i < n; i++)                                                              \
-            y[(ptrdiff_t)i * step[0]] += x[(ptrdiff_t)i * step[1]];                                 \
+#define ADD(type)                                                                                                      \
+    do {                                                                                                               \
+        const type *x = (const type *)(const void *)at[1];                                                             \
+        type *y = (type *)(void *)at[0];                                                                               \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[(ptrdiff_t)i * step[0]] += x[(ptrdiff_t)i * step[1]];                                                    \
     } while (0)
 
 static void add_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
@@ -542,11 +545,11 @@ void at_add_elements(at_tensor *dst, const at_tensor *src)
     at_run_in_order(&w, both, add_row, &(at_dtype){(at_dtype)dst->dtype});
 }
 
-#define FILL(type, v)                                                                               \
-    do {                                                                                            \
-        type *y = (type *)(void *)at[0], x = (type)(v);                                             \
-        for (size_t i = 0; i < n; i++)                                                              \
-            y[(ptrdiff_t)i * step[0]] = x;                                                          \
+#define FILL(type, v)                                                                                                  \
+    do {                                                                                                               \
+        type *y = (type *)(void *)at[0], x = (type)(v);                                                                \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[(ptrdiff_t)i * step[0]] = x;                                                                             \
     } while (0)
 
 typedef struct filling {

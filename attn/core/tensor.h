@@ -23,27 +23,27 @@ typedef enum at_dtype { AT_F32, AT_F64, AT_I64, AT_BOOL, AT_U8, AT_DTYPES } at_d
 
 typedef struct at_storage {
     uint32_t refs;
-    uint32_t version;       /* counts in-place writes; a node compares before its backward pass reads */
-    size_t bytes, room;     /* of the elements, and of the block they stand in */
+    uint32_t version;   /* counts in-place writes; a node compares before its backward pass reads */
+    size_t bytes, room; /* of the elements, and of the block they stand in */
     char *data;
 } at_storage;
 
 typedef struct at_call at_node;
 
 typedef struct at_tensor {
-    at_storage *storage;    /* NULL once nobody uses the numbers */
-    char *data;             /* first element */
-    at_node *node;          /* what made it, NULL for a leaf; owns a reference to the node while refs > 0 */
+    at_storage *storage; /* NULL once nobody uses the numbers */
+    char *data;          /* first element */
+    at_node *node;       /* what made it, NULL for a leaf; owns a reference to the node while refs > 0 */
     struct at_tensor *grad;
-    struct at_tensor *next;     /* on the list of records about to go, or of those whose last release waits (later.h) */
+    struct at_tensor *next; /* on the list of records about to go, or of those whose last release waits (later.h) */
     uint32_t refs, uses;
-    uint16_t index;         /* which output of node */
+    uint16_t index; /* which output of node */
     uint8_t dtype, ndim;
-    bool requires_grad;     /* a leaf that gathers a gradient */
-    uint8_t wanted;         /* the backward pass, counted from the outermost, that was asked for this gradient by name; 0: none */
-    bool listed;            /* while a backward pass lists tensors: it has this one */
+    bool requires_grad; /* a leaf that gathers a gradient */
+    uint8_t wanted; /* the backward pass, counted from the outermost, that was asked for this gradient by name; 0: none */
+    bool listed;    /* while a backward pass lists tensors: it has this one */
     size_t size[AT_MAX_DIM];
-    ptrdiff_t step[AT_MAX_DIM];     /* in elements */
+    ptrdiff_t step[AT_MAX_DIM]; /* in elements */
 } at_tensor;
 
 size_t at_dtype_bytes(at_dtype dtype);
@@ -67,10 +67,12 @@ at_tensor *at_scalar(at_dtype dtype, double value, at_error *e);
 at_tensor *at_detach(const at_tensor *t, at_error *e);
 
 /* Another record over the storage of t: its own shape and steps, `offset` elements after t's first. Outside the graph. */
-at_tensor *at_view_of(const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset, at_error *e);
+at_tensor *at_view_of(const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset,
+                      at_error *e);
 
 /* The same into a record of the caller's, without a reference to the storage: it is good as long as t is. */
-void at_view_into(at_tensor *v, const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step, ptrdiff_t offset);
+void at_view_into(at_tensor *v, const at_tensor *t, size_t ndim, const size_t *size, const ptrdiff_t *step,
+                  ptrdiff_t offset);
 
 static inline at_tensor *at_retain(at_tensor *t)
 {
@@ -131,7 +133,9 @@ void at_fill(at_tensor *t, double value);
 double at_element(const at_tensor *t, ptrdiff_t offset);
 
 /* "float32 [8, 20, 32]" */
-typedef struct at_text { char text[160]; } at_text;
+typedef struct at_text {
+    char text[160];
+} at_text;
 at_text at_describe(const at_tensor *t);
 at_text at_describe_shape(size_t ndim, const size_t *size);
 
@@ -147,11 +151,11 @@ at_text at_describe_shape(size_t ndim, const size_t *size);
 enum { AT_WALK = 4 };
 typedef struct at_walk {
     size_t n;
-    ptrdiff_t step[AT_WALK];        /* of the innermost dimension, in elements */
+    ptrdiff_t step[AT_WALK]; /* of the innermost dimension, in elements */
     char *at[AT_WALK];
     size_t count, ndim;
     size_t size[AT_MAX_DIM], index[AT_MAX_DIM];
-    ptrdiff_t jump[AT_WALK][AT_MAX_DIM];        /* in bytes */
+    ptrdiff_t jump[AT_WALK][AT_MAX_DIM]; /* in bytes */
 } at_walk;
 
 /* The tensors broadcast to `shape`: a missing or size-1 dimension gets step 0. They must be broadcastable to it. */

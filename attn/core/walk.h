@@ -9,13 +9,10 @@
 #include "attn/core/parallel.h"
 #include "attn/core/tensor.h"
 
-enum { AT_GRAIN = 16384 };      /* elements a block has at least: some microseconds, against one for waking a thread */
+enum { AT_GRAIN = 16384 }; /* elements a block has at least: some microseconds, against one for waking a thread */
 
 /* Rows of n elements in a block of at least AT_GRAIN. */
-static inline size_t at_grain_rows(size_t n)
-{
-    return n >= AT_GRAIN ? 1 : n == 0 ? AT_GRAIN : AT_GRAIN / n;
-}
+static inline size_t at_grain_rows(size_t n) { return n >= AT_GRAIN ? 1 : n == 0 ? AT_GRAIN : AT_GRAIN / n; }
 
 static inline size_t at_walk_rows(const at_walk *w)
 {
@@ -27,7 +24,7 @@ static inline size_t at_walk_rows(const at_walk *w)
 
 typedef struct at_each {
     const at_walk *walk;
-    size_t bytes[AT_WALK];  /* of an element of each tensor */
+    size_t bytes[AT_WALK]; /* of an element of each tensor */
     void (*fn)(size_t n, char *const *at, const ptrdiff_t *step, void *context);
     void *context;
 } at_each;
@@ -39,7 +36,8 @@ static inline void at_each_row(const at_each *each, const at_walk *w)
         each->fn(w->n, w->at, w->step, each->context);
         return;
     }
-    AT_PIECES(i, end, w->n) {
+    AT_PIECES(i, end, w->n)
+    {
         char *at[AT_WALK] = {NULL};
         for (size_t k = 0; k < w->count; k++)
             at[k] = w->at[k] + (ptrdiff_t)i * w->step[k] * (ptrdiff_t)each->bytes[k];

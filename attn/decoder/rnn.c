@@ -42,40 +42,34 @@ static const at_field fields[] = {
     [READOUT] = {"readout", AT_FIELD_CHOICE, .value = LINEAR, .choices = "linear|maxout",
                  .help = "what gives the logits"},
     [DROPOUT] = {"dropout", AT_FIELD_NUMBER, .value = 0, AT_PROBABILITY, .help = "on the readout's input, in training"},
-    {0}
+    {0},
 };
 
 static const at_field options[] = {
     [LENGTHS] = {"lengths", AT_FIELD_IDS, .help = "valid steps of each row of y [B]; logits beyond are not specified"},
     [MEMORY_LENGTHS] = {"memory_lengths", AT_FIELD_IDS, .help = "valid rows of each memory [B]"},
     [STATE] = {"state", AT_FIELD_TABLE, .help = "{h =, c =} [1, B, hidden], or what step returned; zeros if absent"},
-    {0}
+    {0},
 };
 
 static const at_field step_options[] = {
     [STEP_MEMORY_LENGTHS] = {"memory_lengths", AT_FIELD_IDS, .help = "valid rows of each memory [B]"},
-    {0}
+    {0},
 };
 
 /* The cell's parameters come first: at_weight counts them so. The others go by name. */
 enum { W_IH, W_HH, B_IH, B_HH };
 
 typedef struct own {
-    bool feeding;           /* luong with attention and feeding */
-    size_t context;         /* width of what the attention returns */
+    bool feeding;   /* luong with attention and feeding */
+    size_t context; /* width of what the attention returns */
 } own;
 
-static at_layer *attention_of(const at_layer *l)
-{
-    return at_inner_named(l, "attention");
-}
+static at_layer *attention_of(const at_layer *l) { return at_inner_named(l, "attention"); }
 
 /* ---- setup ---- */
 
-static bool fail(at_error *e, const char *text)
-{
-    return at_error_set(e, "decoder.rnn: %s", text);
-}
+static bool fail(at_error *e, const char *text) { return at_error_set(e, "decoder.rnn: %s", text); }
 
 /* The attention that the configuration names: one reference; NULL after a failure. */
 static at_layer *make_attention(const at_layer *l, at_error *e)
@@ -180,25 +174,26 @@ static bool setup(at_layer *l, at_error *e)
 /* A state and what comes of a run. */
 typedef struct run {
     at_tensor *y, *memory, *memory_lengths;
-    at_tensor *h, *c, *fed, *keys;      /* in and out; NULL: zeros, or not yet prepared */
-    int64_t step;                       /* steps before this run */
-    bool keep;                          /* step: the keys are wanted in the state */
+    at_tensor *h, *c, *fed, *keys; /* in and out; NULL: zeros, or not yet prepared */
+    int64_t step;                  /* steps before this run */
+    bool keep;                     /* step: the keys are wanted in the state */
     at_tensor *features;
-    at_attended found;                  /* of all steps */
+    at_attended found; /* of all steps */
 } run;
 
 /* x [B, T, width] through the cell; the state in r goes on. */
 static at_tensor *recur(at_build *g, at_layer *l, run *r, at_tensor *x)
 {
     at_tensor *cell_weights[] = {at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH)};
-    return AT_APPLY(g, rnn, .in = {x, NULL, r->h, r->c}, .list = cell_weights, .count = 4, .arg = {at_int(l->set[CELL].integer)},
-                    .out = {&r->h, &r->c});
+    return AT_APPLY(g, rnn, .in = {x, NULL, r->h, r->c}, .list = cell_weights, .count = 4,
+                    .arg = {at_int(l->set[CELL].integer)}, .out = {&r->h, &r->c});
 }
 
 /* tanh(W_c [c; s]) */
 static at_tensor *combine(at_build *g, at_layer *l, at_tensor *context, at_tensor *s)
 {
-    return at_tanh(g, at_linear(g, at_cat(g, 2, (at_tensor *[]){context, s}, -1), at_weight_named(l, "combine.weight"), NULL));
+    return at_tanh(
+        g, at_linear(g, at_cat(g, 2, (at_tensor *[]){context, s}, -1), at_weight_named(l, "combine.weight"), NULL));
 }
 
 static at_tensor *attend(at_build *g, at_layer *l, const run *r, at_tensor *query, int64_t step, at_attended *found)
@@ -214,10 +209,7 @@ static at_tensor *join(at_build *g, int64_t T, at_tensor **steps, int d)
 }
 
 /* Dimension of what attention gives that is time: [B, T, S] or, with heads, [B, heads, T, S]. */
-static int time_of_weights(const at_layer *l)
-{
-    return at_attention_shape_of(attention_of(l)).heads > 1 ? 3 : 2;
-}
+static int time_of_weights(const at_layer *l) { return at_attention_shape_of(attention_of(l)).heads > 1 ? 3 : 2; }
 
 static bool composed(at_build *g, at_layer *l, run *r)
 {
@@ -235,7 +227,7 @@ static bool composed(at_build *g, at_layer *l, run *r)
         r->h = at_own(g, at_tensor_zeros(l->dtype, 3, (size_t[]){1, (size_t)B, (size_t)H}, g->error));
     if (luong && !r->fed)
         r->fed = at_own(g, at_tensor_zeros(l->dtype, 2, (size_t[]){(size_t)B, (size_t)H}, g->error));
-    at_tensor *s = at_transpose(g, r->h, 1, 2), *fed = luong ? at_unsqueeze(g, r->fed, 2) : NULL;       /* [B, 1, H] */
+    at_tensor *s = at_transpose(g, r->h, 1, 2), *fed = luong ? at_unsqueeze(g, r->fed, 2) : NULL; /* [B, 1, H] */
     for (int64_t t = 0; t < T && at_ok(g); t++) {
         at_tensor *y = T == 1 ? r->y : at_narrow(g, r->y, 2, t + 1, 1);
         at_attended a = {0};
@@ -269,15 +261,24 @@ static bool composed(at_build *g, at_layer *l, run *r)
 static bool fused(at_build *g, at_layer *l, run *r, const at_plain_attention *p)
 {
     bool luong = l->set[STYLE].integer == LUONG;
-    at_tensor *weights[] = {                /* the order of op/decode.c */
-        at_weight(l, W_IH), at_weight(l, W_HH), at_weight(l, B_IH), at_weight(l, B_HH), r->h, r->c, luong ? r->fed : NULL,
-        p->weight_query, p->bias_query, p->v, luong ? at_weight_named(l, "combine.weight") : NULL
-    };
+    at_tensor *weights[] = {
+        /* the order of op/decode.c */
+        at_weight(l, W_IH),
+        at_weight(l, W_HH),
+        at_weight(l, B_IH),
+        at_weight(l, B_HH),
+        r->h,
+        r->c,
+        luong ? r->fed : NULL,
+        p->weight_query,
+        p->bias_query,
+        p->v,
+        luong ? at_weight_named(l, "combine.weight") : NULL};
     if (r->keys && r->keys->size[2] != p->keys->size[2])
         return at_refuse(g, "state.keys has width %zu, expected %zu (state.keys: %s)", r->keys->size[2],
                          p->keys->size[2], at_describe(r->keys).text) != NULL;
-    r->features = AT_APPLY(g, decode, .in = {r->y, r->memory, r->keys ? r->keys : p->keys, r->memory_lengths}, .list = weights,
-                           .count = sizeof weights / sizeof *weights,
+    r->features = AT_APPLY(g, decode, .in = {r->y, r->memory, r->keys ? r->keys : p->keys, r->memory_lengths},
+                           .list = weights, .count = sizeof weights / sizeof *weights,
                            .arg = {at_int(l->set[CELL].integer), at_int(l->set[STYLE].integer), at_num(p->scale)},
                            .out = {&r->found.weights, &r->h, &r->c});
     if (!at_ok(g))
@@ -465,7 +466,7 @@ static bool reorder(at_build *g, at_layer *l, at_pass *p)
     for (size_t i = 0; i < state->n; i++) {
         const at_entry *entry = &state->entry[i];
         at_value v = entry->value;
-        bool wide = entry->key && (strcmp(entry->key, "h") == 0 || strcmp(entry->key, "c") == 0);   /* [1, B, hidden] */
+        bool wide = entry->key && (strcmp(entry->key, "h") == 0 || strcmp(entry->key, "c") == 0); /* [1, B, hidden] */
         if (v.type == AT_TENSOR && !v.tensor->storage)
             return at_refuse(g, "state.%s: tensor was freed", entry->key ? entry->key : "?") != NULL;
         if (v.type == AT_TENSOR && v.tensor->ndim > wide && !is_identity(rows, v.tensor->size[wide]))
@@ -479,30 +480,46 @@ static bool reorder(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}}, options, rnn_decoder_forward,
+    {"forward",
+     {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}},
+     options,
+     rnn_decoder_forward,
      "decoder(y [B, T, inputs], memory [B, S, memory], {lengths =, memory_lengths =, state =})\n"
-     "    -> logits [B, T, outputs], weights [B, T, S] [, log-probability [B, T], probabilities [B, T, S]: hard_sample]"},
-    {"step", {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}, {"state", AT_TABLE, true}}, step_options, step,
+     "    -> logits [B, T, outputs], weights [B, T, S] [, log-probability [B, T], probabilities [B, T, S]: "
+     "hard_sample]"},
+    {"step",
+     {{"y", AT_TENSOR, false}, {"memory", AT_TENSOR, true}, {"state", AT_TABLE, true}},
+     step_options,
+     step,
      "decoder:step(y [B, inputs], memory, state, {memory_lengths =}) -> logits [B, outputs], state, weights [B, S]\n"
      "    [, log-probability [B], probabilities [B, S]: hard_sample]"},
-    {"reorder", {{"state", AT_TABLE, false}, {"rows", AT_TENSOR, false}}, NULL, reorder,
+    {"reorder",
+     {{"state", AT_TABLE, false}, {"rows", AT_TENSOR, false}},
+     NULL,
+     reorder,
      "decoder:reorder(state, rows int64 [M]) -> state with those rows: picked, repeated or dropped"},
-    {0}
+    {0},
 };
 
-AT_LAYER(decoder_rnn, "decoder.rnn",
-    .fields = fields, .setup = setup, .own_bytes = sizeof(own), .methods = methods,
-    .help = "decoder.rnn{inputs =, hidden =, memory =, cell = \"gru\", attention = {...} | layer | nil,\n"
-            "    style = \"bahdanau\" | \"luong\", input_feeding = true, outputs =, readout = \"linear\" | \"maxout\",\n"
-            "    dropout = 0} -> layer\n"
-            "logits, weights = decoder(y [B, T, inputs], memory [B, S, memory], {memory_lengths =, state =}) with the true y;\n"
-            "logits, state, weights = decoder:step(y [B, inputs], memory, state, {memory_lengths =}) one step;\n"
-            "decoder:reorder(state, rows) picks rows of a state.\n"
-            "With attention = {distribution = \"hard_sample\", ...} both give behind the weights the log-probability of the draws\n"
-            "([B, T], a step [B]), through which alone the attention learns (REINFORCE), and the probabilities drawn from (like the\n"
-            "weights, for their entropy); after decoder:eval() the most likely place is taken.\n"
-            "bahdanau: c from s_{t-1}, s_t = cell([y; c], s_{t-1}), logits from [s_t; y; c]. luong: s_t = cell([y; h~_{t-1}],\n"
-            "s_{t-1}), c from s_t, h~_t = tanh(W_c [c; s_t]), logits from h~_t; without input_feeding s_t = cell(y, s_{t-1}).\n"
-            "Without attention the memory is ignored. The attention's query is hidden wide, key and value are the memory.\n"
-            "state is nil (zeros), {h = [1, B, hidden], c =} or what step returned. Parameters: cell.weight_ih ...,\n"
-            "attention.*, combine.weight [hidden, memory + hidden], readout.*.");
+AT_LAYER(
+    decoder_rnn, "decoder.rnn", .fields = fields, .setup = setup, .own_bytes = sizeof(own), .methods = methods,
+    .help =
+        "decoder.rnn{inputs =, hidden =, memory =, cell = \"gru\", attention = {...} | layer | nil,\n"
+        "    style = \"bahdanau\" | \"luong\", input_feeding = true, outputs =, readout = \"linear\" | \"maxout\",\n"
+        "    dropout = 0} -> layer\n"
+        "logits, weights = decoder(y [B, T, inputs], memory [B, S, memory], {memory_lengths =, state =}) with the true "
+        "y;\n"
+        "logits, state, weights = decoder:step(y [B, inputs], memory, state, {memory_lengths =}) one step;\n"
+        "decoder:reorder(state, rows) picks rows of a state.\n"
+        "With attention = {distribution = \"hard_sample\", ...} both give behind the weights the log-probability of "
+        "the draws\n"
+        "([B, T], a step [B]), through which alone the attention learns (REINFORCE), and the probabilities drawn from "
+        "(like the\n"
+        "weights, for their entropy); after decoder:eval() the most likely place is taken.\n"
+        "bahdanau: c from s_{t-1}, s_t = cell([y; c], s_{t-1}), logits from [s_t; y; c]. luong: s_t = cell([y; "
+        "h~_{t-1}],\n"
+        "s_{t-1}), c from s_t, h~_t = tanh(W_c [c; s_t]), logits from h~_t; without input_feeding s_t = cell(y, "
+        "s_{t-1}).\n"
+        "Without attention the memory is ignored. The attention's query is hidden wide, key and value are the memory.\n"
+        "state is nil (zeros), {h = [1, B, hidden], c =} or what step returned. Parameters: cell.weight_ih ...,\n"
+        "attention.*, combine.weight [hidden, memory + hidden], readout.*.");

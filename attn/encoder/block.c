@@ -64,8 +64,10 @@ static at_layer *make_attention(maker *m, const at_layer *l, const at_table *mor
     if (!made || !at_attention_shape_of(made).samples)
         return made;
     /* it would never learn, and nobody would be told */
-    at_error_set(m->error, "%s: hard_sample learns through its log-probability, which blocks have no place for (attention and "
-                 "decoder.rnn return it)", at_layer_where(l->kind));
+    at_error_set(m->error,
+                 "%s: hard_sample learns through its log-probability, which blocks have no place for (attention and "
+                 "decoder.rnn return it)",
+                 at_layer_where(l->kind));
     at_object_release(&made->base);
     return NULL;
 }
@@ -129,7 +131,7 @@ bool at_blocks_setup(at_layer *l, bool cross, at_error *e)
 /* ---- running ---- */
 
 typedef struct block {
-    at_layer *part[PARTS];      /* NULL: this kind of block has none */
+    at_layer *part[PARTS]; /* NULL: this kind of block has none */
 } block;
 
 static block block_of(const at_layer *l, bool cross, int k)
@@ -176,7 +178,7 @@ typedef struct parts {
     block b;
     const at_blocks_pass *p;
     at_attend_options self, cross;
-    at_attended found;          /* by the attention that p->weights means, if it asks for this block's */
+    at_attended found; /* by the attention that p->weights means, if it asks for this block's */
 } parts;
 
 static at_tensor *self_part(at_build *g, at_tensor *x, void *context)
@@ -189,7 +191,7 @@ static at_tensor *cross_part(at_build *g, at_tensor *x, void *context)
 {
     parts *c = context;
     at_tensor *memory = c->p->memory;
-    if (x && c->p->memory_cached)       /* nothing new: the projected memory is in the cache */
+    if (x && c->p->memory_cached) /* nothing new: the projected memory is in the cache */
         memory = at_narrow(g, memory, 2, 1, 0);
     at_attended *found = c->cross.want_weights ? &c->found : NULL;
     return x && memory ? at_attend(g, c->b.part[CROSS], x, memory, NULL, &c->cross, found) : NULL;
@@ -294,10 +296,7 @@ at_tensor *at_blocks_run(at_build *g, at_layer *l, at_tensor *x, const at_blocks
 
 /* ---- states ---- */
 
-static int cache_count(const at_layer *l, bool cross)
-{
-    return (int)l->set[AT_BLOCK_LAYERS].integer * (cross ? 2 : 1);
-}
+static int cache_count(const at_layer *l, bool cross) { return (int)l->set[AT_BLOCK_LAYERS].integer * (cross ? 2 : 1); }
 
 /* "l1", "l2" ... and, for the caches of the memory, "m1", "m2" ...: the names live as long as the builder. */
 static char *cache_name(at_build *g, bool cross, int k)

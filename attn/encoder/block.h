@@ -8,19 +8,31 @@
 #include "attn/attention/attention.h"
 
 /* Fields that encoder.transformer and decoder.transformer share, in this order at the start of their lists. */
-enum { AT_BLOCK_DIM, AT_BLOCK_HEADS, AT_BLOCK_LAYERS, AT_BLOCK_FF, AT_BLOCK_DROPOUT, AT_BLOCK_NORM, AT_BLOCK_ACTIVATION,
-       AT_BLOCK_ATTENTION, AT_BLOCK_FIELDS };
+enum {
+    AT_BLOCK_DIM,
+    AT_BLOCK_HEADS,
+    AT_BLOCK_LAYERS,
+    AT_BLOCK_FF,
+    AT_BLOCK_DROPOUT,
+    AT_BLOCK_NORM,
+    AT_BLOCK_ACTIVATION,
+    AT_BLOCK_ATTENTION,
+    AT_BLOCK_FIELDS
+};
 
-#define AT_BLOCK_FIELD_LIST                                                                                                     \
-    [AT_BLOCK_DIM] = {"dim", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x and of every block"},         \
-    [AT_BLOCK_HEADS] = {"heads", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "attention heads"},                         \
-    [AT_BLOCK_LAYERS] = {"layers", AT_FIELD_INTEGER, .value = 1, .low = 1, .high = 256, .help = "blocks"},                      \
-    [AT_BLOCK_FF] = {"ff", AT_FIELD_INTEGER, .value = 0, AT_POSITIVE, .help = "width inside the feed-forward part; 4 dim"},     \
-    [AT_BLOCK_DROPOUT] = {"dropout", AT_FIELD_NUMBER, .value = 0.1, AT_PROBABILITY,                                             \
-                          .help = "on the output of each part, before the residual sum, in training"},                          \
-    [AT_BLOCK_NORM] = {"norm", AT_FIELD_CHOICE, .value = 0, .choices = "pre|post", .help = "where the layer norms stand"},      \
-    [AT_BLOCK_ACTIVATION] = {"activation", AT_FIELD_CHOICE, .value = 0, .choices = "relu|gelu|silu",                            \
-                             .help = "of the feed-forward part"},                                                               \
+#define AT_BLOCK_FIELD_LIST                                                                                            \
+    [AT_BLOCK_DIM] = {"dim", AT_FIELD_INTEGER, .required = true, AT_POSITIVE,                                          \
+                      .help = "width of x and of every block"},                                                        \
+    [AT_BLOCK_HEADS] = {"heads", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "attention heads"},                \
+    [AT_BLOCK_LAYERS] = {"layers", AT_FIELD_INTEGER, .value = 1, .low = 1, .high = 256, .help = "blocks"},             \
+    [AT_BLOCK_FF] = {"ff", AT_FIELD_INTEGER, .value = 0, AT_POSITIVE,                                                  \
+                     .help = "width inside the feed-forward part; 4 dim"},                                             \
+    [AT_BLOCK_DROPOUT] = {"dropout", AT_FIELD_NUMBER, .value = 0.1, AT_PROBABILITY,                                    \
+                          .help = "on the output of each part, before the residual sum, in training"},                 \
+    [AT_BLOCK_NORM] = {"norm", AT_FIELD_CHOICE, .value = 0, .choices = "pre|post",                                     \
+                       .help = "where the layer norms stand"},                                                         \
+    [AT_BLOCK_ACTIVATION] = {"activation", AT_FIELD_CHOICE, .value = 0, .choices = "relu|gelu|silu",                   \
+                             .help = "of the feed-forward part"},                                                      \
     [AT_BLOCK_ATTENTION] = {"attention", AT_FIELD_TABLE, .help = "fields of the self-attention, as of attn.attention"}
 
 /* Declares l1, l2 ... and, with pre, the final norm, in an encoder or decoder whose fields start with the list above. */
@@ -34,14 +46,17 @@ bool at_blocks_setup(at_layer *l, bool cross, at_error *e);
  * in deeper models the last but one may be better (Garg et al. 2019).
  */
 typedef struct at_blocks_weights {
-    at_attend_options part;     /* want_weights, rows, heads */
-    bool heads;                 /* each head's, not their mean */
-    int64_t layer;              /* from 1; 0: a list of all */
-    at_value found;             /* after the pass: a tensor or a list of them; without T where it was a step */
+    at_attend_options part; /* want_weights, rows, heads */
+    bool heads;             /* each head's, not their mean */
+    int64_t layer;          /* from 1; 0: a list of all */
+    at_value found;         /* after the pass: a tensor or a list of them; without T where it was a step */
 } at_blocks_weights;
 
 #define AT_BLOCK_WEIGHTS                                                                                               \
-    {"weights", AT_FIELD_VALUE, .help = "true, or {layer = k | \"all\", heads = true | {...}, rows = {first, last}}"}
+    {                                                                                                                  \
+        "weights", AT_FIELD_VALUE,                                                                                     \
+            .help = "true, or {layer = k | \"all\", heads = true | {...}, rows = {first, last}}"                       \
+    }
 
 /* What the help of these layers says about the option; which: "over the memory". */
 #define AT_BLOCK_WEIGHTS_HELP(which)                                                                                   \
@@ -56,11 +71,11 @@ bool at_blocks_read_weights(at_build *g, const at_layer *l, const at_pass *p, in
 
 /* What one pass over the blocks reads; NULL and 0 where absent. */
 typedef struct at_blocks_pass {
-    at_attend_options self;         /* its cache is set block by block, from `caches` */
+    at_attend_options self; /* its cache is set block by block, from `caches` */
     at_tensor *memory, *memory_lengths;
-    at_object **caches;             /* per block the self-attention's, then (with cross) the memory's; NULL: none */
-    bool memory_cached;             /* the memory stands in the caches already */
-    at_blocks_weights *weights;     /* NULL: none */
+    at_object **caches;         /* per block the self-attention's, then (with cross) the memory's; NULL: none */
+    bool memory_cached;         /* the memory stands in the caches already */
+    at_blocks_weights *weights; /* NULL: none */
 } at_blocks_pass;
 
 /* x [B, T, dim] through all blocks and the final norm. */

@@ -23,20 +23,17 @@ static const at_field fields[] = {
     [BIDIRECTIONAL] = {"bidirectional", AT_FIELD_FLAG, .value = false,
                        .help = "a second pass from the last token to the first"},
     [DROPOUT] = {"dropout", AT_FIELD_NUMBER, .value = 0, AT_PROBABILITY, .help = "between layers, in training"},
-    {0}
+    {0},
 };
 
 static const at_field options[] = {
     [LENGTHS] = {"lengths", AT_FIELD_IDS, .help = "valid steps of each row [B]"},
     [STATE] = {"state", AT_FIELD_TABLE,
                .help = "{h =, c =} to start from, [layers * directions, B, hidden]; zeros if absent"},
-    {0}
+    {0},
 };
 
-static size_t directions(const at_layer *l)
-{
-    return l->set[BIDIRECTIONAL].flag ? 2 : 1;
-}
+static size_t directions(const at_layer *l) { return l->set[BIDIRECTIONAL].flag ? 2 : 1; }
 
 static bool setup(at_layer *l, at_error *e)
 {
@@ -72,8 +69,9 @@ static at_tensor *run(at_build *g, at_layer *l, at_tensor *x, at_tensor *lengths
         at_tensor *weights[8];
         for (size_t i = 0; i < 4 * D; i++)
             weights[i] = at_weight(l, 4 * D * (size_t)k + i);
-        x = AT_APPLY(g, rnn, .in = {x, lengths, h && layers > 1 ? at_narrow(g, h, 1, first, (int64_t)D) : h,
-                                    c && layers > 1 ? at_narrow(g, c, 1, first, (int64_t)D) : c},
+        x = AT_APPLY(g, rnn,
+                     .in = {x, lengths, h && layers > 1 ? at_narrow(g, h, 1, first, (int64_t)D) : h,
+                            c && layers > 1 ? at_narrow(g, c, 1, first, (int64_t)D) : c},
                      .list = weights, .count = 4 * (int)D, .arg = {at_int(cell)}, .out = {&last_h[k], &last_c[k]});
         if (k + 1 < layers)
             x = at_dropout(g, x, l->set[DROPOUT].number);
@@ -101,8 +99,8 @@ static bool rnn_encoder_forward(at_build *g, at_layer *l, at_pass *p)
     at_value from = p->given >> STATE & 1 ? p->option[STATE].value : (at_value){0}, last;
 
     return at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer) &&
-           at_check_lengths(g, "lengths", lengths, x->size[0], x->size[1]) && (y = run(g, l, x, lengths, from, &last)) &&
-           at_return(p, at_tensor_value(y)) && at_return(p, last);
+           at_check_lengths(g, "lengths", lengths, x->size[0], x->size[1]) &&
+           (y = run(g, l, x, lengths, from, &last)) && at_return(p, at_tensor_value(y)) && at_return(p, last);
 }
 
 /* One step: a sequence of length 1. */
@@ -112,28 +110,39 @@ static bool step(at_build *g, at_layer *l, at_pass *p)
     at_value last;
 
     if (l->set[BIDIRECTIONAL].flag)
-        return at_refuse(g, "step needs an encoder of one direction: the backward direction starts at the end of the whole sequence") != NULL;
+        return at_refuse(g, "step needs an encoder of one direction: the backward direction starts at the end of the "
+                            "whole sequence") != NULL;
     return at_expect(g, l, "x", x, 2, 2, l->set[INPUTS].integer) &&
            (y = run(g, l, at_unsqueeze(g, x, 2), NULL, p->arg[1], &last)) && (y = at_select(g, y, 2, 1)) &&
            at_return(p, at_tensor_value(y)) && at_return(p, last);
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, options, rnn_encoder_forward,
+    {"forward",
+     {{"x", AT_TENSOR, false}},
+     options,
+     rnn_encoder_forward,
      "encoder(x [B, T, inputs], {lengths =, state =}) -> outputs [B, T, hidden * directions], state {h =, c =}"},
-    {"step", {{"x", AT_TENSOR, false}, {"state", AT_TABLE, true}}, NULL, step,
+    {"step",
+     {{"x", AT_TENSOR, false}, {"state", AT_TABLE, true}},
+     NULL,
+     step,
      "encoder:step(x [B, inputs] [, state]) -> output [B, hidden], state {h =, c =}\n"
-     "One step of an encoder of one direction, for cells inside a script's own loop; without a state it starts from zeros."},
-    {0}
+     "One step of an encoder of one direction, for cells inside a script's own loop; without a state it starts from "
+     "zeros."},
+    {0},
 };
 
-AT_LAYER(encoder_rnn, "encoder.rnn",
-    .fields = fields, .setup = setup, .methods = methods,
-    .help = "encoder.rnn{inputs =, hidden =, cell = \"gru\", layers = 1, bidirectional = false, dropout = 0} -> layer\n"
-            "Recurrent layers; cell gru, lstm or rnn. outputs, state = encoder(x [B, T, inputs], {lengths =, state =}):\n"
-            "outputs are zero beyond a row's length, the backward direction starts at the row's own last token, state is\n"
-            "{h = [layers * directions, B, hidden], c = ...}. Parameters per layer and direction, as in PyTorch:\n"
-            "weight_ih_l1 [G * hidden, inputs], weight_hh_l1, bias_ih_l1, bias_hh_l1, and the same with _reverse; gate\n"
-            "order gru r, z, n; lstm i, f, g, o. The state says that its batch is dimension 2 (its metatable has batch = 2), so\n"
-            "that attn.search.reorder picks sentences, not layers; a state of your own says it with setmetatable(s, {batch = 2}).\n"
-            "output, state = encoder:step(x [B, inputs], state) is one step of an encoder of one direction.");
+AT_LAYER(
+    encoder_rnn, "encoder.rnn", .fields = fields, .setup = setup, .methods = methods,
+    .help =
+        "encoder.rnn{inputs =, hidden =, cell = \"gru\", layers = 1, bidirectional = false, dropout = 0} -> layer\n"
+        "Recurrent layers; cell gru, lstm or rnn. outputs, state = encoder(x [B, T, inputs], {lengths =, state =}):\n"
+        "outputs are zero beyond a row's length, the backward direction starts at the row's own last token, state is\n"
+        "{h = [layers * directions, B, hidden], c = ...}. Parameters per layer and direction, as in PyTorch:\n"
+        "weight_ih_l1 [G * hidden, inputs], weight_hh_l1, bias_ih_l1, bias_hh_l1, and the same with _reverse; gate\n"
+        "order gru r, z, n; lstm i, f, g, o. The state says that its batch is dimension 2 (its metatable has batch = "
+        "2), so\n"
+        "that attn.search.reorder picks sentences, not layers; a state of your own says it with setmetatable(s, {batch "
+        "= 2}).\n"
+        "output, state = encoder:step(x [B, inputs], state) is one step of an encoder of one direction.");

@@ -17,24 +17,27 @@
 #include <zlib.h>
 
 enum { GZIP_MOST = 1032, PIECE = 1 << 20 };
-#define UNPACKED_MOST ((uint64_t)1 << 30)       /* of a gzip file whose contents do not say their size */
+#define UNPACKED_MOST ((uint64_t)1 << 30) /* of a gzip file whose contents do not say their size */
 
 typedef struct stream {
     const char *path;
     gzFile file;
-    uint64_t size, most;        /* of the file; of what it may hold */
-    uint64_t at;                /* bytes read */
+    uint64_t size, most; /* of the file; of what it may hold */
+    uint64_t at;         /* bytes read */
     bool packed;
-    uint32_t hint;              /* the size of the contents modulo 2^32, as the end of a gzip file says */
+    uint32_t hint; /* the size of the contents modulo 2^32, as the end of a gzip file says */
 } stream;
 
-static bool system_error(at_error *e, const char *path) { return at_error_set(e, "%.200s: cannot be read: %s", path, strerror(errno)); }
+static bool system_error(at_error *e, const char *path)
+{
+    return at_error_set(e, "%.200s: cannot be read: %s", path, strerror(errno));
+}
 
 static bool open_stream(stream *s, const char *path, at_error *e)
 {
     struct stat st;
     unsigned char ends[4] = {0}, first[2] = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);     /* a pipe must not wait for a writer */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not wait for a writer */
 
     *s = (stream){.path = path};
     if (fd < 0)
@@ -86,8 +89,8 @@ static bool read_exactly(stream *s, void *to, size_t n, at_error *e)
 {
     size_t got;
     return read_some(s, to, n, &got, e) &&
-           (got == n || at_error_set(e, "%.200s: it ends after %llu bytes, %llu are missing", s->path, (unsigned long long)s->at,
-                                     (unsigned long long)(n - got)));
+           (got == n || at_error_set(e, "%.200s: it ends after %llu bytes, %llu are missing", s->path,
+                                     (unsigned long long)s->at, (unsigned long long)(n - got)));
 }
 
 /* Nothing is left; for gzip this also reads, and compares, the check sum. */
@@ -107,7 +110,7 @@ static at_tensor *load_bytes(stream *s, at_error *e)
     size_t room = s->packed ? s->hint : s->size, n = 0, got;
 
     if (room > s->most || (s->packed && room > UNPACKED_MOST))
-        room = 0;       /* no honest size */
+        room = 0; /* no honest size */
     room = room < 64 ? 64 : room;
     at_tensor *t = at_tensor_new(AT_U8, 1, &room, e);
     while (t) {
@@ -127,7 +130,8 @@ static at_tensor *load_bytes(stream *s, at_error *e)
             return t;
         size_t wider = 2 * room;
         if (s->packed && wider > 2 * UNPACKED_MOST) {
-            at_error_set(e, "%.200s: its contents are more than %llu bytes", s->path, (unsigned long long)UNPACKED_MOST);
+            at_error_set(e, "%.200s: its contents are more than %llu bytes", s->path,
+                         (unsigned long long)UNPACKED_MOST);
             break;
         }
         at_tensor *grown = at_tensor_new(AT_U8, 1, &wider, e);
@@ -153,7 +157,8 @@ static at_tensor *load_idx(stream *s, at_error *e)
     if (!read_exactly(s, head, 4, e))
         return NULL;
     if (head[0] != 0 || head[1] != 0) {
-        at_error_set(e, "%.200s: it begins with the bytes %d, %d, expected 0, 0: not an idx file", s->path, head[0], head[1]);
+        at_error_set(e, "%.200s: it begins with the bytes %d, %d, expected 0, 0: not an idx file", s->path, head[0],
+                     head[1]);
         return NULL;
     }
     if (head[2] != 8) {

@@ -26,7 +26,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endi
 
 enum {
     BUFFER = 1 << 16,
-    PIECE = 1 << 23,    /* bytes that one system call moves: between two a Ctrl-C is looked at */
+    PIECE = 1 << 23, /* bytes that one system call moves: between two a Ctrl-C is looked at */
     NAME_PART = 200,
     MAX_LINKS = 40
 };
@@ -36,7 +36,7 @@ struct at_file {
     size_t used;
     bool summed;
     uint32_t sum;
-    const char *shown;                  /* the path as the caller gave it */
+    const char *shown; /* the path as the caller gave it */
     char path[PATH_MAX], temp[PATH_MAX], folder[PATH_MAX];
     char buffer[BUFFER];
 };
@@ -88,7 +88,7 @@ static bool follow(const char *shown, char path[PATH_MAX])
         memcpy(path + folder, target, (size_t)n);
         path[folder + (size_t)n] = 0;
     }
-    return true;            /* no link, or nothing */
+    return true; /* no link, or nothing */
 }
 
 /* Fills path, folder and temp. */
@@ -140,7 +140,7 @@ at_file *at_file_create(const char *path, at_error *e)
         return NULL;
     }
     f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (f->fd < 0 && errno == EEXIST && unlink(f->temp) == 0)       /* an earlier process of our number left it */
+    if (f->fd < 0 && errno == EEXIST && unlink(f->temp) == 0) /* an earlier process of our number left it */
         f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (f->fd < 0) {
         system_error(e, path, "cannot be written");
@@ -148,7 +148,7 @@ at_file *at_file_create(const char *path, at_error *e)
         return NULL;
     }
     if (exists)
-        (void)!fchmod(f->fd, mode);     /* a file system without modes keeps its own */
+        (void)!fchmod(f->fd, mode); /* a file system without modes keeps its own */
     return f;
 }
 
@@ -302,10 +302,14 @@ void at_source_close(at_source *s)
 
 /* ---- elements ---- */
 
-static const struct { size_t bytes; at_dtype dtype; } types[AT_FILE_TYPES] = {
-    [AT_FILE_F64] = {8, AT_F64}, [AT_FILE_F32] = {4, AT_F32}, [AT_FILE_F16] = {2, AT_F32}, [AT_FILE_BF16] = {2, AT_F32},
-    [AT_FILE_I64] = {8, AT_I64}, [AT_FILE_I32] = {4, AT_I64}, [AT_FILE_I16] = {2, AT_I64}, [AT_FILE_I8] = {1, AT_I64},
-    [AT_FILE_U64] = {8, AT_I64}, [AT_FILE_U32] = {4, AT_I64}, [AT_FILE_U16] = {2, AT_I64}, [AT_FILE_U8] = {1, AT_U8},
+static const struct {
+    size_t bytes;
+    at_dtype dtype;
+} types[AT_FILE_TYPES] = {
+    [AT_FILE_F64] = {8, AT_F64},   [AT_FILE_F32] = {4, AT_F32}, [AT_FILE_F16] = {2, AT_F32},
+    [AT_FILE_BF16] = {2, AT_F32},  [AT_FILE_I64] = {8, AT_I64}, [AT_FILE_I32] = {4, AT_I64},
+    [AT_FILE_I16] = {2, AT_I64},   [AT_FILE_I8] = {1, AT_I64},  [AT_FILE_U64] = {8, AT_I64},
+    [AT_FILE_U32] = {4, AT_I64},   [AT_FILE_U16] = {2, AT_I64}, [AT_FILE_U8] = {1, AT_U8},
     [AT_FILE_BOOL] = {1, AT_BOOL},
 };
 
@@ -335,20 +339,20 @@ static float half(uint16_t h)
 static void swap_bytes(char *data, size_t bytes, size_t n)
 {
     AT_PIECES(i, end, n)
-        for (; i < end; i++, data += bytes)
-            for (size_t k = 0; k < bytes / 2; k++) {
-                char c = data[k];
-                data[k] = data[bytes - 1 - k];
-                data[bytes - 1 - k] = c;
-            }
+    for (; i < end; i++, data += bytes)
+        for (size_t k = 0; k < bytes / 2; k++) {
+            char c = data[k];
+            data[k] = data[bytes - 1 - k];
+            data[bytes - 1 - k] = c;
+        }
 }
 
-#define EACH(from, to, expression)                                  \
-    for (size_t i = 0; i < n; i++) {                                \
-        from x;                                                     \
-        memcpy(&x, data + i * sizeof x, sizeof x);                  \
-        ((to *)(void *)out)[i] = (to)(expression);                  \
-    }                                                               \
+#define EACH(from, to, expression)                                                                                     \
+    for (size_t i = 0; i < n; i++) {                                                                                   \
+        from x;                                                                                                        \
+        memcpy(&x, data + i * sizeof x, sizeof x);                                                                     \
+        ((to *)(void *)out)[i] = (to)(expression);                                                                     \
+    }                                                                                                                  \
     break
 
 /* n elements of a type that is not the program's own; false if one does not fit. */
@@ -404,15 +408,15 @@ bool at_file_elements(at_file *f, const at_tensor *t, at_error *e)
     /* not at_walk: it may take dimensions in another order */
     size_t index[AT_MAX_DIM] = {0}, n = at_numel(t);
     AT_PIECES(i, end, n)
-        for (; i < end; i++) {
-            ptrdiff_t at = 0;
-            for (size_t d = 0; d < t->ndim; d++)
-                at += (ptrdiff_t)index[d] * t->step[d];
-            if (!at_file_write(f, t->data + at * (ptrdiff_t)bytes, bytes, e))
-                return false;
-            for (size_t d = t->ndim; d-- > 0 && ++index[d] == t->size[d];)
-                index[d] = 0;
-        }
+    for (; i < end; i++) {
+        ptrdiff_t at = 0;
+        for (size_t d = 0; d < t->ndim; d++)
+            at += (ptrdiff_t)index[d] * t->step[d];
+        if (!at_file_write(f, t->data + at * (ptrdiff_t)bytes, bytes, e))
+            return false;
+        for (size_t d = t->ndim; d-- > 0 && ++index[d] == t->size[d];)
+            index[d] = 0;
+    }
     return at_uninterrupted(e);
 }
 
@@ -424,7 +428,7 @@ bool at_is_utf8(const char *text, size_t n)
         int more = c < 0x80 ? 0 : c < 0xc2 ? -1 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : -1;
         if (c == 0 || more < 0 || end - s < more)
             return false;
-        if (c == 0xe0 || c == 0xf0)         /* no longer form than needed, no surrogates, nothing above U+10FFFF */
+        if (c == 0xe0 || c == 0xf0) /* no longer form than needed, no surrogates, nothing above U+10FFFF */
             low = c == 0xe0 ? 0xa0 : 0x90;
         if (c == 0xed || c == 0xf4)
             high = c == 0xed ? 0x9f : 0x8f;

@@ -17,9 +17,9 @@ enum { CHUNK = 1 << 16 };
 
 struct at_lines {
     gzFile file;
-    char *path, *line;          /* line: what of a long line came in earlier chunks */
+    char *path, *line; /* line: what of a long line came in earlier chunks */
     size_t path_bytes, length, room, at, filled;
-    uint64_t number;            /* of the line that is being read */
+    uint64_t number; /* of the line that is being read */
     bool started, ended;
     char chunk[CHUNK];
 };
@@ -119,7 +119,7 @@ bool at_lines_next(at_lines *l, const char **line, size_t *length, at_error *e)
     for (;;) {
         if (l->at == l->filled && !l->ended && !fill(l, e))
             return false;
-        if (l->at == l->filled)     /* the end: a last line may lack its "\n" */
+        if (l->at == l->filled) /* the end: a last line may lack its "\n" */
             return l->length > 0 && give(l, l->line, l->length, line, length);
         const char *from = l->chunk + l->at, *end = memchr(from, '\n', l->filled - l->at);
         size_t n = end ? (size_t)(end - from) : l->filled - l->at;

@@ -31,26 +31,36 @@ bool at_file_commit(at_file *f, at_error *e);
 /* Removes the temporary file and frees f; NULL is allowed. */
 void at_file_abort(at_file *f);
 
-
 /* A regular file that is read by place. path is borrowed. */
 typedef struct at_source {
     const char *path;
     int fd;
     uint64_t size;
-    bool summed;            /* each at_source_read adds its bytes to the CRC-32 `sum` */
+    bool summed; /* each at_source_read adds its bytes to the CRC-32 `sum` */
     uint32_t sum;
 } at_source;
 
 bool at_source_open(at_source *s, const char *path, at_error *e);
 /* Exactly n bytes from place `at`; a file that ends before them is an error. */
-bool at_source_read(at_source *s, uint64_t at, void *to, size_t n, at_error *e)
-    __attribute__((warn_unused_result));
+bool at_source_read(at_source *s, uint64_t at, void *to, size_t n, at_error *e) __attribute__((warn_unused_result));
 void at_source_close(at_source *s);
 
 /* Types of elements in files. Floats become float32 or float64, integers int64, but U8 uint8, bool 0 or 1. */
 typedef enum at_file_type {
-    AT_FILE_F64, AT_FILE_F32, AT_FILE_F16, AT_FILE_BF16, AT_FILE_I64, AT_FILE_I32, AT_FILE_I16, AT_FILE_I8,
-    AT_FILE_U64, AT_FILE_U32, AT_FILE_U16, AT_FILE_U8, AT_FILE_BOOL, AT_FILE_TYPES
+    AT_FILE_F64,
+    AT_FILE_F32,
+    AT_FILE_F16,
+    AT_FILE_BF16,
+    AT_FILE_I64,
+    AT_FILE_I32,
+    AT_FILE_I16,
+    AT_FILE_I8,
+    AT_FILE_U64,
+    AT_FILE_U32,
+    AT_FILE_U16,
+    AT_FILE_U8,
+    AT_FILE_BOOL,
+    AT_FILE_TYPES
 } at_file_type;
 
 size_t at_file_type_bytes(at_file_type type);
@@ -147,8 +157,8 @@ typedef struct at_json {
     bool failed;
 } at_json;
 
-void at_json_text(at_json *j, const char *text);                    /* as it is: "[", "," ... */
-void at_json_quote(at_json *j, const char *text, size_t n);         /* a string; valid UTF-8 without NUL */
+void at_json_text(at_json *j, const char *text);            /* as it is: "[", "," ... */
+void at_json_quote(at_json *j, const char *text, size_t n); /* a string; valid UTF-8 without NUL */
 void at_json_free(at_json *j);
 
 /* Values of a tree, each kind kept: truth, integer, any float, string of any bytes, name of a tensor. */
@@ -162,7 +172,13 @@ void at_tree_tensor(at_json *j, const char *name);
 #define AT_TREE_TABLE_END "]}"
 
 typedef enum at_node_kind {
-    AT_NODE_BAD, AT_NODE_TRUTH, AT_NODE_WHOLE, AT_NODE_NUMBER, AT_NODE_STRING, AT_NODE_BYTES, AT_NODE_TENSOR,
+    AT_NODE_BAD,
+    AT_NODE_TRUTH,
+    AT_NODE_WHOLE,
+    AT_NODE_NUMBER,
+    AT_NODE_STRING,
+    AT_NODE_BYTES,
+    AT_NODE_TENSOR,
     AT_NODE_LIST,
     AT_NODE_TABLE
 } at_node_kind;
@@ -172,8 +188,8 @@ typedef struct at_tree_node {
     bool truth;
     int64_t whole;
     double number;
-    const char *text;       /* string; bytes as hexadecimal digits; name of a tensor */
-    size_t length;          /* of text; number of items of a list or table (keys and values) */
+    const char *text; /* string; bytes as hexadecimal digits; name of a tensor */
+    size_t length;    /* of text; number of items of a list or table (keys and values) */
     const void *items;
 } at_tree_node;
 

@@ -27,10 +27,7 @@ static void *take(size_t bytes)
     return block;
 }
 
-static void leave(void *block)
-{
-    (void)block;        /* with the arena */
-}
+static void leave(void *block) { (void)block; /* with the arena */ }
 
 struct json_t *at_json_read(const char *text, size_t n, size_t flags, const char *what, at_arena *arena,
                             struct json_error_t *error, at_error *e)
@@ -45,7 +42,7 @@ struct json_t *at_json_read(const char *text, size_t n, size_t flags, const char
     json_set_alloc_funcs(take, leave);
     if (setjmp(reading.out) == 0)
         root = json_loadb(text, n, flags, error);
-    json_set_alloc_funcs(before_malloc, before_free);       /* a module of the script's may use jansson too */
+    json_set_alloc_funcs(before_malloc, before_free); /* a module of the script's may use jansson too */
     if (!root)
         at_arena_free(arena);
     return root;

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MAX_HEADER = 10000 };        /* NumPy's own limit */
+enum { MAX_HEADER = 10000 }; /* NumPy's own limit */
 
 typedef struct array {
     at_file_type type;
@@ -45,10 +45,7 @@ static bool accept(cursor *c, const char *word)
     return true;
 }
 
-static void expect(cursor *c, const char *word)
-{
-    c->bad = !accept(c, word) || c->bad;
-}
+static void expect(cursor *c, const char *word) { c->bad = !accept(c, word) || c->bad; }
 
 /* 'text' or "text", without escapes, into a buffer. */
 static void read_string(cursor *c, char *text, size_t room)
@@ -94,10 +91,13 @@ static void read_shape(cursor *c, array *a)
 
 static bool read_type(const char *path, const char *descr, array *a, at_error *e)
 {
-    static const struct { char code[4]; at_file_type type; } types[] = {
-        {"f8", AT_FILE_F64}, {"f4", AT_FILE_F32}, {"f2", AT_FILE_F16}, {"i8", AT_FILE_I64}, {"i4", AT_FILE_I32},
-        {"i2", AT_FILE_I16}, {"i1", AT_FILE_I8}, {"u8", AT_FILE_U64}, {"u4", AT_FILE_U32}, {"u2", AT_FILE_U16},
-        {"u1", AT_FILE_U8}, {"b1", AT_FILE_BOOL},
+    static const struct {
+        char code[4];
+        at_file_type type;
+    } types[] = {
+        {"f8", AT_FILE_F64}, {"f4", AT_FILE_F32}, {"f2", AT_FILE_F16}, {"i8", AT_FILE_I64},
+        {"i4", AT_FILE_I32}, {"i2", AT_FILE_I16}, {"i1", AT_FILE_I8},  {"u8", AT_FILE_U64},
+        {"u4", AT_FILE_U32}, {"u2", AT_FILE_U16}, {"u1", AT_FILE_U8},  {"b1", AT_FILE_BOOL},
     };
     bool ordered = descr[0] && strchr("<>|=", descr[0]);
     a->swap = descr[0] == '>';
@@ -228,15 +228,17 @@ at_tensor *at_npy_load(const char *path, at_error *e)
 bool at_npy_save(const char *path, const at_tensor *t, at_error *e)
 {
     static const char *const codes[AT_DTYPES] = {
-        [AT_F32] = "<f4", [AT_F64] = "<f8", [AT_I64] = "<i8", [AT_BOOL] = "|b1",
-        [AT_U8] = "|u1",
+        [AT_F32] = "<f4", [AT_F64] = "<f8", [AT_I64] = "<i8", [AT_BOOL] = "|b1", [AT_U8] = "|u1",
     };
     char header[512] = "\x93NUMPY\1";
     size_t at = 10;
-    at += (size_t)snprintf(header + at, sizeof header - at, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                           codes[t->dtype]);
+    at += (size_t)snprintf(
+        header + at, sizeof header - at, "{'descr': '%s', 'fortran_order': False, 'shape': (", codes[t->dtype]);
     for (size_t d = 0; d < t->ndim; d++)
-        at += (size_t)snprintf(header + at, sizeof header - at, t->ndim == 1 ? "%zu," : d ? ", %zu" : "%zu",
+        at += (size_t)snprintf(header + at, sizeof header - at,
+                               t->ndim == 1 ? "%zu,"
+                               : d          ? ", %zu"
+                                            : "%zu",
                                t->size[d]);
     at += (size_t)snprintf(header + at, sizeof header - at, "), }");
     while (at % 64 != 63)

@@ -21,14 +21,14 @@ typedef struct picture {
     png_structp png;
     png_infop info;
     at_error *error;
-    at_source source;           /* reading */
+    at_source source; /* reading */
     uint64_t at;
-    at_file *file;              /* writing */
+    at_file *file; /* writing */
     const char *path;
-    png_bytep bytes;            /* one row, or of an interlaced picture all of them */
+    png_bytep bytes; /* one row, or of an interlaced picture all of them */
     size_t room;
-    at_tensor *tensor;          /* that comes of reading */
-    const at_tensor *shown;     /* that is written */
+    at_tensor *tensor;      /* that comes of reading */
+    const at_tensor *shown; /* that is written */
     size_t width, height, channels;
     int depth, passes;
 } picture;
@@ -64,7 +64,7 @@ static void give(png_structp png, png_voidp block)
 static _Noreturn void failed(png_structp png, png_const_charp message)
 {
     picture *p = png_get_error_ptr(png);
-    at_error_set(p->error, "%.200s: %.120s", p->path, message);     /* unless memory or the file was the cause */
+    at_error_set(p->error, "%.200s: %.120s", p->path, message); /* unless memory or the file was the cause */
     png_longjmp(png, 1);
 }
 
@@ -100,7 +100,8 @@ static void flush(png_structp png) { (void)png; }
 /* All but the picture itself is skipped; what is wrong with that is an error. */
 static void set_strict(picture *p)
 {
-    static const png_byte extras[] = "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sRGB\0sTER\0tEXt\0tIME\0zTXt";
+    static const png_byte extras[] =
+        "bKGD\0cHRM\0eXIf\0gAMA\0hIST\0iCCP\0iTXt\0oFFs\0pCAL\0pHYs\0sBIT\0sCAL\0sPLT\0sRGB\0sTER\0tEXt\0tIME\0zTXt";
     png_set_keep_unknown_chunks(p->png, PNG_HANDLE_CHUNK_NEVER, extras, sizeof extras / 5);
     png_set_crc_action(p->png, PNG_CRC_ERROR_QUIT, PNG_CRC_ERROR_QUIT);
     png_set_benign_errors(p->png, 0);
@@ -110,7 +111,7 @@ static void set_strict(picture *p)
 /* The header: its sizes against the file, and the tensor. */
 static bool prepare(picture *p)
 {
-    unsigned char start[24] = {0};     /* signature, length and name of the first part, width, height */
+    unsigned char start[24] = {0}; /* signature, length and name of the first part, width, height */
     size_t have = p->source.size < sizeof start ? (size_t)p->source.size : sizeof start;
     if (!at_source_read(&p->source, 0, start, have, p->error))
         return false;
@@ -118,30 +119,30 @@ static bool prepare(picture *p)
         return at_error_set(p->error, "%.200s: not a PNG file", p->path);
     unsigned width = png_get_uint_32(start + 16), height = png_get_uint_32(start + 20);
     if (have == sizeof start && (width > LARGEST_SIDE || height > LARGEST_SIDE))
-        return at_error_set(p->error, "%.200s: the header says %u x %u pixels, expected at most %d a side", p->path, width, height,
-                            LARGEST_SIDE);
+        return at_error_set(p->error, "%.200s: the header says %u x %u pixels, expected at most %d a side", p->path,
+                            width, height, LARGEST_SIDE);
     png_read_info(p->png, p->info);
     p->width = png_get_image_width(p->png, p->info);
     p->height = png_get_image_height(p->png, p->info);
     uint64_t stored = (uint64_t)png_get_rowbytes(p->png, p->info) * p->height;
     if (stored / SHRINKS > p->source.size)
-        return at_error_set(p->error, "%.200s: the header says %zu x %zu pixels, more than %llu bytes can hold", p->path, p->width,
-                            p->height, (unsigned long long)p->source.size);
+        return at_error_set(p->error, "%.200s: the header says %zu x %zu pixels, more than %llu bytes can hold",
+                            p->path, p->width, p->height, (unsigned long long)p->source.size);
     bool palette = png_get_color_type(p->png, p->info) == PNG_COLOR_TYPE_PALETTE;
     if (palette) {
         png_set_palette_to_rgb(p->png);
         if (png_get_valid(p->png, p->info, PNG_INFO_tRNS))
             png_set_tRNS_to_alpha(p->png);
     } else if (png_get_bit_depth(p->png, p->info) < 8) {
-        png_set_expand_gray_1_2_4_to_8(p->png);     /* times 255 / (2^b - 1), a whole number */
+        png_set_expand_gray_1_2_4_to_8(p->png); /* times 255 / (2^b - 1), a whole number */
     }
     p->passes = png_set_interlace_handling(p->png);
     png_read_update_info(p->png, p->info);
     p->channels = png_get_channels(p->png, p->info);
     p->depth = png_get_bit_depth(p->png, p->info);
     if ((uint64_t)p->width * p->height > MOST / p->channels)
-        return at_error_set(p->error, "%.200s: %zu x %zu pixels of %zu channels, expected at most %d numbers", p->path, p->width,
-                            p->height, p->channels, MOST);
+        return at_error_set(p->error, "%.200s: %zu x %zu pixels of %zu channels, expected at most %d numbers", p->path,
+                            p->width, p->height, p->channels, MOST);
     p->room = png_get_rowbytes(p->png, p->info) * (p->passes > 1 ? p->height : 1);
     p->bytes = at_alloc(p->room);
     if (!p->bytes)
@@ -214,18 +215,16 @@ at_tensor *at_png_load(const char *path, at_error *e)
 
 /* ---- saving ---- */
 
-static png_byte byte_of(double v)
-{
-    return (png_byte)(v > 0 ? v < 1 ? v * 255 + 0.5 : 255 : 0);     /* NaN is 0 */
-}
+static png_byte byte_of(double v) { return (png_byte)(v > 0 ? v < 1 ? v * 255 + 0.5 : 255 : 0); /* NaN is 0 */ }
 
 static bool write_picture(picture *p)
 {
     const at_tensor *t = p->shown;
-    static const int kinds[] = {PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
+    static const int kinds[] = {
+        PNG_COLOR_TYPE_GRAY, PNG_COLOR_TYPE_GRAY_ALPHA, PNG_COLOR_TYPE_RGB, PNG_COLOR_TYPE_RGB_ALPHA};
     png_set_write_fn(p->png, p, write_some, flush);
-    png_set_IHDR(p->png, p->info, (png_uint_32)t->size[2], (png_uint_32)t->size[1], 8, kinds[t->size[0] - 1], PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_set_IHDR(p->png, p->info, (png_uint_32)t->size[2], (png_uint_32)t->size[1], 8, kinds[t->size[0] - 1],
+                 PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(p->png, p->info);
     for (size_t h = 0; h < t->size[1]; h++) {
         png_bytep to = p->bytes;
@@ -254,13 +253,15 @@ bool at_png_save(const char *path, const at_tensor *t, at_error *e)
 {
     picture p = {.error = e, .path = path, .shown = t};
     if (!at_is_float(t))
-        return at_error_set(e, "x is %s, expected float32 or float64 (x: %s)", at_dtype_name((at_dtype)t->dtype), at_describe(t).text);
+        return at_error_set(e, "x is %s, expected float32 or float64 (x: %s)", at_dtype_name((at_dtype)t->dtype),
+                            at_describe(t).text);
     if (t->ndim != 3 || t->size[0] < 1 || t->size[0] > 4)
-        return at_error_set(e, "x has shape %s, expected [1 to 4 channels, H, W]", at_describe_shape(t->ndim, t->size).text);
+        return at_error_set(e, "x has shape %s, expected [1 to 4 channels, H, W]",
+                            at_describe_shape(t->ndim, t->size).text);
     for (int d = 1; d < 3; d++)
         if (t->size[d] < 1 || t->size[d] > LARGEST_SIDE)
-            return at_error_set(e, "x has shape %s, expected 1 to %d rows and columns", at_describe_shape(t->ndim, t->size).text,
-                                LARGEST_SIDE);
+            return at_error_set(e, "x has shape %s, expected 1 to %d rows and columns",
+                                at_describe_shape(t->ndim, t->size).text, LARGEST_SIDE);
     p.room = t->size[0] * t->size[2];
     p.bytes = at_alloc(p.room);
     if (!p.bytes)

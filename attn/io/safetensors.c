@@ -19,13 +19,14 @@
 
 enum { MAX_HEADER = 100000000, MAX_TENSORS = 100000, MAX_NAME = 1024, MAX_DEPTH = 32 };
 #define NO_SUM "00000000"
-enum { MAX_COST = 160000000 };        /* bytes that the JSON library may need: 100,000 tensors of four dimensions */
+enum { MAX_COST = 160000000 }; /* bytes that the JSON library may need: 100,000 tensors of four dimensions */
 #define MAX_NUMBER ((json_int_t)1 << 53)
 
 static const char *const type_names[AT_FILE_TYPES] = {
-    [AT_FILE_F64] = "F64", [AT_FILE_F32] = "F32", [AT_FILE_F16] = "F16", [AT_FILE_BF16] = "BF16", [AT_FILE_I64] = "I64",
-    [AT_FILE_I32] = "I32", [AT_FILE_I16] = "I16", [AT_FILE_I8] = "I8", [AT_FILE_U64] = "U64", [AT_FILE_U32] = "U32",
-    [AT_FILE_U16] = "U16", [AT_FILE_U8] = "U8", [AT_FILE_BOOL] = "BOOL",
+    [AT_FILE_F64] = "F64",   [AT_FILE_F32] = "F32", [AT_FILE_F16] = "F16", [AT_FILE_BF16] = "BF16",
+    [AT_FILE_I64] = "I64",   [AT_FILE_I32] = "I32", [AT_FILE_I16] = "I16", [AT_FILE_I8] = "I8",
+    [AT_FILE_U64] = "U64",   [AT_FILE_U32] = "U32", [AT_FILE_U16] = "U16", [AT_FILE_U8] = "U8",
+    [AT_FILE_BOOL] = "BOOL",
 };
 
 /* One tensor of a header. */
@@ -117,8 +118,8 @@ static bool survey(const char *path, const char *text, size_t n, at_error *e)
 static bool read_size(const char *path, const char *name, const char *what, const json_t *v, uint64_t *to, at_error *e)
 {
     if (!json_is_integer(v) || json_integer_value(v) < 0 || json_integer_value(v) > MAX_NUMBER)
-        return at_error_set(e, "%.200s: tensor '%.80s': %s has an entry that is no integer from 0 to 2^53",
-                            path, name, what);
+        return at_error_set(e, "%.200s: tensor '%.80s': %s has an entry that is no integer from 0 to 2^53", path, name,
+                            what);
     *to = (uint64_t)json_integer_value(v);
     return true;
 }
@@ -162,10 +163,10 @@ static bool read_item(const char *path, const char *name, json_t *v, item *it, a
     if (!read_size(path, name, "data_offsets", json_array_get(offsets, 0), &it->begin, e) ||
         !read_size(path, name, "data_offsets", json_array_get(offsets, 1), &it->end, e))
         return false;
-    bytes = empty ? 0 : n * at_file_type_bytes(it->type);      /* at most 2^56 */
+    bytes = empty ? 0 : n * at_file_type_bytes(it->type); /* at most 2^56 */
     if ((large && !empty) || it->end < it->begin || it->end - it->begin != bytes)
-        return at_error_set(e, "%.200s: tensor '%.80s' does not take the bytes that its shape and dtype need",
-                            path, name);
+        return at_error_set(e, "%.200s: tensor '%.80s' does not take the bytes that its shape and dtype need", path,
+                            name);
     return true;
 }
 
@@ -180,7 +181,8 @@ static bool read_metadata(const char *path, json_t *v, at_string_map *map, at_er
         return at_error_memory(e, "metadata", n * sizeof *map->pair);
     map->n = n;
     size_t i = 0;
-    json_object_foreach(v, key, value) {
+    json_object_foreach(v, key, value)
+    {
         if (!json_is_string(value))
             return at_error_set(e, "%.200s: __metadata__ has a value that is not a string", path);
         if (!(map->pair[i].key = copy_text(key)) || !(map->pair[i].value = copy_text(json_string_value(value))))
@@ -207,7 +209,8 @@ static bool read_items(const char *path, json_t *root, uint64_t data_bytes, item
     const char *key;
     json_t *value;
     size_t i = 0;
-    json_object_foreach(root, key, value) {
+    json_object_foreach(root, key, value)
+    {
         if (strcmp(key, "__metadata__") == 0) {
             if (!read_metadata(path, value, metadata, e))
                 return false;
@@ -220,8 +223,8 @@ static bool read_items(const char *path, json_t *root, uint64_t data_bytes, item
     uint64_t at = 0;
     for (i = 0; i < n; i++) {
         if (list[i].begin != at)
-            return at_error_set(e, "%.200s: tensor '%.80s' begins at byte %llu of the data, expected %llu",
-                                path, list[i].name, (unsigned long long)list[i].begin, (unsigned long long)at);
+            return at_error_set(e, "%.200s: tensor '%.80s' begins at byte %llu of the data, expected %llu", path,
+                                list[i].name, (unsigned long long)list[i].begin, (unsigned long long)at);
         at = list[i].end;
     }
     if (at != data_bytes)
@@ -245,7 +248,8 @@ static size_t find_sum(const char *text, size_t n)
 
 /* Begins the sum of a file whose header has been read, if it has a checksum: that of its first 8 bytes and of the header with
  * zeros for the digits, which go to `given`. The tensors' bytes follow as they are read. */
-static bool begin_sum(at_source *s, const char *text, size_t n, const at_string_map *metadata, char given[9], at_error *e)
+static bool begin_sum(at_source *s, const char *text, size_t n, const at_string_map *metadata, char given[9],
+                      at_error *e)
 {
     uint64_t length = n;
     given[0] = 0;
@@ -269,8 +273,8 @@ static bool check_sum(const at_source *s, const char *given, at_error *e)
     char found[9];
     snprintf(found, sizeof found, "%08x", s->sum);
     return !s->summed || strcmp(found, given) == 0 ||
-           at_error_set(e, "%.200s: its checksum is %s, not %.8s: the file is damaged, or another program changed it", s->path,
-                        found, given);
+           at_error_set(e, "%.200s: its checksum is %s, not %.8s: the file is damaged, or another program changed it",
+                        s->path, found, given);
 }
 
 /* ---- loading ---- */
@@ -328,7 +332,8 @@ static bool load_header(at_source *s, at_named **list, size_t *n, at_string_map 
     json_t *root = NULL;
     bool ok = at_source_read(s, 8, text, (size_t)length, e) && survey(s->path, text, (size_t)length, e);
     if (ok && !(root = at_json_read(text, (size_t)length, JSON_REJECT_DUPLICATES, "a header", &arena, &error, e)))
-        ok = !e->failed && at_error_set(e, "%.200s: the header is not valid JSON at byte %d (%s)", s->path, 8 + error.position,
+        ok = !e->failed &&
+             at_error_set(e, "%.200s: the header is not valid JSON at byte %d (%s)", s->path, 8 + error.position,
                           json_error_code(&error) == json_error_duplicate_key ? "a name appears twice" : "RFC 8259");
     ok = ok && load_root(s, text, (size_t)length, root, list, n, metadata, e);
     at_free(text, (size_t)length);
@@ -360,8 +365,8 @@ bool at_safetensors_load(const char *path, at_named **list, size_t *n, at_string
 static at_file_type type_of(const at_tensor *t)
 {
     static const at_file_type of[AT_DTYPES] = {
-        [AT_F32] = AT_FILE_F32, [AT_F64] = AT_FILE_F64, [AT_I64] = AT_FILE_I64, [AT_BOOL] = AT_FILE_BOOL,
-        [AT_U8] = AT_FILE_U8,
+        [AT_F32] = AT_FILE_F32,   [AT_F64] = AT_FILE_F64, [AT_I64] = AT_FILE_I64,
+        [AT_BOOL] = AT_FILE_BOOL, [AT_U8] = AT_FILE_U8,
     };
     return of[t->dtype];
 }
@@ -472,7 +477,8 @@ static bool write_header(at_json *j, const char *path, const at_named **order, s
                                               path, j->n, MAX_HEADER);
 }
 
-static bool write_file(const char *path, const at_json *header, size_t hole, const at_named **order, size_t n, at_error *e)
+static bool write_file(const char *path, const at_json *header, size_t hole, const at_named **order, size_t n,
+                       at_error *e)
 {
     uint64_t length = header->n;
     at_file *f = at_file_create(path, e);
@@ -503,7 +509,8 @@ bool at_safetensors_save(const char *path, const at_named *list, size_t n, const
     bool ok = check_names(path, order, n, e);
     if (ok && n > 0)
         qsort(order, n, sizeof *order, standard_order);
-    ok = ok && write_header(&header, path, order, n, metadata, &hole, e) && write_file(path, &header, hole, order, n, e);
+    ok =
+        ok && write_header(&header, path, order, n, metadata, &hole, e) && write_file(path, &header, hole, order, n, e);
     at_json_free(&header);
     at_free(order, (n + 1) * sizeof *order);
     return ok;

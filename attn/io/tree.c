@@ -21,7 +21,7 @@ static void add(at_json *j, const char *text, size_t n)
     if (n > j->room - j->n) {
         size_t room = j->room ? j->room : 1024;
         while (room - j->n < n)
-            room *= 2;      /* n is at most what stands in memory already */
+            room *= 2; /* n is at most what stands in memory already */
         char *grown = at_realloc(j->text, j->room, room);
         if (!grown) {
             j->failed = true;
@@ -34,10 +34,7 @@ static void add(at_json *j, const char *text, size_t n)
     j->n += n;
 }
 
-void at_json_text(at_json *j, const char *text)
-{
-    add(j, text, strlen(text));
-}
+void at_json_text(at_json *j, const char *text) { add(j, text, strlen(text)); }
 
 void at_json_quote(at_json *j, const char *text, size_t n)
 {
@@ -66,10 +63,7 @@ void at_json_free(at_json *j)
     *j = (at_json){0};
 }
 
-void at_tree_truth(at_json *j, bool x)
-{
-    at_json_text(j, x ? "true" : "false");
-}
+void at_tree_truth(at_json *j, bool x) { at_json_text(j, x ? "true" : "false"); }
 
 void at_tree_whole(at_json *j, int64_t x)
 {
@@ -83,7 +77,7 @@ void at_tree_number(at_json *j, double x)
     char text[64];
     if (isfinite(x)) {
         snprintf(text, sizeof text - 2, "%.17g", x);
-        char *comma = strchr(text, ',');        /* the script may have set another locale */
+        char *comma = strchr(text, ','); /* the script may have set another locale */
         if (comma)
             *comma = '.';
         if (!strpbrk(text, ".e"))
@@ -121,13 +115,11 @@ void at_tree_tensor(at_json *j, const char *name)
 at_tree *at_tree_parse(const char *text, size_t n, at_arena *arena, at_error *e)
 {
     json_error_t error;
-    return (at_tree *)at_json_read(text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, "the tree of values", arena, &error, e);
+    return (at_tree *)at_json_read(
+        text, n, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, "the tree of values", arena, &error, e);
 }
 
-static int digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+static int digit(char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1; }
 
 static void look_number(const json_t *v, at_tree_node *node)
 {
@@ -171,7 +163,8 @@ static at_tree_node look(json_t *v)
 {
     at_tree_node node = {.kind = AT_NODE_BAD};
     switch (v ? json_typeof(v) : JSON_NULL) {
-    case JSON_TRUE: case JSON_FALSE:
+    case JSON_TRUE:
+    case JSON_FALSE:
         node.kind = AT_NODE_TRUTH;
         node.truth = json_is_true(v);
         break;
@@ -193,24 +186,15 @@ static at_tree_node look(json_t *v)
         node.items = v;
         node.length = json_array_size(v);
         break;
-    case JSON_OBJECT:
-        look_object(v, &node);
-        break;
-    default:
-        break;
+    case JSON_OBJECT: look_object(v, &node); break;
+    default: break;
     }
     return node;
 }
 
-at_tree_node at_tree_root(const at_tree *t)
-{
-    return look((json_t *)(uintptr_t)t);
-}
+at_tree_node at_tree_root(const at_tree *t) { return look((json_t *)(uintptr_t)t); }
 
-at_tree_node at_tree_item(const at_tree_node *parent, size_t k)
-{
-    return look(json_array_get(parent->items, k));
-}
+at_tree_node at_tree_item(const at_tree_node *parent, size_t k) { return look(json_array_get(parent->items, k)); }
 
 void at_tree_bytes(const at_tree_node *node, char *bytes)
 {

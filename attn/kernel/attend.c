@@ -57,7 +57,7 @@ static void attend_back(size_t keys, const real *p, const real *delta, real scal
         store(dp + j * ld, k * load(p + j * ld) * (load(dp + j * ld) - d));
 }
 
-void AT_KERNEL(at_fill_attend)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_attend)(AT_REAL(at_kernels) * t)
 {
     t->attend_cut = attend_cut;
     t->attend_softmax = attend_softmax;

@@ -4,7 +4,7 @@
  */
 #include "attn/kernel/table.h"
 
-enum { BLOCK = 128 * W };       /* sums are in the element type within a block, in double over the blocks */
+enum { BLOCK = 128 * W }; /* sums are in the element type within a block, in double over the blocks */
 
 static double spread(size_t n, const real *x, real mean)
 {
@@ -58,19 +58,19 @@ static void spreads_back(size_t n, const real *x, const real *mean, const real *
     });
 }
 
-INLINE vec factor(const real *p, size_t i, size_t len, size_t step)
-{
-    return step ? get(p + i, len) : splat(*p);
-}
+INLINE vec factor(const real *p, size_t i, size_t len, size_t step) { return step ? get(p + i, len) : splat(*p); }
 
-INLINE void centred_(size_t n, const real *x, const real *mean, const real *scale, const real *bias, size_t step, real *y)
+INLINE void centred_(size_t n, const real *x, const real *mean, const real *scale, const real *bias, size_t step,
+                     real *y)
 {
     EACH(n, {
-        put(y + i, len, (get(x + i, len) - factor(mean, i, len, step)) * factor(scale, i, len, step) + factor(bias, i, len, step));
+        put(y + i, len,
+            (get(x + i, len) - factor(mean, i, len, step)) * factor(scale, i, len, step) + factor(bias, i, len, step));
     });
 }
 
-static void centred(size_t n, const real *x, const real *mean, const real *scale, const real *bias, size_t step, real *y)
+static void centred(size_t n, const real *x, const real *mean, const real *scale, const real *bias, size_t step,
+                    real *y)
 {
     if (step)
         centred_(n, x, mean, scale, bias, 1, y);
@@ -97,7 +97,7 @@ static void centred_back(size_t n, const real *x, const real *mean, const real *
         back(n, x, mean, dy, a, b, c, 0, dx, accumulate);
 }
 
-void AT_KERNEL(at_fill_channel)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_channel)(AT_REAL(at_kernels) * t)
 {
     t->spread = spread;
     t->spread_back = spread_back;

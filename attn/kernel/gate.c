@@ -19,9 +19,7 @@ INLINE vec sum3(const real *x, const real *h, const real *bias, size_t at, size_
 
 static void rnn(size_t n, const real *xi, const real *hi, const real *bias, real *h)
 {
-    EACH(n, {
-        put(h + i, len, tanh_of(sum3(xi, hi, bias, i, len)));
-    });
+    EACH(n, { put(h + i, len, tanh_of(sum3(xi, hi, bias, i, len))); });
 }
 
 static void rnn_back(size_t n, const real *h, const real *dh, real *dxi)
@@ -116,7 +114,7 @@ static void lstm_back(size_t n, const real *save, const real *c_prev, const real
     });
 }
 
-void AT_KERNEL(at_fill_gate)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_gate)(AT_REAL(at_kernels) * t)
 {
     t->rnn = rnn;
     t->rnn_back = rnn_back;

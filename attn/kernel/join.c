@@ -19,26 +19,26 @@ INLINE vec below(const at_joins *q, const real *b, size_t l, size_t i, size_t le
     return get(b + (ptrdiff_t)l * q->sb + i, len);
 }
 
-INLINE vec term(const at_joins *q, bool one, const AT_REAL(at_join) *x, size_t l, size_t i, size_t len)
+INLINE vec term(const at_joins *q, bool one, const AT_REAL(at_join) * x, size_t l, size_t i, size_t len)
 {
     return lanes(q, one, x->a, l, i, len) + below(q, x->b, l, i, len);
 }
 
 /* What is subtracted from terms; infinity, so that shares are 0, where nothing is left. Lanes not in use have 0: an exp that
  * underflows in each of them would cost as much as all the rest. */
-INLINE vec whole(const AT_REAL(at_join) *x, size_t i, size_t len)
+INLINE vec whole(const AT_REAL(at_join) * x, size_t i, size_t len)
 {
     vec y = get(x->y + i, len);
     return pick(y == -INFINITY, splat(INFINITY), y);
 }
 
-INLINE void values(const at_joins *q, bool one, const AT_REAL(at_join) *x)
+INLINE void values(const at_joins *q, bool one, const AT_REAL(at_join) * x)
 {
     EACH(q->width, {
         vec m = splat(-INFINITY), s = {0};
         for (size_t l = 0; l < q->n; l++)
             m = greater(term(q, one, x, l, i, len), m);
-        m = pick(m == -INFINITY, splat(0), m);      /* -inf - -inf would be NaN; a NaN is still found */
+        m = pick(m == -INFINITY, splat(0), m); /* -inf - -inf would be NaN; a NaN is still found */
         for (size_t l = 0; l < q->n; l++)
             s += exp_of(term(q, one, x, l, i, len) - m);
         for (size_t k = 0; k < len; k++)
@@ -61,7 +61,7 @@ INLINE void add_below(const at_joins *q, real *db, size_t l, size_t i, size_t le
         put(db + (ptrdiff_t)l * q->sb + i, len, get(db + (ptrdiff_t)l * q->sb + i, len) + g);
 }
 
-INLINE void shares(const at_joins *q, bool one, const AT_REAL(at_join) *x, const AT_REAL(at_join) *d)
+INLINE void shares(const at_joins *q, bool one, const AT_REAL(at_join) * x, const AT_REAL(at_join) * d)
 {
     EACH(q->width, {
         vec y = whole(x, i, len);
@@ -75,12 +75,12 @@ INLINE void shares(const at_joins *q, bool one, const AT_REAL(at_join) *x, const
 }
 
 /* Of a term; without tangents of b where there are none. */
-INLINE vec moved(const at_joins *q, bool one, const AT_REAL(at_join) *t, size_t l, size_t i, size_t len)
+INLINE vec moved(const at_joins *q, bool one, const AT_REAL(at_join) * t, size_t l, size_t i, size_t len)
 {
     return t->b ? term(q, one, t, l, i, len) : lanes(q, one, t->a, l, i, len);
 }
 
-INLINE void tangents(const at_joins *q, bool one, const AT_REAL(at_join) *x, const AT_REAL(at_join) *t)
+INLINE void tangents(const at_joins *q, bool one, const AT_REAL(at_join) * x, const AT_REAL(at_join) * t)
 {
     EACH(q->width, {
         vec y = whole(x, i, len);
@@ -91,8 +91,8 @@ INLINE void tangents(const at_joins *q, bool one, const AT_REAL(at_join) *x, con
     });
 }
 
-INLINE void share_tangents(const at_joins *q, bool one, const AT_REAL(at_join) *x, const AT_REAL(at_join) *t,
-                           const AT_REAL(at_join) *d, const AT_REAL(at_join) *td)
+INLINE void share_tangents(const at_joins *q, bool one, const AT_REAL(at_join) * x, const AT_REAL(at_join) * t,
+                           const AT_REAL(at_join) * d, const AT_REAL(at_join) * td)
 {
     EACH(q->width, {
         vec y = whole(x, i, len);
@@ -111,7 +111,7 @@ INLINE void share_tangents(const at_joins *q, bool one, const AT_REAL(at_join) *
     });
 }
 
-static void join(const at_joins *q, const AT_REAL(at_join) *x)
+static void join(const at_joins *q, const AT_REAL(at_join) * x)
 {
     if (q->one)
         values(q, true, x);
@@ -119,7 +119,7 @@ static void join(const at_joins *q, const AT_REAL(at_join) *x)
         values(q, false, x);
 }
 
-static void join_back(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *d)
+static void join_back(const at_joins *q, const AT_REAL(at_join) * x, const AT_REAL(at_join) * d)
 {
     if (q->one)
         shares(q, true, x, d);
@@ -127,7 +127,7 @@ static void join_back(const at_joins *q, const AT_REAL(at_join) *x, const AT_REA
         shares(q, false, x, d);
 }
 
-static void join_tangent(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *t)
+static void join_tangent(const at_joins *q, const AT_REAL(at_join) * x, const AT_REAL(at_join) * t)
 {
     if (q->one)
         tangents(q, true, x, t);
@@ -135,8 +135,8 @@ static void join_tangent(const at_joins *q, const AT_REAL(at_join) *x, const AT_
         tangents(q, false, x, t);
 }
 
-static void join_back_tangent(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *t, const AT_REAL(at_join) *d,
-                              const AT_REAL(at_join) *td)
+static void join_back_tangent(const at_joins *q, const AT_REAL(at_join) * x, const AT_REAL(at_join) * t,
+                              const AT_REAL(at_join) * d, const AT_REAL(at_join) * td)
 {
     if (q->one)
         share_tangents(q, true, x, t, d, td);
@@ -144,7 +144,7 @@ static void join_back_tangent(const at_joins *q, const AT_REAL(at_join) *x, cons
         share_tangents(q, false, x, t, d, td);
 }
 
-void AT_KERNEL(at_fill_join)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_join)(AT_REAL(at_kernels) * t)
 {
     t->join = join;
     t->join_back = join_back;

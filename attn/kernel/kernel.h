@@ -29,8 +29,8 @@
 #include "attn/core/real.h"
 
 /* y = f(x), and dx += f'(x) dy. A backward pass reads only what its comment says; the other pointer may be NULL. */
-#define AT_MAP(name)                                            \
-    void (*name)(size_t n, const real *x, real *y);             \
+#define AT_MAP(name)                                                                                                   \
+    void (*name)(size_t n, const real *x, real *y);                                                                    \
     void (*name##_back)(size_t n, const real *x, const real *y, const real *dy, real *dx)
 
 /* y = a op b. A step of 0 repeats the first element, 1 walks. */
@@ -43,7 +43,9 @@ typedef struct at_joins {
     bool one;
 } at_joins;
 
-typedef struct AT_REAL(at_join) { real *a, *b, *y; } AT_REAL(at_join);
+typedef struct AT_REAL(at_join) {
+    real *a, *b, *y;
+} AT_REAL(at_join);
 
 typedef struct AT_REAL(at_kernels) {
     /* map.c: element-wise */
@@ -51,60 +53,60 @@ typedef struct AT_REAL(at_kernels) {
     AT_ZIP(sub);
     AT_ZIP(mul);
     AT_ZIP(div);
-    AT_ZIP(maximum);                                                        /* NaN if either is */
+    AT_ZIP(maximum); /* NaN if either is */
     AT_ZIP(minimum);
-    AT_ZIP(muladd);                                                         /* y += a b */
-    AT_ZIP(divadd);                                                         /* y += a / b */
-    void (*acc)(size_t n, const real *x, real *y);                          /* y += x */
-    void (*axpy)(size_t n, real alpha, const real *x, real *y);             /* y += alpha x */
-    void (*scale)(size_t n, real alpha, const real *x, real *y);            /* y = alpha x */
+    AT_ZIP(muladd);                                              /* y += a b */
+    AT_ZIP(divadd);                                              /* y += a / b */
+    void (*acc)(size_t n, const real *x, real *y);               /* y += x */
+    void (*axpy)(size_t n, real alpha, const real *x, real *y);  /* y += alpha x */
+    void (*scale)(size_t n, real alpha, const real *x, real *y); /* y = alpha x */
     void (*fill)(size_t n, real alpha, real *y);
     void (*negate)(size_t n, const real *x, real *y);
-    void (*add_difference)(size_t n, real alpha, const real *a, const real *b, real *y);    /* y += alpha (a - b) */
+    void (*add_difference)(size_t n, real alpha, const real *a, const real *b, real *y); /* y += alpha (a - b) */
 
-    AT_MAP(vexp);           /* backward reads y */
-    AT_MAP(vlog);           /* x */
-    AT_MAP(vsqrt);          /* y */
-    AT_MAP(vtanh);          /* y */
-    AT_MAP(vsigmoid);       /* y */
-    AT_MAP(vrelu);          /* x; NaN stays NaN; f'(0) = 0 */
+    AT_MAP(vexp);     /* backward reads y */
+    AT_MAP(vlog);     /* x */
+    AT_MAP(vsqrt);    /* y */
+    AT_MAP(vtanh);    /* y */
+    AT_MAP(vsigmoid); /* y */
+    AT_MAP(vrelu);    /* x; NaN stays NaN; f'(0) = 0 */
     /* x > 0 ? x : slope x, and its gradient */
     void (*leaky)(size_t n, real slope, const real *x, real *y);
     void (*leaky_back)(size_t n, real slope, const real *x, const real *dy, real *dx);
-    AT_MAP(vgelu);          /* x; x Phi(x), with erf */
-    AT_MAP(vsilu);          /* x; x sigmoid(x) */
-    AT_MAP(vsoftplus);      /* x; log(1 + exp(x)) */
-    AT_MAP(velu);           /* y; alpha 1 */
-    AT_MAP(vphi);           /* y; elu(x) + 1, with all its digits where exp(x) is small */
-    AT_MAP(vabs);           /* x; f'(0) = 0 */
-    AT_MAP(vsin);           /* x */
-    AT_MAP(vcos);           /* x */
-    AT_MAP(vsquare);        /* x */
-    AT_MAP(vrsqrt);         /* y; 1 / sqrt(x) */
-    AT_MAP(vlog1p);         /* x */
-    AT_MAP(vexpm1);         /* y */
-    AT_MAP(vtan);           /* y */
-    AT_MAP(vatan);          /* x */
-    AT_MAP(verf);           /* x */
+    AT_MAP(vgelu);     /* x; x Phi(x), with erf */
+    AT_MAP(vsilu);     /* x; x sigmoid(x) */
+    AT_MAP(vsoftplus); /* x; log(1 + exp(x)) */
+    AT_MAP(velu);      /* y; alpha 1 */
+    AT_MAP(vphi);      /* y; elu(x) + 1, with all its digits where exp(x) is small */
+    AT_MAP(vabs);      /* x; f'(0) = 0 */
+    AT_MAP(vsin);      /* x */
+    AT_MAP(vcos);      /* x */
+    AT_MAP(vsquare);   /* x */
+    AT_MAP(vrsqrt);    /* y; 1 / sqrt(x) */
+    AT_MAP(vlog1p);    /* x */
+    AT_MAP(vexpm1);    /* y */
+    AT_MAP(vtan);      /* y */
+    AT_MAP(vatan);     /* x */
+    AT_MAP(verf);      /* x */
     void (*vfloor)(size_t n, const real *x, real *y);
     void (*vceil)(size_t n, const real *x, real *y);
-    void (*vround)(size_t n, const real *x, real *y);                       /* halves to even */
+    void (*vround)(size_t n, const real *x, real *y); /* halves to even */
 
     /* reduce.c: sums in double precision across blocks, so long float rows keep their digits */
     double (*sum)(size_t n, const real *x);
     double (*sumsq)(size_t n, const real *x);
     double (*dot)(size_t n, const real *a, const real *b);
-    double (*distance2)(size_t n, const real *a, const real *b);            /* sum of (a - b)^2 */
-    real (*max)(size_t n, const real *x);                                   /* -inf for n = 0; NaN if any is */
-    real (*min)(size_t n, const real *x);                                   /* +inf for n = 0; NaN if any is */
-    double (*sumexp)(size_t n, const real *x, real max);                    /* sum of exp(x - max) */
+    double (*distance2)(size_t n, const real *a, const real *b); /* sum of (a - b)^2 */
+    real (*max)(size_t n, const real *x);                        /* -inf for n = 0; NaN if any is */
+    real (*min)(size_t n, const real *x);                        /* +inf for n = 0; NaN if any is */
+    double (*sumexp)(size_t n, const real *x, real max);         /* sum of exp(x - max) */
 
     /* softmax.c: mask is NULL or n bytes, 0 = left out (its x is not read into the result, even if NaN).
      * A row with nothing left, or of -inf only: softmax 0, log_softmax -inf, logsumexp -inf, gradients 0. */
     void (*softmax)(size_t n, const real *x, const uint8_t *mask, real *y);
-    void (*softmax_back)(size_t n, const real *y, const real *dy, real *dx);        /* dx += y (dy - <dy, y>) */
+    void (*softmax_back)(size_t n, const real *y, const real *dy, real *dx); /* dx += y (dy - <dy, y>) */
     void (*log_softmax)(size_t n, const real *x, const uint8_t *mask, real *y);
-    void (*log_softmax_back)(size_t n, const real *y, const real *dy, real *dx);    /* nothing where y = -inf */
+    void (*log_softmax_back)(size_t n, const real *y, const real *dy, real *dx); /* nothing where y = -inf */
     double (*logsumexp)(size_t n, const real *x, const uint8_t *mask);
 
     /* Cross-entropy of logits x against class target (from 0), smoothing s: (1 - s) (lse - x_t) + s mean(lse - x).
@@ -120,20 +122,20 @@ typedef struct AT_REAL(at_kernels) {
      *   tangent        t: ty = sum_l p (ta + tb), written
      *   back_tangent   as back; td: its tangent, p (tdy + dy (ta + tb - ty)), added to tda, tdb
      * b may be NULL in t (0), d, td (not wanted). */
-    void (*join)(const at_joins *q, const AT_REAL(at_join) *x);
-    void (*join_back)(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *d);
-    void (*join_tangent)(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *t);
-    void (*join_back_tangent)(const at_joins *q, const AT_REAL(at_join) *x, const AT_REAL(at_join) *t, const AT_REAL(at_join) *d,
-                              const AT_REAL(at_join) *td);
+    void (*join)(const at_joins *q, const AT_REAL(at_join) * x);
+    void (*join_back)(const at_joins *q, const AT_REAL(at_join) * x, const AT_REAL(at_join) * d);
+    void (*join_tangent)(const at_joins *q, const AT_REAL(at_join) * x, const AT_REAL(at_join) * t);
+    void (*join_back_tangent)(const at_joins *q, const AT_REAL(at_join) * x, const AT_REAL(at_join) * t,
+                              const AT_REAL(at_join) * d, const AT_REAL(at_join) * td);
 
     /* norm.c: weight, bias may be NULL (1, 0); dx, dweight, dbias may be NULL and are added to.
      * stat: layernorm 2 numbers (mean, 1 / sqrt(var + eps)), rmsnorm 1 (1 / sqrt(mean(x^2) + eps)) */
     void (*layernorm)(size_t n, const real *x, const real *weight, const real *bias, real eps, real *y, real *stat);
-    void (*layernorm_back)(size_t n, const real *x, const real *weight, const real *stat, const real *dy,
-                           real *dx, real *dweight, real *dbias);
+    void (*layernorm_back)(size_t n, const real *x, const real *weight, const real *stat, const real *dy, real *dx,
+                           real *dweight, real *dbias);
     void (*rmsnorm)(size_t n, const real *x, const real *weight, real eps, real *y, real *stat);
-    void (*rmsnorm_back)(size_t n, const real *x, const real *weight, const real *stat, const real *dy,
-                         real *dx, real *dweight);
+    void (*rmsnorm_back)(size_t n, const real *x, const real *weight, const real *stat, const real *dy, real *dx,
+                         real *dweight);
 
     /* channel.c: around a mean. spread: sum (x - mean)^2; spread_back: sum (x - mean) dy, and sum dy; spreads and spreads_back:
      * the same for each number of a row, with a mean of its own, added to q and s
@@ -144,7 +146,8 @@ typedef struct AT_REAL(at_kernels) {
     double (*spread_back)(size_t n, const real *x, real mean, const real *dy, double *sum);
     void (*spreads)(size_t n, const real *x, const real *mean, real *q);
     void (*spreads_back)(size_t n, const real *x, const real *mean, const real *dy, real *s, real *q);
-    void (*centred)(size_t n, const real *x, const real *mean, const real *scale, const real *bias, size_t step, real *y);
+    void (*centred)(size_t n, const real *x, const real *mean, const real *scale, const real *bias, size_t step,
+                    real *y);
     void (*centred_back)(size_t n, const real *x, const real *mean, const real *dy, const real *a, const real *b,
                          const real *c, size_t step, real *dx, bool accumulate);
 
@@ -162,8 +165,8 @@ typedef struct AT_REAL(at_kernels) {
     /* sample.c: y [n, C] = for each row the sum of weight[k] times row at[k] of x [pixels, C], four k to a row, at < 0: none.
      * Backward, in order: dx[at[k]] += weight[k] dy; dweight[k] = <x[at[k]], dy> is written; either may be NULL */
     void (*sample)(size_t n, size_t C, const real *x, const ptrdiff_t *at, const real *weight, real *y);
-    void (*sample_back)(size_t n, size_t C, const real *x, const ptrdiff_t *at, const real *weight, const real *dy, real *dx,
-                        real *dweight);
+    void (*sample_back)(size_t n, size_t C, const real *x, const ptrdiff_t *at, const real *weight, const real *dy,
+                        real *dx, real *dweight);
 
     /* gate.c: one step of one row of a recurrent cell of n units, PyTorch's gates and order.
      * xi: W_ih x (+ b_ih), hi: W_hh h; bias: b_hh or NULL, added to hi. h may be h_prev (c may be c_prev).
@@ -203,16 +206,16 @@ typedef struct AT_REAL(at_kernels) {
      * pack: source [n, k] with ldw >= k, or if transposed [k, n] with ldw >= n. packed aligned to 64 bytes.
      * In the calling thread; over the pool: at_pack, at_packed_gemm in core/gemm.h. */
     size_t tile;
-    size_t (*packed_size)(size_t n, size_t k);                              /* elements */
+    size_t (*packed_size)(size_t n, size_t k); /* elements */
     void (*pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed);
-    void (*packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
-                        real *y, size_t ldy, bool accumulate);
+    void (*packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y,
+                        size_t ldy, bool accumulate);
     /* y = x W' + start, which is NULL (0), y itself, or with lds 0 one row for all */
-    void (*packed_gemm_from)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
-                             real *y, size_t ldy, const real *start, size_t lds);
+    void (*packed_gemm_from)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y,
+                             size_t ldy, const real *start, size_t lds);
     /* y (+)= x W' for very few rows against a matrix that is used once, in place: w [n, k], or if transposed [k, n] */
-    void (*few_gemm)(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
-                     const real *w, size_t ldw, real *y, size_t ldy, bool accumulate);
+    void (*few_gemm)(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *w,
+                     size_t ldw, real *y, size_t ldy, bool accumulate);
     /* y [m, n] (+)= x w' with x' [k, m] in panels of `rows` rows: round_up(m, rows) * k elements */
     size_t rows;
     void (*pack_rows)(size_t m, size_t k, const real *x, size_t ldx, real *panels);
@@ -221,17 +224,17 @@ typedef struct AT_REAL(at_kernels) {
     /* y [m, n] (+)= x b, all in place and in the first caches: x [m, k], or turned [k, m]; b [k, n] */
     void (*tile_gemm)(bool turned, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb,
                       real *y, size_t ldy, bool accumulate);
-    void (*transpose)(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb);  /* b [n, m] = a' */
+    void (*transpose)(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb); /* b [n, m] = a' */
 
     /* window.c: entry j of the window of place q is x[at[j] + q].
      * gemm: y[r][q] = start[r] (NULL: 0) + sum over j of w[j m + r] x[at[j] + q], m <= window_rows, q < n
      * dot:  dw[r][j] += sum over q of dy[r][q] x[at[j] + q], n a multiple of 64 bytes
      * block: y [m, n] = x, or += */
     size_t window_rows;
-    void (*windows_gemm)(size_t m, size_t n, size_t k, const real *w, const real *x, const size_t *at, const real *start, real *y,
-                         size_t ldy);
-    void (*windows_dot)(size_t m, size_t k, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at, real *dw,
-                        size_t ldw);
+    void (*windows_gemm)(size_t m, size_t n, size_t k, const real *w, const real *x, const size_t *at,
+                         const real *start, real *y, size_t ldy);
+    void (*windows_dot)(size_t m, size_t k, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at,
+                        real *dw, size_t ldw);
     void (*block)(size_t m, size_t n, const real *x, size_t ldx, real *y, size_t ldy, bool add);
 
     /* attend.c: tiles of attention, a row per key and a column per query; one vector of columns, rows ld apart.
@@ -247,10 +250,10 @@ typedef struct AT_REAL(at_kernels) {
     /* step.c: an optimizer's step over a parameter p with gradient g, PyTorch's formulas; g is not changed.
      * decay: coupled weight decay (added to the gradient) */
     void (*adam)(size_t n, real *p, const real *g, real *m, real *v, double lr, double beta1, double beta2, double eps,
-                 double correction1, double correction2,        /* 1 - beta1^t, 1 - beta2^t */
-                 double decay, bool decoupled);                 /* decoupled: AdamW, p *= 1 - lr decay */
+                 double correction1, double correction2, /* 1 - beta1^t, 1 - beta2^t */
+                 double decay, bool decoupled);          /* decoupled: AdamW, p *= 1 - lr decay */
     void (*sgd)(size_t n, real *p, const real *g, real *m, double lr, double momentum, double dampening, bool nesterov,
-                double decay, bool first);                      /* m: NULL without momentum; first: m = g */
+                double decay, bool first); /* m: NULL without momentum; first: m = g */
     void (*adagrad)(size_t n, real *p, const real *g, real *sum, double lr, double eps, double decay);
     void (*adadelta)(size_t n, real *p, const real *g, real *sq, real *delta, double lr, double rho, double eps,
                      double decay);
@@ -266,10 +269,10 @@ typedef struct AT_REAL(at_kernels) {
                     const real *x, real *y, bool accumulate);
 } AT_REAL(at_kernels);
 
-extern const AT_REAL(at_kernels) *AT_REAL(at_kernel);
+extern const AT_REAL(at_kernels) * AT_REAL(at_kernel);
 #define K AT_REAL(at_kernel)
 
 /* The table of a level, NULL when this processor or build has none: for tests. */
-const AT_REAL(at_kernels) *AT_REAL(at_kernels_at)(at_simd level);
+const AT_REAL(at_kernels) * AT_REAL(at_kernels_at)(at_simd level);
 
 #endif

@@ -7,40 +7,42 @@
 #include "attn/kernel/table.h"
 
 /* The three loops let the compiler see the steps. */
-#define ZIP(name, expression)                                                                       \
-    static void name(size_t n, const real *a, size_t sa, const real *b, size_t sb, real *y)         \
-    {                                                                                               \
-        if (sa && sb)                                                                               \
-            for (size_t i = 0; i < n; i++) {                                                        \
-                real p = a[i], q = b[i], old = y[i];                                                \
-                (void)old;                                                                          \
-                y[i] = expression;                                                                  \
-            }                                                                                       \
-        else if (n > 0 && sa) {                                                                     \
-            const real q = *b;                                                                      \
-            for (size_t i = 0; i < n; i++) {                                                        \
-                real p = a[i], old = y[i];                                                          \
-                (void)old;                                                                          \
-                y[i] = expression;                                                                  \
-            }                                                                                       \
-        } else if (n > 0) {                                                                         \
-            const real p = *a;                                                                      \
-            for (size_t i = 0; i < n; i++) {                                                        \
-                real q = b[i * sb], old = y[i];                                                     \
-                (void)old;                                                                          \
-                y[i] = expression;                                                                  \
-            }                                                                                       \
-        }                                                                                           \
+#define ZIP(name, expression)                                                                                          \
+    static void name(size_t n, const real *a, size_t sa, const real *b, size_t sb, real *y)                            \
+    {                                                                                                                  \
+        if (sa && sb)                                                                                                  \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                real p = a[i], q = b[i], old = y[i];                                                                   \
+                (void)old;                                                                                             \
+                y[i] = expression;                                                                                     \
+            }                                                                                                          \
+        else if (n > 0 && sa) {                                                                                        \
+            const real q = *b;                                                                                         \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                real p = a[i], old = y[i];                                                                             \
+                (void)old;                                                                                             \
+                y[i] = expression;                                                                                     \
+            }                                                                                                          \
+        } else if (n > 0) {                                                                                            \
+            const real p = *a;                                                                                         \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                real q = b[i * sb], old = y[i];                                                                        \
+                (void)old;                                                                                             \
+                y[i] = expression;                                                                                     \
+            }                                                                                                          \
+        }                                                                                                              \
     }
 
+/* clang-format off: a table; and it takes the * for a pointer's */
 ZIP(add, p + q)
 ZIP(sub, p - q)
-ZIP(mul, p * q)
+ZIP(mul, p *q)
 ZIP(div_, p / q)
 ZIP(maximum, p > q || p != p ? p : q)
 ZIP(minimum, p < q || p != p ? p : q)
 ZIP(muladd, old + p * q)
 ZIP(divadd, old + p / q)
+/* clang-format on */
 
 static void acc(size_t n, const real *x, real *y)
 {
@@ -79,35 +81,35 @@ static void add_difference(size_t n, real alpha, const real *a, const real *b, r
 }
 
 /* y = f(x) by vectors; `value` is an expression in the vector x. */
-#define MAP(name, value)                                                \
-    static void name(size_t n, const real *px, real *py)                \
-    {                                                                   \
-        size_t i = 0;                                                   \
-        for (; i + W <= n; i += W) {                                    \
-            vec x = load(px + i);                                       \
-            store(py + i, value);                                       \
-        }                                                               \
-        if (i < n) {                                                    \
-            vec x = load_some(px + i, n - i, 0);                        \
-            store_some(py + i, n - i, value);                           \
-        }                                                               \
+#define MAP(name, value)                                                                                               \
+    static void name(size_t n, const real *px, real *py)                                                               \
+    {                                                                                                                  \
+        size_t i = 0;                                                                                                  \
+        for (; i + W <= n; i += W) {                                                                                   \
+            vec x = load(px + i);                                                                                      \
+            store(py + i, value);                                                                                      \
+        }                                                                                                              \
+        if (i < n) {                                                                                                   \
+            vec x = load_some(px + i, n - i, 0);                                                                       \
+            store_some(py + i, n - i, value);                                                                          \
+        }                                                                                                              \
     }
 
 /* dx += dy f'(v) by vectors; v is x or y, as `from` says. */
-#define BACK(name, from, slope)                                                                             \
-    static void name##_back(size_t n, const real *px, const real *py, const real *pdy, real *pdx)           \
-    {                                                                                                       \
-        const real *pv = from;                                                                              \
-        size_t i = 0;                                                                                       \
-        (void)px, (void)py;                                                                                 \
-        for (; i + W <= n; i += W) {                                                                        \
-            vec v = load(pv + i), dy = load(pdy + i);                                                       \
-            store(pdx + i, load(pdx + i) + dy * (slope));                                                   \
-        }                                                                                                   \
-        if (i < n) {                                                                                        \
-            vec v = load_some(pv + i, n - i, 0), dy = load_some(pdy + i, n - i, 0);                         \
-            store_some(pdx + i, n - i, load_some(pdx + i, n - i, 0) + dy * (slope));                        \
-        }                                                                                                   \
+#define BACK(name, from, slope)                                                                                        \
+    static void name##_back(size_t n, const real *px, const real *py, const real *pdy, real *pdx)                      \
+    {                                                                                                                  \
+        const real *pv = from;                                                                                         \
+        size_t i = 0;                                                                                                  \
+        (void)px, (void)py;                                                                                            \
+        for (; i + W <= n; i += W) {                                                                                   \
+            vec v = load(pv + i), dy = load(pdy + i);                                                                  \
+            store(pdx + i, load(pdx + i) + dy * (slope));                                                              \
+        }                                                                                                              \
+        if (i < n) {                                                                                                   \
+            vec v = load_some(pv + i, n - i, 0), dy = load_some(pdy + i, n - i, 0);                                    \
+            store_some(pdx + i, n - i, load_some(pdx + i, n - i, 0) + dy * (slope));                                   \
+        }                                                                                                              \
     }
 
 INLINE vec elu_of(vec x)
@@ -137,10 +139,7 @@ INLINE vec silu_slope(vec x)
     return s * (1 + x * (1 - s));
 }
 
-INLINE vec ones(ivec mask)
-{
-    return (vec)(mask & (ivec)splat(1));
-}
+INLINE vec ones(ivec mask) { return (vec)(mask & (ivec)splat(1)); }
 
 /* expm1_of where it holds, exp(x) - 1 elsewhere */
 INLINE vec any_expm1_of(vec x)
@@ -158,7 +157,7 @@ INLINE vec erf_of(vec x)
     enum { TERMS = 13 };
 #endif
     vec z = lesser(splat(10), magnitude(x)), square = x * x, p = splat(0);
-    real factor = 1;    /* (-1)^k / k! */
+    real factor = 1; /* (-1)^k / k! */
 
     for (int k = 1; k < TERMS; k++)
         factor /= -k;
@@ -170,6 +169,7 @@ INLINE vec erf_of(vec x)
     return pick(magnitude(x) < (real)0.5, x * p * (real)1.12837916709551257390, pick(x < 0, -far, far));
 }
 
+/* clang-format off */
 MAP(vexp, exp_of(x))
 BACK(vexp, py, v)
 MAP(vtanh, tanh_of(x))
@@ -200,6 +200,7 @@ BACK(vtan, py, 1 + v * v)
 BACK(vatan, px, 1 / (1 + v * v))
 MAP(verf, erf_of(x))
 BACK(verf, px, (real)1.12837916709551257390 * exp_of(-v * v))
+/* clang-format on */
 
 /* Not through BACK: dy may be infinite or NaN where the function is flat, and must not come through as 0 * inf. */
 static void vrelu_back(size_t n, const real *x, const real *y, const real *dy, real *dx)
@@ -228,11 +229,11 @@ static void leaky_back(size_t n, real slope, const real *x, const real *dy, real
 #endif
 
 /* y = f(x) one by one, or as the compiler can */
-#define EVERY(name, value)                                              \
-    static void name(size_t n, const real *x, real *y)                  \
-    {                                                                   \
-        for (size_t i = 0; i < n; i++)                                  \
-            y[i] = value;                                               \
+#define EVERY(name, value)                                                                                             \
+    static void name(size_t n, const real *x, real *y)                                                                 \
+    {                                                                                                                  \
+        for (size_t i = 0; i < n; i++)                                                                                 \
+            y[i] = value;                                                                                              \
     }
 
 EVERY(vlog, LIBM(log)(x[i]))
@@ -267,7 +268,7 @@ static void vcos_back(size_t n, const real *x, const real *y, const real *dy, re
         dx[i] -= dy[i] * LIBM(sin)(x[i]);
 }
 
-void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) * t)
 {
     t->add = add;
     t->sub = sub;

@@ -10,18 +10,13 @@
  */
 #include "attn/kernel/table.h"
 
-INLINE vec weighted(const real *weight, size_t i, size_t len, vec v)
-{
-    return weight ? v * get(weight + i, len) : v;
-}
+INLINE vec weighted(const real *weight, size_t i, size_t len, vec v) { return weight ? v * get(weight + i, len) : v; }
 
 static void layernorm(size_t n, const real *x, const real *weight, const real *bias, real eps, real *y, real *stat)
 {
     vec s = {0}, q = {0};
 
-    EACH(n, {
-        s += get(x + i, len);
-    });
+    EACH(n, { s += get(x + i, len); });
     real mean = across(s) / (real)n;
     EACH(n, {
         vec d = get_or(x + i, len, mean) - mean;
@@ -36,8 +31,8 @@ static void layernorm(size_t n, const real *x, const real *weight, const real *b
     stat[1] = scale;
 }
 
-static void layernorm_back(size_t n, const real *x, const real *weight, const real *stat, const real *dy,
-                           real *dx, real *dweight, real *dbias)
+static void layernorm_back(size_t n, const real *x, const real *weight, const real *stat, const real *dy, real *dx,
+                           real *dweight, real *dbias)
 {
     real mean = stat[0], scale = stat[1];
     vec sg = {0}, sgu = {0};
@@ -69,14 +64,12 @@ static void rmsnorm(size_t n, const real *x, const real *weight, real eps, real 
         q += v * v;
     });
     real scale = (real)(1 / sqrt((double)across(q) / (double)n + (double)eps));
-    EACH(n, {
-        put(y + i, len, weighted(weight, i, len, get(x + i, len) * scale));
-    });
+    EACH(n, { put(y + i, len, weighted(weight, i, len, get(x + i, len) * scale)); });
     stat[0] = scale;
 }
 
-static void rmsnorm_back(size_t n, const real *x, const real *weight, const real *stat, const real *dy,
-                         real *dx, real *dweight)
+static void rmsnorm_back(size_t n, const real *x, const real *weight, const real *stat, const real *dy, real *dx,
+                         real *dweight)
 {
     real scale = stat[0];
     vec sgu = {0};
@@ -96,7 +89,7 @@ static void rmsnorm_back(size_t n, const real *x, const real *weight, const real
     });
 }
 
-void AT_KERNEL(at_fill_norm)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_norm)(AT_REAL(at_kernels) * t)
 {
     t->layernorm = layernorm;
     t->layernorm_back = layernorm_back;

@@ -19,15 +19,9 @@ enum { MR = 6, NV = 2, DOTS = 3 };
 #endif
 enum { TILE = NV * W };
 
-static inline size_t width_of(size_t columns)
-{
-    return columns >= TILE ? TILE : (columns + W - 1) / W * W;
-}
+static inline size_t width_of(size_t columns) { return columns >= TILE ? TILE : (columns + W - 1) / W * W; }
 
-static size_t packed_size(size_t n, size_t k)
-{
-    return (n / TILE * TILE + width_of(n % TILE)) * k;
-}
+static size_t packed_size(size_t n, size_t k) { return (n / TILE * TILE + width_of(n % TILE)) * k; }
 
 /* b = a' of one square of SIDE x SIDE. By shuffles within registers: storing single elements takes four times as long,
  * and packing is what small products wait for. */
@@ -93,7 +87,7 @@ static void transpose(size_t m, size_t n, const real *a, size_t lda, real *b, si
         size_t j1 = n - j0 < STRIP ? n : j0 + STRIP, i = 0;
         for (; i + SIDE <= m; i += SIDE) {
             size_t j = j0;
-            for (size_t r = i; r < i + SIDE && j0 + NEXT < n; r++)     /* more rows than the hardware follows */
+            for (size_t r = i; r < i + SIDE && j0 + NEXT < n; r++) /* more rows than the hardware follows */
                 __builtin_prefetch(a + r * lda + j0 + NEXT);
             for (; j + SIDE <= j1; j += SIDE)
                 square(a + i * lda + j, lda, b + j * ldb + i, ldb);
@@ -158,7 +152,7 @@ INLINE void product(const int rows, const int nv, size_t k, const bool turned, c
         }
     }
     UNROLL
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++) {
         UNROLL
         for (int v = 0; v < nv; v++) {
             real *to = y + (size_t)r * ldy + (size_t)v * W;
@@ -166,6 +160,7 @@ INLINE void product(const int rows, const int nv, size_t k, const bool turned, c
             size_t len = v == nv - 1 ? last : W;
             put(to, len, from ? get(from, len) + sum[r][v] : sum[r][v]);
         }
+    }
 }
 
 /* The same for any number of rows. */
@@ -189,11 +184,11 @@ INLINE void rows_product(const bool turned, const int nv, size_t m, size_t k, co
 #undef ROWS
 }
 
-#define COLUMNS(nv)                                                                                             \
-    static void columns_##nv(size_t m, size_t k, const real *x, size_t ldx, const real *w, real *y, size_t ldy, \
-                             size_t last, const real *start, size_t lds)                                        \
-    {                                                                                                           \
-        rows_product(false, nv, m, k, x, ldx, w, nv * W, y, ldy, last, start, lds);                             \
+#define COLUMNS(nv)                                                                                                    \
+    static void columns_##nv(size_t m, size_t k, const real *x, size_t ldx, const real *w, real *y, size_t ldy,        \
+                             size_t last, const real *start, size_t lds)                                               \
+    {                                                                                                                  \
+        rows_product(false, nv, m, k, x, ldx, w, (nv)*W, y, ldy, last, start, lds);                                    \
     }
 
 COLUMNS(1)
@@ -203,34 +198,26 @@ COLUMNS(3)
 COLUMNS(4)
 #endif
 
-static void packed_gemm_from(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
-                             real *y, size_t ldy, const real *start, size_t lds)
+static void packed_gemm_from(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y,
+                             size_t ldy, const real *start, size_t lds)
 {
     for (size_t c = 0; c < n; c += TILE) {
         size_t columns = n - c < TILE ? n - c : TILE, width = width_of(columns), last = columns - (width - W);
         const real *from = start ? start + c : NULL;
         switch (width / W) {
-        case 1:
-            columns_1(m, k, x, ldx, packed, y + c, ldy, last, from, lds);
-            break;
-        case 2:
-            columns_2(m, k, x, ldx, packed, y + c, ldy, last, from, lds);
-            break;
+        case 1: columns_1(m, k, x, ldx, packed, y + c, ldy, last, from, lds); break;
+        case 2: columns_2(m, k, x, ldx, packed, y + c, ldy, last, from, lds); break;
 #ifdef __AVX512F__
-        case 3:
-            columns_3(m, k, x, ldx, packed, y + c, ldy, last, from, lds);
-            break;
-        case 4:
-            columns_4(m, k, x, ldx, packed, y + c, ldy, last, from, lds);
-            break;
+        case 3: columns_3(m, k, x, ldx, packed, y + c, ldy, last, from, lds); break;
+        case 4: columns_4(m, k, x, ldx, packed, y + c, ldy, last, from, lds); break;
 #endif
         }
         packed += width * k;
     }
 }
 
-static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed,
-                        real *y, size_t ldy, bool accumulate)
+static void packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y,
+                        size_t ldy, bool accumulate)
 {
     packed_gemm_from(m, n, k, x, ldx, packed, y, ldy, accumulate ? y : NULL, ldy);
 }
@@ -243,7 +230,7 @@ INLINE void tile_columns(const bool turned, size_t m, size_t n, size_t k, const 
 {
     size_t c = 0;
 
-#define TILES(nv, last)                                                                                         \
+#define TILES(nv, last)                                                                                                \
     rows_product(turned, nv, m, k, x, ldx, b + c, ldb, y + c, ldy, last, accumulate ? y + c : NULL, ldy)
     for (; c + TILE <= n; c += TILE)
         TILES(NV, W);
@@ -302,7 +289,7 @@ INLINE void dot_products(const int rows, size_t n, size_t k, const real *x, size
 INLINE void sweep(const int rows, size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,
                   size_t ldy, bool accumulate)
 {
-    enum { PART = 512 };    /* columns whose y stays in the first cache */
+    enum { PART = 512 }; /* columns whose y stays in the first cache */
 
     for (size_t c = 0; c < n; c += PART) {
         size_t columns = n - c < PART ? n - c : PART, j = 0;
@@ -337,25 +324,25 @@ INLINE void sweep(const int rows, size_t n, size_t k, const real *x, size_t ldx,
     }
 }
 
-#define SWEEP(r)                                                                                                \
-    static void sweep_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,    \
-                          size_t ldy, bool accumulate)                                                          \
-    {                                                                                                           \
-        sweep(r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                                     \
+#define SWEEP(r)                                                                                                       \
+    static void sweep_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,           \
+                          size_t ldy, bool accumulate)                                                                 \
+    {                                                                                                                  \
+        sweep(r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                                            \
     }
 
 /* The number of rows is a constant here: left to a switch inside, four and five rows take a quarter longer. */
-#define STRIPS(r)                                                                                               \
-    static void strips_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,   \
-                           size_t ldy, bool accumulate)                                                         \
-    {                                                                                                           \
-        tile_columns(false, r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                       \
+#define STRIPS(r)                                                                                                      \
+    static void strips_##r(size_t n, size_t k, const real *x, size_t ldx, const real *b, size_t ldb, real *y,          \
+                           size_t ldy, bool accumulate)                                                                \
+    {                                                                                                                  \
+        tile_columns(false, r, n, k, x, ldx, b, ldb, y, ldy, accumulate);                                              \
     }
-#define DOT_ROWS(r)                                                                                             \
-    static void dots_##r(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y,     \
-                         size_t ldy, bool accumulate)                                                           \
-    {                                                                                                           \
-        dot_products(r, n, k, x, ldx, w, ldw, y, ldy, accumulate);                                              \
+#define DOT_ROWS(r)                                                                                                    \
+    static void dots_##r(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y,            \
+                         size_t ldy, bool accumulate)                                                                  \
+    {                                                                                                                  \
+        dot_products(r, n, k, x, ldx, w, ldw, y, ldy, accumulate);                                                     \
     }
 
 SWEEP(1)
@@ -374,14 +361,13 @@ DOT_ROWS(4)
 typedef void few_rows(size_t n, size_t k, const real *x, size_t ldx, const real *w, size_t ldw, real *y, size_t ldy,
                       bool accumulate);
 
-static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx,
-                     const real *w, size_t ldw, real *y, size_t ldy, bool accumulate)
+static void few_gemm(bool transposed, size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *w,
+                     size_t ldw, real *y, size_t ldy, bool accumulate)
 {
     static few_rows *const by_columns[] = {sweep_1, sweep_2, sweep_3, strips_4, strips_5, strips_6};
-    static few_rows *const dots[] = {
-        dots_1, dots_2, dots_3,
+    static few_rows *const dots[] = {dots_1, dots_2, dots_3,
 #ifdef __AVX512F__
-        dots_4
+                                     dots_4
 #endif
     };
     size_t most = transposed ? MR : DOTS;
@@ -415,7 +401,7 @@ static void pack_rows(size_t m, size_t k, const real *a, size_t lda, real *panel
         const real *from = a + j * lda;
         real *to = panels + j * MR;
         size_t i = 0;
-        if (j + AHEAD < k)      /* each row is on lines, often on a page, of its own */
+        if (j + AHEAD < k) /* each row is on lines, often on a page, of its own */
             for (size_t l = 0; l < m; l += 64 / sizeof *from)
                 __builtin_prefetch(from + AHEAD * lda + l);
         for (; i + MR <= m; i += MR, to += MR * k)
@@ -437,7 +423,7 @@ static void rows_gemm(size_t m, size_t n, size_t k, const real *panels, const re
     }
 }
 
-void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) * t)
 {
     t->tile = TILE;
     t->packed_size = packed_size;

@@ -13,9 +13,7 @@ static void additive(size_t S, size_t D, const real *q, const real *k, size_t ld
 {
     for (size_t s = 0; s < S; s++) {
         vec sum = {0};
-        EACH(D, {
-            sum += get(v + i, len) * tanh_of(get(q + i, len) + get(k + s * ldk + i, len));
-        });
+        EACH(D, { sum += get(v + i, len) * tanh_of(get(q + i, len) + get(k + s * ldk + i, len)); });
         e[s] = across(sum);
     }
 }
@@ -98,18 +96,14 @@ static void context_back(size_t S, size_t D, const real *a, const real *m, size_
             s0 += load(dc + d) * load(row + d);
             s1 += load(dc + d + W) * load(row + d + W);
         }
-        EACH(D - d, {
-            s0 += get(dc + d + i, len) * get(row + d + i, len);
-        });
+        EACH(D - d, { s0 += get(dc + d + i, len) * get(row + d + i, len); });
         da[s] = across(s0 + s1);
         if (dm)
-            EACH(D, {
-                put(dm + s * lddm + i, len, get(dm + s * lddm + i, len) + a[s] * get(dc + i, len));
-            });
+            EACH(D, { put(dm + s * lddm + i, len, get(dm + s * lddm + i, len) + a[s] * get(dc + i, len)); });
     }
 }
 
-void AT_KERNEL(at_fill_pair)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_pair)(AT_REAL(at_kernels) * t)
 {
     t->additive = additive;
     t->additive_back = additive_back;

@@ -13,7 +13,8 @@ static void pool_start(size_t n, size_t first, size_t by, real *y, void *at)
     }
 }
 
-INLINE void larger(size_t n, const real *restrict x, size_t step, word first, word by, real *restrict y, word *restrict at)
+INLINE void larger(size_t n, const real *restrict x, size_t step, word first, word by, real *restrict y,
+                   word *restrict at)
 {
     for (size_t i = 0; i < n; i++) {
         real v = x[i * step], old = y[i];
@@ -64,7 +65,7 @@ static void pool_sum_back(size_t n, const real *dy, real scale, size_t step, rea
         dx[i * step] += scale * dy[i];
 }
 
-void AT_KERNEL(at_fill_pool)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_pool)(AT_REAL(at_kernels) * t)
 {
     t->pool_start = pool_start;
     t->pool_max = pool_max;

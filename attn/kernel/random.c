@@ -52,20 +52,20 @@ static void bits(uint64_t seed, uint64_t counter, size_t first, size_t n, uint32
 }
 
 /* The loop over groups: `act` sees draw[0 .. len - 1] for elements i .. i + len - 1. */
-#define GROUPS(act)                                                         \
-    counter += first / GROUP * LANES;                                       \
-    size_t i = 0;                                                           \
-    for (; i + GROUP <= n; i += GROUP, counter += LANES) {                  \
-        uint32_t draw[GROUP];                                               \
-        const size_t len = GROUP;                                           \
-        group(seed, counter, draw);                                         \
-        act;                                                                \
-    }                                                                       \
-    if (i < n) {                                                            \
-        uint32_t draw[GROUP];                                               \
-        const size_t len = n - i;                                           \
-        group(seed, counter, draw);                                         \
-        act;                                                                \
+#define GROUPS(act)                                                                                                    \
+    counter += first / GROUP * LANES;                                                                                  \
+    size_t i = 0;                                                                                                      \
+    for (; i + GROUP <= n; i += GROUP, counter += LANES) {                                                             \
+        uint32_t draw[GROUP];                                                                                          \
+        const size_t len = GROUP;                                                                                      \
+        group(seed, counter, draw);                                                                                    \
+        act;                                                                                                           \
+    }                                                                                                                  \
+    if (i < n) {                                                                                                       \
+        uint32_t draw[GROUP];                                                                                          \
+        const size_t len = n - i;                                                                                      \
+        group(seed, counter, draw);                                                                                    \
+        act;                                                                                                           \
     }
 
 static void bernoulli(uint64_t seed, uint64_t counter, size_t first, size_t n, uint64_t threshold, uint8_t *y)
@@ -86,7 +86,7 @@ static void dropout(uint64_t seed, uint64_t counter, size_t first, size_t n, uin
             y[i] = 0;
         return;
     }
-    const uint32_t highest = (uint32_t)(threshold - 1);     /* 2^32: every word is kept */
+    const uint32_t highest = (uint32_t)(threshold - 1); /* 2^32: every word is kept */
     if (accumulate) {
         GROUPS(for (size_t j = 0; j < len; j++) y[i + j] += draw[j] <= highest ? x[i + j] * scale : 0)
     } else {
@@ -94,7 +94,7 @@ static void dropout(uint64_t seed, uint64_t counter, size_t first, size_t n, uin
     }
 }
 
-void AT_KERNEL(at_fill_random)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_random)(AT_REAL(at_kernels) * t)
 {
     t->bits = bits;
     t->bernoulli = bernoulli;

@@ -8,8 +8,9 @@ static void sample(size_t n, size_t C, const real *x, const ptrdiff_t *at, const
             const real *a = x + at[0] * (ptrdiff_t)C, *b = x + at[1] * (ptrdiff_t)C, *c = x + at[2] * (ptrdiff_t)C,
                        *d = x + at[3] * (ptrdiff_t)C;
             EACH(C, {
-                put(y + i, len, get(a + i, len) * weight[0] + get(b + i, len) * weight[1] + get(c + i, len) * weight[2] +
-                                get(d + i, len) * weight[3]);
+                put(y + i, len,
+                    get(a + i, len) * weight[0] + get(b + i, len) * weight[1] + get(c + i, len) * weight[2] +
+                        get(d + i, len) * weight[3]);
             });
             continue;
         }
@@ -22,8 +23,8 @@ static void sample(size_t n, size_t C, const real *x, const ptrdiff_t *at, const
     }
 }
 
-static void sample_back(size_t n, size_t C, const real *x, const ptrdiff_t *at, const real *weight, const real *dy, real *dx,
-                        real *dweight)
+static void sample_back(size_t n, size_t C, const real *x, const ptrdiff_t *at, const real *weight, const real *dy,
+                        real *dx, real *dweight)
 {
     for (size_t p = 0; p < n; p++, at += 4, weight += 4, dy += C)
         for (int k = 0; k < 4; k++) {
@@ -42,7 +43,7 @@ static void sample_back(size_t n, size_t C, const real *x, const ptrdiff_t *at, 
         }
 }
 
-void AT_KERNEL(at_fill_sample)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_sample)(AT_REAL(at_kernels) * t)
 {
     t->sample = sample;
     t->sample_back = sample_back;

@@ -27,9 +27,7 @@ INLINE real row_max(size_t n, const real *x, const uint8_t *mask)
 {
     vec m = splat(-INFINITY);
 
-    EACH(n, {
-        m = greater(allowed(x, mask, i, len), m);
-    });
+    EACH(n, { m = greater(allowed(x, mask, i, len), m); });
     real max = across_greater(m);
     return max == -INFINITY ? 0 : max;
 }
@@ -45,9 +43,7 @@ INLINE void softmax_row(size_t n, const real *x, const uint8_t *mask, real *y)
         put(y + i, len, e);
     });
     real total = across(s), scale = total == 0 ? 0 : 1 / total;
-    EACH(n, {
-        put(y + i, len, get(y + i, len) * scale);
-    });
+    EACH(n, { put(y + i, len, get(y + i, len) * scale); });
 }
 
 static void softmax(size_t n, const real *x, const uint8_t *mask, real *y)
@@ -62,13 +58,9 @@ static void softmax_back(size_t n, const real *y, const real *dy, real *dx)
 {
     vec s = {0};
 
-    EACH(n, {
-        s += get(y + i, len) * get(dy + i, len);
-    });
+    EACH(n, { s += get(y + i, len) * get(dy + i, len); });
     real dot = across(s);
-    EACH(n, {
-        put(dx + i, len, get(dx + i, len) + get(y + i, len) * (get(dy + i, len) - dot));
-    });
+    EACH(n, { put(dx + i, len, get(dx + i, len) + get(y + i, len) * (get(dy + i, len) - dot)); });
 }
 
 /* Sum of exp(x - max). */
@@ -76,9 +68,7 @@ INLINE double row_sum(size_t n, const real *x, const uint8_t *mask, real max)
 {
     vec s = {0};
 
-    EACH(n, {
-        s += exp_of(allowed(x, mask, i, len) - max);
-    });
+    EACH(n, { s += exp_of(allowed(x, mask, i, len) - max); });
     return across(s);
 }
 
@@ -95,7 +85,7 @@ static double logsumexp(size_t n, const real *x, const uint8_t *mask)
         });
         return INFINITY;
     }
-    return max + log(row_sum(n, x, mask, max));     /* log 0 = -inf: nothing left */
+    return max + log(row_sum(n, x, mask, max)); /* log 0 = -inf: nothing left */
 }
 
 static void log_softmax(size_t n, const real *x, const uint8_t *mask, real *y)
@@ -104,18 +94,14 @@ static void log_softmax(size_t n, const real *x, const uint8_t *mask, real *y)
     double sum = row_sum(n, x, mask, max);
     real shift = sum == 0 ? 0 : (real)log(sum);
 
-    EACH(n, {
-        put(y + i, len, (allowed(x, mask, i, len) - max) - shift);
-    });
+    EACH(n, { put(y + i, len, (allowed(x, mask, i, len) - max) - shift); });
 }
 
 static void log_softmax_back(size_t n, const real *y, const real *dy, real *dx)
 {
     vec s = {0};
 
-    EACH(n, {
-        s += pick(get(y + i, len) == -INFINITY, splat(0), get(dy + i, len));
-    });
+    EACH(n, { s += pick(get(y + i, len) == -INFINITY, splat(0), get(dy + i, len)); });
     real total = across(s);
     EACH(n, {
         vec v = get(y + i, len);
@@ -135,9 +121,7 @@ static double cross_entropy(size_t n, const real *x, size_t target, real smoothi
     /* by a branch: 0 times the -inf of a logit would be NaN */
     if (smoothing != 0) {
         vec s = {0};
-        EACH(n, {
-            s += get(x + i, len);
-        });
+        EACH(n, { s += get(x + i, len); });
         loss += (double)smoothing * (lse - across(s) / (double)n);
     }
     return loss;
@@ -152,17 +136,13 @@ static void cross_entropy_back(size_t n, const real *x, size_t target, real smoo
     real at_target = (accumulate ? dx[target] : 0) + at[0];
 
     if (accumulate)
-        EACH(n, {
-            put(dx + i, len, get(dx + i, len) + (exp_of(get(x + i, len) - max) * factor - shift));
-        });
+        EACH(n, { put(dx + i, len, get(dx + i, len) + (exp_of(get(x + i, len) - max) * factor - shift)); });
     else
-        EACH(n, {
-            put(dx + i, len, exp_of(get(x + i, len) - max) * factor - shift);
-        });
+        EACH(n, { put(dx + i, len, exp_of(get(x + i, len) - max) * factor - shift); });
     dx[target] = at_target;
 }
 
-void AT_KERNEL(at_fill_softmax)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_softmax)(AT_REAL(at_kernels) * t)
 {
     t->softmax = softmax;
     t->softmax_back = softmax_back;

@@ -98,7 +98,7 @@ static void rmsprop(size_t n, real *p, const real *g, real *sq, real *mean, real
     }
 }
 
-void AT_KERNEL(at_fill_step)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_step)(AT_REAL(at_kernels) * t)
 {
     t->adam = adam;
     t->sgd = sgd;

@@ -1,9 +1,9 @@
 /* The table of this type and level. Filled before main, from core/cpu.c, and constant afterwards. */
 #include "attn/kernel/table.h"
 
-const AT_REAL(at_kernels) *AT_KERNEL(at_kernels)(void);
+const AT_REAL(at_kernels) * AT_KERNEL(at_kernels)(void);
 
-const AT_REAL(at_kernels) *AT_KERNEL(at_kernels)(void)
+const AT_REAL(at_kernels) * AT_KERNEL(at_kernels)(void)
 {
     static AT_REAL(at_kernels) table;
 

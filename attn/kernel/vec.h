@@ -41,10 +41,10 @@ typedef uint64_t uword;
 #endif
 
 typedef real vec __attribute__((vector_size(VEC_BYTES)));
-typedef real vec_at __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias));  /* at any address */
+typedef real vec_at __attribute__((vector_size(VEC_BYTES), aligned(sizeof(real)), may_alias)); /* at any address */
 typedef word ivec __attribute__((vector_size(VEC_BYTES)));
 
-enum { W = VEC_BYTES / sizeof(real) };  /* lanes */
+enum { W = VEC_BYTES / sizeof(real) }; /* lanes */
 
 /* name_f32_avx512: the names a level exports. */
 #define AT_JOIN_(a, b) a##_##b
@@ -53,27 +53,15 @@ enum { W = VEC_BYTES / sizeof(real) };  /* lanes */
 
 #define INLINE static inline __attribute__((always_inline, unused))
 
-INLINE vec load(const real *p)
-{
-    return *(const vec_at *)p;
-}
+INLINE vec load(const real *p) { return *(const vec_at *)p; }
 
-INLINE void store(real *p, vec v)
-{
-    *(vec_at *)p = v;
-}
+INLINE void store(real *p, vec v) { *(vec_at *)p = v; }
 
-INLINE vec splat(real x)
-{
-    return x - (vec){0};    /* keeps the sign of a zero, as x + 0 would not */
-}
+INLINE vec splat(real x) { return x - (vec){0}; /* keeps the sign of a zero, as x + 0 would not */ }
 
 /* A mask of the first n lanes. */
 #ifdef __AVX512F__
-INLINE uint16_t first_lanes(size_t n)
-{
-    return (uint16_t)((1u << n) - 1);
-}
+INLINE uint16_t first_lanes(size_t n) { return (uint16_t)((1u << n) - 1); }
 #elif defined __AVX2__
 INLINE ivec first_lanes(size_t n)
 {
@@ -125,35 +113,29 @@ INLINE void store_some(real *p, size_t n, vec v)
 
 /* Runs the statements for i = 0, W, 2 W ... below n with `len` lanes in use: W, but for the last time. get and put go
  * with it; in the full rounds len is a constant and they are one instruction. A Ctrl-C ends a long row early. */
-#define EACH(n, ...)                                                            \
-    do {                                                                        \
-        size_t i = 0;                                                           \
-        while (__builtin_expect((n) - i > AT_PIECE, 0) && (i == 0 || !at_cut_short())) \
-            for (size_t stop = i + AT_PIECE; i < stop; i += W) {                \
-                const size_t len = W;                                           \
-                __VA_ARGS__                                                     \
-            }                                                                   \
-        if (__builtin_expect((n) - i > AT_PIECE, 0))                            \
-            break;                                                              \
-        for (; i + W <= (n); i += W) {                                          \
-            const size_t len = W;                                               \
-            __VA_ARGS__                                                         \
-        }                                                                       \
-        if (i < (n)) {                                                          \
-            const size_t len = (n) - i;                                         \
-            __VA_ARGS__                                                         \
-        }                                                                       \
+#define EACH(n, ...)                                                                                                   \
+    do {                                                                                                               \
+        size_t i = 0;                                                                                                  \
+        while (__builtin_expect((n)-i > AT_PIECE, 0) && (i == 0 || !at_cut_short()))                                   \
+            for (size_t stop = i + AT_PIECE; i < stop; i += W) {                                                       \
+                const size_t len = W;                                                                                  \
+                __VA_ARGS__                                                                                            \
+            }                                                                                                          \
+        if (__builtin_expect((n)-i > AT_PIECE, 0))                                                                     \
+            break;                                                                                                     \
+        for (; i + W <= (n); i += W) {                                                                                 \
+            const size_t len = W;                                                                                      \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
+        if (i < (n)) {                                                                                                 \
+            const size_t len = (n)-i;                                                                                  \
+            __VA_ARGS__                                                                                                \
+        }                                                                                                              \
     } while (0)
 
-INLINE vec get_or(const real *p, size_t len, real rest)
-{
-    return len == W ? load(p) : load_some(p, len, rest);
-}
+INLINE vec get_or(const real *p, size_t len, real rest) { return len == W ? load(p) : load_some(p, len, rest); }
 
-INLINE vec get(const real *p, size_t len)
-{
-    return get_or(p, len, 0);
-}
+INLINE vec get(const real *p, size_t len) { return get_or(p, len, 0); }
 
 INLINE void put(real *p, size_t len, vec v)
 {
@@ -163,10 +145,7 @@ INLINE void put(real *p, size_t len, vec v)
         store_some(p, len, v);
 }
 
-INLINE vec pick(ivec mask, vec a, vec b)
-{
-    return (vec)((mask & (ivec)a) | (~mask & (ivec)b));
-}
+INLINE vec pick(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 
 /* a where it is the greater, else b: NaN in a is lost, NaN in b stays. The operand order of the instruction. */
 INLINE vec greater(vec a, vec b)
@@ -260,21 +239,18 @@ INLINE bool any(ivec mask)
     return all != 0;
 }
 
-INLINE vec magnitude(vec x)
-{
-    return (vec)((ivec)x & (word)((uword)-1 >> 1));
-}
+INLINE vec magnitude(vec x) { return (vec)((ivec)x & (word)((uword)-1 >> 1)); }
 
 #if AT_TYPE == 32
 #define MANTISSA 23
 #define EXPONENT_BIAS 127
-#define ROUND 12582912.0f                   /* 1.5 * 2^23: adding it rounds to an integer, held in the low bits */
+#define ROUND 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, held in the low bits */
 #define LOG2E 1.44269504f
-#define LN2_HIGH 0.693145752f               /* few bits: n times it is exact */
+#define LN2_HIGH 0.693145752f /* few bits: n times it is exact */
 #define LN2_LOW 1.42860677e-6f
-#define EXP_LOWEST (-104.0f)                /* beyond these the result is 0 or infinity whatever the polynomial says */
+#define EXP_LOWEST (-104.0f) /* beyond these the result is 0 or infinity whatever the polynomial says */
 #define EXP_HIGHEST 89.0f
-#define TANH_FULL 10.0f                     /* tanh is 1 from here on */
+#define TANH_FULL 10.0f /* tanh is 1 from here on */
 #else
 #define MANTISSA 52
 #define EXPONENT_BIAS 1023
@@ -348,25 +324,23 @@ INLINE vec tanh_of(vec x)
     return (vec)((ivec)(m / (m + 2)) | sign);
 }
 
-INLINE vec sigmoid_of(vec x)
-{
-    return 1 / (1 + exp_of(-x));
-}
+INLINE vec sigmoid_of(vec x) { return 1 / (1 + exp_of(-x)); }
 
 /* erfc(z) for z >= 0, given e = exp(-z^2); infinity must not come. */
 INLINE vec erfc_of(vec z, vec e)
 {
 #if AT_TYPE == 32
     static const real c[] = {0.0004660547148f, 0.0003471717601f, -0.004291487326f, 0.001009969273f, 0.03273803849f,
-        -0.1029836269f, 0.1576326357f, -0.09902334153f, -0.1223568717f, 1.264838171f};
+                             -0.1029836269f,   0.1576326357f,    -0.09902334153f,  -0.1223568717f,  1.264838171f};
     const real k = 2.5f;
 #else
-    static const real c[] = {-2.41082153654223304e-9, -8.78212573480352024e-10, 3.28508355623331591e-8,
-        1.59963352155737078e-8, -2.52614652677155047e-7, -4.81583962167284902e-8, 1.74811904683919643e-6,
-        -9.80166675585857751e-7, -0.0000114429909268054383, 0.0000223872596382301343, 0.0000516489134695998619,
-        -0.000290154965295709261, 0.00029371366631088616, 0.00175562601715200385, -0.00974657955343187366,
-        0.0283622774004577225, -0.0586933985903094125, 0.0923043211615311556, -0.108803930141712359,
-        0.0822767384901120369, 0.00358541548546377914, -0.140240598585546681, 1.23751263083782758};
+    static const real c[] = {
+        -2.41082153654223304e-9,   -8.78212573480352024e-10, 3.28508355623331591e-8,   1.59963352155737078e-8,
+        -2.52614652677155047e-7,   -4.81583962167284902e-8,  1.74811904683919643e-6,   -9.80166675585857751e-7,
+        -0.0000114429909268054383, 0.0000223872596382301343, 0.0000516489134695998619, -0.000290154965295709261,
+        0.00029371366631088616,    0.00175562601715200385,   -0.00974657955343187366,  0.0283622774004577225,
+        -0.0586933985903094125,    0.0923043211615311556,    -0.108803930141712359,    0.0822767384901120369,
+        0.00358541548546377914,    -0.140240598585546681,    1.23751263083782758};
     const real k = 3.75;
 #endif
     vec t = (z - k) / (z + k), p = splat(c[0]);

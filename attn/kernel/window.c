@@ -18,8 +18,8 @@ enum { DOT_ROWS = 4 };
 /* else the sums live in memory, as the last loop over them is left a loop */
 #define UNROLL _Pragma("GCC unroll 8")
 
-INLINE void tile(const int rows, const int nv, size_t k, const real *w, const real *x, const size_t *at, const real *start,
-                 real *y, size_t ldy, size_t last)
+INLINE void tile(const int rows, const int nv, size_t k, const real *w, const real *x, const size_t *at,
+                 const real *start, real *y, size_t ldy, size_t last)
 {
     vec sum[ROWS][NV];
 
@@ -34,20 +34,22 @@ INLINE void tile(const int rows, const int nv, size_t k, const real *w, const re
         for (int v = 0; v < nv; v++)
             b[v] = get(from + (size_t)v * W, v == nv - 1 ? last : W);
         UNROLL
-        for (int r = 0; r < rows; r++)
+        for (int r = 0; r < rows; r++) {
             UNROLL
             for (int v = 0; v < nv; v++)
                 sum[r][v] += w[r] * b[v];
+        }
     }
     UNROLL
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++) {
         UNROLL
         for (int v = 0; v < nv; v++)
             put(y + (size_t)r * ldy + (size_t)v * W, v == nv - 1 ? last : W, sum[r][v]);
+    }
 }
 
-INLINE void strip(const int rows, size_t n, size_t k, const real *w, const real *x, const size_t *at, const real *start, real *y,
-                  size_t ldy)
+INLINE void strip(const int rows, size_t n, size_t k, const real *w, const real *x, const size_t *at, const real *start,
+                  real *y, size_t ldy)
 {
     for (; n >= NV * W; n -= NV * W, x += NV * W, y += NV * W)
         tile(rows, NV, k, w, x, at, start, y, ldy, W);
@@ -65,27 +67,28 @@ INLINE void strip(const int rows, size_t n, size_t k, const real *w, const real 
         tile(rows, 1, k, w, x, at, start, y, ldy, n);
 }
 
-static void windows_gemm(size_t m, size_t n, size_t k, const real *w, const real *x, const size_t *at, const real *start, real *y,
-                         size_t ldy)
+static void windows_gemm(size_t m, size_t n, size_t k, const real *w, const real *x, const size_t *at,
+                         const real *start, real *y, size_t ldy)
 {
-#define STRIP(r) case r: strip(r, n, k, w, x, at, start, y, ldy); break
+#define STRIP(r)                                                                                                       \
+    case r: strip(r, n, k, w, x, at, start, y, ldy); break
     switch (m) {
-    STRIP(1);
-    STRIP(2);
-    STRIP(3);
-    STRIP(4);
-    STRIP(5);
-    STRIP(6);
+        STRIP(1);
+        STRIP(2);
+        STRIP(3);
+        STRIP(4);
+        STRIP(5);
+        STRIP(6);
 #ifdef __AVX512F__
-    STRIP(7);
-    STRIP(8);
+        STRIP(7);
+        STRIP(8);
 #endif
     }
 #undef STRIP
 }
 
-INLINE void dots(const int rows, const int count, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at, real *dw,
-                 size_t ldw)
+INLINE void dots(const int rows, const int count, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at,
+                 real *dw, size_t ldw)
 {
     vec sum[DOT_ROWS][DOTS];
     const real *from[DOTS];
@@ -110,14 +113,15 @@ INLINE void dots(const int rows, const int count, size_t n, const real *dy, size
         }
     }
     UNROLL
-    for (int r = 0; r < rows; r++)
+    for (int r = 0; r < rows; r++) {
         UNROLL
         for (int s = 0; s < count; s++)
             dw[(size_t)r * ldw + (size_t)s] += across(sum[r][s]);
+    }
 }
 
-INLINE void dot_strip(const int rows, size_t k, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at, real *dw,
-                      size_t ldw)
+INLINE void dot_strip(const int rows, size_t k, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at,
+                      real *dw, size_t ldw)
 {
     for (; k >= DOTS; k -= DOTS, at += DOTS, dw += DOTS)
         dots(rows, DOTS, n, dy, ldy, x, at, dw, ldw);
@@ -132,8 +136,8 @@ INLINE void dot_strip(const int rows, size_t k, size_t n, const real *dy, size_t
     }
 }
 
-static void windows_dot(size_t m, size_t k, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at, real *dw,
-                        size_t ldw)
+static void windows_dot(size_t m, size_t k, size_t n, const real *dy, size_t ldy, const real *x, const size_t *at,
+                        real *dw, size_t ldw)
 {
     for (; m >= DOT_ROWS; m -= DOT_ROWS, dy += DOT_ROWS * ldy, dw += DOT_ROWS * ldw)
         dot_strip(DOT_ROWS, k, n, dy, ldy, x, at, dw, ldw);
@@ -156,11 +160,12 @@ static void block(size_t m, size_t n, const real *x, size_t ldx, real *y, size_t
         for (; i + W <= n; i += W)
             store(y + i, add ? load(y + i) + load(x + i) : load(x + i));
         if (i < n)
-            store_some(y + i, n - i, add ? load_some(y + i, n - i, 0) + load_some(x + i, n - i, 0) : load_some(x + i, n - i, 0));
+            store_some(y + i, n - i,
+                       add ? load_some(y + i, n - i, 0) + load_some(x + i, n - i, 0) : load_some(x + i, n - i, 0));
     }
 }
 
-void AT_KERNEL(at_fill_window)(AT_REAL(at_kernels) *t)
+void AT_KERNEL(at_fill_window)(AT_REAL(at_kernels) * t)
 {
     t->window_rows = ROWS;
     t->windows_gemm = windows_gemm;

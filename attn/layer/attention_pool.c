@@ -21,12 +21,12 @@ static const at_field fields[] = {
     [DIM] = {"dim", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of the hidden layer"},
     [HOPS] = {"hops", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "number of weighted sums"},
     [BIAS] = {"bias", AT_FIELD_FLAG, .value = true, .help = "adds a learned vector before tanh"},
-    {0}
+    {0},
 };
 
 static const at_field options[] = {
     [LENGTHS] = {"lengths", AT_FIELD_IDS, .help = "valid steps of each row [B]"},
-    {0}
+    {0},
 };
 
 static bool setup(at_layer *l, at_error *e)
@@ -63,8 +63,9 @@ static bool attention_pool_layer_forward(at_build *g, at_layer *l, at_pass *p)
     at_tensor *x = at_arg_tensor(p, 0), *lengths = at_option_tensor(p, LENGTHS);
     if (!at_expect(g, l, "x", x, 3, 3, l->set[INPUTS].integer))
         return false;
-    at_tensor *u = at_tanh(g, at_linear(g, x, at_weight_named(l, "weight"), at_weight_named(l, "bias")));      /* [B, T, dim] */
-    at_tensor *scores = at_transpose(g, at_linear(g, u, at_weight_named(l, "context"), NULL), 2, 3);     /* [B, hops, T] */
+    at_tensor *u =
+        at_tanh(g, at_linear(g, x, at_weight_named(l, "weight"), at_weight_named(l, "bias")));       /* [B, T, dim] */
+    at_tensor *scores = at_transpose(g, at_linear(g, u, at_weight_named(l, "context"), NULL), 2, 3); /* [B, hops, T] */
     if (lengths) {
         at_tensor *mask = beyond(g, lengths, x->size[0], x->size[1]);
         scores = AT_APPLY(g, masked_fill, .in = {scores, mask}, .arg = {at_num(-INFINITY)});
@@ -79,13 +80,15 @@ static bool attention_pool_layer_forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, options, attention_pool_layer_forward,
+    {"forward",
+     {{"x", AT_TENSOR, false}},
+     options,
+     attention_pool_layer_forward,
      "layer(x [B, T, inputs], {lengths =}) -> pooled [B, inputs], weights [B, T]; with hops > 1 [B, hops, ...]"},
-    {0}
+    {0},
 };
 
-AT_LAYER(attention_pool, "layer.attention_pool",
-    .fields = fields, .setup = setup, .methods = methods,
-    .help = "layer.attention_pool{inputs =, dim =, hops = 1, bias = true} -> layer\n"
-            "Sums a sequence with weights softmax(context tanh(W x + b)); weight [dim, inputs], bias [dim],\n"
-            "context [hops, dim].");
+AT_LAYER(attention_pool, "layer.attention_pool", .fields = fields, .setup = setup, .methods = methods,
+         .help = "layer.attention_pool{inputs =, dim =, hops = 1, bias = true} -> layer\n"
+                 "Sums a sequence with weights softmax(context tanh(W x + b)); weight [dim, inputs], bias [dim],\n"
+                 "context [hops, dim].");

@@ -16,8 +16,9 @@ static const at_field fields[] = {
     [DIM] = {"dim", AT_FIELD_INTEGER, .value = 2, .low = -AT_MAX_DIM, .high = AT_MAX_DIM,
              .help = "the dimension that is the channel: 2 for images, -1 for sequences"},
     [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-5, .low = 0, .high = 1e300, .help = "added to the variance"},
-    [MOMENTUM] = {"momentum", AT_FIELD_NUMBER, .value = 0.1, AT_PROBABILITY, .help = "share of the new value in the running ones"},
-    {0}
+    [MOMENTUM] = {"momentum", AT_FIELD_NUMBER, .value = 0.1, AT_PROBABILITY,
+                  .help = "share of the new value in the running ones"},
+    {0},
 };
 
 static bool setup(at_layer *l, at_error *e)
@@ -26,7 +27,8 @@ static bool setup(at_layer *l, at_error *e)
     if (l->set[DIM].integer == 0)
         return at_error_set(e, "batchnorm: dim is 0, expected 1.. or -1..");
     return at_param(l, "weight", 1, &C, AT_INIT_ONE, 0, e) && at_param(l, "bias", 1, &C, AT_INIT_ZERO, 0, e) &&
-           at_buffer(l, "running_mean", 1, &C, AT_INIT_ZERO, 0, e) && at_buffer(l, "running_var", 1, &C, AT_INIT_ONE, 0, e);
+           at_buffer(l, "running_mean", 1, &C, AT_INIT_ZERO, 0, e) &&
+           at_buffer(l, "running_var", 1, &C, AT_INIT_ONE, 0, e);
 }
 
 /* running = (1 - momentum) running + momentum factor value; the buffer may have any step. */
@@ -36,7 +38,8 @@ static void move(at_tensor *running, const at_tensor *value, double momentum, do
         ptrdiff_t at = (ptrdiff_t)i * running->step[0];
         if (running->dtype == AT_F32) {
             float *r = (float *)(void *)running->data + at;
-            *r = (float)((1 - momentum) * (double)*r + momentum * factor * (double)((const float *)(const void *)value->data)[i]);
+            *r = (float)((1 - momentum) * (double)*r +
+                         momentum * factor * (double)((const float *)(const void *)value->data)[i]);
         } else {
             double *r = (double *)(void *)running->data + at;
             *r = (1 - momentum) * *r + momentum * factor * ((const double *)(const void *)value->data)[i];
@@ -55,15 +58,16 @@ static bool batchnorm_layer_forward(at_build *g, at_layer *l, at_pass *p)
     if (!at_expect(g, l, "x", x, 1, 0, 0))
         return false;
     if (dim > x->ndim || dim < -x->ndim)
-        return at_refuse(g, "x has %d dimensions, expected dimension %lld to be the channel (x: %s)", x->ndim, (long long)dim,
-                         at_describe(x).text) != NULL;
+        return at_refuse(g, "x has %d dimensions, expected dimension %lld to be the channel (x: %s)", x->ndim,
+                         (long long)dim, at_describe(x).text) != NULL;
     size_t have = x->size[dim > 0 ? dim - 1 : dim + x->ndim];
     if (have != (size_t)C)
-        return at_refuse(g, "x has %zu channels along dimension %lld, expected %lld (x: %s)", have, (long long)dim, (long long)C,
-                         at_describe(x).text) != NULL;
-    bool own = g->training;         /* statistics of the batch */
-    at_tensor *y = AT_APPLY(g, batchnorm, .in = {x, at_weight(l, WEIGHT), at_weight(l, BIAS), own ? NULL : mean, own ? NULL : var},
-                            .arg = {at_int(dim), at_num(l->set[EPS].number)}, .out = {own ? &batch_mean : NULL, own ? &batch_var : NULL});
+        return at_refuse(g, "x has %zu channels along dimension %lld, expected %lld (x: %s)", have, (long long)dim,
+                         (long long)C, at_describe(x).text) != NULL;
+    bool own = g->training; /* statistics of the batch */
+    at_tensor *y = AT_APPLY(
+        g, batchnorm, .in = {x, at_weight(l, WEIGHT), at_weight(l, BIAS), own ? NULL : mean, own ? NULL : var},
+        .arg = {at_int(dim), at_num(l->set[EPS].number)}, .out = {own ? &batch_mean : NULL, own ? &batch_var : NULL});
     if (!y)
         return false;
     if (own) {
@@ -76,13 +80,15 @@ static bool batchnorm_layer_forward(at_build *g, at_layer *l, at_pass *p)
 
 static const at_method methods[] = {
     {"forward", {{"x", AT_TENSOR, false}}, NULL, batchnorm_layer_forward, "layer(x) -> y like x"},
-    {0}
+    {0},
 };
 
-AT_LAYER(batchnorm, "layer.batchnorm",
-    .fields = fields, .setup = setup, .methods = methods,
-    .help = "layer.batchnorm{channels =, dim = 2, eps = 1e-5, momentum = 0.1} -> layer\n"
-            "(x - mean) / sqrt(var + eps) * weight + bias for each channel; dim says which dimension of x is the channel, -1 for\n"
-            "sequences. Parameters weight and bias, buffers running_mean and running_var (in state()), all [channels]. Training:\n"
-            "mean and var are those of this batch, var divides by n, and the buffers become (1 - momentum) old + momentum new,\n"
-            "with the var that divides by n - 1. After layer:eval() the buffers are mean and var.");
+AT_LAYER(batchnorm, "layer.batchnorm", .fields = fields, .setup = setup, .methods = methods,
+         .help = "layer.batchnorm{channels =, dim = 2, eps = 1e-5, momentum = 0.1} -> layer\n"
+                 "(x - mean) / sqrt(var + eps) * weight + bias for each channel; dim says which dimension of x is the "
+                 "channel, -1 for\n"
+                 "sequences. Parameters weight and bias, buffers running_mean and running_var (in state()), all "
+                 "[channels]. Training:\n"
+                 "mean and var are those of this batch, var divides by n, and the buffers become (1 - momentum) old + "
+                 "momentum new,\n"
+                 "with the var that divides by n - 1. After layer:eval() the buffers are mean and var.");

@@ -13,12 +13,13 @@ static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
     [HIDDEN] = {"hidden", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "units"},
     [TYPE] = {"type", AT_FIELD_CHOICE, .value = AT_CELL_GRU, .choices = AT_CELLS, .help = "rnn is tanh(W x + U h + b)"},
-    {0}
+    {0},
 };
 
 static bool setup(at_layer *l, at_error *e)
 {
-    return at_cell_params(l, "", "", l->set[TYPE].integer, (size_t)l->set[INPUTS].integer, (size_t)l->set[HIDDEN].integer, e);
+    return at_cell_params(l, "", "", l->set[TYPE].integer, (size_t)l->set[INPUTS].integer,
+                          (size_t)l->set[HIDDEN].integer, e);
 }
 
 /* [B, hidden] as the operation has it, [1, B, hidden]; NULL stays NULL. False with the error set. */
@@ -47,7 +48,8 @@ static bool cell_layer_forward(at_build *g, at_layer *l, at_pass *p)
     if (!state(g, l, "h", x->size[0], &h) || !state(g, l, "c", x->size[0], &c))
         return false;
     at_tensor *weights[] = {at_weight(l, 0), at_weight(l, 1), at_weight(l, 2), at_weight(l, 3)};
-    AT_APPLY(g, rnn, .in = {at_unsqueeze(g, x, 2), NULL, h, c}, .list = weights, .count = 4, .arg = {at_int(type)}, .out = {&h, &c});
+    AT_APPLY(g, rnn, .in = {at_unsqueeze(g, x, 2), NULL, h, c}, .list = weights, .count = 4, .arg = {at_int(type)},
+             .out = {&h, &c});
     if (!at_ok(g))
         return false;
     at_return(p, at_tensor_value(at_select(g, h, 1, 1)));
@@ -55,14 +57,19 @@ static bool cell_layer_forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}, {"h", AT_TENSOR, true}, {"c", AT_TENSOR, true}}, NULL, cell_layer_forward,
+    {"forward",
+     {{"x", AT_TENSOR, false}, {"h", AT_TENSOR, true}, {"c", AT_TENSOR, true}},
+     NULL,
+     cell_layer_forward,
      "cell(x [B, inputs], h [B, hidden], c) -> h [, c: lstm]"},
-    {0}
+    {0},
 };
 
-AT_LAYER(cell, "layer.cell",
-    .fields = fields, .setup = setup, .methods = methods,
+AT_LAYER(
+    cell, "layer.cell", .fields = fields, .setup = setup, .methods = methods,
     .help = "layer.cell{inputs =, hidden =, type = \"gru\" | \"lstm\" | \"rnn\"} -> layer\n"
-            "h = cell(x [B, inputs], h [B, hidden]), of an lstm h, c = cell(x, h, c): one step; zeros where no state is given.\n"
+            "h = cell(x [B, inputs], h [B, hidden]), of an lstm h, c = cell(x, h, c): one step; zeros where no state "
+            "is given.\n"
             "A table of states, {h = h, c = c}, goes through search.reorder as it is. Parameters as PyTorch's cells:\n"
-            "weight_ih [G hidden, inputs], weight_hh [G hidden, hidden], bias_ih, bias_hh; gates of a gru r, z, n, of an lstm i, f, g, o.");
+            "weight_ih [G hidden, inputs], weight_hh [G hidden, hidden], bias_ih, bias_hh; gates of a gru r, z, n, of "
+            "an lstm i, f, g, o.");

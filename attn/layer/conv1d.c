@@ -11,7 +11,7 @@
 #include <math.h>
 
 enum { INPUTS, OUTPUTS, KERNEL, STRIDE, PADDING, DILATION, GROUPS, BIAS };
-enum { W, B };       /* parameters */
+enum { W, B }; /* parameters */
 
 static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "channels of x"},
@@ -20,20 +20,24 @@ static const at_field fields[] = {
     [STRIDE] = {"stride", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "steps from one window to the next"},
     [PADDING] = {"padding", AT_FIELD_COUNTS, .low = 0, .high = 2147483648.0, .choices = "same|causal",
                  .help = "zeros at both ends; {before, after}; \"same\"; \"causal\": all before"},
-    [DILATION] = {"dilation", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "steps from one entry of a window to the next"},
-    [GROUPS] = {"groups", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "parts of the channels that do not see each other"},
+    [DILATION] = {"dilation", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE,
+                  .help = "steps from one entry of a window to the next"},
+    [GROUPS] = {"groups", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE,
+                .help = "parts of the channels that do not see each other"},
     [BIAS] = {"bias", AT_FIELD_FLAG, .value = true, .help = "adds a learned number to each channel"},
-    {0}
+    {0},
 };
 
 static bool setup(at_layer *l, at_error *e)
 {
-    size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer, groups = (size_t)l->set[GROUPS].integer;
+    size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer,
+           groups = (size_t)l->set[GROUPS].integer;
     size_t kernel = (size_t)l->set[KERNEL].integer;
     const int32_t *padding = l->set[PADDING].counts;
 
     if (inputs % groups != 0 || outputs % groups != 0)
-        return at_error_set(e, "conv1d: groups is %zu, expected a divisor of inputs = %zu and outputs = %zu", groups, inputs, outputs);
+        return at_error_set(e, "conv1d: groups is %zu, expected a divisor of inputs = %zu and outputs = %zu", groups,
+                            inputs, outputs);
     if (padding[0] == AT_WORD && padding[1] == 0 && (l->set[STRIDE].integer != 1))
         return at_error_set(e, "conv1d: stride is not 1, which padding 'same' expects");
     double fan = (double)(inputs / groups) * (double)kernel, bound = 1 / sqrt(fan);
@@ -47,18 +51,20 @@ static bool conv1d_layer_forward(at_build *g, at_layer *l, at_pass *p)
     const at_setting *s = l->set;
     int32_t stride = (int32_t)s[STRIDE].integer, dilation = (int32_t)s[DILATION].integer;
     return at_expect(g, l, "x", x, 3, 3, s[INPUTS].integer) &&
-           at_return(p, at_tensor_value(AT_APPLY(g, conv1d, .in = {x, at_weight(l, W), at_weight(l, B)},
-                                                .arg = {at_both(stride, stride), at_both(s[PADDING].counts[0], s[PADDING].counts[1]),
-                                                        at_both(dilation, dilation), at_int(s[GROUPS].integer)})));
+           at_return(p, at_tensor_value(AT_APPLY(
+                            g, conv1d, .in = {x, at_weight(l, W), at_weight(l, B)},
+                            .arg = {at_both(stride, stride), at_both(s[PADDING].counts[0], s[PADDING].counts[1]),
+                                    at_both(dilation, dilation), at_int(s[GROUPS].integer)})));
 }
 
 static const at_method methods[] = {
     {"forward", {{"x", AT_TENSOR, false}}, NULL, conv1d_layer_forward, "layer(x [B, T, inputs]) -> y [B, T', outputs]"},
-    {0}
+    {0},
 };
 
-AT_LAYER(conv1d, "layer.conv1d",
-    .fields = fields, .setup = setup, .methods = methods,
-    .help = "layer.conv1d{inputs =, outputs =, kernel =, stride = 1, padding = 0, dilation = 1, groups = 1, bias = true} -> layer\n"
-            "Windows of x [B, T, inputs] times weight [outputs, inputs / groups, kernel], plus bias [outputs]; padding a number, {before, after},"
-            " \"same\" or \"causal\".");
+AT_LAYER(conv1d, "layer.conv1d", .fields = fields, .setup = setup, .methods = methods,
+         .help = "layer.conv1d{inputs =, outputs =, kernel =, stride = 1, padding = 0, dilation = 1, groups = 1, bias "
+                 "= true} -> layer\n"
+                 "Windows of x [B, T, inputs] times weight [outputs, inputs / groups, kernel], plus bias [outputs]; "
+                 "padding a number, {before, after},"
+                 " \"same\" or \"causal\".");

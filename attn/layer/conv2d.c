@@ -11,7 +11,7 @@
 #include <math.h>
 
 enum { INPUTS, OUTPUTS, KERNEL, STRIDE, PADDING, DILATION, GROUPS, BIAS };
-enum { W, B };       /* parameters */
+enum { W, B }; /* parameters */
 
 static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "channels of x"},
@@ -20,20 +20,24 @@ static const at_field fields[] = {
     [STRIDE] = {"stride", AT_FIELD_COUNTS, .value = 1, AT_POSITIVE, .help = "pixels from one window to the next"},
     [PADDING] = {"padding", AT_FIELD_COUNTS, .low = 0, .high = 2147483648.0, .choices = "same",
                  .help = "zeros at all sides; {height, width}; \"same\""},
-    [DILATION] = {"dilation", AT_FIELD_COUNTS, .value = 1, AT_POSITIVE, .help = "pixels from one entry of a window to the next"},
-    [GROUPS] = {"groups", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "parts of the channels that do not see each other"},
+    [DILATION] = {"dilation", AT_FIELD_COUNTS, .value = 1, AT_POSITIVE,
+                  .help = "pixels from one entry of a window to the next"},
+    [GROUPS] = {"groups", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE,
+                .help = "parts of the channels that do not see each other"},
     [BIAS] = {"bias", AT_FIELD_FLAG, .value = true, .help = "adds a learned number to each channel"},
-    {0}
+    {0},
 };
 
 static bool setup(at_layer *l, at_error *e)
 {
-    size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer, groups = (size_t)l->set[GROUPS].integer;
+    size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer,
+           groups = (size_t)l->set[GROUPS].integer;
     size_t high = (size_t)l->set[KERNEL].counts[0], wide = (size_t)l->set[KERNEL].counts[1];
     const int32_t *padding = l->set[PADDING].counts;
 
     if (inputs % groups != 0 || outputs % groups != 0)
-        return at_error_set(e, "conv2d: groups is %zu, expected a divisor of inputs = %zu and outputs = %zu", groups, inputs, outputs);
+        return at_error_set(e, "conv2d: groups is %zu, expected a divisor of inputs = %zu and outputs = %zu", groups,
+                            inputs, outputs);
     if (padding[0] == AT_WORD && padding[1] == 0 && (l->set[STRIDE].counts[0] != 1 || l->set[STRIDE].counts[1] != 1))
         return at_error_set(e, "conv2d: stride is not 1, which padding 'same' expects");
     double fan = (double)(inputs / groups) * (double)high * (double)wide, bound = 1 / sqrt(fan);
@@ -54,20 +58,26 @@ static bool conv2d_layer_forward(at_build *g, at_layer *l, at_pass *p)
     at_tensor *x = at_arg_tensor(p, 0);
     const at_setting *s = l->set;
     return at_expect(g, l, "x", x, 4, 4, 0) && check_channels(g, l, x) &&
-           at_return(p, at_tensor_value(AT_APPLY(g, conv2d, .in = {x, at_weight(l, W), at_weight(l, B)},
-                                                .arg = {at_both(s[STRIDE].counts[0], s[STRIDE].counts[1]),
-                                                        at_both(s[PADDING].counts[0], s[PADDING].counts[1]),
-                                                        at_both(s[DILATION].counts[0], s[DILATION].counts[1]),
-                                                        at_int(s[GROUPS].integer)})));
+           at_return(p,
+                     at_tensor_value(AT_APPLY(
+                         g, conv2d, .in = {x, at_weight(l, W), at_weight(l, B)},
+                         .arg = {at_both(s[STRIDE].counts[0], s[STRIDE].counts[1]),
+                                 at_both(s[PADDING].counts[0], s[PADDING].counts[1]),
+                                 at_both(s[DILATION].counts[0], s[DILATION].counts[1]), at_int(s[GROUPS].integer)})));
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, NULL, conv2d_layer_forward, "layer(x [B, inputs, H, W]) -> y [B, outputs, H', W']"},
-    {0}
+    {"forward",
+     {{"x", AT_TENSOR, false}},
+     NULL,
+     conv2d_layer_forward,
+     "layer(x [B, inputs, H, W]) -> y [B, outputs, H', W']"},
+    {0},
 };
 
-AT_LAYER(conv2d, "layer.conv2d",
-    .fields = fields, .setup = setup, .methods = methods,
-    .help = "layer.conv2d{inputs =, outputs =, kernel =, stride = 1, padding = 0, dilation = 1, groups = 1, bias = true} -> layer\n"
-            "Windows of x [B, inputs, H, W] times weight [outputs, inputs / groups, kernel, kernel], plus bias [outputs]; kernel, stride, padding, dilation a number"
-            " or {height, width}, padding also \"same\".");
+AT_LAYER(conv2d, "layer.conv2d", .fields = fields, .setup = setup, .methods = methods,
+         .help = "layer.conv2d{inputs =, outputs =, kernel =, stride = 1, padding = 0, dilation = 1, groups = 1, bias "
+                 "= true} -> layer\n"
+                 "Windows of x [B, inputs, H, W] times weight [outputs, inputs / groups, kernel, kernel], plus bias "
+                 "[outputs]; kernel, stride, padding, dilation a number"
+                 " or {height, width}, padding also \"same\".");

@@ -7,7 +7,7 @@ enum { P };
 
 static const at_field fields[] = {
     [P] = {"p", AT_FIELD_NUMBER, .required = true, AT_PROBABILITY, .help = "probability that an element is dropped"},
-    {0}
+    {0},
 };
 
 static bool dropout_layer_forward(at_build *g, at_layer *l, at_pass *p)
@@ -21,11 +21,10 @@ static bool dropout_layer_forward(at_build *g, at_layer *l, at_pass *p)
 
 static const at_method methods[] = {
     {"forward", {{"x", AT_TENSOR, false}}, NULL, dropout_layer_forward, "layer(x) -> y like x"},
-    {0}
+    {0},
 };
 
-AT_LAYER(dropout, "layer.dropout",
-    .fields = fields, .methods = methods,
-    .help = "layer.dropout{p =} -> layer\n"
-            "In training each element is dropped with probability p and the rest scaled by 1 / (1 - p); x itself\n"
-            "after eval().");
+AT_LAYER(dropout, "layer.dropout", .fields = fields, .methods = methods,
+         .help = "layer.dropout{p =} -> layer\n"
+                 "In training each element is dropped with probability p and the rest scaled by 1 / (1 - p); x itself\n"
+                 "after eval().");

@@ -9,12 +9,12 @@
 #include "attn/layer/layer.h"
 
 enum { COUNT, DIM };
-enum { WEIGHT };             /* parameters */
+enum { WEIGHT }; /* parameters */
 
 static const at_field fields[] = {
     [COUNT] = {"count", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "largest id"},
     [DIM] = {"dim", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of the vectors"},
-    {0}
+    {0},
 };
 
 static bool setup(at_layer *l, at_error *e)
@@ -30,10 +30,9 @@ static bool embedding_layer_forward(at_build *g, at_layer *l, at_pass *p)
 
 static const at_method methods[] = {
     {"forward", {{"ids", AT_TENSOR, false}}, NULL, embedding_layer_forward, "layer(ids) -> y [ids..., dim]"},
-    {0}
+    {0},
 };
 
-AT_LAYER(embedding, "layer.embedding",
-    .fields = fields, .setup = setup, .methods = methods,
-    .help = "layer.embedding{count =, dim =} -> layer\n"
-            "Row i of weight [count, dim] for id i; zeros for id 0, padding.");
+AT_LAYER(embedding, "layer.embedding", .fields = fields, .setup = setup, .methods = methods,
+         .help = "layer.embedding{count =, dim =} -> layer\n"
+                 "Row i of weight [count, dim] for id i; zeros for id 0, padding.");

@@ -114,18 +114,16 @@ static void fill(at_tensor *t, at_init init, double bound)
     case AT_INIT_UNIFORM:
         at_random_uniform_f32(at_random_reserve(n), n, x);
         AT_PIECES(i, end, n)
-            for (; i < end; i++)
-                x[i] = (2 * x[i] - 1) * (float)bound;
+        for (; i < end; i++)
+            x[i] = (2 * x[i] - 1) * (float)bound;
         break;
     case AT_INIT_NORMAL:
         at_random_normal_f32(at_random_reserve(n), n, x);
         AT_PIECES(i, end, n)
-            for (; i < end; i++)
-                x[i] *= (float)bound;
+        for (; i < end; i++)
+            x[i] *= (float)bound;
         break;
-    default:
-        at_fill(t, init == AT_INIT_ONE);
-        break;
+    default: at_fill(t, init == AT_INIT_ONE); break;
     }
 }
 
@@ -360,8 +358,10 @@ bool at_expect(at_build *g, const at_layer *l, const char *name, const at_tensor
         at_refuse(g, "%s is %s, but the layer is %s (%s: %s)", name, is, own, name, t.text);
     else if (x->ndim < low || (high && x->ndim > high))
         at_refuse(g, "%s has %d dimension%s, expected %s%zu (%s: %s)", name, x->ndim, x->ndim == 1 ? "" : "s",
-                  high == low ? "" : x->ndim < low ? "at least " : "at most ", x->ndim < low ? low : high, name,
-                  t.text);
+                  high == low     ? ""
+                  : x->ndim < low ? "at least "
+                                  : "at most ",
+                  x->ndim < low ? low : high, name, t.text);
     else if (width && x->size[x->ndim - 1] != (size_t)width)
         at_refuse(g, "%s has width %zu, expected %lld (%s: %s)", name, x->size[x->ndim - 1], (long long)width, name,
                   t.text);

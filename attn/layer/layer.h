@@ -13,7 +13,7 @@ typedef struct at_layer_kind at_layer_kind;
 /* A parameter, a buffer (in state() only), or a layer inside this one. In order of declaration. */
 typedef struct at_member {
     char *name;
-    at_tensor *tensor;          /* or */
+    at_tensor *tensor; /* or */
     at_layer *layer;
     bool buffer;
 } at_member;
@@ -23,39 +23,43 @@ struct at_layer {
     const at_layer_kind *kind;
     at_dtype dtype;
     bool training;
-    uint32_t given;             /* bit per field of the configuration */
-    at_setting set[AT_MAX_FIELD];       /* the configuration, by the kind's enumeration; tables are gone after setup */
+    uint32_t given;               /* bit per field of the configuration */
+    at_setting set[AT_MAX_FIELD]; /* the configuration, by the kind's enumeration; tables are gone after setup */
     at_member *member;
     size_t members, room;
-    void *own;                  /* kind->own_bytes, zeroed */
+    void *own; /* kind->own_bytes, zeroed */
 };
 
 /* A call of a layer's method: positional arguments, options, results. */
 enum { AT_CALL_ARGS = 6, AT_RESULTS = 5, AT_OPTIONS = 16 };
 typedef struct at_pass {
-    at_value arg[AT_CALL_ARGS];         /* AT_NIL where absent; checked against the method's list */
-    at_setting option[AT_OPTIONS];      /* by the method's options */
+    at_value arg[AT_CALL_ARGS];    /* AT_NIL where absent; checked against the method's list */
+    at_setting option[AT_OPTIONS]; /* by the method's options */
     uint32_t given;
     int results;
-    at_value result[AT_RESULTS];        /* all belong to the builder, until at_build_end */
+    at_value result[AT_RESULTS]; /* all belong to the builder, until at_build_end */
 } at_pass;
 
 typedef struct at_method {
-    const char *name;                   /* "forward" is also the call of the layer itself */
-    struct { const char *name; at_type type; bool optional; } arg[AT_CALL_ARGS];    /* type: AT_TENSOR or AT_TABLE */
-    const at_field *options;            /* NULL: takes none */
+    const char *name; /* "forward" is also the call of the layer itself */
+    struct {
+        const char *name;
+        at_type type;
+        bool optional;
+    } arg[AT_CALL_ARGS];     /* type: AT_TENSOR or AT_TABLE */
+    const at_field *options; /* NULL: takes none */
     bool (*run)(at_build *g, at_layer *l, at_pass *p);
     const char *help;
 } at_method;
 
 struct at_layer_kind {
-    const char *name;                   /* path under attn: "layer.linear", "attention", "encoder.rnn" */
+    const char *name; /* path under attn: "layer.linear", "attention", "encoder.rnn" */
     const at_field *fields;
     /* Declares parameters and inner layers from l->set; the only step that fails besides run. */
     bool (*setup)(at_layer *l, at_error *e);
-    void (*dispose)(at_layer *l);       /* frees what `own` holds; may be NULL */
+    void (*dispose)(at_layer *l); /* frees what `own` holds; may be NULL */
     size_t own_bytes;
-    const at_method *methods;           /* ended by a NULL name; the first is "forward" */
+    const at_method *methods; /* ended by a NULL name; the first is "forward" */
     /* One line for tostring: "additive, softmax, global, single"; NULL prints the configuration. */
     void (*summary)(const at_layer *l, char *text, size_t room);
     const char *help;
@@ -74,9 +78,10 @@ const char *at_layer_where(const at_layer_kind *kind);
 /* ---- in setup ---- */
 
 typedef enum at_init {
-    AT_INIT_ZERO, AT_INIT_ONE,
-    AT_INIT_UNIFORM,            /* in +-bound */
-    AT_INIT_NORMAL              /* standard deviation bound */
+    AT_INIT_ZERO,
+    AT_INIT_ONE,
+    AT_INIT_UNIFORM, /* in +-bound */
+    AT_INIT_NORMAL   /* standard deviation bound */
 } at_init;
 
 /* Declares a parameter. The name is copied. */

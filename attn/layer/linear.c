@@ -10,13 +10,13 @@
 #include <math.h>
 
 enum { INPUTS, OUTPUTS, BIAS };
-enum { W, B };       /* parameters */
+enum { W, B }; /* parameters */
 
 static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
     [OUTPUTS] = {"outputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of y"},
     [BIAS] = {"bias", AT_FIELD_FLAG, .value = true, .help = "adds a learned vector"},
-    {0}
+    {0},
 };
 
 static bool setup(at_layer *l, at_error *e)
@@ -36,10 +36,9 @@ static bool linear_layer_forward(at_build *g, at_layer *l, at_pass *p)
 
 static const at_method methods[] = {
     {"forward", {{"x", AT_TENSOR, false}}, NULL, linear_layer_forward, "layer(x [..., inputs]) -> y [..., outputs]"},
-    {0}
+    {0},
 };
 
-AT_LAYER(linear, "layer.linear",
-    .fields = fields, .setup = setup, .methods = methods,
-    .help = "layer.linear{inputs =, outputs =, bias = true} -> layer\n"
-            "y = x W' + b; weight [outputs, inputs], bias [outputs].");
+AT_LAYER(linear, "layer.linear", .fields = fields, .setup = setup, .methods = methods,
+         .help = "layer.linear{inputs =, outputs =, bias = true} -> layer\n"
+                 "y = x W' + b; weight [outputs, inputs], bias [outputs].");

@@ -16,23 +16,23 @@
 enum { DIM, TYPE, MAX_LENGTH };
 enum { SINUSOIDAL, LEARNED };
 enum { POSITION };
-enum { WEIGHT };             /* parameters */
-enum { MOST = 1 << 16 };         /* places in the table at most */
+enum { WEIGHT };         /* parameters */
+enum { MOST = 1 << 16 }; /* places in the table at most */
 
 typedef struct own {
-    at_tensor *table;       /* [rows, dim], float64 or float32 as the layer was when it was made */
+    at_tensor *table; /* [rows, dim], float64 or float32 as the layer was when it was made */
 } own;
 
 static const at_field fields[] = {
     [DIM] = {"dim", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "width of x"},
     [TYPE] = {"type", AT_FIELD_CHOICE, .value = SINUSOIDAL, .choices = "sinusoidal|learned", .help = "encoding"},
     [MAX_LENGTH] = {"max_length", AT_FIELD_INTEGER, AT_POSITIVE, .help = "longest sequence; needed if learned"},
-    {0}
+    {0},
 };
 
 static const at_field options[] = {
     [POSITION] = {"position", AT_FIELD_INTEGER, .value = 1, AT_POSITIVE, .help = "place of the first step of x"},
-    {0}
+    {0},
 };
 
 static bool setup(at_layer *l, at_error *e)
@@ -45,10 +45,7 @@ static bool setup(at_layer *l, at_error *e)
     return at_param(l, "weight", 2, size, AT_INIT_NORMAL, 1, e);
 }
 
-static void dispose(at_layer *l)
-{
-    at_release(((own *)l->own)->table);
-}
+static void dispose(at_layer *l) { at_release(((own *)l->own)->table); }
 
 /* [rows, dim]: the sinusoids of places `from`, from + 1, ... counted from 0; NULL with the error set. */
 static at_tensor *sinusoids(at_build *g, const at_layer *l, size_t from, size_t rows)
@@ -85,7 +82,7 @@ static at_tensor *encoding(at_build *g, at_layer *l, int64_t first, int64_t T)
         at_tensor *grown = sinusoids(g, l, 0, rows);
         if (!grown)
             return NULL;
-        at_release(o->table);       /* a graph that reads it holds its own reference */
+        at_release(o->table); /* a graph that reads it holds its own reference */
         o->table = grown;
     }
     return at_narrow(g, o->table, 1, first, T);
@@ -104,12 +101,17 @@ static bool positional_layer_forward(at_build *g, at_layer *l, at_pass *p)
 }
 
 static const at_method methods[] = {
-    {"forward", {{"x", AT_TENSOR, false}}, options, positional_layer_forward, "layer(x [..., T, dim], {position = 1}) -> y like x"},
-    {0}
+    {"forward",
+     {{"x", AT_TENSOR, false}},
+     options,
+     positional_layer_forward,
+     "layer(x [..., T, dim], {position = 1}) -> y like x"},
+    {0},
 };
 
-AT_LAYER(positional, "layer.positional",
-    .fields = fields, .setup = setup, .dispose = dispose, .own_bytes = sizeof(own), .methods = methods,
+AT_LAYER(
+    positional, "layer.positional", .fields = fields, .setup = setup, .dispose = dispose, .own_bytes = sizeof(own),
+    .methods = methods,
     .help = "layer.positional{dim =, type = 'sinusoidal' | 'learned', max_length =} -> layer\n"
             "Adds an encoding of the place of each step; learned has weight [max_length, dim]. The option position is\n"
             "the place of the first step, 1 unless given.");

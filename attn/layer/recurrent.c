@@ -5,16 +5,13 @@
 #include <stdio.h>
 
 /* Gates of a cell: rows of its weights are gates * hidden. */
-static size_t gates_of(int64_t cell)
-{
-    return cell == AT_CELL_GRU ? 3 : cell == AT_CELL_LSTM ? 4 : 1;
-}
+static size_t gates_of(int64_t cell) { return cell == AT_CELL_GRU ? 3 : cell == AT_CELL_LSTM ? 4 : 1; }
 
 bool at_cell_params(at_layer *l, const char *prefix, const char *suffix, int64_t cell, size_t inputs, size_t hidden,
                     at_error *e)
 {
     static const char *const names[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
-    size_t rows = gates_of(cell) * hidden;       /* at most 2^33 */
+    size_t rows = gates_of(cell) * hidden; /* at most 2^33 */
     for (int k = 0; k < 4; k++) {
         char name[96];
         snprintf(name, sizeof name, "%s%s%s", prefix, names[k], suffix);

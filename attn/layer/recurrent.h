@@ -4,7 +4,7 @@
 
 #include "attn/layer/layer.h"
 
-#define AT_CELLS "gru|lstm|rnn"     /* the order of at_cell in op/cell.h */
+#define AT_CELLS "gru|lstm|rnn" /* the order of at_cell in op/cell.h */
 enum { AT_CELL_GRU, AT_CELL_LSTM, AT_CELL_RNN };
 
 /* Declares prefix + weight_ih, weight_hh, bias_ih, bias_hh + suffix, uniform in +-1 / sqrt(hidden) as PyTorch's. */

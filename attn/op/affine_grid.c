@@ -18,7 +18,9 @@ typedef struct job {
 
 static job job_of(const at_call *c)
 {
-    return (job){.theta = at_in(c, 0), .H = (size_t)c->arg[SIZE].counts[0], .W = (size_t)c->arg[SIZE].counts[1],
+    return (job){.theta = at_in(c, 0),
+                 .H = (size_t)c->arg[SIZE].counts[0],
+                 .W = (size_t)c->arg[SIZE].counts[1],
                  .align = c->arg[ALIGN].flag};
 }
 
@@ -29,7 +31,8 @@ static bool shape(at_call *c)
         return at_fail(c, "theta has shape %s, expected [B, 2, 3]", at_describe_shape(t->ndim, t->size).text);
     for (int i = 0; i < 2; i++)
         if (c->arg[SIZE].counts[i] < 1)
-            return at_fail(c, "size is {%d, %d}, expected at least {1, 1}", c->arg[SIZE].counts[0], c->arg[SIZE].counts[1]);
+            return at_fail(c, "size is {%d, %d}, expected at least {1, 1}", c->arg[SIZE].counts[0],
+                           c->arg[SIZE].counts[1]);
     return at_out(c, 4, (size_t[]){t->size[0], (size_t)c->arg[SIZE].counts[0], (size_t)c->arg[SIZE].counts[1], 2});
 }
 
@@ -97,5 +100,6 @@ AT_OP(affine_grid,
       .shape = shape, .forward = affine_grid_forward, .backward = affine_grid_backward, .keeps = AT_KEEP_NOTHING,
       .plain = true,
       .help = "affine_grid(theta [B, 2, 3], size, {align_corners = false}) -> [B, H, W, 2]\n"
-              "The places theta (x, y, 1)' for every pixel (x, y) of a picture of size {H, W}, in -1 .. 1, for attn.grid_sample.\n"
+              "The places theta (x, y, 1)' for every pixel (x, y) of a picture of size {H, W}, in -1 .. 1, for "
+              "attn.grid_sample.\n"
               "-1 and 1 are the outer edges of the corner pixels, with align_corners their centres.");

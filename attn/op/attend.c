@@ -33,10 +33,10 @@ enum { Q, KEY, V, BIAS, MASK, KEY_MASK, SPAN };
 enum { SCALE, OFFSET, ALIBI, DROPOUT, WEIGHTS };
 enum { LSE };
 enum {
-    QB = 64,        /* queries of a block */
-    STRIP = 16,     /* of them, so many are taken or left out together: the widest vector */
+    QB = 64,    /* queries of a block */
+    STRIP = 16, /* of them, so many are taken or left out together: the widest vector */
     STRIPS = QB / STRIP,
-    KB = 128        /* keys of a tile: two tiles stay in the second cache beside their keys and values */
+    KB = 128 /* keys of a tile: two tiles stay in the second cache beside their keys and values */
 };
 
 typedef struct sizes {
@@ -46,8 +46,8 @@ typedef struct sizes {
 static sizes sizes_of(const at_call *c)
 {
     const at_tensor *q = c->in[Q], *k = c->in[KEY], *v = c->in[V];
-    return (sizes){q->size[0], q->size[1], k->size[1], q->size[2], k->size[2], q->size[3], v->size[3],
-                   at_span_width(c->in[SPAN], k->size[1])};
+    return (sizes){q->size[0], q->size[1], k->size[1], q->size[2],
+                   k->size[2], q->size[3], v->size[3], at_span_width(c->in[SPAN], k->size[1])};
 }
 
 static size_t round_up(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
@@ -61,19 +61,26 @@ typedef struct room {
 
 static size_t wider(const sizes *n) { return n->D > n->Dv ? n->D : n->Dv; }
 
-static size_t room_bytes(const sizes *n)
-{
-    return round_up((2 * KB + 3 * wider(n) + 7) * QB * sizeof(real));
-}
+static size_t room_bytes(const sizes *n) { return round_up((2 * KB + 3 * wider(n) + 7) * QB * sizeof(real)); }
 
 static room room_at(const sizes *n, char *at)
 {
     real *p = (real *)(void *)at;
     size_t tile = KB * QB, turned = wider(n) * QB;
     real *column = p + 2 * tile + 3 * turned;
-    return (room){.s = p, .dp = p + tile, .q = p + 2 * tile, .dy = p + 2 * tile + turned, .rows = p + 2 * tile + 2 * turned,
-                  .max = column, .sum = column + QB, .factor = column + 2 * QB, .lse = column + 3 * QB, .delta = column + 4 * QB,
-                  .lo = column + 5 * QB, .hi = column + 6 * QB};
+    return (room){
+        .s = p,
+        .dp = p + tile,
+        .q = p + 2 * tile,
+        .dy = p + 2 * tile + turned,
+        .rows = p + 2 * tile + 2 * turned,
+        .max = column,
+        .sum = column + QB,
+        .factor = column + 2 * QB,
+        .lse = column + 3 * QB,
+        .delta = column + 4 * QB,
+        .lo = column + 5 * QB,
+        .hi = column + 6 * QB};
 }
 
 static bool fits(const at_tensor *t, const sizes *n)
@@ -111,10 +118,10 @@ static bool shape(at_call *c)
 typedef struct job {
     const at_call *c;
     sizes n;
-    size_t b, h, i0, rows, width, lanes;    /* width: rows in whole vectors, of so many lanes */
-    size_t lo, hi;              /* keys that any query of the block may look at */
-    size_t full_lo, full_hi;    /* keys that every one may look at */
-    at_span strip[STRIPS];      /* keys that any query of a strip may look at */
+    size_t b, h, i0, rows, width, lanes; /* width: rows in whole vectors, of so many lanes */
+    size_t lo, hi;                       /* keys that any query of the block may look at */
+    size_t full_lo, full_hi;             /* keys that every one may look at */
+    at_span strip[STRIPS];               /* keys that any query of a strip may look at */
     room r;
 } job;
 
@@ -142,7 +149,7 @@ static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t b
         j.lo = at_min_size(j.lo, lo);
         j.hi = at_max_size(j.hi, hi);
     }
-    j.lo = at_min_size(j.lo, j.hi) / KB * KB;     /* tiles have the same bounds for every block: dropout counts by them */
+    j.lo = at_min_size(j.lo, j.hi) / KB * KB; /* tiles have the same bounds for every block: dropout counts by them */
     return j;
 }
 
@@ -156,18 +163,22 @@ static size_t head_step(const at_tensor *t) { return t->size[2] * t->size[3]; }
 /* Place of row i of a bias or mask that may be broadcast. */
 static size_t shared_row(const at_tensor *t, size_t b, size_t h, size_t i)
 {
-    return (((t->size[0] > 1 ? b : 0) * t->size[1] + (t->size[1] > 1 ? h : 0)) * t->size[2] + (t->size[2] > 1 ? i : 0)) * t->size[3];
+    return (((t->size[0] > 1 ? b : 0) * t->size[1] + (t->size[1] > 1 ? h : 0)) * t->size[2] +
+            (t->size[2] > 1 ? i : 0)) *
+           t->size[3];
 }
 
 /* A tile: keys first .. first + keys - 1. Its parts are runs of keys with the columns that look at them, whole strips. */
-typedef struct part { size_t key, keys, column, columns; } part;
+typedef struct part {
+    size_t key, keys, column, columns;
+} part;
 
 typedef struct tile {
     size_t first, keys;
-    bool cut;                           /* some query does not look at all of it */
+    bool cut; /* some query does not look at all of it */
     size_t parts;
-    part part[(2 * STRIPS + 1) * STRIPS / 2];   /* at most: between any two bounds every other strip */
-    at_span strip[STRIPS];              /* rows of the tile that a strip looks at */
+    part part[(2 * STRIPS + 1) * STRIPS / 2]; /* at most: between any two bounds every other strip */
+    at_span strip[STRIPS];                    /* rows of the tile that a strip looks at */
 } tile;
 
 /* Splits what is cut: between two neighbouring bounds of strips each strip is in or out. */
@@ -175,7 +186,8 @@ static void split(const job *j, tile *t)
 {
     size_t strips = (j->width + STRIP - 1) / STRIP;
     for (size_t v = 0; v < strips; v++) {
-        size_t lo = at_max_size(j->strip[v].lo, t->first), hi = at_min_size(j->strip[v].lo + j->strip[v].n, t->first + t->keys);
+        size_t lo = at_max_size(j->strip[v].lo, t->first),
+               hi = at_min_size(j->strip[v].lo + j->strip[v].n, t->first + t->keys);
         t->strip[v] = hi > lo ? (at_span){lo - t->first, hi - lo} : (at_span){0, 0};
     }
     for (size_t from = 0, to; from < t->keys; from = to) {
@@ -226,8 +238,8 @@ static void inner_products(const job *j, const tile *t, int which, size_t D, con
     size_t hk = j->h / (j->n.H / j->n.Hk);
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
-        K->tile_gemm(false, p->keys, p->columns, D, head_row(x, j->b, t->first + p->key, hk), head_step(x), b + p->column, QB,
-                     s + p->key * QB + p->column, QB, false);
+        K->tile_gemm(false, p->keys, p->columns, D, head_row(x, j->b, t->first + p->key, hk), head_step(x),
+                     b + p->column, QB, s + p->key * QB + p->column, QB, false);
     }
 }
 
@@ -239,19 +251,20 @@ static void give_queries(const job *j, const tile *t, int which, size_t D, const
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
         if (p->column < j->rows)
-            K->tile_gemm(true, at_min_size(p->columns, j->rows - p->column), D, p->keys, s + p->key * QB + p->column, QB,
-                         head_row(x, j->b, t->first + p->key, hk), head_step(x), y + p->column * ldy, ldy, true);
+            K->tile_gemm(true, at_min_size(p->columns, j->rows - p->column), D, p->keys, s + p->key * QB + p->column,
+                         QB, head_row(x, j->b, t->first + p->key, hk), head_step(x), y + p->column * ldy, ldy, true);
     }
 }
 
 /* y [keys, D] += s x: what a tile's keys get from the rows of the block, x [queries, D]. */
-static void give_keys(const job *j, const tile *t, size_t D, const real *s, const real *x, size_t ldx, real *y, size_t ldy)
+static void give_keys(const job *j, const tile *t, size_t D, const real *s, const real *x, size_t ldx, real *y,
+                      size_t ldy)
 {
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
         if (p->column < j->rows)
-            K->tile_gemm(false, p->keys, D, at_min_size(p->columns, j->rows - p->column), s + p->key * QB + p->column, QB,
-                         x + p->column * ldx, ldx, y + (t->first + p->key) * ldy, ldy, true);
+            K->tile_gemm(false, p->keys, D, at_min_size(p->columns, j->rows - p->column), s + p->key * QB + p->column,
+                         QB, x + p->column * ldx, ldx, y + (t->first + p->key) * ldy, ldy, true);
     }
 }
 
@@ -344,7 +357,8 @@ static void drop_tile(const job *j, const tile *t, const real *x, real *y)
     double p = c->arg[DROPOUT].number;
     size_t tiles = (j->n.Tk + KB - 1) / KB * KB * QB;
     size_t first = ((j->b * j->n.H + j->h) * blocks(j->n.Tq) + j->i0 / QB) * tiles + t->first * QB;
-    K->dropout(c->random.seed, c->random.counter, first, t->keys * QB, at_random_threshold(1 - p), (real)(1 / (1 - p)), x, y, false);
+    K->dropout(c->random.seed, c->random.counter, first, t->keys * QB, at_random_threshold(1 - p), (real)(1 / (1 - p)),
+               x, y, false);
 }
 
 /* ---- forward ---- */
@@ -399,7 +413,8 @@ static void forward_block(const job *j)
         take_tile(j, j0, &t);
         scores(j, &t);
         for (size_t i = 0; i < j->width; i += j->lanes)
-            K->attend_softmax(rows_of(&t, i).n, r->s + rows_of(&t, i).lo * QB + i, QB, r->max + i, r->sum + i, r->factor + i);
+            K->attend_softmax(rows_of(&t, i).n, r->s + rows_of(&t, i).lo * QB + i, QB, r->max + i, r->sum + i,
+                              r->factor + i);
         if (c->arg[DROPOUT].number > 0)
             drop_tile(j, &t, r->s, r->s);
         for (size_t i = 0; i < j->rows && j0 > j->lo; i++)
@@ -485,8 +500,8 @@ static void back_tile(const job *j, const tile *t, real scale, real *dv)
         if (dv && drops)
             drop_tile(j, t, r->s, r->dp);
         if (dv)
-            give_keys(j, t, Dv, drops ? r->dp : r->s, dy + ((j->b * j->n.Tq + j->i0) * j->n.H + j->h) * Dv, j->n.H * Dv, dv,
-                      j->n.Hk * Dv);
+            give_keys(j, t, Dv, drops ? r->dp : r->s, dy + ((j->b * j->n.Tq + j->i0) * j->n.H + j->h) * Dv, j->n.H * Dv,
+                      dv, j->n.Hk * Dv);
         inner_products(j, t, V, Dv, r->dy, r->dp);
         if (drops)
             drop_tile(j, t, r->dp, r->dp);
@@ -535,7 +550,8 @@ static void backward_tasks(size_t begin, size_t end, void *context)
                             give_keys(&j, &t, n->D, r.dp, head_row(c->in[Q], b, j.i0, h), head_step(c->in[Q]), dk_head,
                                       n->Hk * n->D);
                         if (dq)
-                            give_queries(&j, &t, KEY, n->D, r.dp, dq + ((b * n->Tq + j.i0) * n->H + h) * n->D, n->H * n->D);
+                            give_queries(&j, &t, KEY, n->D, r.dp, dq + ((b * n->Tq + j.i0) * n->H + h) * n->D,
+                                         n->H * n->D);
                     }
                 }
         }
@@ -558,7 +574,8 @@ static void bias_tasks(size_t begin, size_t end, void *context)
                 for (size_t h = 0; h < n->H; h++) {
                     if ((bias->size[0] > 1 && b != bb) || (bias->size[1] > 1 && h != hh))
                         continue;
-                    size_t first = bias->size[2] > 1 ? task % per : 0, last = bias->size[2] > 1 ? first + 1 : blocks(n->Tq);
+                    size_t first = bias->size[2] > 1 ? task % per : 0,
+                           last = bias->size[2] > 1 ? first + 1 : blocks(n->Tq);
                     for (size_t i = first; i < last; i++) {
                         job j = job_of(c, n, b, h, i, r);
                         if (j.lo >= j.hi)
@@ -566,7 +583,7 @@ static void bias_tasks(size_t begin, size_t end, void *context)
                         open_block(&j);
                         for (size_t j0 = j.lo; j0 < j.hi; j0 += KB) {
                             tile t;
-                        take_tile(&j, j0, &t);
+                            take_tile(&j, j0, &t);
                             back_tile(&j, &t, 1, NULL);
                             for (size_t row = 0; row < j.rows; row++) {
                                 real *to = db + shared_row(bias, b, h, j.i0 + row) + j0;
@@ -593,9 +610,18 @@ static void attend_backward(const at_call *c)
 }
 
 AT_OP(attend,
-    .args = {{"query", AT_FLOAT}, {"key", AT_FLOAT}, {"value", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true},
-             {"mask", AT_MASK, .optional = true}, {"key_mask", AT_MASK, .optional = true}, {"span", AT_IDS, .optional = true},
-             {"scale", AT_NUMBER}, {"offset", AT_INTEGER}, {"alibi", AT_INTEGER}, {"dropout", AT_NUMBER}, {"weights", AT_FLAG}},
-    .shape = shape, .forward = attend_forward, .backward = attend_backward, .outs = 2, .internal = true,
-    .help = "attend(query, key, value, bias, mask, key_mask, span, scale, offset, alibi, dropout, weights) -> y, w\n"
-            "Softmax attention over products, tile by tile.");
+      .args = {{"query", AT_FLOAT},
+               {"key", AT_FLOAT},
+               {"value", AT_FLOAT},
+               {"bias", AT_FLOAT, .optional = true},
+               {"mask", AT_MASK, .optional = true},
+               {"key_mask", AT_MASK, .optional = true},
+               {"span", AT_IDS, .optional = true},
+               {"scale", AT_NUMBER},
+               {"offset", AT_INTEGER},
+               {"alibi", AT_INTEGER},
+               {"dropout", AT_NUMBER},
+               {"weights", AT_FLAG}},
+      .shape = shape, .forward = attend_forward, .backward = attend_backward, .outs = 2, .internal = true,
+      .help = "attend(query, key, value, bias, mask, key_mask, span, scale, offset, alibi, dropout, weights) -> y, w\n"
+              "Softmax attention over products, tile by tile.");

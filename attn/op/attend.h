@@ -20,16 +20,25 @@
 
 /* How a block of scores is made from prepared rows. */
 typedef enum at_pair_kind {
-    AT_PAIR_DOT,            /* scale q . k */
-    AT_PAIR_ADDITIVE,       /* v . tanh(q + k) */
-    AT_PAIR_DISTANCE,       /* -scale |q - k|^2 */
-    AT_PAIR_TABLE           /* given as numbers: the keys do not matter */
+    AT_PAIR_DOT,      /* scale q . k */
+    AT_PAIR_ADDITIVE, /* v . tanh(q + k) */
+    AT_PAIR_DISTANCE, /* -scale |q - k|^2 */
+    AT_PAIR_TABLE     /* given as numbers: the keys do not matter */
 } at_pair_kind;
 
 /* What is done to a score before biases and masks. */
-typedef enum at_score_act { AT_ACT_TANH, AT_ACT_RELU, AT_ACT_SIGMOID, AT_ACT_LOG_SQUARE, AT_ACT_INVERSE, AT_ACT_NONE } at_score_act;
+typedef enum at_score_act {
+    AT_ACT_TANH,
+    AT_ACT_RELU,
+    AT_ACT_SIGMOID,
+    AT_ACT_LOG_SQUARE,
+    AT_ACT_INVERSE,
+    AT_ACT_NONE
+} at_score_act;
 
-typedef struct at_span { size_t lo, n; } at_span;
+typedef struct at_span {
+    size_t lo, n;
+} at_span;
 
 static inline at_span at_span_of(const at_tensor *span, size_t Tq, size_t Tk, size_t b, size_t i)
 {

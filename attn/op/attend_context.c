@@ -19,11 +19,11 @@
 #include "attn/kernel/kernel.h"
 
 enum { A, V, SPAN };
-enum { FEW = 4 };       /* fewer heads in the whole batch: the product is spread over the pool, not the heads */
+enum { FEW = 4 }; /* fewer heads in the whole batch: the product is spread over the pool, not the heads */
 
 typedef struct job {
     size_t B, Tq, Tk, H, Hk, D, W, group;
-    size_t batch;           /* numbers from the values of one row to those of the next */
+    size_t batch; /* numbers from the values of one row to those of the next */
     const real *a, *v, *dc;
     const at_tensor *span;
     real *c, *da, *dv;
@@ -48,9 +48,19 @@ static bool shape(at_call *c)
 static job job_of(const at_call *c)
 {
     const at_tensor *a = c->in[A], *v = c->in[V];
-    return (job){.B = a->size[0], .H = a->size[1], .Tq = a->size[2], .W = a->size[3], .Tk = v->size[1],
-                 .Hk = v->size[2], .D = v->size[3], .group = a->size[1] / v->size[2], .a = at_in(c, A),
-                 .v = at_in(c, V), .span = c->in[SPAN], .batch = (size_t)v->step[0]};
+    return (job){
+        .B = a->size[0],
+        .H = a->size[1],
+        .Tq = a->size[2],
+        .W = a->size[3],
+        .Tk = v->size[1],
+        .Hk = v->size[2],
+        .D = v->size[3],
+        .group = a->size[1] / v->size[2],
+        .a = at_in(c, A),
+        .v = at_in(c, V),
+        .span = c->in[SPAN],
+        .batch = (size_t)v->step[0]};
 }
 
 static size_t context_at(const job *s, size_t b, size_t i, size_t h) { return ((b * s->Tq + i) * s->H + h) * s->D; }
@@ -60,7 +70,7 @@ static size_t weight_at(const job *s, size_t b, size_t h, size_t i) { return ((b
 
 static bool whole(const job *s)
 {
-    bool finite = s->Tq > 3 && at_span_aligned(s->span);       /* a few rows: looking costs as much as the product */
+    bool finite = s->Tq > 3 && at_span_aligned(s->span); /* a few rows: looking costs as much as the product */
     for (size_t b = 0; finite && b < s->B; b++)
         finite = isfinite(K->sum(s->Tk * s->Hk * s->D, s->v + value_at(s, b, 0, 0)));
     return finite;
@@ -84,9 +94,8 @@ static void context_heads(size_t begin, size_t end, void *context)
     const job *s = context;
     for (size_t p = begin; p < end; p++) {
         size_t b = p / s->H, h = p % s->H, n = at_span_row_width(s->span, s->Tq, s->Tk, b);
-        AT_REAL(at_gemm)
-        (false, false, s->Tq, s->D, n, 1, s->a + weight_at(s, b, h, 0), s->W, s->v + value_at(s, b, 0, h / s->group),
-         s->Hk * s->D, 0, s->c + context_at(s, b, 0, h), s->H * s->D);
+        real_gemm(false, false, s->Tq, s->D, n, 1, s->a + weight_at(s, b, h, 0), s->W,
+                  s->v + value_at(s, b, 0, h / s->group), s->Hk * s->D, 0, s->c + context_at(s, b, 0, h), s->H * s->D);
     }
 }
 
@@ -142,11 +151,11 @@ static void back_heads(size_t begin, size_t end, void *context)
             if (n == 0)
                 continue;
             if (s->da)
-                AT_REAL(at_gemm)(false, true, s->Tq, n, s->D, 1, dc, s->H * s->D, s->v + values, s->Hk * s->D, 1,
-                                 s->da + weights, s->W);
+                real_gemm(false, true, s->Tq, n, s->D, 1, dc, s->H * s->D, s->v + values, s->Hk * s->D, 1,
+                          s->da + weights, s->W);
             if (s->dv)
-                AT_REAL(at_gemm)(true, false, n, s->D, s->Tq, 1, s->a + weights, s->W, dc, s->H * s->D, 1,
-                                 s->dv + dvalue_at(s, b, 0, hk), s->Hk * s->D);
+                real_gemm(true, false, n, s->D, s->Tq, 1, s->a + weights, s->W, dc, s->H * s->D, 1,
+                          s->dv + dvalue_at(s, b, 0, hk), s->Hk * s->D);
         }
 }
 
@@ -167,9 +176,8 @@ static void attend_context_backward(const at_call *c)
         at_for(s.B * s.Hk, 1, back_heads, &s);
 }
 
-AT_OP(attend_context,
-    .args = {{"a", AT_FLOAT}, {"v", AT_FLOAT}, {"span", AT_IDS, .optional = true}},
-    .shape = shape, .forward = attend_context_forward, .backward = attend_context_backward, .strided = true,
-    .internal = true,
+AT_OP(
+    attend_context, .args = {{"a", AT_FLOAT}, {"v", AT_FLOAT}, {"span", AT_IDS, .optional = true}}, .shape = shape,
+    .forward = attend_context_forward, .backward = attend_context_backward, .strided = true, .internal = true,
     .keeps = AT_KEEP(A) | AT_KEEP(V) | AT_KEEP(SPAN),
     .help = "attend_context(a [B, H, Tq, W], v [B, Tk, Hk, D] [, span]) -> [B, Tq, H, D]\nThe weighted sum of values.");

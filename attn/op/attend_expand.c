@@ -49,9 +49,7 @@ static void attend_expand_forward(const at_call *c) { run(c, forward_rows); }
 
 static void attend_expand_backward(const at_call *c) { run(c, backward_rows); }
 
-AT_OP(attend_expand,
-    .args = {{"a", AT_FLOAT}, {"span", AT_IDS}, {"keys", AT_INTEGER}},
-    .shape = shape, .forward = attend_expand_forward, .backward = attend_expand_backward, .internal = true,
-    .keeps = AT_KEEP(1),
-    .help = "attend_expand(a [B, H, Tq, W], span, keys) -> [B, H, Tq, keys]\n"
-            "Weights stored by span, in the places of their keys.");
+AT_OP(attend_expand, .args = {{"a", AT_FLOAT}, {"span", AT_IDS}, {"keys", AT_INTEGER}}, .shape = shape,
+      .forward = attend_expand_forward, .backward = attend_expand_backward, .internal = true, .keeps = AT_KEEP(1),
+      .help = "attend_expand(a [B, H, Tq, W], span, keys) -> [B, H, Tq, keys]\n"
+              "Weights stored by span, in the places of their keys.");

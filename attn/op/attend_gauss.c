@@ -71,8 +71,8 @@ static void attend_gauss_forward(const at_call *c) { run(c, forward_queries); }
 static void attend_gauss_backward(const at_call *c) { run(c, backward_queries); }
 
 AT_OP(attend_gauss,
-    .args = {{"a", AT_FLOAT}, {"p", AT_FLOAT}, {"span", AT_IDS}, {"keys", AT_INTEGER}, {"sigma", AT_NUMBER}},
-    .shape = shape, .forward = attend_gauss_forward, .backward = attend_gauss_backward, .internal = true,
-    .keeps = AT_KEEP(A) | AT_KEEP(P) | AT_KEEP(SPAN),
-    .help = "attend_gauss(a [B, H, Tq, W], p [B, Tq], span, keys, sigma) -> like a\n"
-            "Weights times a Gaussian around the place p.");
+      .args = {{"a", AT_FLOAT}, {"p", AT_FLOAT}, {"span", AT_IDS}, {"keys", AT_INTEGER}, {"sigma", AT_NUMBER}},
+      .shape = shape, .forward = attend_gauss_forward, .backward = attend_gauss_backward, .internal = true,
+      .keeps = AT_KEEP(A) | AT_KEEP(P) | AT_KEEP(SPAN),
+      .help = "attend_gauss(a [B, H, Tq, W], p [B, Tq], span, keys, sigma) -> like a\n"
+              "Weights times a Gaussian around the place p.");

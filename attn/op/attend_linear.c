@@ -35,17 +35,17 @@ enum { Q, KEY, V, STATE, LENGTHS, KEY_MASK };
 enum { CAUSAL, OFFSET };
 
 enum {
-    CHUNK = 64,         /* places */
-    CAUSAL_CHUNK = 32,  /* the same in causal order, where pairs cost: fastest of 32 .. 128 for D = 64 and 256 */
-    STRIP = 16          /* places that M takes or leaves out together */
+    CHUNK = 64,        /* places */
+    CAUSAL_CHUNK = 32, /* the same in causal order, where pairs cost: fastest of 32 .. 128 for D = 64 and 256 */
+    STRIP = 16         /* places that M takes or leaves out together */
 };
 
 typedef struct job {
     const at_call *c;
     size_t B, Tq, Tk, H, Hk, D, E, group;
     bool causal;
-    size_t L;                   /* places of a chunk */
-    size_t blocks, slot;        /* of scratch; a slot in numbers */
+    size_t L;            /* places of a chunk */
+    size_t blocks, slot; /* of scratch; a slot in numbers */
 } job;
 
 /* Scratch of one slot. Turned is one place per column, rows L apart. */
@@ -63,12 +63,14 @@ typedef struct room {
 /* Numbers in a slot, laid out from `at` on if that is not NULL. */
 static size_t lay_out(const job *s, bool back, real *at, room *r)
 {
-    size_t L = s->L, D = s->D, E = s->E, used = 0, attend_linear_forward = 9;     /* parts */
-    const struct { real **to; size_t n; } part[] = {
-        {&r->one, L}, {&r->fk, L * D}, {&r->v, L * E}, {&r->sum, D + E}, {&r->fq, L * D}, {&r->fqt, L * D},
-        {&r->a, L * L}, {&r->z, L}, {&r->zs, D},
-        {&r->g, L * E}, {&r->gt, (E + 1) * L}, {&r->st, (E + 1) * D}, {&r->rt, (E + 1) * D}, {&r->r, D * E},
-        {&r->df, L * D}, {&r->dv, L * E}};
+    size_t L = s->L, D = s->D, E = s->E, used = 0, attend_linear_forward = 9; /* parts */
+    const struct {
+        real **to;
+        size_t n;
+    } part[] = {{&r->one, L},          {&r->fk, L * D},  {&r->v, L * E},        {&r->sum, D + E},
+                {&r->fq, L * D},       {&r->fqt, L * D}, {&r->a, L * L},        {&r->z, L},
+                {&r->zs, D},           {&r->g, L * E},   {&r->gt, (E + 1) * L}, {&r->st, (E + 1) * D},
+                {&r->rt, (E + 1) * D}, {&r->r, D * E},   {&r->df, L * D},       {&r->dv, L * E}};
     for (size_t i = 0; i < (back ? sizeof part / sizeof *part : attend_linear_forward); i++) {
         if (at)
             *part[i].to = at + used;
@@ -80,8 +82,16 @@ static size_t lay_out(const job *s, bool back, real *at, room *r)
 static job job_of(const at_call *c, bool back)
 {
     const at_tensor *q = c->in[Q], *k = c->in[KEY], *v = c->in[V];
-    job s = {.c = c, .B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1],
-             .Hk = k->size[2], .E = v->size[3], .group = q->size[2] / k->size[2], .causal = c->arg[CAUSAL].flag};
+    job s = {.c = c,
+             .B = q->size[0],
+             .Tq = q->size[1],
+             .H = q->size[2],
+             .D = q->size[3],
+             .Tk = k->size[1],
+             .Hk = k->size[2],
+             .E = v->size[3],
+             .group = q->size[2] / k->size[2],
+             .causal = c->arg[CAUSAL].flag};
     room none;
     size_t places = at_max_size(at_max_size(s.Tq, s.Tk), 1), chunk = s.causal ? CAUSAL_CHUNK : CHUNK;
     s.L = places < chunk ? (places + 15) / 16 * 16 : chunk;
@@ -127,16 +137,16 @@ static size_t key_at(const job *s, size_t b, size_t j, size_t hk) { return (b * 
 typedef struct head {
     const job *s;
     size_t b, hk;
-    real *S;            /* forward: [D, E] in rows of E + 1 */
+    real *S; /* forward: [D, E] in rows of E + 1 */
     room r;
 } head;
 
 /* Queries place .. place + queries - 1, and as many keys. */
 typedef struct chunk {
     size_t place, queries, keys;
-    const real *v;      /* of its keys, rows ldv apart */
+    const real *v; /* of its keys, rows ldv apart */
     size_t ldv;
-    bool all;           /* no key among them is masked */
+    bool all; /* no key among them is masked */
     bool there[CHUNK];
 } chunk;
 
@@ -216,8 +226,8 @@ static void pairs(const head *h, const chunk *c, size_t n, const real *x, size_t
     size_t L = h->s->L;
     real *a = h->r.a;
     for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
-        K->tile_gemm(false, at_min_size(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L, a + j * L + j, L,
-                     accumulate);
+        K->tile_gemm(false, at_min_size(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L,
+                     a + j * L + j, L, accumulate);
     for (size_t j = 1; j < c->keys; j++)
         memset(a + j * L, 0, at_min_size(j, c->queries) * sizeof(real));
 }
@@ -226,8 +236,8 @@ static void pairs(const head *h, const chunk *c, size_t n, const real *x, size_t
 static void give_queries(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
 {
     for (size_t i = 0; i < c->queries; i += STRIP)
-        K->tile_gemm(true, at_min_size(c->queries - i, STRIP), n, at_min_size(c->keys, i + STRIP), h->r.a + i, h->s->L, x, ldx,
-                     y + i * ldy, ldy, true);
+        K->tile_gemm(true, at_min_size(c->queries - i, STRIP), n, at_min_size(c->keys, i + STRIP), h->r.a + i, h->s->L,
+                     x, ldx, y + i * ldy, ldy, true);
 }
 
 /* y [keys, n] += a x, x [queries, n] */
@@ -445,11 +455,16 @@ static void attend_linear_backward(const at_call *c)
 }
 
 AT_OP(attend_linear,
-    .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"v", AT_FLOAT}, {"state", AT_FLOAT, .optional = true},
-             {"lengths", AT_IDS, .optional = true}, {"key_mask", AT_MASK, .optional = true},
-             {"causal", AT_FLAG}, {"offset", AT_INTEGER}},
-    .shape = shape, .forward = attend_linear_forward, .backward = attend_linear_backward, .outs = 2, .internal = true,
-    .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(STATE) | AT_KEEP(LENGTHS) | AT_KEEP(KEY_MASK) |
-             AT_KEEP_OUT(0),
-    .help = "attend_linear(q [B, Tq, H, D], k, v [, state, lengths, key_mask], causal, offset) -> context, state\n"
-            "Attention with weights phi(q) . phi(k) in linear time.");
+      .args = {{"q", AT_FLOAT},
+               {"k", AT_FLOAT},
+               {"v", AT_FLOAT},
+               {"state", AT_FLOAT, .optional = true},
+               {"lengths", AT_IDS, .optional = true},
+               {"key_mask", AT_MASK, .optional = true},
+               {"causal", AT_FLAG},
+               {"offset", AT_INTEGER}},
+      .shape = shape, .forward = attend_linear_forward, .backward = attend_linear_backward, .outs = 2, .internal = true,
+      .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(STATE) | AT_KEEP(LENGTHS) | AT_KEEP(KEY_MASK) |
+               AT_KEEP_OUT(0),
+      .help = "attend_linear(q [B, Tq, H, D], k, v [, state, lengths, key_mask], causal, offset) -> context, state\n"
+              "Attention with weights phi(q) . phi(k) in linear time.");

@@ -71,8 +71,8 @@ static void measure(const at_call *c, at_channels s)
 static void batchnorm_forward(const at_call *c)
 {
     at_channels s = channels(c);
-    const real *weight = at_channel_param(c, WEIGHT), *bias = at_channel_param(c, BIAS), *mean = at_channel_param(c, MEAN),
-               *var = at_channel_param(c, VAR);
+    const real *weight = at_channel_param(c, WEIGHT), *bias = at_channel_param(c, BIAS),
+               *mean = at_channel_param(c, MEAN), *var = at_channel_param(c, VAR);
     real *a = (real *)(void *)c->work, *b = a + s.C, *kept = at_savedp(c, 0), *scale = kept + s.C;
 
     if (!mean) {
@@ -114,7 +114,8 @@ static void batchnorm_backward(const at_call *c)
     at_channel_sums(&s);
     real *a = (real *)(void *)(c->work + at_channels_scratch(&s, 2)), *b = a + s.C, *shift = b + s.C;
     for (size_t i = 0; i < s.C; i++) {
-        double sum = total(&s, s.first, i), dot = total(&s, s.second, i), w = weight ? (double)weight[i] : 1, r = (double)scale[i];
+        double sum = total(&s, s.first, i), dot = total(&s, s.second, i), w = weight ? (double)weight[i] : 1,
+               r = (double)scale[i];
         a[i] = (real)(w * r);
         b[i] = fixed ? 0 : (real)(-w * r * r * r * dot / n);
         shift[i] = fixed ? 0 : (real)(-w * r * sum / n);
@@ -141,7 +142,6 @@ AT_OP(batchnorm,
                {"dim", AT_DIM, .optional = true, .value = 2},
                {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
       .shape = shape, .forward = batchnorm_forward, .backward = batchnorm_backward, .outs = 3, .fresh = true,
-      .internal = true,
-      .keeps = AT_KEEP(0) | AT_KEEP(WEIGHT),
+      .internal = true, .keeps = AT_KEEP(0) | AT_KEEP(WEIGHT),
       .help = "batchnorm(x, weight, bias, mean, var, dim, eps) -> y like x, mean [C], var [C]\n"
               "What layer.batchnorm is made of.");

@@ -32,7 +32,7 @@ static real upper(real a, real b) { return a > b ? a : b; }
 static real floored(real a, real b)
 {
     if (b == -1)
-        return minus(0, a);     /* the machine's division would trap for the smallest a */
+        return minus(0, a); /* the machine's division would trap for the smallest a */
     return a / b - ((a ^ b) < 0 && a % b != 0);
 }
 
@@ -58,7 +58,7 @@ static real rest(real a, real b)
 static real log_sum(real a, real b)
 {
     if (a == b)
-        return a + (real)0.69314718055994530942;    /* infinities too */
+        return a + (real)0.69314718055994530942; /* infinities too */
     return (a > b ? a : b) + log1p(exp(-fabs(a - b)));
 }
 #endif
@@ -87,20 +87,21 @@ static bool divide_shape(at_call *c)
     at_walk w = at_walk_of(1, &b);
     do
         AT_PIECES(i, end, w.n)
-            for (; i < end; i++)
-                if (((const real *)(const void *)w.at[0])[(ptrdiff_t)i * w.step[0]] == 0)
-                    return at_fail(c, "b is 0%s, expected other divisors of int64 (b: %s)", b->ndim ? " somewhere" : "",
-                                   at_describe(b).text);
-    while (at_walk_next(&w) && !at_cut_short());
+    for (; i < end; i++)
+        if (((const real *)(const void *)w.at[0])[(ptrdiff_t)i * w.step[0]] == 0)
+            return at_fail(c, "b is 0%s, expected other divisors of int64 (b: %s)", b->ndim ? " somewhere" : "",
+                           at_describe(b).text);
+    while (at_walk_next(&w) && !at_cut_short())
+        ;
     if (!at_uninterrupted(c->error))
         return false;
 #endif
     return shape(c);
 }
 
-#define EACH(f)                                                 \
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                \
-        y[i] = f(a[i * sa], b[i * sb])
+#define EACH(f)                                                                                                        \
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                                                                       \
+    y[i] = f(a[i * sa], b[i * sb])
 
 #if !AT_IS_INTEGER
 static real quotient(real a, real b) { return a / b; }
@@ -198,10 +199,10 @@ static void binary_forward(const at_call *c, kind op)
 #if !AT_IS_INTEGER
 typedef struct slope {
     kind op;
-    int k;                  /* of which operand */
+    int k; /* of which operand */
     const real *dy, *y;
     real *to;
-    bool write;             /* to = rather than to += */
+    bool write; /* to = rather than to += */
 } slope;
 
 static real share(kind op, real own, real other)
@@ -226,14 +227,14 @@ static real log_share(real own, real other)
     return 1 / (1 + exp(other - own));
 }
 
-#define PUT(term)                                               \
-    do {                                                        \
-        if (s->write)                                           \
-            for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)        \
-                to[i] = term;                                   \
-        else                                                    \
-            for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)        \
-                to[i] += term;                                  \
+#define PUT(term)                                                                                                      \
+    do {                                                                                                               \
+        if (s->write)                                                                                                  \
+            for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                                                               \
+                to[i] = term;                                                                                          \
+        else                                                                                                           \
+            for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                                                               \
+                to[i] += term;                                                                                         \
     } while (0)
 
 static void slope_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
@@ -275,9 +276,7 @@ static void slope_row(size_t n, char *const *at, const ptrdiff_t *step, void *co
         else
             (s->write ? K->div : K->divadd)(n, dy, 1, b, (size_t)sb, to);
         break;
-    case POW:
-        PUT(dy[i] * power_slope(s->k, a[i * sa], b[i * sb], y[i]));
-        break;
+    case POW: PUT(dy[i] * power_slope(s->k, a[i * sa], b[i * sb], y[i])); break;
     case LOGADDEXP:
         if (s->k == 0)
             PUT(dy[i] * log_share(a[i * sa], b[i * sb]));
@@ -290,9 +289,7 @@ static void slope_row(size_t n, char *const *at, const ptrdiff_t *step, void *co
         else
             PUT(-dy[i] * floor(a[i * sa] / b[i * sb]));
         break;
-    case IDIV:
-        PUT(0);
-        break;
+    case IDIV: PUT(0); break;
     default:
         if (s->k == 0)
             PUT(dy[i] * share(s->op, a[i * sa], b[i * sb]));
@@ -382,7 +379,10 @@ static void neg_forward(const at_call *c)
 static void neg_block_back(const at_map *m, size_t at, size_t n) { K->axpy(n, -1, m->a + at, m->y + at); }
 static void neg_backward(const at_call *c)
 {
-    at_run_map(&(at_map){.a = at_dout(c, 0), .y = at_din(c, 0), .n = at_numel(c->out[0]), .fresh = at_is_fresh(c, 0),
+    at_run_map(&(at_map){.a = at_dout(c, 0),
+                         .y = at_din(c, 0),
+                         .n = at_numel(c->out[0]),
+                         .fresh = at_is_fresh(c, 0),
                          .fn = neg_block_back});
 }
 #endif
@@ -397,38 +397,35 @@ AT_OP(sub, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forw
       .backward = sub_backward, .strided = true, .fresh = true, .keeps = AT_KEEP_NOTHING,
       .help = NUMERIC_HELP("sub(a, b) -> y, also a - b\nThe difference, element by element."));
 
-AT_OP(mul, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = shape, .forward = mul_forward, .backward = mul_backward, .strided = true, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = NUMERIC_HELP("mul(a, b) -> y, also a * b\nThe product, element by element (matrices: matmul)."));
+AT_OP(mul, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = mul_forward,
+      .backward = mul_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = NUMERIC_HELP("mul(a, b) -> y, also a * b\nThe product, element by element (matrices: matmul)."));
 
-AT_OP(idiv, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = divide_shape, .forward = idiv_forward, .backward = idiv_backward, .strided = true, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = NUMERIC_HELP("idiv(a, b) -> y, also a // b\nThe quotient rounded down, as Lua's //; of int64 a divisor of 0 is"
-                         " an error. The gradient is 0."));
+AT_OP(idiv, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = divide_shape, .forward = idiv_forward,
+      .backward = idiv_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = NUMERIC_HELP(
+          "idiv(a, b) -> y, also a // b\nThe quotient rounded down, as Lua's //; of int64 a divisor of 0 is"
+          " an error. The gradient is 0."));
 
-AT_OP(mod, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = divide_shape, .forward = mod_forward, .backward = mod_backward, .strided = true, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = NUMERIC_HELP("mod(a, b) -> y, also a % b\nThe rest a - (a // b) b, with the sign of b, as Lua's %; of int64 a"
-                         " divisor of 0 is an error."));
+AT_OP(mod, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = divide_shape, .forward = mod_forward,
+      .backward = mod_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = NUMERIC_HELP(
+          "mod(a, b) -> y, also a % b\nThe rest a - (a // b) b, with the sign of b, as Lua's %; of int64 a"
+          " divisor of 0 is an error."));
 
-AT_OP(minimum, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = shape, .forward = minimum_forward, .backward = minimum_backward, .strided = true, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = NUMERIC_HELP("minimum(a, b) -> y\nThe smaller of two, element by element; NaN if either is."
-                         " The gradient goes to the smaller one, half to each where they are equal."));
+AT_OP(minimum, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = minimum_forward,
+      .backward = minimum_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = NUMERIC_HELP("minimum(a, b) -> y\nThe smaller of two, element by element; NaN if either is."
+                           " The gradient goes to the smaller one, half to each where they are equal."));
 
-AT_OP(maximum, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = shape, .forward = maximum_forward, .backward = maximum_backward, .strided = true, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = NUMERIC_HELP("maximum(a, b) -> y\nThe greater of two, element by element; NaN if either is."
-                         " The gradient goes to the greater one, half to each where they are equal."));
+AT_OP(maximum, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = maximum_forward,
+      .backward = maximum_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = NUMERIC_HELP("maximum(a, b) -> y\nThe greater of two, element by element; NaN if either is."
+                           " The gradient goes to the greater one, half to each where they are equal."));
 
-AT_OP(neg, .args = {{"x", AT_FLOAT}},
-    .shape = neg_shape, .forward = neg_forward, .backward = neg_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
-    .help = "neg(x) -> y like x, also -x\nThe negative of every element. int64 too.");
+AT_OP(neg, .args = {{"x", AT_FLOAT}}, .shape = neg_shape, .forward = neg_forward, .backward = neg_backward,
+      .fresh = true, .keeps = AT_KEEP_NOTHING,
+      .help = "neg(x) -> y like x, also -x\nThe negative of every element. int64 too.");
 
 #if !AT_IS_INTEGER
 static void div_forward(const at_call *c) { binary_forward(c, DIV); }

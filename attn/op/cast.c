@@ -15,15 +15,11 @@ static bool cast_shape(at_call *c)
     return at_out_type(c, (at_dtype)c->arg[DTYPE].integer, x->ndim, x->size);
 }
 
-static void copy_forward(const at_call *c)
-{
-    at_copy_elements(c->out[0], c->in[0]);
-}
+static void copy_forward(const at_call *c) { at_copy_elements(c->out[0], c->in[0]); }
 
-#define ADD(to, from)                                                                                           \
-    for (size_t i = 0; i < n; i++)                                                                              \
-        ((to *)(void *)at[0])[(ptrdiff_t)i * step[0]] +=                                                        \
-            (to)((const from *)(const void *)at[1])[(ptrdiff_t)i * step[1]]
+#define ADD(to, from)                                                                                                  \
+    for (size_t i = 0; i < n; i++)                                                                                     \
+    ((to *)(void *)at[0])[(ptrdiff_t)i * step[0]] += (to)((const from *)(const void *)at[1])[(ptrdiff_t)i * step[1]]
 
 /* at: dx, dy, of the two float types */
 static void add(size_t n, char *const *at, const ptrdiff_t *step, void *context)
@@ -48,19 +44,14 @@ static void cast_backward(const at_call *c)
     at_run_in_order(&w, both, add, &(at_dtype){(at_dtype)dx->dtype});
 }
 
-AT_MOVE_OP(cast,
-    .args = {{"x", AT_ANY}, {"dtype", AT_INTEGER}},
-    .shape = cast_shape, .forward = copy_forward, .backward = cast_backward,
-    .strided = true, .internal = true, .keeps = AT_KEEP_NOTHING,
-    .help = "cast(x, dtype) -> y\nThe same values in another dtype; t:to(dtype) in scripts.");
+AT_MOVE_OP(cast, .args = {{"x", AT_ANY}, {"dtype", AT_INTEGER}}, .shape = cast_shape, .forward = copy_forward,
+           .backward = cast_backward, .strided = true, .internal = true, .keeps = AT_KEEP_NOTHING,
+           .help = "cast(x, dtype) -> y\nThe same values in another dtype; t:to(dtype) in scripts.");
 
 static bool clone_shape(at_call *c)
 {
     return at_out_type(c, (at_dtype)c->in[0]->dtype, c->in[0]->ndim, c->in[0]->size);
 }
 
-AT_MOVE_OP(clone,
-    .args = {{"x", AT_ANY}},
-    .shape = clone_shape, .forward = copy_forward, .backward = cast_backward,
-    .strided = true, .keeps = AT_KEEP_NOTHING,
-    .help = "clone(x) -> y like x\nA copy with memory of its own.");
+AT_MOVE_OP(clone, .args = {{"x", AT_ANY}}, .shape = clone_shape, .forward = copy_forward, .backward = cast_backward,
+           .strided = true, .keeps = AT_KEEP_NOTHING, .help = "clone(x) -> y like x\nA copy with memory of its own.");

@@ -23,7 +23,8 @@ static bool shape(at_call *c)
         size[k] = a->size[k];
     }
     if (!fits)
-        return at_fail(c, "a is %s and b is %s, expected [B, N, D] and [B, M, D]", at_describe(a).text, at_describe(b).text);
+        return at_fail(c, "a is %s and b is %s, expected [B, N, D] and [B, M, D]", at_describe(a).text,
+                       at_describe(b).text);
     size[last] = b->size[last - 1];
     return at_out(c, a->ndim, size);
 }
@@ -52,7 +53,8 @@ static void slopes_a(size_t begin, size_t end, void *context)
 
     for (size_t i = begin; i < end; i++)
         for (size_t j = 0; j < p->M && !at_cut_short(); j++)
-            K->add_difference(p->D, slope(p, i * p->M + j), p->a + i * p->D, p->b + (i / p->N * p->M + j) * p->D, p->to + i * p->D);
+            K->add_difference(p->D, slope(p, i * p->M + j), p->a + i * p->D, p->b + (i / p->N * p->M + j) * p->D,
+                              p->to + i * p->D);
 }
 
 static void slopes_b(size_t begin, size_t end, void *context)
@@ -69,7 +71,11 @@ static void slopes_b(size_t begin, size_t end, void *context)
 static job job_of(const at_call *c)
 {
     const at_tensor *a = c->in[0], *b = c->in[1];
-    return (job){.a = at_in(c, 0), .b = at_in(c, 1), .y = at_outp(c, 0), .N = a->size[a->ndim - 2], .M = b->size[b->ndim - 2],
+    return (job){.a = at_in(c, 0),
+                 .b = at_in(c, 1),
+                 .y = at_outp(c, 0),
+                 .N = a->size[a->ndim - 2],
+                 .M = b->size[b->ndim - 2],
                  .D = a->size[a->ndim - 1]};
 }
 
@@ -99,9 +105,7 @@ static void cdist_backward(const at_call *c)
         run(c, &p, p.N, slopes_b);
 }
 
-AT_OP(cdist,
-    .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}},
-    .shape = shape, .forward = cdist_forward, .backward = cdist_backward,
-    .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP_OUT(0),
-    .help = "cdist(a [B, N, D], b [B, M, D]) -> y [B, N, M]\n"
-            "Euclidean distances of all pairs; any number of dimensions in front. The gradient at distance 0 is 0.");
+AT_OP(cdist, .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}}, .shape = shape, .forward = cdist_forward,
+      .backward = cdist_backward, .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP_OUT(0),
+      .help = "cdist(a [B, N, D], b [B, M, D]) -> y [B, N, M]\n"
+              "Euclidean distances of all pairs; any number of dimensions in front. The gradient at distance 0 is 0.");

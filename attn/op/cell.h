@@ -21,10 +21,10 @@
 #include "attn/core/parallel.h"
 #include "attn/kernel/kernel.h"
 
-typedef enum at_cell { AT_GRU, AT_LSTM, AT_RNN } at_cell;      /* in the order of "gru|lstm|rnn" */
+typedef enum at_cell { AT_GRU, AT_LSTM, AT_RNN } at_cell; /* in the order of "gru|lstm|rnn" */
 
 enum {
-    AT_CELL_SLOTS = 64      /* most blocks of work, each with scratch of its own */
+    AT_CELL_SLOTS = 64 /* most blocks of work, each with scratch of its own */
 };
 
 /*
@@ -32,10 +32,7 @@ enum {
  * processor time than 16 (a training step of 16 rows, 20 steps, H = 512: 23.4 ms either way), so that a small batch is
  * better cut for several threads. Depends on the size only.
  */
-static inline size_t at_cell_rows(size_t rows)
-{
-    return rows >= 64 ? 16 : rows <= 16 ? 4 : (rows + 3) / 4;
-}
+static inline size_t at_cell_rows(size_t rows) { return rows >= 64 ? 16 : rows <= 16 ? 4 : (rows + 3) / 4; }
 
 static inline size_t at_cell_gates(at_cell cell) { return cell == AT_GRU ? 3 : cell == AT_LSTM ? 4 : 1; }
 static inline size_t at_cell_save(at_cell cell) { return cell == AT_GRU ? 4 : cell == AT_LSTM ? 6 : 1; }
@@ -57,9 +54,7 @@ static inline void at_cell_forward(at_cell cell, size_t H, real *xi, const real 
         if (record)
             memcpy(xi + 5 * H, c, H * sizeof *c);
         break;
-    case AT_RNN:
-        K->rnn(H, xi, hi, bias, h);
-        break;
+    case AT_RNN: K->rnn(H, xi, hi, bias, h); break;
     }
 }
 
@@ -159,7 +154,7 @@ typedef struct at_cell_gradients {
     size_t ld;
     const real *h_prev;
     size_t ldh;
-    real *weight, *bias_input, *bias_hidden;        /* NULL: not wanted */
+    real *weight, *bias_input, *bias_hidden; /* NULL: not wanted */
     bool fresh_weight, fresh_input, fresh_hidden;
     real *sums;
 } at_cell_gradients;
@@ -169,10 +164,10 @@ static inline void at_cell_parameters(const at_cell_gradients *p)
     size_t H = p->H, G = at_cell_gates(p->cell), same = p->cell == AT_GRU ? 2 : G;
     real beta = p->fresh_weight ? 0 : 1;
     if (p->weight) {
-        AT_REAL(at_gemm)(true, false, same * H, H, p->rows, 1, p->record, p->ld, p->h_prev, p->ldh, beta, p->weight, H);
+        real_gemm(true, false, same * H, H, p->rows, 1, p->record, p->ld, p->h_prev, p->ldh, beta, p->weight, H);
         if (p->cell == AT_GRU)
-            AT_REAL(at_gemm)(true, false, H, H, p->rows, 1, p->record + 3 * H, p->ld, p->h_prev, p->ldh, beta,
-                             p->weight + 2 * H * H, H);
+            real_gemm(true, false, H, H, p->rows, 1, p->record + 3 * H, p->ld, p->h_prev, p->ldh, beta,
+                      p->weight + 2 * H * H, H);
     }
     if (!p->bias_input && !p->bias_hidden)
         return;

@@ -18,15 +18,19 @@
 enum { UNARY, TRANSITION, TAGS };
 
 typedef struct plan {
-    size_t B, T, K, steps, apart;       /* steps: numbers of all steps of a sentence */
-    bool own;                           /* every pair has its own */
+    size_t B, T, K, steps, apart; /* steps: numbers of all steps of a sentence */
+    bool own;                     /* every pair has its own */
     const at_tensor *lengths;
 } plan;
 
 static plan plan_of(const at_call *c, int lengths)
 {
     const at_tensor *u = c->in[UNARY];
-    plan p = {.B = u->size[0], .T = u->size[1], .K = u->size[2], .own = c->in[TRANSITION]->ndim == 4, .lengths = c->in[lengths]};
+    plan p = {.B = u->size[0],
+              .T = u->size[1],
+              .K = u->size[2],
+              .own = c->in[TRANSITION]->ndim == 4,
+              .lengths = c->in[lengths]};
     p.steps = p.own ? (p.T > 0 ? p.T - 1 : 0) * p.K * p.K : p.K * p.K;
     p.apart = p.own ? p.K * p.K : 0;
     return p;
@@ -36,7 +40,9 @@ static plan plan_of(const at_call *c, int lengths)
  * A slot: unary, the steps where they are its own, values, marginals; and what one operation or its backward pass wants: a direction,
  * tangents, their marginals, gradients of the steps. Steps that are common stand before all slots.
  */
-typedef struct scratch { double *unary, *steps, *v, *m, *direction, *t, *tm, *dsteps; } scratch;
+typedef struct scratch {
+    double *unary, *steps, *v, *m, *direction, *t, *tm, *dsteps;
+} scratch;
 
 static size_t slot_bytes(const plan *p)
 {
@@ -63,14 +69,15 @@ static bool check(at_call *c, int lengths)
 {
     const at_tensor *u = c->in[UNARY], *s = c->in[TRANSITION];
     if (u->ndim != 3 || u->size[2] == 0)
-        return at_fail(c, "unary has shape %s, expected [B, T, K] (unary: %s)", at_describe_shape(u->ndim, u->size).text,
-                       at_describe(u).text);
+        return at_fail(c, "unary has shape %s, expected [B, T, K] (unary: %s)",
+                       at_describe_shape(u->ndim, u->size).text, at_describe(u).text);
     plan p = plan_of(c, lengths);
     size_t size[4] = {p.B, p.T > 0 ? p.T - 1 : 0, p.K, p.K};
     bool shared = s->ndim == 2 && memcmp(s->size, size + 2, 2 * sizeof *size) == 0;
     if (!shared && !(s->ndim == 4 && memcmp(s->size, size, sizeof size) == 0))
-        return at_fail(c, "transition has shape %s, expected %s or %s (unary: %s)", at_describe_shape(s->ndim, s->size).text,
-                       at_describe_shape(2, size + 2).text, at_describe_shape(4, size).text, at_describe(u).text);
+        return at_fail(c, "transition has shape %s, expected %s or %s (unary: %s)",
+                       at_describe_shape(s->ndim, s->size).text, at_describe_shape(2, size + 2).text,
+                       at_describe_shape(4, size).text, at_describe(u).text);
     if (p.K >= INT32_MAX)
         return at_fail(c, "unary has too many tags (unary: %s)", at_describe(u).text);
     at_want_scratch(c, at_round64(p.K * p.K * sizeof(double)) + at_sentence_blocks(p.B) * slot_bytes(&p));
@@ -93,7 +100,10 @@ static at_chain load(const at_call *c, const plan *p, size_t b, size_t n, const 
     at_widen(n * p->K, at_in(c, UNARY) + b * p->T * p->K, x->unary);
     if (p->own)
         at_widen((n - 1) * p->apart, at_in(c, TRANSITION) + b * p->steps, x->steps);
-    return (at_chain){.T = n, .tags = p->K, .apart = p->apart, .unary = x->unary,
+    return (at_chain){.T = n,
+                      .tags = p->K,
+                      .apart = p->apart,
+                      .unary = x->unary,
                       .steps = p->own ? x->steps : (const double *)(const void *)c->work};
 }
 
@@ -103,8 +113,16 @@ static void run(const at_call *c, const plan *p, void (*start)(const at_sentence
     size_t shared = at_round64(p->K * p->K * sizeof(double));
     if (!p->own)
         at_widen(p->steps, at_in(c, TRANSITION), (double *)(void *)c->work);
-    at_run_sentences(&(at_sentences){.c = c, .lengths = p->lengths, .B = p->B, .T = p->T, .shared = shared, .slot = slot_bytes(p),
-                                     .start = start, .fn = fn, .context = p});
+    at_run_sentences(&(at_sentences){
+        .c = c,
+        .lengths = p->lengths,
+        .B = p->B,
+        .T = p->T,
+        .shared = shared,
+        .slot = slot_bytes(p),
+        .start = start,
+        .fn = fn,
+        .context = p});
 }
 
 static void forward_of(const at_call *c, int lengths, void (*fn)(const at_sentences *, size_t, size_t, char *))
@@ -161,7 +179,10 @@ static void backward_of(const at_call *c, int lengths, void (*fn)(const at_sente
 
 /* ---- log partition ---- */
 
-static bool log_partition_shape(at_call *c) { return check(c, 2) && want_values(c) && at_out(c, 1, c->in[UNARY]->size); }
+static bool log_partition_shape(at_call *c)
+{
+    return check(c, 2) && want_values(c) && at_out(c, 1, c->in[UNARY]->size);
+}
 
 static void log_partition_of(const at_sentences *s, size_t b, size_t n, char *own)
 {
@@ -229,8 +250,8 @@ static bool nll_shape(at_call *c)
         for (size_t t = 0; t < n; t++) {
             int64_t tag = at_ids(tags)[b * u->size[1] + t];
             if (tag < 1 || tag > (int64_t)u->size[2])
-                return at_fail(c, "tags[%zu, %zu] is %lld, expected 1..%zu within the length %zu (tags: %s)", b + 1, t + 1,
-                               (long long)tag, u->size[2], n, at_describe(tags).text);
+                return at_fail(c, "tags[%zu, %zu] is %lld, expected 1..%zu within the length %zu (tags: %s)", b + 1,
+                               t + 1, (long long)tag, u->size[2], n, at_describe(tags).text);
         }
     }
     return want_values(c) && at_out(c, 1, u->size);
@@ -340,58 +361,66 @@ static void sample_of(const at_sentences *s, size_t b, size_t n, char *own)
 
 static void sample_forward(const at_call *c) { forward_of(c, 2, sample_of); }
 
-#define CHAIN_LENGTHS {"lengths", AT_IDS, .optional = true, .option = true}
+#define CHAIN_LENGTHS                                                                                                  \
+    {                                                                                                                  \
+        "lengths", AT_IDS, .optional = true, .option = true                                                            \
+    }
 
-#define CHAIN_TEXT                                                                                                      \
-    "A tagging has the score sum_t unary[b, t, tag_t] + sum_t transition[tag_t, tag_t+1], and a probability proportional to " \
-    "its exponential; -inf forbids. transition [K, K], or [B, T - 1, K, K] for every pair of neighbours its own. Tags are "  \
+#define CHAIN_TEXT                                                                                                     \
+    "A tagging has the score sum_t unary[b, t, tag_t] + sum_t transition[tag_t, tag_t+1], and a probability "          \
+    "proportional to "                                                                                                 \
+    "its exponential; -inf forbids. transition [K, K], or [B, T - 1, K, K] for every pair of neighbours its own. "     \
+    "Tags are "                                                                                                        \
     "1..K. lengths [B]: places 1..lengths[b] only; a sentence of none gives 0 (Lafferty et al. 2001)."
 
-AT_OP_NAMED(chain_marginals, "structured.chain_marginals",
-            .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, CHAIN_LENGTHS}, .plain = true,
-            .shape = marginals_shape, .forward = marginals_forward, .backward = marginals_backward,
-            .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
-            .help =
-                "structured.chain_marginals(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> p [B, T, K]\n"
-                "The probability of each tag at each place; 0 beyond the length, and where no tagging is possible. " CHAIN_TEXT
-                "\nExample: attn.structured.chain_marginals(attn.randn(2, 5, 3), attn.zeros(3, 3))");
+AT_OP_NAMED(
+    chain_marginals, "structured.chain_marginals",
+    .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, CHAIN_LENGTHS}, .plain = true, .shape = marginals_shape,
+    .forward = marginals_forward, .backward = marginals_backward, .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
+    .help =
+        "structured.chain_marginals(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> p [B, T, "
+        "K]\n"
+        "The probability of each tag at each place; 0 beyond the length, and where no tagging is possible. " CHAIN_TEXT
+        "\nExample: attn.structured.chain_marginals(attn.randn(2, 5, 3), attn.zeros(3, 3))");
 
-AT_OP_NAMED(chain_log_partition, "structured.chain_log_partition",
-            .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, CHAIN_LENGTHS}, .plain = true,
-            .shape = log_partition_shape, .forward = log_partition_forward, .backward = log_partition_backward,
-            .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
-            .help =
-                "structured.chain_log_partition(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> z [B]\n"
-                "The logarithm of the sum of exp(score) over all taggings, -inf where none is possible. " CHAIN_TEXT
-                "\nExample: attn.structured.chain_log_partition(attn.randn(2, 5, 3), attn.zeros(3, 3))");
+AT_OP_NAMED(
+    chain_log_partition, "structured.chain_log_partition",
+    .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, CHAIN_LENGTHS}, .plain = true, .shape = log_partition_shape,
+    .forward = log_partition_forward, .backward = log_partition_backward, .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
+    .help =
+        "structured.chain_log_partition(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> z [B]\n"
+        "The logarithm of the sum of exp(score) over all taggings, -inf where none is possible. " CHAIN_TEXT
+        "\nExample: attn.structured.chain_log_partition(attn.randn(2, 5, 3), attn.zeros(3, 3))");
 
-AT_OP_NAMED(chain_nll, "structured.chain_nll",
-            .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, {"tags", AT_IDS}, CHAIN_LENGTHS}, .plain = true,
-            .shape = nll_shape, .forward = nll_forward, .backward = nll_backward,
-            .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2) | AT_KEEP(3),
-            .help =
-                "structured.chain_nll(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], tags [B, T], {lengths =}) -> loss [B]\n"
-                "-log p(tags), infinity for tags that are forbidden; tags beyond the length are not read. " CHAIN_TEXT
-                "\nExample: attn.structured.chain_nll(attn.randn(2, 5, 3), attn.zeros(3, 3), attn.randint(1, 3, 2, 5))");
+AT_OP_NAMED(
+    chain_nll, "structured.chain_nll",
+    .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, {"tags", AT_IDS}, CHAIN_LENGTHS}, .plain = true,
+    .shape = nll_shape, .forward = nll_forward, .backward = nll_backward,
+    .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2) | AT_KEEP(3),
+    .help = "structured.chain_nll(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], tags [B, T], {lengths =}) -> "
+            "loss [B]\n"
+            "-log p(tags), infinity for tags that are forbidden; tags beyond the length are not read. " CHAIN_TEXT
+            "\nExample: attn.structured.chain_nll(attn.randn(2, 5, 3), attn.zeros(3, 3), attn.randint(1, 3, 2, 5))");
 
-AT_OP_NAMED(chain_viterbi, "structured.chain_viterbi",
-            .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, CHAIN_LENGTHS}, .plain = true, .outs = 2,
-            .shape = viterbi_shape, .forward = viterbi_forward, .gradient = AT_NO_GRADIENT,
-            .help =
-                "structured.chain_viterbi(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> ids [B, T], "
-                "score [B]\n"
-                "The tagging of the greatest score; ids are 0 beyond the length, and where no tagging is possible (score "
-                "-inf). " CHAIN_TEXT
-                "\nExample: attn.structured.chain_viterbi(attn.randn(2, 5, 3), attn.zeros(3, 3))");
+AT_OP_NAMED(
+    chain_viterbi, "structured.chain_viterbi", .args = {{"unary", AT_FLOAT}, {"transition", AT_FLOAT}, CHAIN_LENGTHS},
+    .plain = true, .outs = 2, .shape = viterbi_shape, .forward = viterbi_forward, .gradient = AT_NO_GRADIENT,
+    .help =
+        "structured.chain_viterbi(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =}) -> ids [B, T], "
+        "score [B]\n"
+        "The tagging of the greatest score; ids are 0 beyond the length, and where no tagging is possible (score "
+        "-inf). " CHAIN_TEXT "\nExample: attn.structured.chain_viterbi(attn.randn(2, 5, 3), attn.zeros(3, 3))");
 
-AT_OP_NAMED(chain_sample, "structured.chain_sample",
-            .args = {{"unary", AT_FLOAT},
-                     {"transition", AT_FLOAT},
-                     CHAIN_LENGTHS,
-                     {"count", AT_INTEGER, .optional = true, .option = true, .value = 1}},
-            .plain = true, .shape = sample_shape, .forward = sample_forward, .gradient = AT_NO_GRADIENT,
-            .help =
-                "structured.chain_sample(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =, count = 1}) -> ids "
-                "[count, B, T]\n"
-                "Taggings drawn from their distribution; ids are 0 beyond the length, and where no tagging is possible. " CHAIN_TEXT
-                "\nExample: attn.structured.chain_sample(attn.randn(2, 5, 3), attn.zeros(3, 3), {count = 4})");
+AT_OP_NAMED(
+    chain_sample, "structured.chain_sample",
+    .args = {{"unary", AT_FLOAT},
+             {"transition", AT_FLOAT},
+             CHAIN_LENGTHS,
+             {"count", AT_INTEGER, .optional = true, .option = true, .value = 1}},
+    .plain = true, .shape = sample_shape, .forward = sample_forward, .gradient = AT_NO_GRADIENT,
+    .help =
+        "structured.chain_sample(unary [B, T, K], transition [K, K] | [B, T - 1, K, K], {lengths =, count = 1}) -> ids "
+        "[count, B, T]\n"
+        "Taggings drawn from their distribution; ids are 0 beyond the length, and where no tagging is "
+        "possible. " CHAIN_TEXT
+        "\nExample: attn.structured.chain_sample(attn.randn(2, 5, 3), attn.zeros(3, 3), {count = 4})");

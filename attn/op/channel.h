@@ -11,20 +11,20 @@
 #include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
-enum { AT_CHANNEL_ROWS = 128 };     /* rows of channels that are added up in the element type; beyond in double */
+enum { AT_CHANNEL_ROWS = 128 }; /* rows of channels that are added up in the element type; beyond in double */
 
 typedef struct at_channels {
     size_t O, C, I;
-    bool columns;               /* I is 1: sums go down the columns of [O, C] */
-    size_t P;                   /* rows of a partial table */
+    bool columns; /* I is 1: sums go down the columns of [O, C] */
+    size_t P;     /* rows of a partial table */
     const real *x, *dy;
-    const real *mean;           /* [P, C] or [C]: mean_step from one o to the next */
+    const real *mean; /* [P, C] or [C]: mean_step from one o to the next */
     size_t mean_step;
-    double *first, *second;     /* partial tables [P, C]; NULL: not wanted */
-    const real *a, *b, *c;      /* factors, laid out like the mean */
+    double *first, *second; /* partial tables [P, C]; NULL: not wanted */
+    const real *a, *b, *c;  /* factors, laid out like the mean */
     real *to;
     bool add;
-    real *own;                  /* P slots of 2 C numbers, for columns */
+    real *own; /* P slots of 2 C numbers, for columns */
 } at_channels;
 
 static inline at_channels at_channels_of(const at_tensor *x, size_t dim)
@@ -118,7 +118,8 @@ static inline void at_channel_map_part(size_t begin, size_t end, void *context)
     for (size_t r = begin; r < end; r++) {
         size_t m = step ? r * s->mean_step : r / s->C * s->mean_step + r % s->C;
         if (s->dy)
-            K->centred_back(n, s->x + r * n, s->mean + m, s->dy + r * n, s->a + m, s->b + m, s->c + m, step, s->to + r * n, s->add);
+            K->centred_back(n, s->x + r * n, s->mean + m, s->dy + r * n, s->a + m, s->b + m, s->c + m, step,
+                            s->to + r * n, s->add);
         else
             K->centred(n, s->x + r * n, s->mean + m, s->a + m, s->b + m, step, s->to + r * n);
     }
@@ -134,8 +135,14 @@ static inline void at_channel_map(at_channels *s)
 
 /* ---- parameters ---- */
 
-static inline const real *at_channel_param(const at_call *c, int k) { return k < c->n_in && c->in[k] ? at_in(c, k) : NULL; }
-static inline real *at_channel_gradient(const at_call *c, int k) { return k < c->n_in && c->in[k] ? at_din(c, k) : NULL; }
+static inline const real *at_channel_param(const at_call *c, int k)
+{
+    return k < c->n_in && c->in[k] ? at_in(c, k) : NULL;
+}
+static inline real *at_channel_gradient(const at_call *c, int k)
+{
+    return k < c->n_in && c->in[k] ? at_din(c, k) : NULL;
+}
 
 static inline void at_channel_give(const at_call *c, int k, size_t i, double value)
 {
@@ -148,8 +155,8 @@ static inline bool at_channel_check(at_call *c, int k, size_t C)
 {
     const at_tensor *p = k < c->n_in ? c->in[k] : NULL;
     return !p || (p->ndim == 1 && p->size[0] == C) ||
-           at_fail(c, "%s has shape %s, expected [%zu] (x: %s)", c->op->args[k].name, at_describe_shape(p->ndim, p->size).text, C,
-                   at_describe(c->in[0]).text);
+           at_fail(c, "%s has shape %s, expected [%zu] (x: %s)", c->op->args[k].name,
+                   at_describe_shape(p->ndim, p->size).text, C, at_describe(c->in[0]).text);
 }
 
 #endif

@@ -21,7 +21,10 @@ static inline bool at_class_weight_fits(at_call *c, int k, size_t V)
     return true;
 }
 
-static inline double at_class_weight(const at_call *c, int k, size_t v) { return c->in[k] ? (double)at_in(c, k)[v] : 1; }
+static inline double at_class_weight(const at_call *c, int k, size_t v)
+{
+    return c->in[k] ? (double)at_in(c, k)[v] : 1;
+}
 
 /* What a mean divides by: the weights of the targets (input t, ids; 0 is ignored) together. */
 static inline double at_weight_of_targets(const at_call *c, int t, int k)

@@ -20,9 +20,9 @@ static bool shape(at_call *c)
     return at_out_type(c, AT_BOOL, ndim, size);
 }
 
-#define EACH(op)                                                \
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                \
-        y[i * step[0]] = a[i * step[1]] op b[i * step[2]]
+#define EACH(op)                                                                                                       \
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                                                                       \
+    y[i * step[0]] = a[i * step[1]] op b[i * step[2]]
 
 static void row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
 {
@@ -46,10 +46,10 @@ static void compare_forward(const at_call *c, kind op)
     at_run_each(&w, t, row, &op);
 }
 
-#define IS(what)                                                \
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {              \
-        double value = (double)x[i * step[1]];                  \
-        y[i * step[0]] = what;                                  \
+#define IS(what)                                                                                                       \
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {                                                                     \
+        double value = (double)x[i * step[1]];                                                                         \
+        y[i * step[0]] = what;                                                                                         \
     }
 
 static void look_row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
@@ -84,31 +84,25 @@ static void le_forward(const at_call *c) { compare_forward(c, LE); }
 static void gt_forward(const at_call *c) { compare_forward(c, GT); }
 static void ge_forward(const at_call *c) { compare_forward(c, GE); }
 
-#define HELP(name, meaning)                                                                         \
-    name "(a, b) -> bool tensor\nTrue where " meaning "; shapes broadcast, a or b may be a number. "   \
-    "With NaN false, but ne is true. int64, bool and uint8 too."
+#define HELP(name, meaning)                                                                                            \
+    name "(a, b) -> bool tensor\nTrue where " meaning "; shapes broadcast, a or b may be a number. "                   \
+         "With NaN false, but ne is true. int64, bool and uint8 too."
 
 AT_OP(eq, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = eq_forward, .strided = true,
-.bytes = true,
-    .gradient = AT_NO_GRADIENT, .help = HELP("eq", "a equals b"));
+      .bytes = true, .gradient = AT_NO_GRADIENT, .help = HELP("eq", "a equals b"));
 AT_OP(ne, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ne_forward, .strided = true,
-.bytes = true,
-    .gradient = AT_NO_GRADIENT, .help = HELP("ne", "a differs from b"));
+      .bytes = true, .gradient = AT_NO_GRADIENT, .help = HELP("ne", "a differs from b"));
 AT_OP(lt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = lt_forward, .strided = true,
-.bytes = true,
-    .gradient = AT_NO_GRADIENT, .help = HELP("lt", "a is less than b"));
+      .bytes = true, .gradient = AT_NO_GRADIENT, .help = HELP("lt", "a is less than b"));
 AT_OP(le, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = le_forward, .strided = true,
-.bytes = true,
-    .gradient = AT_NO_GRADIENT, .help = HELP("le", "a is at most b"));
+      .bytes = true, .gradient = AT_NO_GRADIENT, .help = HELP("le", "a is at most b"));
 AT_OP(gt, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = gt_forward, .strided = true,
-.bytes = true,
-    .gradient = AT_NO_GRADIENT, .help = HELP("gt", "a is greater than b"));
+      .bytes = true, .gradient = AT_NO_GRADIENT, .help = HELP("gt", "a is greater than b"));
 AT_OP(ge, .args = {{"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = shape, .forward = ge_forward, .strided = true,
-.bytes = true,
-    .gradient = AT_NO_GRADIENT, .help = HELP("ge", "a is at least b"));
+      .bytes = true, .gradient = AT_NO_GRADIENT, .help = HELP("ge", "a is at least b"));
 
-#define LOOK(name, text)                                                                                          \
-    AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = look_shape, .forward = name##_forward, .strided = true,       \
+#define LOOK(name, text)                                                                                               \
+    AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = look_shape, .forward = name##_forward, .strided = true,            \
           .gradient = AT_NO_GRADIENT, .help = #name "(x) -> bool tensor like x\n" text)
 
 LOOK(isnan, "True where x is NaN. int64 too (never).");

@@ -19,12 +19,12 @@
 #include "attn/op/sum.h"
 
 enum {
-    GRID = 1 << 16,         /* numbers of x in a grid: a part of the second-level cache */
-    PARTS = 8,              /* a batch is cut into as many at least, for the threads */
-    BAND = 8,               /* but not into fewer rows than this */
-    PLACES = 2048,          /* in a grid of the weight's gradient: four rows of dy about fill the first-level cache */
-    CHANNELS = 64,          /* and of these as many of x and of y */
-    PARTIAL = 1 << 20,      /* numbers in partial gradients of the weight */
+    GRID = 1 << 16,    /* numbers of x in a grid: a part of the second-level cache */
+    PARTS = 8,         /* a batch is cut into as many at least, for the threads */
+    BAND = 8,          /* but not into fewer rows than this */
+    PLACES = 2048,     /* in a grid of the weight's gradient: four rows of dy about fill the first-level cache */
+    CHANNELS = 64,     /* and of these as many of x and of y */
+    PARTIAL = 1 << 20, /* numbers in partial gradients of the weight */
     LANES = 64 / sizeof(real)
 };
 
@@ -32,30 +32,32 @@ enum {
 typedef struct axis {
     size_t in, out, stride, step, taps;
     ptrdiff_t front;
-    ptrdiff_t tap, next;    /* tap t is number tap + t next of the weight */
-    size_t start, every;    /* result v goes to place start + v every of y */
-    size_t phases;          /* different places of taps within a stride */
-    size_t reach;           /* strides from the first tap to the last */
+    ptrdiff_t tap, next; /* tap t is number tap + t next of the weight */
+    size_t start, every; /* result v goes to place start + v every of y */
+    size_t phases;       /* different places of taps within a stride */
+    size_t reach;        /* strides from the first tap to the last */
 } axis;
 
 /* Elements from one image, channel, row and column to the next. */
-typedef struct steps { size_t b, c, h, w; } steps;
+typedef struct steps {
+    size_t b, c, h, w;
+} steps;
 
 /* y (+)= weight * x */
 typedef struct job {
     axis h, w;
-    size_t B, G, C, O;          /* channels of one group */
+    size_t B, G, C, O; /* channels of one group */
     const real *x, *weight, *bias;
     real *y;
     steps of_x, of_y;
-    size_t w_o, w_c, kw;        /* of the weight: elements from one channel of y to the next, one of x to the next, one row */
+    size_t w_o, w_c, kw; /* of the weight: elements from one channel of y to the next, one of x to the next, one row */
     bool add;
     /* the plan, by the sizes only */
-    size_t k, rows, columns, images;        /* entries of a window; a grid holds so much of y */
-    size_t high, wide, blocks;              /* grids: of one image, of the batch */
-    size_t slot, pitch, plane, channel;     /* from one image to the next, one row, one phase, one channel */
-    size_t places;                          /* in a grid, at most */
-    bool in_place;                          /* x is its own grid */
+    size_t k, rows, columns, images;    /* entries of a window; a grid holds so much of y */
+    size_t high, wide, blocks;          /* grids: of one image, of the batch */
+    size_t slot, pitch, plane, channel; /* from one image to the next, one row, one phase, one channel */
+    size_t places;                      /* in a grid, at most */
+    bool in_place;                      /* x is its own grid */
     /* memory */
     size_t *at;
     real *panels, *room;
@@ -78,10 +80,7 @@ static size_t common(size_t a, size_t b)
 }
 
 /* a / b rounded up, at least 0 */
-static size_t places_below(ptrdiff_t a, size_t b)
-{
-    return a <= 0 ? 0 : ratio((size_t)a, b);
-}
+static size_t places_below(ptrdiff_t a, size_t b) { return a <= 0 ? 0 : ratio((size_t)a, b); }
 
 /* Leaves out the taps that only ever see zeros, so that no dilation or padding makes a grid larger than x and y. */
 static void settle(axis *a)
@@ -103,7 +102,8 @@ static size_t rest(const axis *a, size_t f) { return f * a->step % a->stride; }
 /* How far apart images can stand in a row: each sees zeros on both sides. */
 static size_t slot_of(const axis *a)
 {
-    ptrdiff_t lead = a->front > 0 ? a->front : 0, end = (ptrdiff_t)((a->out - 1) * a->stride + (a->taps ? (a->taps - 1) * a->step : 0));
+    ptrdiff_t lead = a->front > 0 ? a->front : 0,
+              end = (ptrdiff_t)((a->out - 1) * a->stride + (a->taps ? (a->taps - 1) * a->step : 0));
     size_t own = places_below(a->front + (ptrdiff_t)a->in, a->stride), seen = places_below(end + 1 - lead, a->stride);
 
     return most(a->out, most(own, seen));
@@ -135,14 +135,14 @@ static void plan(job *j, size_t channels, size_t places, bool in_place)
     j->rows = ratio(h->out, j->high);
     if (j->high * j->wide == 1)
         j->images = most(1, least(lines / (h->out + h->reach), j->B / PARTS));
-    j->in_place = in_place && h->taps * w->taps == 1 && h->stride * w->stride == 1 && h->front == 0 && w->front == 0 && h->in == h->out &&
-                  w->in == w->out && j->columns == w->out && j->of_x.w == 1;
+    j->in_place = in_place && h->taps * w->taps == 1 && h->stride * w->stride == 1 && h->front == 0 && w->front == 0 &&
+                  h->in == h->out && w->in == w->out && j->columns == w->out && j->of_x.w == 1;
     j->images = j->in_place ? 1 : j->images;
     j->blocks = ratio(j->B, j->images) * j->high * j->wide;
     j->pitch = j->images * j->slot;
     j->places = j->rows * j->pitch;
     j->plane = round_up((j->rows + h->reach) * j->pitch + w->reach + LANES);
-    if (j->plane * sizeof(real) % 4096 == 0)        /* channels in the same sets of the caches */
+    if (j->plane * sizeof(real) % 4096 == 0) /* channels in the same sets of the caches */
         j->plane += LANES;
     j->channel = planes * j->plane;
 }
@@ -150,13 +150,15 @@ static void plan(job *j, size_t channels, size_t places, bool in_place)
 /* A grid is at hand: x of these images, this band. */
 typedef struct part {
     size_t image, images, row, rows, column, columns;
-    size_t places;              /* of the grid that are in use */
+    size_t places; /* of the grid that are in use */
 } part;
 
 static part part_of(const job *j, size_t block)
 {
     size_t band = block % (j->high * j->wide);
-    part p = {.image = block / (j->high * j->wide) * j->images, .row = band / j->wide * j->rows, .column = band % j->wide * j->columns};
+    part p = {.image = block / (j->high * j->wide) * j->images,
+              .row = band / j->wide * j->rows,
+              .column = band % j->wide * j->columns};
 
     p.images = least(j->images, j->B - p.image);
     p.rows = least(j->rows, j->h.out - p.row);
@@ -188,7 +190,8 @@ static void lay_out(const job *j, const part *p, size_t channel, size_t channels
         ptrdiff_t column = clip(&j->w, f % j->w.phases, p->column, width, &left, &right);
         if (top >= bottom || left >= right)
             continue;
-        ptrdiff_t corner = (row + (ptrdiff_t)(top * j->h.stride)) * (ptrdiff_t)s.h + (column + (ptrdiff_t)(left * j->w.stride)) * (ptrdiff_t)s.w;
+        ptrdiff_t corner = (row + (ptrdiff_t)(top * j->h.stride)) * (ptrdiff_t)s.h +
+                           (column + (ptrdiff_t)(left * j->w.stride)) * (ptrdiff_t)s.w;
         for (size_t b = 0; b < p->images; b++) {
             const real *x = j->x + (p->image + b) * s.b + channel * s.c + corner;
             real *to = grid + f * j->plane + top * j->pitch + b * j->slot + left;
@@ -239,7 +242,6 @@ static void hand_out(const job *j, const part *p, size_t channel, size_t m, cons
     }
 }
 
-
 static size_t panels_of(size_t O) { return ratio(O, K->window_rows); }
 
 /* The weight in panels of about as many rows each, as K->windows_gemm reads them. */
@@ -254,7 +256,8 @@ static void pack(size_t begin, size_t end, void *context)
         for (size_t i = 0; i < j->h.taps; i++)
             for (size_t c = 0; c < j->C; c++)
                 for (size_t k = 0; k < j->w.taps; k++) {
-                    ptrdiff_t tap = (j->h.tap + (ptrdiff_t)i * j->h.next) * (ptrdiff_t)j->kw + j->w.tap + (ptrdiff_t)k * j->w.next;
+                    ptrdiff_t tap =
+                        (j->h.tap + (ptrdiff_t)i * j->h.next) * (ptrdiff_t)j->kw + j->w.tap + (ptrdiff_t)k * j->w.next;
                     const real *w = j->weight + g * group + first * j->w_o + c * j->w_c + tap;
                     for (size_t r = 0; r < m; r++)
                         *to++ = w[r * j->w_o];
@@ -296,7 +299,7 @@ static void take_turns(const job *j, size_t units, void (*fn)(const job *j, size
 {
     turn t = {fn, j, units, 0};
 
-    if ((size_t)at_threads() > j->rooms)    /* more threads than when the call was made */
+    if ((size_t)at_threads() > j->rooms) /* more threads than when the call was made */
         t.each = ratio(units, j->rooms);
     at_for(t.each ? ratio(units, t.each) : units, 1, turns, &t);
 }
@@ -312,7 +315,8 @@ static void seen(const axis *a, size_t v, size_t *begin, size_t *end)
 }
 
 /* m rows of the weight times the windows of a part, rows of the same kernel rows together */
-static void multiply(const job *j, const part *p, size_t m, const real *w, const real *x, const real *bias, real *y, size_t ld)
+static void multiply(const job *j, const part *p, size_t m, const real *w, const real *x, const real *bias, real *y,
+                     size_t ld)
 {
     size_t each = j->C * j->w.taps, last = p->places - (p->rows - 1) * j->pitch;
 
@@ -324,8 +328,8 @@ static void multiply(const job *j, const part *p, size_t m, const real *w, const
             if (b != begin || e != end)
                 break;
         }
-        K->windows_gemm(m, (next - row - 1) * j->pitch + last, (end - begin) * each, w + begin * each * m, x + row * j->pitch,
-                        j->at + begin * each, bias, y + row * j->pitch, ld);
+        K->windows_gemm(m, (next - row - 1) * j->pitch + last, (end - begin) * each, w + begin * each * m,
+                        x + row * j->pitch, j->at + begin * each, bias, y + row * j->pitch, ld);
     }
 }
 
@@ -347,8 +351,8 @@ static void convolve(const job *j, size_t unit, real *room)
         y = j->y + p.image * s.b + (j->h.start + p.row) * s.h + j->w.start;
     for (size_t n = 0; n < panels && !at_cut_short(); n++) {
         size_t first = j->O * n / panels, m = j->O * (n + 1) / panels - first, channel = g * j->O + first;
-        multiply(j, &p, m, j->panels + channel * j->k, x, j->bias ? j->bias + channel : NULL, straight ? y + channel * s.c : y,
-                 straight ? s.c : ld);
+        multiply(j, &p, m, j->panels + channel * j->k, x, j->bias ? j->bias + channel : NULL,
+                 straight ? y + channel * s.c : y, straight ? s.c : ld);
         if (!straight)
             hand_out(j, &p, channel, m, y, ld);
     }
@@ -391,33 +395,50 @@ static void run(job *j, char *work, size_t bytes)
 static bool turned(const axis *a, size_t f, axis *to)
 {
     size_t each = a->stride / common(a->stride, a->step), r = rest(a, f), count = (a->taps - f - 1) / each + 1;
-    size_t nearest = (f * a->step - r) / a->stride, every = each * a->step / a->stride, farthest = nearest + (count - 1) * every;
+    size_t nearest = (f * a->step - r) / a->stride, every = each * a->step / a->stride,
+           farthest = nearest + (count - 1) * every;
     ptrdiff_t lead = a->front - (ptrdiff_t)r;
     size_t first = places_below(lead, a->stride), end = places_below(lead + (ptrdiff_t)a->in, a->stride);
 
     if (first >= end)
         return false;
-    *to = (axis){.in = a->out, .out = end - first, .stride = 1, .step = every, .taps = count,
-                 .front = (ptrdiff_t)farthest - (ptrdiff_t)first, .tap = a->tap + (ptrdiff_t)(f + (count - 1) * each) * a->next,
-                 .next = -(ptrdiff_t)each * a->next, .start = (size_t)((ptrdiff_t)(first * a->stride) - lead), .every = a->stride};
+    *to = (axis){
+        .in = a->out,
+        .out = end - first,
+        .stride = 1,
+        .step = every,
+        .taps = count,
+        .front = (ptrdiff_t)farthest - (ptrdiff_t)first,
+        .tap = a->tap + (ptrdiff_t)(f + (count - 1) * each) * a->next,
+        .next = -(ptrdiff_t)each * a->next,
+        .start = (size_t)((ptrdiff_t)(first * a->stride) - lead),
+        .every = a->stride};
     settle(to);
     return true;
 }
 
 static bool turn_round(const job *j, size_t f, job *to)
 {
-    *to = (job){.B = j->B, .G = j->G, .C = j->O, .O = j->C, .of_x = j->of_y, .of_y = j->of_x, .w_o = j->w_c, .w_c = j->w_o,
-                .kw = j->kw, .weight = j->weight};
+    *to = (job){.B = j->B,
+                .G = j->G,
+                .C = j->O,
+                .O = j->C,
+                .of_x = j->of_y,
+                .of_y = j->of_x,
+                .w_o = j->w_c,
+                .w_c = j->w_o,
+                .kw = j->kw,
+                .weight = j->weight};
     return turned(&j->h, f / j->w.phases, &to->h) && turned(&j->w, f % j->w.phases, &to->w);
 }
 
 /* ---- the gradient of the weight ---- */
 
 typedef struct gradient {
-    job j;                      /* first: a job's turns have no more */
+    job j; /* first: a job's turns have no more */
     const real *dy;
     real *dw, *partial;
-    size_t pieces, inner, outer;        /* the batch in so many; channels of x and of y at a time */
+    size_t pieces, inner, outer; /* the batch in so many; channels of x and of y at a time */
 } gradient;
 
 static void plan_gradient(gradient *d)
@@ -463,14 +484,16 @@ static void weigh(const job *j, size_t unit, real *room)
     for (size_t r = 0; r < m; r++)
         for (size_t i = 0; i < j->h.taps; i++)
             memset(dw + r * j->k + (i * j->C + c) * taps, 0, channels * taps * sizeof *dw);
-    for (size_t block = j->blocks * piece / d->pieces; block < j->blocks * (piece + 1) / d->pieces && !at_cut_short(); block++) {
+    for (size_t block = j->blocks * piece / d->pieces; block < j->blocks * (piece + 1) / d->pieces && !at_cut_short();
+         block++) {
         part p = part_of(j, block);
         lay_out(j, &p, g * j->C + c, channels, room);
         lay_out(&of_dy, &p, g * j->O + o, m, dy);
-        for (size_t i = 0; i < j->h.taps; i++) {        /* the rows of y to which kernel row i is not all zeros */
+        for (size_t i = 0; i < j->h.taps; i++) { /* the rows of y to which kernel row i is not all zeros */
             ptrdiff_t first = (ptrdiff_t)(i * j->h.step) - j->h.front;
             size_t from = most(p.row, places_below(-first, j->h.stride));
-            size_t to = least(p.row + p.rows, places_below((ptrdiff_t)j->h.in - first, j->h.stride)), at = (from - p.row) * j->pitch;
+            size_t to = least(p.row + p.rows, places_below((ptrdiff_t)j->h.in - first, j->h.stride)),
+                   at = (from - p.row) * j->pitch;
             if (from < to)
                 K->windows_dot(m, channels * taps, round_up((to - from) * j->pitch), dy + at, j->plane, room + at,
                                j->at + i * d->inner * taps, dw + (i * j->C + c) * taps, j->k);
@@ -488,7 +511,8 @@ static void gather(size_t begin, size_t end, void *context)
         for (size_t n = 0; n < j->k; n++) {
             size_t i = n / (j->C * j->w.taps), c = n / j->w.taps % j->C, k = n % j->w.taps;
             const real *from = d->partial + o * j->k + n;
-            real *to = d->dw + o * j->w_o + c * j->w_c + ((size_t)j->h.tap + i) * j->kw + (size_t)j->w.tap + k, sum = *from;
+            real *to = d->dw + o * j->w_o + c * j->w_c + ((size_t)j->h.tap + i) * j->kw + (size_t)j->w.tap + k,
+                 sum = *from;
             for (size_t piece = 1; piece < d->pieces; piece++)
                 sum += from[piece * j->G * j->O * j->k];
             *to += sum;
@@ -513,8 +537,14 @@ enum { SAME, CAUSAL };
 
 static axis axis_of(size_t in, size_t taps, int32_t stride, int32_t dilation, int64_t before, size_t out)
 {
-    axis a = {.in = in, .out = out, .taps = taps, .stride = (size_t)stride, .step = (size_t)dilation, .front = (ptrdiff_t)before,
-              .next = 1, .every = 1};
+    axis a = {.in = in,
+              .out = out,
+              .taps = taps,
+              .stride = (size_t)stride,
+              .step = (size_t)dilation,
+              .front = (ptrdiff_t)before,
+              .next = 1,
+              .every = 1};
 
     settle(&a);
     return a;
@@ -539,7 +569,8 @@ static job job_of(const at_call *c)
 {
     const at_tensor *x = c->in[0], *w = c->in[1], *y = c->out[0];
     bool image = w->ndim == 4;
-    size_t H = image ? x->size[2] : 1, W = x->size[image ? 3 : 1], Ho = image ? y->size[2] : 1, Wo = y->size[image ? 3 : 1];
+    size_t H = image ? x->size[2] : 1, W = x->size[image ? 3 : 1], Ho = image ? y->size[2] : 1,
+           Wo = y->size[image ? 3 : 1];
     size_t kh = image ? w->size[2] : 1, kw = w->size[w->ndim - 1], G = (size_t)c->arg[GROUPS].integer;
     int32_t stride[2] = {image ? c->arg[STRIDE].counts[0] : 1, c->arg[STRIDE].counts[1]};
     int32_t dilation[2] = {image ? c->arg[DILATION].counts[0] : 1, c->arg[DILATION].counts[1]};
@@ -548,10 +579,16 @@ static job job_of(const at_call *c)
     if (image)
         padding_of(c, 0, (int64_t)(kh - 1) * dilation[0], &top, &after);
     padding_of(c, image, (int64_t)(kw - 1) * dilation[1], &left, &after);
-    job j = {.B = x->size[0], .G = G, .C = w->size[1], .O = w->size[0] / G, .kw = kw, .w_c = kh * kw, .w_o = w->size[1] * kh * kw,
+    job j = {.B = x->size[0],
+             .G = G,
+             .C = w->size[1],
+             .O = w->size[0] / G,
+             .kw = kw,
+             .w_c = kh * kw,
+             .w_o = w->size[1] * kh * kw,
              .h = axis_of(H, kh, stride[0], dilation[0], top, Ho),
              .w = axis_of(W, kw, stride[1], dilation[1], left, Wo)};
-    if (j.C * j.h.taps * j.w.taps == 0)     /* nothing but zeros */
+    if (j.C * j.h.taps * j.w.taps == 0) /* nothing but zeros */
         j.C = j.h.taps = j.w.taps = j.h.phases = j.w.phases = j.h.reach = j.w.reach = 0;
     size_t C = G * w->size[1], O = G * j.O;
     j.of_x = image ? (steps){C * H * W, H * W, W, 1} : (steps){C * W, 1, C * W, C};
@@ -570,8 +607,10 @@ static size_t places_of(at_call *c, size_t d, bool image)
         at_fail(c, "the kernel is empty (weight: %s)", at_describe(w).text);
         return 0;
     }
-    if (__builtin_mul_overflow((int64_t)k - 1, (int64_t)c->arg[DILATION].counts[which], &reach) || reach > INT64_MAX / 4) {
-        at_fail(c, "dilation is %d, which is too large (weight: %s)", c->arg[DILATION].counts[which], at_describe(w).text);
+    if (__builtin_mul_overflow((int64_t)k - 1, (int64_t)c->arg[DILATION].counts[which], &reach) ||
+        reach > INT64_MAX / 4) {
+        at_fail(c, "dilation is %d, which is too large (weight: %s)", c->arg[DILATION].counts[which],
+                at_describe(w).text);
         return 0;
     }
     padding_of(c, d, reach, &before, &after);
@@ -606,14 +645,14 @@ static bool groups_fit(at_call *c, size_t channels)
     if (groups < 1)
         return at_fail(c, "groups is %lld, expected at least 1", (long long)groups);
     if (w->size[0] % (size_t)groups != 0)
-        return at_fail(c, "weight has %zu outputs, expected a multiple of groups = %lld (weight: %s)", w->size[0], (long long)groups,
-                       at_describe(w).text);
+        return at_fail(c, "weight has %zu outputs, expected a multiple of groups = %lld (weight: %s)", w->size[0],
+                       (long long)groups, at_describe(w).text);
     if (groups == 1 && channels != w->size[1])
-        return at_fail(c, "x has %zu channels, expected %zu (x: %s, weight: %s)", channels, w->size[1], at_describe(x).text,
-                       at_describe(w).text);
+        return at_fail(c, "x has %zu channels, expected %zu (x: %s, weight: %s)", channels, w->size[1],
+                       at_describe(x).text, at_describe(w).text);
     if (channels % (size_t)groups != 0 || channels / (size_t)groups != w->size[1])
-        return at_fail(c, "x has %zu channels, expected groups = %lld times %zu (x: %s, weight: %s)", channels, (long long)groups,
-                       w->size[1], at_describe(x).text, at_describe(w).text);
+        return at_fail(c, "x has %zu channels, expected groups = %lld times %zu (x: %s, weight: %s)", channels,
+                       (long long)groups, w->size[1], at_describe(x).text, at_describe(w).text);
     return true;
 }
 
@@ -623,7 +662,8 @@ static bool want_room(at_call *c, size_t bytes, const job *j)
 
     if (!at_count_elements(3, (size_t[]){j->G * j->O, j->k, sizeof(size_t)}, &all) ||
         !at_count_elements(4, (size_t[]){j->rooms, j->C + 1, j->channel + j->plane + j->places, sizeof(size_t)}, &all))
-        return at_fail(c, "x and weight are too large (x: %s, weight: %s)", at_describe(c->in[0]).text, at_describe(c->in[1]).text);
+        return at_fail(c, "x and weight are too large (x: %s, weight: %s)", at_describe(c->in[0]).text,
+                       at_describe(c->in[1]).text);
     at_want_scratch(c, bytes);
     return true;
 }
@@ -745,30 +785,36 @@ AT_OP(conv1d,
                {"dilation", AT_COUNTS, .option = true, .value = 1},
                {"groups", AT_INTEGER, .option = true, .value = 1}},
       .shape = shape, .forward = conv_forward, .backward = conv_backward, .fresh = true,
-      .keeps = AT_KEEP(0) | AT_KEEP(1),
-      .plain = true,
-      .help = "conv1d(x [B, T, C], weight [O, C / groups, k] [, bias [O], stride = 1, padding = 0], {dilation = 1, groups = 1}) -> "
+      .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
+      .help = "conv1d(x [B, T, C], weight [O, C / groups, k] [, bias [O], stride = 1, padding = 0], {dilation = 1, "
+              "groups = 1}) -> "
               "[B, T', O]\n"
-              "Windows of k steps, `dilation` apart, times the weight, every `stride` steps. padding: zeros at both ends, {before, after}, "
-              "\"same\" (T' = T; stride 1, an odd rest at the end) or \"causal\" (all before). With groups, outputs of a group see its "
-              "channels only; groups = C is depthwise. T' = (T + before + after - dilation (k - 1) - 1) / stride + 1, rounded down.\n"
+              "Windows of k steps, `dilation` apart, times the weight, every `stride` steps. padding: zeros at both "
+              "ends, {before, after}, "
+              "\"same\" (T' = T; stride 1, an odd rest at the end) or \"causal\" (all before). With groups, outputs of "
+              "a group see its "
+              "channels only; groups = C is depthwise. T' = (T + before + after - dilation (k - 1) - 1) / stride + 1, "
+              "rounded down.\n"
               "Example: attn.conv1d(attn.ones(1, 5, 2), attn.ones(3, 2, 3), nil, {padding = \"causal\"})");
 
-AT_OP(conv2d,
-      .args = {{"x", AT_FLOAT},
-               {"weight", AT_FLOAT},
-               {"bias", AT_FLOAT, .optional = true},
-               {"stride", AT_COUNTS, .optional = true, .named = true, .value = 1},
-               {"padding", AT_COUNTS, .optional = true, .named = true, .choices = "same"},
-               {"dilation", AT_COUNTS, .option = true, .value = 1},
-               {"groups", AT_INTEGER, .option = true, .value = 1}},
-      .shape = shape, .forward = conv_forward, .backward = conv_backward, .fresh = true,
-      .keeps = AT_KEEP(0) | AT_KEEP(1),
-      .plain = true,
-      .help = "conv2d(x [B, C, H, W], weight [O, C / groups, kh, kw] [, bias [O], stride = 1, padding = 0], {dilation = 1, groups = 1}) "
-              "-> [B, O, H', W']\n"
-              "Windows of kh x kw pixels, `dilation` apart, times the weight, every `stride` pixels, with `padding` zeros on all sides; "
-              "each a number or {height, width}. padding \"same\": H' = H, W' = W (stride 1; an odd rest at the end). With groups, "
-              "outputs of a group see its channels only; groups = C is depthwise. "
-              "H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down.\n"
-              "Example: attn.conv2d(attn.ones(1, 2, 4, 5), attn.ones(3, 2, 3, 3), nil, {stride = {1, 2}, padding = 1})");
+AT_OP(
+    conv2d,
+    .args = {{"x", AT_FLOAT},
+             {"weight", AT_FLOAT},
+             {"bias", AT_FLOAT, .optional = true},
+             {"stride", AT_COUNTS, .optional = true, .named = true, .value = 1},
+             {"padding", AT_COUNTS, .optional = true, .named = true, .choices = "same"},
+             {"dilation", AT_COUNTS, .option = true, .value = 1},
+             {"groups", AT_INTEGER, .option = true, .value = 1}},
+    .shape = shape, .forward = conv_forward, .backward = conv_backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+    .plain = true,
+    .help = "conv2d(x [B, C, H, W], weight [O, C / groups, kh, kw] [, bias [O], stride = 1, padding = 0], {dilation = "
+            "1, groups = 1}) "
+            "-> [B, O, H', W']\n"
+            "Windows of kh x kw pixels, `dilation` apart, times the weight, every `stride` pixels, with `padding` "
+            "zeros on all sides; "
+            "each a number or {height, width}. padding \"same\": H' = H, W' = W (stride 1; an odd rest at the end). "
+            "With groups, "
+            "outputs of a group see its channels only; groups = C is depthwise. "
+            "H' = (H + 2 padding - dilation (kh - 1) - 1) / stride + 1, rounded down.\n"
+            "Example: attn.conv2d(attn.ones(1, 2, 4, 5), attn.ones(3, 2, 3, 3), nil, {stride = {1, 2}, padding = 1})");

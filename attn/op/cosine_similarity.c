@@ -25,8 +25,8 @@ static bool shape(at_call *c)
     if (ndim == 0)
         return at_fail(c, "a and b are scalars, expected at least 1 dimension");
     if (d == 0 || d > (int64_t)ndim || d < -(int64_t)ndim)
-        return at_fail(c, "d is %lld, expected 1..%zu or -%zu..-1 (a: %s, b: %s)", (long long)d, ndim, ndim, at_describe(a).text,
-                       at_describe(b).text);
+        return at_fail(c, "d is %lld, expected 1..%zu or -%zu..-1 (a: %s, b: %s)", (long long)d, ndim, ndim,
+                       at_describe(a).text, at_describe(b).text);
     if (!(c->arg[EPS].number >= 0))
         return at_fail(c, "eps is %g, expected at least 0", c->arg[EPS].number);
     for (size_t k = (size_t)(d > 0 ? d - 1 : d + (int64_t)ndim); k + 1 < ndim; k++)
@@ -45,8 +45,8 @@ typedef struct job {
     side a, b;
     const real *dy;
     real *y, eps;
-    size_t n, ndim, size[AT_MAX_DIM];       /* elements along d; the shape of y */
-    size_t rows;                            /* of y in one part (job_parts) */
+    size_t n, ndim, size[AT_MAX_DIM]; /* elements along d; the shape of y */
+    size_t rows;                      /* of y in one part (job_parts) */
 } job;
 
 static side side_of(const at_tensor *t, size_t ndim, size_t d, real *dx)
@@ -72,8 +72,12 @@ static job job_of(const at_call *c)
 
     d = d > 0 ? d - 1 : d + (int64_t)ndim;
     at_broadcast(a, b, &ndim, size);
-    job j = {.a = side_of(a, ndim, (size_t)d, at_din(c, 0)), .b = side_of(b, ndim, (size_t)d, at_din(c, 1)),
-             .eps = (real)c->arg[EPS].number, .n = size[d], .ndim = y->ndim, .rows = 1};
+    job j = {.a = side_of(a, ndim, (size_t)d, at_din(c, 0)),
+             .b = side_of(b, ndim, (size_t)d, at_din(c, 1)),
+             .eps = (real)c->arg[EPS].number,
+             .n = size[d],
+             .ndim = y->ndim,
+             .rows = 1};
     for (size_t k = 0; k < y->ndim; k++)
         j.size[k] = y->size[k];
     return j;
@@ -86,13 +90,14 @@ static double product(size_t n, const real *a, ptrdiff_t sa, const real *b, ptrd
     if (sa == 1 && sb == 1)
         return K->dot(n, a, b);
     AT_PIECES(i, end, n)
-        for (; i < end; i++)
-            sum += (double)a[(ptrdiff_t)i * sa] * b[(ptrdiff_t)i * sb];
+    for (; i < end; i++)
+        sum += (double)a[(ptrdiff_t)i * sa] * b[(ptrdiff_t)i * sb];
     return sum;
 }
 
 /* dx += p other + q own */
-static void add(size_t n, real *dx, ptrdiff_t step, double p, const real *other, ptrdiff_t so, double q, const real *own)
+static void add(size_t n, real *dx, ptrdiff_t step, double p, const real *other, ptrdiff_t so, double q,
+                const real *own)
 {
     if (step == 1 && so == 1) {
         K->axpy(n, (real)p, other, dx);
@@ -100,8 +105,8 @@ static void add(size_t n, real *dx, ptrdiff_t step, double p, const real *other,
         return;
     }
     AT_PIECES(i, end, n)
-        for (; i < end; i++)
-            dx[(ptrdiff_t)i * step] += (real)(p * other[(ptrdiff_t)i * so] + q * own[(ptrdiff_t)i * step]);
+    for (; i < end; i++)
+        dx[(ptrdiff_t)i * step] += (real)(p * other[(ptrdiff_t)i * so] + q * own[(ptrdiff_t)i * step]);
 }
 
 static void rows(size_t begin, size_t end, void *context)
@@ -174,9 +179,11 @@ static void cosine_similarity_backward(const at_call *c)
 }
 
 AT_OP(cosine_similarity,
-    .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}, {"d", AT_INTEGER, .optional = true, .value = -1},
-             {"eps", AT_NUMBER, .optional = true, .option = true, .value = 1e-8}},
-    .shape = shape, .forward = cosine_similarity_forward, .backward = cosine_similarity_backward,
-    .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = "cosine_similarity(a, b, d = -1, {eps = 1e-8}) -> y without dimension d\n"
-            "a.b / (max(|a|, eps) max(|b|, eps)) along dimension d of the shape that a and b broadcast to.");
+      .args = {{"a", AT_FLOAT},
+               {"b", AT_FLOAT},
+               {"d", AT_INTEGER, .optional = true, .value = -1},
+               {"eps", AT_NUMBER, .optional = true, .option = true, .value = 1e-8}},
+      .shape = shape, .forward = cosine_similarity_forward, .backward = cosine_similarity_backward,
+      .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = "cosine_similarity(a, b, d = -1, {eps = 1e-8}) -> y without dimension d\n"
+              "a.b / (max(|a|, eps) max(|b|, eps)) along dimension d of the shape that a and b broadcast to.");

@@ -39,10 +39,10 @@ static bool shape(at_call *c)
     if (!(s >= 0 && s <= 1))
         return at_fail(c, "smoothing is %.14g, expected 0..1", s);
     AT_PIECES(r, end, rows_of(c))
-        for (; r < end; r++)
-            if (at_ids(t)[r] < 0 || at_ids(t)[r] > (int64_t)V)
-                return at_fail(c, "target %lld is out of range, targets are 1..%zu, 0 is ignored (targets: %s)",
-                               (long long)at_ids(t)[r], V, at_describe(t).text);
+    for (; r < end; r++)
+        if (at_ids(t)[r] < 0 || at_ids(t)[r] > (int64_t)V)
+            return at_fail(c, "target %lld is out of range, targets are 1..%zu, 0 is ignored (targets: %s)",
+                           (long long)at_ids(t)[r], V, at_describe(t).text);
     if (!at_class_weight_fits(c, 2, V) || !at_uninterrupted(c->error))
         return false;
     at_want_scratch(c, rows_of(c) * sizeof(double));
@@ -85,7 +85,7 @@ static void weighted_gradient(const at_call *c, const real *x, size_t t, double 
     for (size_t v = 0; s != 0 && v < V; v++)
         dx[v] -= (real)(dy * s * at_class_weight(c, 2, v) / (double)V);
     if (s != 0)
-        dx[t] += (real)(dy * s * mean);         /* the product above took it off too */
+        dx[t] += (real)(dy * s * mean); /* the product above took it off too */
 }
 
 static void losses(size_t begin, size_t end, void *context)
@@ -99,7 +99,8 @@ static void losses(size_t begin, size_t end, void *context)
         if (t != 0 && c->in[2])
             loss[r] = weighted_loss(c, at_in(c, 0) + r * V, (size_t)(t - 1), mean, at_savedp(c, 0) + 2 * r);
         else
-            loss[r] = t == 0 ? 0 : K->cross_entropy(V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number,
+            loss[r] = t == 0 ? 0
+                             : K->cross_entropy(V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number,
                                                 at_savedp(c, 0) + 2 * r);
     }
 }
@@ -155,17 +156,19 @@ static void cross_entropy_backward(const at_call *c)
     at_for(rows_of(c), at_grain_rows(classes(c)), gradients, (void *)(uintptr_t)c);
 }
 
-AT_OP_NAMED(cross_entropy, "loss.cross_entropy",
-            .args = {{"logits", AT_FLOAT},
-                     {"targets", AT_IDS},
-                     {"weight", AT_FLOAT, .option = true},
-                     {"smoothing", AT_NUMBER, .optional = true, .option = true},
-                     {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},
-            .shape = shape, .forward = cross_entropy_forward, .backward = cross_entropy_backward, .fresh = true,
-            .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
-            .help =
-                "loss.cross_entropy(logits [..., V], targets [...], {weight =, smoothing = 0, reduction = \"mean\"}) -> loss\n"
-                "-log softmax(logits)[target] with targets 1..V (int64); target 0 is ignored. Smoothing s: 1 - s of "
-                "it, and s times the mean over all classes. weight [V]: what each class counts, in the sum and in what the mean "
-                "divides by. The mean is over the targets that count, 0 if none does; "
-                "reduction \"sum\" or \"none\" (shape of the targets).");
+AT_OP_NAMED(
+    cross_entropy, "loss.cross_entropy",
+    .args = {{"logits", AT_FLOAT},
+             {"targets", AT_IDS},
+             {"weight", AT_FLOAT, .option = true},
+             {"smoothing", AT_NUMBER, .optional = true, .option = true},
+             {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"}},
+    .shape = shape, .forward = cross_entropy_forward, .backward = cross_entropy_backward, .fresh = true,
+    .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),
+    .help =
+        "loss.cross_entropy(logits [..., V], targets [...], {weight =, smoothing = 0, reduction = \"mean\"}) -> loss\n"
+        "-log softmax(logits)[target] with targets 1..V (int64); target 0 is ignored. Smoothing s: 1 - s of "
+        "it, and s times the mean over all classes. weight [V]: what each class counts, in the sum and in what the "
+        "mean "
+        "divides by. The mean is over the targets that count, 0 if none does; "
+        "reduction \"sum\" or \"none\" (shape of the targets).");

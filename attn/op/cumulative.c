@@ -32,8 +32,12 @@ typedef void row_fn(const at_rows *job, size_t r, const real *const *in, real *o
 
 static void cumulative_forward(const at_call *c, row_fn *row)
 {
-    at_run_rows(&(at_rows){.axis = at_along(c->in[0], c->arg[0].integer), .in = {at_in(c, 0)}, .out = at_outp(c, 0),
-                           .mode = AT_ROW_WRITE, .fn = row, .work = c->work});
+    at_run_rows(&(at_rows){.axis = at_along(c->in[0], c->arg[0].integer),
+                           .in = {at_in(c, 0)},
+                           .out = at_outp(c, 0),
+                           .mode = AT_ROW_WRITE,
+                           .fn = row,
+                           .work = c->work});
 }
 
 static void sum_row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
@@ -42,8 +46,8 @@ static void sum_row(const at_rows *job, size_t r, const real *const *in, real *y
 
     (void)r, (void)own;
     AT_PIECES(j, stop, job->axis.n)
-        for (; j < stop; j++)
-            y[j] = (real)(sum += (total)in[0][j]);
+    for (; j < stop; j++)
+        y[j] = (real)(sum += (total)in[0][j]);
 }
 
 static void product_row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
@@ -52,8 +56,8 @@ static void product_row(const at_rows *job, size_t r, const real *const *in, rea
 
     (void)r, (void)own;
     AT_PIECES(j, stop, job->axis.n)
-        for (; j < stop; j++)
-            y[j] = (real)(product *= (total)in[0][j]);
+    for (; j < stop; j++)
+        y[j] = (real)(product *= (total)in[0][j]);
 }
 
 static void cumsum_forward(const at_call *c) { cumulative_forward(c, sum_row); }
@@ -74,7 +78,7 @@ static bool diff_shape(at_call *c)
 typedef struct slices {
     const real *x, *dy;
     real *y, *dx;
-    size_t n, step;         /* elements of y that follow one another; x has a slice of `step` more */
+    size_t n, step; /* elements of y that follow one another; x has a slice of `step` more */
 } slices;
 
 static void diff_block(size_t begin, size_t end, void *context)
@@ -82,7 +86,8 @@ static void diff_block(size_t begin, size_t end, void *context)
     const slices *s = context;
 
     for (size_t o = begin; o < end; o++)
-        AT_PIECES(i, stop, s->n) {
+        AT_PIECES(i, stop, s->n)
+        {
             const real *x = s->x + o * (s->n + s->step);
             real *y = s->y + o * s->n;
 #if AT_IS_INTEGER
@@ -123,10 +128,10 @@ static void sum_row_back(const at_rows *job, size_t r, const real *const *in, re
 
     (void)r, (void)own;
     AT_PIECES(i, stop, job->axis.n)
-        for (; i < stop; i++) {
-            size_t j = job->axis.n - 1 - i;
-            dx[j] += (real)(sum += in[0][j]);
-        }
+    for (; i < stop; i++) {
+        size_t j = job->axis.n - 1 - i;
+        dx[j] += (real)(sum += in[0][j]);
+    }
 }
 
 /* in: dy, x, y */
@@ -138,19 +143,22 @@ static void product_row_back(const at_rows *job, size_t r, const real *const *in
 
     (void)r, (void)own;
     AT_PIECES(i, stop, n)
-        for (; i < stop; i++) {
-            size_t j = n - 1 - i;
-            s = dy[j] + (i > 0 ? x[j + 1] * s : 0);
-            dx[j] += (real)((j > 0 ? (total)y[j - 1] : 1) * s);
-        }
+    for (; i < stop; i++) {
+        size_t j = n - 1 - i;
+        s = dy[j] + (i > 0 ? x[j + 1] * s : 0);
+        dx[j] += (real)((j > 0 ? (total)y[j - 1] : 1) * s);
+    }
 }
 
 /* in: dy, and what the row asks for; y may be gone */
 static void cumulative_backward(const at_call *c, bool all, row_fn *row)
 {
     at_run_rows(&(at_rows){.axis = at_along(c->in[0], c->arg[0].integer),
-                           .in = {at_dout(c, 0), all ? at_in(c, 0) : NULL, all ? at_outp(c, 0) : NULL}, .out = at_din(c, 0),
-                           .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD, .fn = row, .work = c->work});
+                           .in = {at_dout(c, 0), all ? at_in(c, 0) : NULL, all ? at_outp(c, 0) : NULL},
+                           .out = at_din(c, 0),
+                           .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD,
+                           .fn = row,
+                           .work = c->work});
 }
 
 static void cumsum_backward(const at_call *c) { cumulative_backward(c, false, sum_row_back); }
@@ -161,7 +169,8 @@ static void diff_block_back(size_t begin, size_t end, void *context)
     const slices *s = context;
 
     for (size_t o = begin; o < end; o++)
-        AT_PIECES(i, stop, s->n) {
+        AT_PIECES(i, stop, s->n)
+        {
             const real *dy = s->dy + o * s->n;
             real *dx = s->dx + o * (s->n + s->step);
             K->axpy(stop - i, -1, dy + i, dx + i);
@@ -184,18 +193,18 @@ static void log_row(const at_rows *job, size_t r, const real *const *in, real *y
 
     (void)r, (void)own;
     AT_PIECES(j, stop, job->axis.n)
-        for (; j < stop; j++) {
-            double x = in[0][j];
-            if (x > max) {
-                sum = (sum == 0 ? 0 : sum * exp(max - x)) + 1;
-                max = x;
-            } else if (x == max) {
-                sum += max != -INFINITY;
-            } else {
-                sum += exp(x - max);
-            }
-            y[j] = (real)(sum == 0 ? -INFINITY : max + log(sum));
+    for (; j < stop; j++) {
+        double x = in[0][j];
+        if (x > max) {
+            sum = (sum == 0 ? 0 : sum * exp(max - x)) + 1;
+            max = x;
+        } else if (x == max) {
+            sum += max != -INFINITY;
+        } else {
+            sum += exp(x - max);
         }
+        y[j] = (real)(sum == 0 ? -INFINITY : max + log(sum));
+    }
 }
 
 /* 1 where both are infinite */
@@ -209,42 +218,40 @@ static void log_row_back(const at_rows *job, size_t r, const real *const *in, re
 
     (void)r, (void)own;
     AT_PIECES(i, stop, n)
-        for (; i < stop; i++) {
-            size_t j = n - 1 - i;
-            if (y[j] == -(real)INFINITY) {
-                dx[0] += dy[0];     /* all before is -inf too, and the first y is x itself */
-                return;
-            }
-            s = dy[j] + (i > 0 ? s * ratio(y[j], y[j + 1]) : 0);
-            dx[j] += (real)(s * ratio(x[j], y[j]));
+    for (; i < stop; i++) {
+        size_t j = n - 1 - i;
+        if (y[j] == -(real)INFINITY) {
+            dx[0] += dy[0]; /* all before is -inf too, and the first y is x itself */
+            return;
         }
+        s = dy[j] + (i > 0 ? s * ratio(y[j], y[j + 1]) : 0);
+        dx[j] += (real)(s * ratio(x[j], y[j]));
+    }
 }
 
 static void logcumsumexp_forward(const at_call *c) { cumulative_forward(c, log_row); }
 static void logcumsumexp_backward(const at_call *c) { cumulative_backward(c, true, log_row_back); }
 
-AT_OP(logcumsumexp,
-    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},
-    .shape = shape, .forward = logcumsumexp_forward, .backward = logcumsumexp_backward, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
-    .help = "logcumsumexp(x, d = -1) -> y like x\n"
-            "log of the sum of exp(x) up to each element along dimension d, without overflow; -inf, with gradient 0, until the "
-            "first finite element (the first of all is x itself, and hands on its own gradient).");
+AT_OP(logcumsumexp, .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}}, .shape = shape,
+      .forward = logcumsumexp_forward, .backward = logcumsumexp_backward, .fresh = true,
+      .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
+      .help = "logcumsumexp(x, d = -1) -> y like x\n"
+              "log of the sum of exp(x) up to each element along dimension d, without overflow; -inf, with gradient 0, "
+              "until the "
+              "first finite element (the first of all is x itself, and hands on its own gradient).");
 #endif
 
-AT_OP(cumsum,
-    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},
-    .shape = shape, .forward = cumsum_forward, .backward = cumsum_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
-    .help = "cumsum(x, d = -1) -> y like x\nSums of the elements up to each along dimension d. int64 too.");
+AT_OP(cumsum, .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}}, .shape = shape,
+      .forward = cumsum_forward, .backward = cumsum_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
+      .help = "cumsum(x, d = -1) -> y like x\nSums of the elements up to each along dimension d. int64 too.");
 
-AT_OP(cumprod,
-    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},
-    .shape = shape, .forward = cumprod_forward, .backward = cumprod_backward, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
-    .help = "cumprod(x, d = -1) -> y like x\n"
-            "Products of the elements up to each along dimension d; the gradient is right where there are zeros too. int64 too.");
+AT_OP(cumprod, .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}}, .shape = shape,
+      .forward = cumprod_forward, .backward = cumprod_backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
+      .help = "cumprod(x, d = -1) -> y like x\n"
+              "Products of the elements up to each along dimension d; the gradient is right where there are zeros too. "
+              "int64 too.");
 
-AT_OP(diff,
-    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},
-    .shape = diff_shape, .forward = diff_forward, .backward = diff_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
-    .help = "diff(x, d = -1) -> y, one entry less along dimension d\nEach element's successor minus the element. int64 too.");
+AT_OP(diff, .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}}, .shape = diff_shape,
+      .forward = diff_forward, .backward = diff_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
+      .help = "diff(x, d = -1) -> y, one entry less along dimension d\nEach element's successor minus the element. "
+              "int64 too.");

@@ -31,27 +31,36 @@ typedef struct decoder {
     bool luong, record;
     real scale;
     size_t B, T, S, E, M, D, H, G, N;
-    size_t extra;               /* width of what the cell gets besides y: M, or H for luong */
-    size_t wide;                /* of features */
-    size_t width;               /* of a record */
-    real *records;              /* [N, width] */
-    real *queries;              /* [N, D]; backward: their gradients in place. NULL: the state itself is the query */
-    real *mixed;                /* luong: [N, M + H], c and s */
+    size_t extra;  /* width of what the cell gets besides y: M, or H for luong */
+    size_t wide;   /* of features */
+    size_t width;  /* of a record */
+    real *records; /* [N, width] */
+    real *queries; /* [N, D]; backward: their gradients in place. NULL: the state itself is the query */
+    real *mixed;   /* luong: [N, M + H], c and s */
     /* packed weights: forward from left to right, backward turned */
     real *hidden, *input, *query, *combine;
-    real *bias, *zeros, *sums;                      /* zeros: [H], backward */
-    real *h_prev, *fed_prev, *d_combined;           /* backward: [N, H] each */
-    real *dv;                                       /* [slots, D] */
+    real *bias, *zeros, *sums;            /* zeros: [H], backward */
+    real *h_prev, *fed_prev, *d_combined; /* backward: [N, H] each */
+    real *dv;                             /* [slots, D] */
     real *slots;
-    size_t rows, blocks, slot;                      /* of a block; of them; numbers of scratch for one */
+    size_t rows, blocks, slot; /* of a block; of them; numbers of scratch for one */
 } decoder;
 
 static decoder describe(const at_call *c, bool record)
 {
-    decoder m = {.call = c, .cell = (at_cell)c->arg[0].integer, .luong = c->arg[1].integer == 1,
-                 .scale = (real)c->arg[2].number, .record = record, .B = c->in[Y]->size[0], .T = c->in[Y]->size[1],
-                 .E = c->in[Y]->size[2], .S = c->in[MEMORY]->size[1], .M = c->in[MEMORY]->size[2],
-                 .D = c->in[KEYS]->size[2], .H = c->in[W_HH]->size[1]};
+    decoder m = {
+        .call = c,
+        .cell = (at_cell)c->arg[0].integer,
+        .luong = c->arg[1].integer == 1,
+        .scale = (real)c->arg[2].number,
+        .record = record,
+        .B = c->in[Y]->size[0],
+        .T = c->in[Y]->size[1],
+        .E = c->in[Y]->size[2],
+        .S = c->in[MEMORY]->size[1],
+        .M = c->in[MEMORY]->size[2],
+        .D = c->in[KEYS]->size[2],
+        .H = c->in[W_HH]->size[1]};
     m.G = at_cell_gates(m.cell);
     m.N = m.B * m.T;
     m.extra = m.luong ? m.H : m.M;
@@ -62,10 +71,7 @@ static decoder describe(const at_call *c, bool record)
     return m;
 }
 
-static size_t count_slots(const decoder *m)
-{
-    return m->blocks < AT_CELL_SLOTS ? m->blocks : AT_CELL_SLOTS;
-}
+static size_t count_slots(const decoder *m) { return m->blocks < AT_CELL_SLOTS ? m->blocks : AT_CELL_SLOTS; }
 
 /* Scratch of a pass; without `work` only its size. */
 static size_t carve(decoder *m, char *work, bool backward)
@@ -176,15 +182,9 @@ static size_t memory_length(const decoder *m, size_t b)
     return m->call->in[MEMORY_LENGTHS] ? (size_t)at_ids(m->call->in[MEMORY_LENGTHS])[b] : m->S;
 }
 
-static void zero(size_t n, real *x)
-{
-    memset(x, 0, n * sizeof *x);
-}
+static void zero(size_t n, real *x) { memset(x, 0, n * sizeof *x); }
 
-static void copy(size_t n, const real *x, real *y)
-{
-    memcpy(y, x, n * sizeof *y);
-}
+static void copy(size_t n, const real *x, real *y) { memcpy(y, x, n * sizeof *y); }
 
 /* n numbers of input k from `at`, or zeros if there is none. */
 static void load_state(const at_call *c, int k, size_t n, size_t at, real *to)
@@ -233,12 +233,12 @@ static const real *make_queries(const decoder *m, size_t n, const real *s, size_
 /* Rows first .. first + n - 1 on their way through the steps. */
 typedef struct block {
     size_t first, n, mixed_width;
-    real *hi, *mixed, *s, *cells, *fed, *room, *ones;   /* mixed: c and s of each row side by side; s points into it */
+    real *hi, *mixed, *s, *cells, *fed, *room, *ones; /* mixed: c and s of each row side by side; s points into it */
 } block;
 
 static void run_cell(const decoder *m, const block *k, size_t t)
 {
-    size_t GH = m->G * m->H, next = m->T * m->width;        /* from row to row of the records */
+    size_t GH = m->G * m->H, next = m->T * m->width; /* from row to row of the records */
     real *records = m->records + (k->first * m->T + t) * m->width;
 
     if (m->luong)
@@ -334,13 +334,13 @@ static void decode_forward(const at_call *c)
     decoder m = begin(c, false);
     size_t GH = m.G * m.H, ldw = m.E + m.extra;
 
-    AT_REAL(at_gemm)(false, true, m.N, GH, m.E, 1, at_in(c, Y), m.E, at_in(c, W_IH), ldw, 0, m.records, m.width);
-    AT_REAL(at_pack)(false, GH, m.H, at_in(c, W_HH), m.H, m.hidden);
-    AT_REAL(at_pack)(false, GH, m.extra, at_in(c, W_IH) + m.E, ldw, m.input);
+    real_gemm(false, true, m.N, GH, m.E, 1, at_in(c, Y), m.E, at_in(c, W_IH), ldw, 0, m.records, m.width);
+    real_pack(false, GH, m.H, at_in(c, W_HH), m.H, m.hidden);
+    real_pack(false, GH, m.extra, at_in(c, W_IH) + m.E, ldw, m.input);
     if (m.query)
-        AT_REAL(at_pack)(false, m.D, m.H, at_in(c, W_QUERY), m.H, m.query);
+        real_pack(false, m.D, m.H, at_in(c, W_QUERY), m.H, m.query);
     if (m.combine)
-        AT_REAL(at_pack)(false, m.H, m.M + m.H, at_in(c, COMBINE), m.M + m.H, m.combine);
+        real_pack(false, m.H, m.M + m.H, at_in(c, COMBINE), m.M + m.H, m.combine);
     at_cell_bias(m.cell, m.H, at_in(c, B_IH), at_in(c, B_HH), m.bias);
     at_for(count_slots(&m), 1, run_blocks, &m);
 }
@@ -477,8 +477,7 @@ static void return_block(const decoder *m, size_t index, real *slot, real *dv)
 {
     const at_call *c = m->call;
     size_t H = m->H, first = index * m->rows, left = m->B - first;
-    way_back k = {.first = first, .n = left < m->rows ? left : m->rows, .mixed_width = m->M + H, .dhi = slot,
-                  .dv = dv};
+    way_back k = {.first = first, .n = left < m->rows ? left : m->rows, .mixed_width = m->M + H, .dhi = slot, .dv = dv};
 
     k.dxi = k.dhi + m->rows * m->G * H;
     k.ds = k.dxi + m->rows * m->G * H;
@@ -529,8 +528,8 @@ static void weight_gradient(const decoder *m, int k, size_t at, size_t ldw, size
 {
     const at_call *c = m->call;
     if (at_din(c, k))
-        AT_REAL(at_gemm)(true, false, rows, columns, m->N, 1, left, ldl, right, ldr, at_is_fresh(c, k) ? 0 : 1,
-                         at_din(c, k) + at, ldw);
+        real_gemm(true, false, rows, columns, m->N, 1, left, ldl, right, ldr, at_is_fresh(c, k) ? 0 : 1,
+                  at_din(c, k) + at, ldw);
 }
 
 typedef struct middle {
@@ -553,12 +552,12 @@ static void decode_backward(const at_call *c)
     decoder m = begin(c, true);
     size_t H = m.H, M = m.M, E = m.E, D = m.D, GH = m.G * H, ldw = E + m.extra, slots = count_slots(&m);
 
-    AT_REAL(at_pack)(true, H, GH, at_in(c, W_HH), H, m.hidden);
-    AT_REAL(at_pack)(true, m.extra, GH, at_in(c, W_IH) + E, ldw, m.input);
+    real_pack(true, H, GH, at_in(c, W_HH), H, m.hidden);
+    real_pack(true, m.extra, GH, at_in(c, W_IH) + E, ldw, m.input);
     if (m.query)
-        AT_REAL(at_pack)(true, H, D, at_in(c, W_QUERY), H, m.query);
+        real_pack(true, H, D, at_in(c, W_QUERY), H, m.query);
     if (m.combine)
-        AT_REAL(at_pack)(true, M + H, H, at_in(c, COMBINE), M + H, m.combine);
+        real_pack(true, M + H, H, at_in(c, COMBINE), M + H, m.combine);
     zero(H, m.zeros);
     at_for(slots, 1, return_blocks, &m);
 
@@ -570,9 +569,19 @@ static void decode_backward(const at_call *c)
     else
         weight_gradient(&m, W_IH, E, ldw, GH, M, m.records, m.width, features + H + E, m.wide);
     at_cell_parameters(&(at_cell_gradients){
-        .cell = m.cell, .H = H, .rows = m.N, .record = m.records, .ld = m.width, .h_prev = m.h_prev, .ldh = H,
-        .weight = at_din(c, W_HH), .fresh_weight = at_is_fresh(c, W_HH), .bias_input = at_din(c, B_IH),
-        .fresh_input = at_is_fresh(c, B_IH), .bias_hidden = at_din(c, B_HH), .fresh_hidden = at_is_fresh(c, B_HH),
+        .cell = m.cell,
+        .H = H,
+        .rows = m.N,
+        .record = m.records,
+        .ld = m.width,
+        .h_prev = m.h_prev,
+        .ldh = H,
+        .weight = at_din(c, W_HH),
+        .fresh_weight = at_is_fresh(c, W_HH),
+        .bias_input = at_din(c, B_IH),
+        .fresh_input = at_is_fresh(c, B_IH),
+        .bias_hidden = at_din(c, B_HH),
+        .fresh_hidden = at_is_fresh(c, B_HH),
         .sums = m.sums});
     if (m.queries)
         weight_gradient(&m, W_QUERY, 0, H, D, H, m.queries, D, states, lds);
@@ -593,13 +602,18 @@ static void decode_backward(const at_call *c)
             at_for(m.N, 64, take_middle, &(middle){&m, at_dout(c, FEATURES), dy, fresh});
             fresh = false;
         }
-        AT_REAL(at_gemm)(false, false, m.N, E, GH, 1, m.records, m.width, at_in(c, W_IH), ldw, fresh ? 0 : 1, dy, E);
+        real_gemm(false, false, m.N, E, GH, 1, m.records, m.width, at_in(c, W_IH), ldw, fresh ? 0 : 1, dy, E);
     }
 }
 
-AT_OP(decode,
-    .args = {{"y", AT_FLOAT}, {"memory", AT_FLOAT}, {"keys", AT_FLOAT}, {"memory_lengths", AT_IDS, .optional = true},
-             {"weights", AT_LIST, .optional = true}, {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"},
+AT_OP(
+    decode,
+    .args = {{"y", AT_FLOAT},
+             {"memory", AT_FLOAT},
+             {"keys", AT_FLOAT},
+             {"memory_lengths", AT_IDS, .optional = true},
+             {"weights", AT_LIST, .optional = true},
+             {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"},
              {"style", AT_CHOICE, .choices = "bahdanau|luong"},
              {"scale", AT_NUMBER}},
     .shape = shape, .forward = decode_forward, .backward = decode_backward, .outs = 4, .fresh = true, .internal = true,

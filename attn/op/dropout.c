@@ -46,8 +46,8 @@ static void dropout_backward(const at_call *c)
     at_for(at_numel(c->out[0]), AT_GRAIN, block, &m);
 }
 
-AT_OP(dropout,
-    .args = {{"x", AT_FLOAT}, {"p", AT_NUMBER, .optional = true, .value = 0.5}}, .shape = shape,
+AT_OP(
+    dropout, .args = {{"x", AT_FLOAT}, {"p", AT_NUMBER, .optional = true, .value = 0.5}}, .shape = shape,
     .forward = dropout_forward, .backward = dropout_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
     .gradient = AT_SEEDED,
     .help =

@@ -28,7 +28,7 @@ typedef struct list {
 
 /* Numbers by label: `on` are its labels, outermost first. */
 typedef struct view {
-    real *data;                     /* not written where it is an operand */
+    real *data; /* not written where it is an operand */
     list on;
     uint64_t has;
     ptrdiff_t step[LABELS];
@@ -39,9 +39,9 @@ typedef struct plan {
     int operands;
     size_t size[LABELS];
     int ndim[MAX_OPERANDS];
-    int8_t label[MAX_OPERANDS][AT_MAX_DIM];     /* -1: size 1, broadcast over the label it stands for */
+    int8_t label[MAX_OPERANDS][AT_MAX_DIM]; /* -1: size 1, broadcast over the label it stands for */
     list out;
-    list between[MAX_OPERANDS];     /* of T_k, k from 2 to operands - 1 (counted from 1) */
+    list between[MAX_OPERANDS]; /* of T_k, k from 2 to operands - 1 (counted from 1) */
 } plan;
 
 static uint64_t bit(int label) { return (uint64_t)1 << label; }
@@ -250,12 +250,12 @@ static bool merged(const plan *p, const view *v, const list *l, ptrdiff_t *step)
 typedef struct moving {
     const plan *p;
     const view *v;
-    const list *order;          /* of the dense side */
-    const list *extra;          /* labels of v that the dense side lacks */
+    const list *order; /* of the dense side */
+    const list *extra; /* labels of v that the dense side lacks */
     real *dense;
     size_t inner, extras;
     ptrdiff_t inner_step;
-    bool out, add;              /* from the dense side to v; by adding */
+    bool out, add; /* from the dense side to v; by adding */
 } moving;
 
 static ptrdiff_t offset(const plan *p, const view *v, const list *l, int n, size_t r)
@@ -320,7 +320,7 @@ static void unpack(const plan *p, const view *v, const list *order, const list *
 
 typedef struct matrix {
     const real *data;
-    bool turned;            /* stored the other way round than rows before summed labels */
+    bool turned; /* stored the other way round than rows before summed labels */
     size_t ld, step;
     bool packed;
 } matrix;
@@ -328,11 +328,11 @@ typedef struct matrix {
 typedef struct product {
     list batch, rows, columns, summed, a_only, b_only, c_only;
     matrix a, b;
-    bool swapped;           /* a and b in each other's place, so that c is written in place */
+    bool swapped; /* a and b in each other's place, so that c is written in place */
     bool in_place;
     size_t ldc, step_c;
     size_t count, m, n, k;
-    size_t a_room, b_room, c_room;      /* elements of work */
+    size_t a_room, b_room, c_room; /* elements of work */
 } product;
 
 /* How `v` is a batch of matrices [rows, cols], if it lies in memory as one. */
@@ -458,13 +458,11 @@ static void multiply(const plan *p, const view *a, const view *b, const view *c,
     if (s.m == 1 && s.n == 1 && !s.a.turned && !s.b.turned)
         at_for(s.count, at_grain_rows(s.k), dot_block, &(dots){&s, to, onto});
     else if (s.swapped)
-        AT_REAL(at_gemm_batch)(
-            s.count, s.b.turned, !s.a.turned, s.n, s.m, s.k, 1, s.b.data, s.b.ld ? s.b.ld : 1, s.b.step, s.a.data,
-            s.a.ld ? s.a.ld : 1, s.a.step, onto ? 1 : 0, to, ldc, step_c);
+        real_gemm_batch(s.count, s.b.turned, !s.a.turned, s.n, s.m, s.k, 1, s.b.data, s.b.ld ? s.b.ld : 1, s.b.step,
+                        s.a.data, s.a.ld ? s.a.ld : 1, s.a.step, onto ? 1 : 0, to, ldc, step_c);
     else
-        AT_REAL(at_gemm_batch)(
-            s.count, s.a.turned, !s.b.turned, s.m, s.n, s.k, 1, s.a.data, s.a.ld ? s.a.ld : 1, s.a.step, s.b.data,
-            s.b.ld ? s.b.ld : 1, s.b.step, onto ? 1 : 0, to, ldc, step_c);
+        real_gemm_batch(s.count, s.a.turned, !s.b.turned, s.m, s.n, s.k, 1, s.a.data, s.a.ld ? s.a.ld : 1, s.a.step,
+                        s.b.data, s.b.ld ? s.b.ld : 1, s.b.step, onto ? 1 : 0, to, ldc, step_c);
     if (!s.in_place)
         unpack(p, c, &order_c, s.c_only.n ? &s.c_only : &none, work, add);
 }

@@ -28,10 +28,10 @@ static bool shape(at_call *c)
         return at_fail(c, "ids has %d dimensions, expected at most %d", AT_MAX_DIM, AT_MAX_DIM - 1);
     V = w->size[0];
     AT_PIECES(i, end, n)
-        for (; i < end; i++)
-            if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > (int64_t)V)
-                return at_fail(c, "id %lld is out of range, ids are 1..%zu, 0 is padding (ids: %s)",
-                               (long long)at_ids(ids)[i], V, at_describe(ids).text);
+    for (; i < end; i++)
+        if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > (int64_t)V)
+            return at_fail(c, "id %lld is out of range, ids are 1..%zu, 0 is padding (ids: %s)",
+                           (long long)at_ids(ids)[i], V, at_describe(ids).text);
     if (!at_uninterrupted(c->error))
         return false;
     memcpy(size, ids->size, sizeof size);
@@ -83,25 +83,23 @@ static void embedding_backward(const at_call *c)
     /* start[id]: where the places of id begin; as they are dealt out it moves to their end, where id + 1 begins */
     memset(start, 0, starts(V));
     AT_PIECES(i, end, n)
-        for (; i < end; i++)
-            if (ids[i] > 0)
-                start[ids[i] + 1]++;
+    for (; i < end; i++)
+        if (ids[i] > 0)
+            start[ids[i] + 1]++;
     for (size_t v = 1; v <= V + 1; v++)
         start[v] = total += start[v];
     if (at_cut_short())
-        return;     /* not all were counted */
+        return; /* not all were counted */
     AT_PIECES(i, end, n)
-        for (; i < end; i++)
-            if (ids[i] > 0)
-                place[start[ids[i]]++] = i;
+    for (; i < end; i++)
+        if (ids[i] > 0)
+            place[start[ids[i]]++] = i;
     /* blocks of rows; as many as make some work each, by the sizes only */
     size_t per_row = V ? n * D / V + D : 0;
     at_for(V, at_grain_rows(per_row), add_rows, (void *)(uintptr_t)c);
 }
 
-AT_OP(embedding,
-    .args = {{"ids", AT_IDS}, {"weight", AT_FLOAT}},
-    .shape = shape, .forward = embedding_forward, .backward = embedding_backward, .fresh = true, .keeps = AT_KEEP(0),
-    .plain = true,
-    .help = "embedding(ids (int64), weight [V, D]) -> [..., D]\n"
-            "Row id of the weight for every id, 1..V; id 0 is padding: a row of zeros, without gradient.");
+AT_OP(embedding, .args = {{"ids", AT_IDS}, {"weight", AT_FLOAT}}, .shape = shape, .forward = embedding_forward,
+      .backward = embedding_backward, .fresh = true, .keeps = AT_KEEP(0), .plain = true,
+      .help = "embedding(ids (int64), weight [V, D]) -> [..., D]\n"
+              "Row id of the weight for every id, 1..V; id 0 is padding: a row of zeros, without gradient.");

@@ -23,11 +23,11 @@ static bool check_ids(at_call *c, int64_t least)
     int64_t most = (int64_t)x->size[d];
 
     AT_PIECES(i, end, n)
-        for (; i < end; i++)
-            if (at_ids(ids)[i] < least || at_ids(ids)[i] > most)
-                return at_fail(c, "id %lld is out of range, expected %lld..%lld along dimension %zu (x: %s)",
-                               (long long)at_ids(ids)[i], (long long)least, (long long)most, d + 1, at_describe(x).text);
-    return at_uninterrupted(c->error);      /* else not all were looked at */
+    for (; i < end; i++)
+        if (at_ids(ids)[i] < least || at_ids(ids)[i] > most)
+            return at_fail(c, "id %lld is out of range, expected %lld..%lld along dimension %zu (x: %s)",
+                           (long long)at_ids(ids)[i], (long long)least, (long long)most, d + 1, at_describe(x).text);
+    return at_uninterrupted(c->error); /* else not all were looked at */
 }
 
 static void add_run(at_dtype dtype, size_t n, const char *from, char *to)
@@ -36,14 +36,14 @@ static void add_run(at_dtype dtype, size_t n, const char *from, char *to)
         const float *x = (const float *)(const void *)from;
         float *y = (float *)(void *)to;
         AT_PIECES(i, end, n)
-            for (; i < end; i++)
-                y[i] += x[i];
+        for (; i < end; i++)
+            y[i] += x[i];
     } else {
         const double *x = (const double *)(const void *)from;
         double *y = (double *)(void *)to;
         AT_PIECES(i, end, n)
-            for (; i < end; i++)
-                y[i] += x[i];
+        for (; i < end; i++)
+            y[i] += x[i];
     }
 }
 
@@ -76,24 +76,24 @@ typedef struct places {
     char *small, *large;
 } places;
 
-#define MOVE(type)                                                                                      \
-    do {                                                                                                \
-        type *s = (type *)(void *)p->small + at, *l = (type *)(void *)p->large + base;                  \
-        for (size_t i = from; i < to; i++)                                                              \
-            s[i] = id[i] ? l[(size_t)(id[i] - 1) * step + i * move] : 0;                                \
+#define MOVE(type)                                                                                                     \
+    do {                                                                                                               \
+        type *s = (type *)(void *)p->small + at, *l = (type *)(void *)p->large + base;                                 \
+        for (size_t i = from; i < to; i++)                                                                             \
+            s[i] = id[i] ? l[(size_t)(id[i] - 1) * step + i * move] : 0;                                               \
     } while (0)
-#define ADD(type)                                                                                       \
-    do {                                                                                                \
-        type *s = (type *)(void *)p->small + at, *l = (type *)(void *)p->large + base;                  \
-        if (p->way == PUT) {                                                                            \
-            for (size_t i = from; i < to; i++)                                                          \
-                if (id[i])                                                                              \
-                    l[(size_t)(id[i] - 1) * step + i * move] += s[i];                                   \
-        } else {                                                                                        \
-            for (size_t i = from; i < to; i++)                                                          \
-                if (id[i])                                                                              \
-                    s[i] += l[(size_t)(id[i] - 1) * step + i * move];                                   \
-        }                                                                                               \
+#define ADD(type)                                                                                                      \
+    do {                                                                                                               \
+        type *s = (type *)(void *)p->small + at, *l = (type *)(void *)p->large + base;                                 \
+        if (p->way == PUT) {                                                                                           \
+            for (size_t i = from; i < to; i++)                                                                         \
+                if (id[i])                                                                                             \
+                    l[(size_t)(id[i] - 1) * step + i * move] += s[i];                                                  \
+        } else {                                                                                                       \
+            for (size_t i = from; i < to; i++)                                                                         \
+                if (id[i])                                                                                             \
+                    s[i] += l[(size_t)(id[i] - 1) * step + i * move];                                                  \
+        }                                                                                                              \
     } while (0)
 typedef uint32_t __attribute__((may_alias)) word4;
 typedef uint64_t __attribute__((may_alias)) word8;
@@ -104,7 +104,8 @@ static void place_row(const places *p, size_t n, size_t at, size_t base, size_t 
 {
     const int64_t *id = at_ids(p->ids) + at;
 
-    AT_PIECES(from, to, n) {
+    AT_PIECES(from, to, n)
+    {
         size_t bytes = p->way == TAKE ? at_dtype_bytes(p->dtype) : 0;
         if (bytes == 1)
             MOVE(uint8_t);
@@ -117,7 +118,7 @@ static void place_row(const places *p, size_t n, size_t at, size_t base, size_t 
         else if (p->dtype == AT_F64)
             ADD(double);
         else
-            ADD(word8);     /* int64 wraps around */
+            ADD(word8); /* int64 wraps around */
         from = to;
     }
 }
@@ -181,12 +182,12 @@ static bool gather_shape(at_call *c)
 static void gather_forward(const at_call *c) { run(c, TAKE, c->out[0]->data, c->in[0]->data); }
 static void gather_backward(const at_call *c) { run(c, PUT, c->out[0]->grad->data, c->in[0]->grad->data); }
 
-AT_MOVE_OP(gather,
-    .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}},
-    .shape = gather_shape, .forward = gather_forward, .backward = gather_backward, .keeps = AT_KEEP(1),
-    .help = "gather(x, d, ids (int64)) -> y with the shape of ids\n"
-            "y[i, j] = x[ids[i, j], j] for d = 1, x[i, ids[i, j]] for d = 2, and so on; ids from 1. Id 0 is padding: it gives 0, "
-            "without gradient. Any dtype.");
+AT_MOVE_OP(gather, .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}}, .shape = gather_shape,
+           .forward = gather_forward, .backward = gather_backward, .keeps = AT_KEEP(1),
+           .help = "gather(x, d, ids (int64)) -> y with the shape of ids\n"
+                   "y[i, j] = x[ids[i, j], j] for d = 1, x[i, ids[i, j]] for d = 2, and so on; ids from 1. Id 0 is "
+                   "padding: it gives 0, "
+                   "without gradient. Any dtype.");
 
 static bool scatter_shape(at_call *c)
 {
@@ -218,13 +219,14 @@ static void scatter_backward(const at_call *c)
         run(c, TAKE_BACK, c->in[2]->grad->data, dy->data);
 }
 
-AT_MOVE_OP(scatter_add,
-    .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}, {"source", AT_ANY}},
-    .shape = scatter_shape, .forward = scatter_forward, .backward = scatter_backward, .keeps = AT_KEEP(1),
-    .help = "scatter_add(x, d, ids (int64), source) -> y like x\n"
-            "A copy of x with source, which has the shape of ids, added at the places that gather reads: y[ids[i, j], j] += "
-            "source[i, j] for d = 1, and so on. Repeated places add up in order; an entry whose id is 0 (padding) is dropped. "
-            "int64 too.");
+AT_MOVE_OP(scatter_add, .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}, {"source", AT_ANY}},
+           .shape = scatter_shape, .forward = scatter_forward, .backward = scatter_backward, .keeps = AT_KEEP(1),
+           .help = "scatter_add(x, d, ids (int64), source) -> y like x\n"
+                   "A copy of x with source, which has the shape of ids, added at the places that gather reads: "
+                   "y[ids[i, j], j] += "
+                   "source[i, j] for d = 1, and so on. Repeated places add up in order; an entry whose id is 0 "
+                   "(padding) is dropped. "
+                   "int64 too.");
 
 /* ---- index_select ---- */
 
@@ -264,11 +266,10 @@ static void select_slices(const at_call *c, const char *from, char *to, bool bac
 static void select_forward(const at_call *c) { select_slices(c, c->in[0]->data, c->out[0]->data, false); }
 static void select_backward(const at_call *c) { select_slices(c, c->out[0]->grad->data, c->in[0]->grad->data, true); }
 
-AT_MOVE_OP(index_select,
-    .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}},
-    .shape = select_shape, .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP(1),
-    .help = "index_select(x, d, ids [n] (int64)) -> y [..., n, ...]\n"
-            "The slices of x along dimension d in the order of ids, from 1; an id may repeat. Any dtype.");
+AT_MOVE_OP(index_select, .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}}, .shape = select_shape,
+           .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP(1),
+           .help = "index_select(x, d, ids [n] (int64)) -> y [..., n, ...]\n"
+                   "The slices of x along dimension d in the order of ids, from 1; an id may repeat. Any dtype.");
 
 static bool ids_shape(at_call *c)
 {
@@ -278,15 +279,14 @@ static bool ids_shape(at_call *c)
     if (x->ndim == 0)
         return at_fail(c, "x is a scalar, expected at least 1 dimension (x: %s)", at_describe(x).text);
     if (ndim > AT_MAX_DIM)
-        return at_fail(c, "the result would have %zu dimensions, expected at most %d (x: %s, ids: %s)", ndim, AT_MAX_DIM,
-                       at_describe(x).text, at_describe(ids).text);
+        return at_fail(c, "the result would have %zu dimensions, expected at most %d (x: %s, ids: %s)", ndim,
+                       AT_MAX_DIM, at_describe(x).text, at_describe(ids).text);
     memcpy(size, ids->size, ids->ndim * sizeof *size);
     memcpy(size + ids->ndim, x->size + 1, (x->ndim - 1u) * sizeof *size);
     return check_ids(c, 1) && at_out_type(c, (at_dtype)x->dtype, ndim, size);
 }
 
-AT_MOVE_OP(select_ids,
-    .args = {{"x", AT_ANY}, {"ids", AT_IDS}},
-    .shape = ids_shape, .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP(1), .internal = true,
-    .help = "select_ids(x, ids (int64)) -> y [the shape of ids, ...]\n"
-            "Entries of the first dimension of x in the order of ids; t[ids] in scripts.");
+AT_MOVE_OP(select_ids, .args = {{"x", AT_ANY}, {"ids", AT_IDS}}, .shape = ids_shape, .forward = select_forward,
+           .backward = select_backward, .keeps = AT_KEEP(1), .internal = true,
+           .help = "select_ids(x, ids (int64)) -> y [the shape of ids, ...]\n"
+                   "Entries of the first dimension of x in the order of ids; t[ids] in scripts.");

@@ -24,8 +24,12 @@ typedef struct job {
 static job job_of(const at_call *c)
 {
     const at_tensor *x = c->in[0];
-    return (job){.C = x->size[1], .H = x->size[2], .W = x->size[3], .size = (size_t)c->arg[SIZE].integer,
-                 .scales = (size_t)c->arg[SCALES].integer, .centre = at_in(c, 1)};
+    return (job){.C = x->size[1],
+                 .H = x->size[2],
+                 .W = x->size[3],
+                 .size = (size_t)c->arg[SIZE].integer,
+                 .scales = (size_t)c->arg[SCALES].integer,
+                 .centre = at_in(c, 1)};
 }
 
 static bool shape(at_call *c)
@@ -35,8 +39,8 @@ static bool shape(at_call *c)
     if (x->ndim != 4)
         return at_fail(c, "x has %d dimensions, expected [B, C, H, W] (x: %s)", x->ndim, at_describe(x).text);
     if (centre->ndim != 2 || centre->size[0] != x->size[0] || centre->size[1] != 2)
-        return at_fail(c, "centre has shape %s, expected [%zu, 2] (x: %s)", at_describe_shape(centre->ndim, centre->size).text,
-                       x->size[0], at_describe(x).text);
+        return at_fail(c, "centre has shape %s, expected [%zu, 2] (x: %s)",
+                       at_describe_shape(centre->ndim, centre->size).text, x->size[0], at_describe(x).text);
     if (!(c->given >> SIZE & 1))
         return at_fail(c, "size is missing, expected an integer");
     if (size < 1 || size > INT32_MAX)
@@ -125,6 +129,8 @@ AT_OP(glimpse,
                {"scales", AT_INTEGER, .optional = true, .option = true, .value = 1}},
       .shape = shape, .forward = glimpse_forward, .backward = glimpse_backward, .fresh = true, .keeps = AT_KEEP(1),
       .help = "glimpse(x [B, C, H, W], centre [B, 2], {size =, scales = 1}) -> [B, scales, C, size, size]\n"
-              "Squares around the place centre = (x, y), each in -1 .. 1: of n = size 2^(s - 1) pixels for scale s, averaged over\n"
-              "blocks to size x size. The first column is floor((x + 1) W / 2 - n / 2 + 0.5), from 0, rows alike; outside of the\n"
+              "Squares around the place centre = (x, y), each in -1 .. 1: of n = size 2^(s - 1) pixels for scale s, "
+              "averaged over\n"
+              "blocks to size x size. The first column is floor((x + 1) W / 2 - n / 2 + 0.5), from 0, rows alike; "
+              "outside of the\n"
               "image is 0. Gradient to x only (Mnih et al. 2014).");

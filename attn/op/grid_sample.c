@@ -21,12 +21,12 @@ enum { MODE, PADDING, ALIGN };
 enum { PIXELS = 64 };
 
 typedef struct plan {
-    size_t B, C, H, W, N;       /* N results a channel */
-    size_t blocks, slots;       /* of PIXELS results in an image; blocks of units that have a slot each */
+    size_t B, C, H, W, N; /* N results a channel */
+    size_t blocks, slots; /* of PIXELS results in an image; blocks of units that have a slot each */
     bool nearest, border, align;
     const real *x, *grid, *dy;
     real *y, *dgrid;
-    real *rows, *drows;         /* [B, H W, C] */
+    real *rows, *drows; /* [B, H W, C] */
     real *slot;
 } plan;
 
@@ -35,9 +35,16 @@ static size_t slot_size(const plan *p) { return 2 * PIXELS * p->C; }
 static plan plan_of(const at_call *c)
 {
     const at_tensor *x = c->in[0], *grid = c->in[1];
-    plan p = {.B = x->size[0], .C = x->size[1], .H = x->size[2], .W = x->size[3], .N = grid->size[1] * grid->size[2],
-              .nearest = c->arg[MODE].integer == NEAREST, .border = c->arg[PADDING].integer == BORDER, .align = c->arg[ALIGN].flag,
-              .x = at_in(c, 0), .grid = at_in(c, 1)};
+    plan p = {.B = x->size[0],
+              .C = x->size[1],
+              .H = x->size[2],
+              .W = x->size[3],
+              .N = grid->size[1] * grid->size[2],
+              .nearest = c->arg[MODE].integer == NEAREST,
+              .border = c->arg[PADDING].integer == BORDER,
+              .align = c->arg[ALIGN].flag,
+              .x = at_in(c, 0),
+              .grid = at_in(c, 1)};
     p.blocks = (p.N + PIXELS - 1) / PIXELS;
     p.slots = p.B * p.blocks < AT_SLOTS ? p.B * p.blocks : AT_SLOTS;
     p.rows = (real *)(void *)c->work;
@@ -62,7 +69,7 @@ static bool shape(at_call *c)
 /* ---- x pixel by pixel, and back ---- */
 
 typedef struct turn {
-    size_t m, n, images;        /* [m, n] of each image becomes [n, m], PIXELS of the n at a time */
+    size_t m, n, images; /* [m, n] of each image becomes [n, m], PIXELS of the n at a time */
     const real *from;
     real *to;
 } turn;
@@ -98,7 +105,7 @@ static double place(const plan *p, real g, size_t size, double *slope)
 }
 
 typedef struct spot {
-    ptrdiff_t at[4];            /* pixels, -1: none. First the upper two */
+    ptrdiff_t at[4]; /* pixels, -1: none. First the upper two */
     real weight[4];
     double fx, fy, slope_x, slope_y;
 } spot;
@@ -172,7 +179,7 @@ static void give_grid(const plan *p, const real *g, const real *dweight, real *d
 {
     spot s = find(p, g);
     if (s.at[0] < 0 && s.at[1] < 0 && s.at[2] < 0 && s.at[3] < 0)
-        return;                 /* a place at infinity has no fraction */
+        return; /* a place at infinity has no fraction */
     double d[4] = {(double)dweight[0], (double)dweight[1], (double)dweight[2], (double)dweight[3]};
     dg[0] += (real)(s.slope_x * ((d[1] - d[0]) * (1 - s.fy) + (d[3] - d[2]) * s.fy));
     dg[1] += (real)(s.slope_y * ((d[2] - d[0]) * (1 - s.fx) + (d[3] - d[1]) * s.fx));
@@ -234,9 +241,13 @@ AT_OP(grid_sample,
                {"align_corners", AT_FLAG, .optional = true, .option = true}},
       .shape = shape, .forward = grid_sample_forward, .backward = grid_sample_backward, .fresh = true,
       .keeps = AT_KEEP(0) | AT_KEEP(1),
-      .help = "grid_sample(x [B, C, H, W], grid [B, H', W', 2], {mode = \"bilinear\", padding = \"zeros\", align_corners = false})\n"
+      .help = "grid_sample(x [B, C, H, W], grid [B, H', W', 2], {mode = \"bilinear\", padding = \"zeros\", "
+              "align_corners = false})\n"
               "    -> [B, C, H', W']\n"
-              "x at the places of the grid, each (x, y) in -1 .. 1 (attn.affine_grid makes such). mode \"bilinear\" weights the\n"
-              "four pixels around, \"nearest\" takes the nearest; beyond the image is 0 with padding \"zeros\", its edge with\n"
-              "\"border\". -1 and 1 are the outer edges of the corner pixels, with align_corners their centres. Gradient to x and\n"
+              "x at the places of the grid, each (x, y) in -1 .. 1 (attn.affine_grid makes such). mode \"bilinear\" "
+              "weights the\n"
+              "four pixels around, \"nearest\" takes the nearest; beyond the image is 0 with padding \"zeros\", its "
+              "edge with\n"
+              "\"border\". -1 and 1 are the outer edges of the corner pixels, with align_corners their centres. "
+              "Gradient to x and\n"
               "grid, with \"nearest\" to x.");

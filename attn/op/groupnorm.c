@@ -41,8 +41,8 @@ static bool shape(at_call *c)
     if (x->ndim < 2)
         return at_fail(c, "x has %d dimensions, expected [B, C, ...] (x: %s)", x->ndim, at_describe(x).text);
     if (groups < 1 || x->size[1] % (size_t)groups)
-        return at_fail(c, "x has %zu channels, expected a multiple of the %lld groups (x: %s)", x->size[1], (long long)groups,
-                       at_describe(x).text);
+        return at_fail(c, "x has %zu channels, expected a multiple of the %lld groups (x: %s)", x->size[1],
+                       (long long)groups, at_describe(x).text);
     at_channels s = channels(c);
     at_want_scratch(c, s.O * s.C * (2 * sizeof(double) + 4 * sizeof(real)));
     return at_channel_check(c, WEIGHT, s.C) && at_channel_check(c, BIAS, s.C) &&
@@ -50,7 +50,9 @@ static bool shape(at_call *c)
 }
 
 /* Scratch: two tables of sums, then these, each a number for each channel of each b. */
-typedef struct factors { real *mean, *a, *b, *c; } factors;
+typedef struct factors {
+    real *mean, *a, *b, *c;
+} factors;
 
 static factors factors_of(const at_call *c, const at_channels *s)
 {

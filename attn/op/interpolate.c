@@ -15,7 +15,10 @@ enum { BILINEAR, NEAREST };
 enum { SIZE, MODE, ALIGN };
 
 /* Along one dimension: two places and the weight of the second. */
-typedef struct tap { size_t low, high; real weight; } tap;
+typedef struct tap {
+    size_t low, high;
+    real weight;
+} tap;
 
 typedef struct job {
     size_t H, W, h, w;
@@ -44,7 +47,8 @@ static void tabulate(size_t from, size_t to, bool nearest, bool align, tap *t)
 static job job_of(const at_call *c)
 {
     const at_tensor *x = c->in[0];
-    job s = {.H = x->size[2], .W = x->size[3], .h = (size_t)c->arg[SIZE].counts[0], .w = (size_t)c->arg[SIZE].counts[1]};
+    job s = {
+        .H = x->size[2], .W = x->size[3], .h = (size_t)c->arg[SIZE].counts[0], .w = (size_t)c->arg[SIZE].counts[1]};
     tap *t = (tap *)(void *)c->work;
     tabulate(s.H, s.h, c->arg[MODE].integer == NEAREST, c->arg[ALIGN].flag, t);
     tabulate(s.W, s.w, c->arg[MODE].integer == NEAREST, c->arg[ALIGN].flag, t + s.h);
@@ -79,7 +83,7 @@ static void rows(size_t begin, size_t end, void *context)
         for (size_t j = 0; j < s->w; j++) {
             tap u = s->column[j];
             real upper = a[u.low], lower = b[u.low];
-            if (u.weight != 0) {        /* what has no weight has no say: it may be infinite */
+            if (u.weight != 0) { /* what has no weight has no say: it may be infinite */
                 upper += u.weight * (a[u.high] - upper);
                 lower += u.weight * (b[u.high] - lower);
             }
@@ -135,7 +139,9 @@ AT_OP(interpolate,
                {"align_corners", AT_FLAG, .optional = true, .option = true}},
       .shape = shape, .forward = interpolate_forward, .backward = interpolate_backward, .fresh = true,
       .keeps = AT_KEEP_NOTHING,
-      .help = "interpolate(x [B, C, H, W], size, {mode = \"bilinear\", align_corners = false}) -> [B, C, h, w]\n"
-              "The images in size {h, w}. mode \"bilinear\" weights the four pixels around a place, \"nearest\" takes row\n"
-              "floor(i H / h) for row i, from 0, and columns alike. With align_corners the centres of the corner pixels stay where\n"
-              "they are, without it the edges of the image.");
+      .help =
+          "interpolate(x [B, C, H, W], size, {mode = \"bilinear\", align_corners = false}) -> [B, C, h, w]\n"
+          "The images in size {h, w}. mode \"bilinear\" weights the four pixels around a place, \"nearest\" takes row\n"
+          "floor(i H / h) for row i, from 0, and columns alike. With align_corners the centres of the corner pixels "
+          "stay where\n"
+          "they are, without it the edges of the image.");

@@ -17,7 +17,8 @@ static void row(const at_call *c, size_t D, const real *x, real *y, real *stats)
     K->layernorm(D, x, at_norm_param(c, WEIGHT), at_norm_param(c, BIAS), (real)c->arg[0].number, y, stats);
 }
 
-static void row_back(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx, real *const *dp)
+static void row_back(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx,
+                     real *const *dp)
 {
     K->layernorm_back(D, x, at_norm_param(c, WEIGHT), stats, dy, dx, dp[0], dp[1]);
 }
@@ -34,7 +35,6 @@ AT_OP(layernorm,
                {"bias", AT_FLOAT, .optional = true},
                {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
       .shape = shape, .forward = layernorm_forward, .backward = layernorm_backward, .fresh = true,
-      .keeps = AT_KEEP(0) | AT_KEEP(1),
-      .plain = true,
+      .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
       .help = "layernorm(x [..., D] [, weight [D], bias [D], eps = 1e-5]) -> y like x\n"
               "(x - mean) / sqrt(var + eps) * weight + bias over the last dimension; var divides by D.");

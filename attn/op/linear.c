@@ -47,9 +47,9 @@ static void linear_forward(const at_call *c)
     if (m * n == 0)
         return;
     if (c->n_in > 2 && c->in[2])
-        AT_REAL(at_gemm_bias)(false, true, m, n, k, x, k ? k : 1, w, k ? k : 1, at_in(c, 2), y, n);
+        real_gemm_bias(false, true, m, n, k, x, k ? k : 1, w, k ? k : 1, at_in(c, 2), y, n);
     else
-        AT_REAL(at_gemm)(false, true, m, n, k, 1, x, k ? k : 1, w, k ? k : 1, 0, y, n);
+        real_gemm(false, true, m, n, k, 1, x, k ? k : 1, w, k ? k : 1, 0, y, n);
 }
 
 static void linear_backward(const at_call *c)
@@ -59,10 +59,9 @@ static void linear_backward(const at_call *c)
 
     /* a product over nothing still gives zeros; one without result elements has nothing to do */
     if (at_din(c, 0) && m * k > 0)
-        AT_REAL(at_gemm)(
-            false, false, m, k, n, 1, dy, n ? n : 1, at_in(c, 1), k, at_is_fresh(c, 0) ? 0 : 1, at_din(c, 0), k);
+        real_gemm(false, false, m, k, n, 1, dy, n ? n : 1, at_in(c, 1), k, at_is_fresh(c, 0) ? 0 : 1, at_din(c, 0), k);
     if (at_din(c, 1) && n * k > 0)
-        AT_REAL(at_gemm)(true, false, n, k, m, 1, dy, n, at_in(c, 0), k, at_is_fresh(c, 1) ? 0 : 1, at_din(c, 1), k);
+        real_gemm(true, false, n, k, m, 1, dy, n, at_in(c, 0), k, at_is_fresh(c, 1) ? 0 : 1, at_din(c, 1), k);
     if (c->n_in > 2 && c->in[2] && at_din(c, 2)) {
         if (at_is_fresh(c, 2))
             memset(at_din(c, 2), 0, n * sizeof(real));

@@ -25,9 +25,7 @@ static bool shape(at_call *c) { return at_along_shape(c, 0); }
 static void log_softmax_forward(const at_call *c) { at_along_forward(c, 0, row, NULL); }
 static void log_softmax_backward(const at_call *c) { at_along_backward(c, row_back, NULL); }
 
-AT_OP(log_softmax,
-    .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}},
-    .shape = shape, .forward = log_softmax_forward, .backward = log_softmax_backward, .keeps = AT_KEEP_OUT(0),
-    .fresh = true,
-    .help = "log_softmax(x, d = -1) -> y like x\n"
-            "The logarithm of softmax over dimension d, without overflow; -inf stays -inf.");
+AT_OP(log_softmax, .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}}, .shape = shape,
+      .forward = log_softmax_forward, .backward = log_softmax_backward, .keeps = AT_KEEP_OUT(0), .fresh = true,
+      .help = "log_softmax(x, d = -1) -> y like x\n"
+              "The logarithm of softmax over dimension d, without overflow; -inf stays -inf.");

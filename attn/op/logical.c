@@ -24,18 +24,18 @@ static bool both_shape(at_call *c)
 static bool not_shape(at_call *c) { return at_out_type(c, AT_BOOL, c->in[0]->ndim, c->in[0]->size); }
 
 /* Steps of 1 are said in so many words, for the compiler to see. */
-#define EACH(value)                                                                             \
-    do {                                                                                        \
-        if (sa == 1 && sb == 1 && step[0] == 1)                                                 \
-            for (size_t i = 0; i < n; i++) {                                                    \
-                uint8_t p = a[i], q = b[i];                                                     \
-                y[i] = value;                                                                   \
-            }                                                                                   \
-        else                                                                                    \
-            for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {                                      \
-                uint8_t p = a[i * sa], q = b[i * sb];                                           \
-                y[i * step[0]] = value;                                                         \
-            }                                                                                   \
+#define EACH(value)                                                                                                    \
+    do {                                                                                                               \
+        if (sa == 1 && sb == 1 && step[0] == 1)                                                                        \
+            for (size_t i = 0; i < n; i++) {                                                                           \
+                uint8_t p = a[i], q = b[i];                                                                            \
+                y[i] = value;                                                                                          \
+            }                                                                                                          \
+        else                                                                                                           \
+            for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {                                                             \
+                uint8_t p = a[i * sa], q = b[i * sb];                                                                  \
+                y[i * step[0]] = value;                                                                                \
+            }                                                                                                          \
     } while (0)
 
 static void row(size_t n, char *const *at, const ptrdiff_t *step, void *context)
@@ -64,9 +64,9 @@ static void or_forward(const at_call *c) { logical_forward(c, OR); }
 static void xor_forward(const at_call *c) { logical_forward(c, XOR); }
 static void not_forward(const at_call *c) { logical_forward(c, NOT); }
 
-#define PAIR(id, fn, sign, text)                                                                                    \
-    AT_MOVE_OP(id, .args = {{"a", AT_MASK}, {"b", AT_MASK}}, .shape = both_shape, .forward = fn, .strided = true,   \
-               .gradient = AT_NO_GRADIENT,                                                                          \
+#define PAIR(id, fn, sign, text)                                                                                       \
+    AT_MOVE_OP(id, .args = {{"a", AT_MASK}, {"b", AT_MASK}}, .shape = both_shape, .forward = fn, .strided = true,      \
+               .gradient = AT_NO_GRADIENT,                                                                             \
                .help = #id "(a (bool), b (bool)) -> bool tensor, also a " sign " b\n" text " Shapes broadcast.")
 
 PAIR(logical_and, and_forward, "&", "True where both are.");
@@ -74,7 +74,8 @@ PAIR(logical_or, or_forward, "|", "True where one is, or both are.");
 PAIR(logical_xor, xor_forward, "~", "True where one is and the other is not.");
 
 AT_MOVE_OP(logical_not, .args = {{"a", AT_MASK}}, .shape = not_shape, .forward = not_forward, .strided = true,
-           .gradient = AT_NO_GRADIENT, .help = "logical_not(a (bool)) -> bool tensor like a, also ~a\nTrue where a is false.");
+           .gradient = AT_NO_GRADIENT,
+           .help = "logical_not(a (bool)) -> bool tensor like a, also ~a\nTrue where a is false.");
 
 /* ---- any, all ---- */
 
@@ -133,12 +134,11 @@ static void find(const at_call *c, uint8_t found)
 static void any_forward(const at_call *c) { find(c, true); }
 static void all_forward(const at_call *c) { find(c, false); }
 
-#define SOME(id, text)                                                                                              \
-    AT_MOVE_OP(id,                                                                                                  \
-        .args = {{"x", AT_MASK}, {"d", AT_DIMS, .optional = true}, {"keepdim", AT_FLAG, .optional = true}},         \
-        .shape = some_shape, .forward = id##_forward, .strided = true, .gradient = AT_NO_GRADIENT,                  \
-        .help = #id "(x (bool) [, d, keepdim = false]) -> bool tensor\n" text                                       \
-                " along dimension d (a table: several), or anywhere; keepdim leaves a size of 1.")
+#define SOME(id, text)                                                                                                 \
+    AT_MOVE_OP(id, .args = {{"x", AT_MASK}, {"d", AT_DIMS, .optional = true}, {"keepdim", AT_FLAG, .optional = true}}, \
+               .shape = some_shape, .forward = id##_forward, .strided = true, .gradient = AT_NO_GRADIENT,              \
+               .help = #id "(x (bool) [, d, keepdim = false]) -> bool tensor\n" text                                   \
+                           " along dimension d (a table: several), or anywhere; keepdim leaves a size of 1.")
 
 SOME(any, "Whether there is a true element; of nothing false:");
 SOME(all, "Whether every element is true; of nothing true:");

@@ -35,8 +35,9 @@ static bool shape(at_call *c)
     if (c->op->args[3].kind == AT_NUMBER && !(c->arg[DELTA].number > 0))
         return at_fail(c, "delta is %.14g, expected more than 0", c->arg[DELTA].number);
     if (!at_same_shape(x, t))
-        return at_fail(c, "%s has shape %s, expected %s (%s: %s)", c->op->args[1].name, at_describe_shape(t->ndim, t->size).text,
-                       at_describe_shape(x->ndim, x->size).text, c->op->args[0].name, at_describe(x).text);
+        return at_fail(c, "%s has shape %s, expected %s (%s: %s)", c->op->args[1].name,
+                       at_describe_shape(t->ndim, t->size).text, at_describe_shape(x->ndim, x->size).text,
+                       c->op->args[0].name, at_describe(x).text);
     if (smoothed(c)) {
         if (!(c->arg[SMOOTHING].number >= 0 && c->arg[SMOOTHING].number <= 1))
             return at_fail(c, "smoothing is %.14g, expected 0..1", c->arg[SMOOTHING].number);
@@ -85,7 +86,9 @@ static real slope(kind op, real delta, real x, real t)
 static real target_slope(kind op, real delta, real x, real t)
 {
     switch (op) {
-    case MSE: case L1: case HUBER: return -slope(op, delta, x, t);
+    case MSE:
+    case L1:
+    case HUBER: return -slope(op, delta, x, t);
     case BCE: return cut_log(1 - x) - cut_log(x);
     case BCE_LOGITS: return -x;
     default: return t == 0 ? 0 : log(t) - x + 1;
@@ -95,7 +98,7 @@ static real target_slope(kind op, real delta, real x, real t)
 typedef struct job {
     const at_call *c;
     kind op;
-    real scale;             /* of the gradient, where the result is one number */
+    real scale; /* of the gradient, where the result is one number */
     real smoothing;
     const real *weight;
     size_t classes;
@@ -177,27 +180,32 @@ static void loss_backward(const at_call *c, kind op)
     at_for(n, AT_GRAIN, slopes, &j);
 }
 
-#define LOSS(id, op, x, t, own_args, own_help, text)                                                                \
-    static void id##_forward(const at_call *c) { loss_forward(c, op); }                                                  \
-    static void id##_backward(const at_call *c) { loss_backward(c, op); }                                                \
-    AT_OP_NAMED(id, "loss." #id,                                                                                    \
-        .args = {{x, AT_FLOAT}, {t, AT_FLOAT},                                                                      \
-                 {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"} own_args},  \
-        .shape = shape, .forward = id##_forward, .backward = id##_backward, .fresh = true,                          \
-        .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),                                                              \
-        .help = "loss." #id "(" x ", " t ", {reduction = \"mean\"" own_help "}) -> loss\n" text                     \
+#define LOSS(id, op, x, t, own_args, own_help, text)                                                                   \
+    static void id##_forward(const at_call *c) { loss_forward(c, op); }                                                \
+    static void id##_backward(const at_call *c) { loss_backward(c, op); }                                              \
+    AT_OP_NAMED(                                                                                                       \
+        id, "loss." #id,                                                                                               \
+        .args = {{x, AT_FLOAT},                                                                                        \
+                 {t, AT_FLOAT},                                                                                        \
+                 {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"} own_args},     \
+        .shape = shape, .forward = id##_forward, .backward = id##_backward, .fresh = true,                             \
+        .keeps = AT_KEEP(0) | AT_KEEP(1) | AT_KEEP(2),                                                                 \
+        .help = "loss." #id "(" x ", " t ", {reduction = \"mean\"" own_help "}) -> loss\n" text                        \
                 " Shapes must be equal; reduction \"mean\" over all elements, \"sum\", or \"none\" (same shape).")
 #define NOTHING
 
 LOSS(mse, MSE, "x", "target", NOTHING, "", "(x - target)^2.");
 LOSS(l1, L1, "x", "y", NOTHING, "", "|x - y|, with gradient 0 where they are equal.");
-#define DELTA_ARG , {"delta", AT_NUMBER, .optional = true, .option = true, .value = 1}
+#define DELTA_ARG                                                                                                      \
+    , { "delta", AT_NUMBER, .optional = true, .option = true, .value = 1 }
 LOSS(huber, HUBER, "x", "y", DELTA_ARG, ", delta = 1",
      "(x - y)^2 / 2 where |x - y| is at most delta, delta (|x - y| - delta / 2) elsewhere (Huber 1964).");
 LOSS(bce, BCE, "p", "target", NOTHING, "",
      "-(target log p + (1 - target) log(1 - p)), p a probability; logarithms are cut off at -100.");
-#define WEIGHT_ARGS , {"weight", AT_FLOAT, .option = true}, {"smoothing", AT_NUMBER, .optional = true, .option = true}
+#define WEIGHT_ARGS                                                                                                    \
+    , {"weight", AT_FLOAT, .option = true}, { "smoothing", AT_NUMBER, .optional = true, .option = true }
 LOSS(bce_logits, BCE_LOGITS, "x", "target", WEIGHT_ARGS, ", weight =, smoothing = 0",
-     "-(target log p + (1 - target) log(1 - p)) with p = sigmoid(x), without overflow. weight [K]: what each class, the last "
+     "-(target log p + (1 - target) log(1 - p)) with p = sigmoid(x), without overflow. weight [K]: what each class, "
+     "the last "
      "dimension, counts; smoothing s: a target t is t (1 - s) + s / 2.");
 LOSS(kl, KL, "logp", "target", NOTHING, "", "target (log target - logp), 0 where the target is 0.");

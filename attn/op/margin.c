@@ -19,7 +19,8 @@ static bool shape(at_call *c)
         return at_fail(c, "score has %d dimensions, expected [B] (score: %s)", score->ndim, at_describe(score).text);
     if (other->ndim < 1 || other->ndim > 2 || other->size[0] != score->size[0])
         return at_fail(c, "other has shape %s, expected [%zu] or [%zu, N] (other: %s)",
-                       at_describe_shape(other->ndim, other->size).text, score->size[0], score->size[0], at_describe(other).text);
+                       at_describe_shape(other->ndim, other->size).text, score->size[0], score->size[0],
+                       at_describe(other).text);
     if (c->arg[REDUCTION].integer == NONE)
         return at_out(c, other->ndim, other->size);
     at_want_scratch(c, score->size[0] * sizeof(double));
@@ -39,7 +40,7 @@ static void values(size_t begin, size_t end, void *context)
         real start = margin - at_in(c, 0)[r];
         double total = 0;
         for (size_t i = 0; i < n; i++) {
-            real v = start + other[i] <= 0 ? 0 : start + other[i];     /* NaN stays */
+            real v = start + other[i] <= 0 ? 0 : start + other[i]; /* NaN stays */
             if (c->arg[REDUCTION].integer == NONE)
                 at_outp(c, 0)[r * n + i] = v;
             total += v;
@@ -92,10 +93,12 @@ static void margin_backward(const at_call *c)
 }
 
 AT_OP_NAMED(margin, "loss.margin",
-    .args = {{"score", AT_FLOAT}, {"other", AT_FLOAT},
-             {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"},
-             {"margin", AT_NUMBER, .optional = true, .option = true, .value = 1}},
-    .shape = shape, .forward = margin_forward, .backward = margin_backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = "loss.margin(score [B], other [B] or [B, N], {margin = 1, reduction = \"mean\"}) -> loss\n"
-            "max(0, margin - score + other); score i belongs to row i of other. reduction \"mean\" over all elements of other, "
-            "\"sum\", or \"none\" (shape of other).");
+            .args = {{"score", AT_FLOAT},
+                     {"other", AT_FLOAT},
+                     {"reduction", AT_CHOICE, .optional = true, .option = true, .choices = "mean|sum|none"},
+                     {"margin", AT_NUMBER, .optional = true, .option = true, .value = 1}},
+            .shape = shape, .forward = margin_forward, .backward = margin_backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
+            .help = "loss.margin(score [B], other [B] or [B, N], {margin = 1, reduction = \"mean\"}) -> loss\n"
+                    "max(0, margin - score + other); score i belongs to row i of other. reduction \"mean\" over all "
+                    "elements of other, "
+                    "\"sum\", or \"none\" (shape of other).");

@@ -7,10 +7,16 @@
 
 extern const at_op at_op_where, at_op_permute;
 
-#define EVERY(op) {{&(op), &(op), &(op), &(op), &(op)}}
+#define EVERY(op)                                                                                                      \
+    {                                                                                                                  \
+        {                                                                                                              \
+            &(op), &(op), &(op), &(op), &(op)                                                                          \
+        }                                                                                                              \
+    }
 
 /* One operation on tensors of the caller's. */
-static at_tensor *apply(const at_op_entry *entry, int n, at_tensor *const *in, int n_sizes, const int64_t *sizes, at_error *e)
+static at_tensor *apply(const at_op_entry *entry, int n, at_tensor *const *in, int n_sizes, const int64_t *sizes,
+                        at_error *e)
 {
     at_call *c = at_call_new(entry, (size_t)n, e);
     if (!c)
@@ -41,7 +47,8 @@ bool at_spread_mask(at_call *c)
     ptrdiff_t step[AT_MAX_DIM];
 
     if (!at_broadcast(x, mask, &ndim, size) || ndim != x->ndim || memcmp(size, x->size, ndim * sizeof *size) != 0)
-        return at_fail(c, "the mask does not broadcast to x (x: %s, mask: %s)", at_describe(x).text, at_describe(mask).text);
+        return at_fail(c, "the mask does not broadcast to x (x: %s, mask: %s)", at_describe(x).text,
+                       at_describe(mask).text);
     for (size_t i = 0; i < ndim; i++) {
         bool has = i < mask->ndim && mask->size[mask->ndim - 1 - i] != 1;
         step[ndim - 1 - i] = has ? mask->step[mask->ndim - 1 - i] : 0;

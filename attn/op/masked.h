@@ -17,7 +17,10 @@ bool at_spread_mask(at_call *c);
 bool at_fill_masked(at_call *c, double fill);
 
 /* Both, if there is a mask. */
-static inline bool at_apply_mask(at_call *c, double fill) { return !at_is_masked(c) || (at_spread_mask(c) && at_fill_masked(c, fill)); }
+static inline bool at_apply_mask(at_call *c, double fill)
+{
+    return !at_is_masked(c) || (at_spread_mask(c) && at_fill_masked(c, fill));
+}
 
 /* a where the spread mask is true, b elsewhere; NULL with the error. */
 at_tensor *at_masked_numbers(at_call *c, at_dtype dtype, double a, double b);

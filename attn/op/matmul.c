@@ -21,9 +21,9 @@
 typedef struct matrix {
     const real *data;
     size_t rows, cols;
-    bool turned;                /* stored as [cols, rows] */
+    bool turned; /* stored as [cols, rows] */
     size_t ld;
-    size_t ndim;                /* of the batch */
+    size_t ndim; /* of the batch */
     size_t size[AT_MAX_DIM];
     ptrdiff_t step[AT_MAX_DIM];
 } matrix;
@@ -169,8 +169,7 @@ static void products(const at_call *call, const batch *g, const matrix *a, bool 
             pb[p] = b->data + xb;
             pc[p] = (real *)(void *)(uintptr_t)(c->data + xc);
         }
-        AT_REAL(at_gemm_list)(
-            together, ta, tb, m, n, k, 1, pa, a->ld, pb, b->ld, clear && turn == 0 ? 0 : 1, pc, c->ld);
+        real_gemm_list(together, ta, tb, m, n, k, 1, pa, a->ld, pb, b->ld, clear && turn == 0 ? 0 : 1, pc, c->ld);
     }
 }
 
@@ -253,9 +252,8 @@ static void matmul_forward(const at_call *c)
     if (g.count == 0)
         return;
     if (b.ndim == 0 && one_matrix(&a)) {
-        AT_REAL(at_gemm)(
-            false, b.turned, g.count * a.rows, b.cols, a.cols, 1, a.data, a.ld, b.data, b.ld, 0, at_outp(c, 0),
-            b.cols ? b.cols : 1);
+        real_gemm(false, b.turned, g.count * a.rows, b.cols, a.cols, 1, a.data, a.ld, b.data, b.ld, 0, at_outp(c, 0),
+                  b.cols ? b.cols : 1);
         return;
     }
     matrix y = result_of(a.rows, b.cols, &g, at_outp(c, 0));
@@ -286,23 +284,21 @@ static void matmul_backward(const at_call *c)
     if (at_din(c, 0)) {
         real keep = at_is_fresh(c, 0) ? 0 : 1;
         if (b.ndim == 0)
-            AT_REAL(at_gemm)(
-                false, !b.turned, g.count * m, k, n, 1, dy.data, n, b.data, b.ld, keep, at_din(c, 0), k ? k : 1);
+            real_gemm(false, !b.turned, g.count * m, k, n, 1, dy.data, n, b.data, b.ld, keep, at_din(c, 0), k ? k : 1);
         else
             products(c, &g, &dy, false, &b, !b.turned, &da, m, k, n, keep == 0);
     }
     if (at_din(c, 1)) {
         real keep = at_is_fresh(c, 1) ? 0 : 1;
         if (flat)
-            AT_REAL(at_gemm)(true, false, k, n, g.count * m, 1, a.data, a.ld, dy.data, n, keep, at_din(c, 1), n);
+            real_gemm(true, false, k, n, g.count * m, 1, a.data, a.ld, dy.data, n, keep, at_din(c, 1), n);
         else
             products(c, &g, &a, !a.turned, &dy, false, &db, k, n, m, keep == 0);
     }
 }
 
 AT_OP(matmul, .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}}, .shape = shape, .forward = matmul_forward,
-.backward = matmul_backward,
-      .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .backward = matmul_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
       .help = "matmul(a [..., m, k], b [..., k, n]) -> [..., m, n]\n"
               "Matrix products; dimensions before the last two broadcast. A vector [k] is one row on the left, one "
               "column on the right, and that dimension is dropped from the result.");

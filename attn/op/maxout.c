@@ -29,18 +29,15 @@ typedef struct job {
     size_t pieces;
 } job;
 
-static bool above(real a, real b)
-{
-    return a > b || (a != a && b == b);
-}
+static bool above(real a, real b) { return a > b || (a != a && b == b); }
 
 static void forward_part(size_t begin, size_t end, void *context)
 {
     const job *j = context;
 
-    if (j->pieces == 2) {       /* the usual case, without a loop inside */
+    if (j->pieces == 2) { /* the usual case, without a loop inside */
         for (size_t i = begin; i < end; i++) {
-            real a = j->x[2 * i], b = j->x[2 * i + 1], most = a > b ? a : b;    /* b if one is NaN; no branch */
+            real a = j->x[2 * i], b = j->x[2 * i + 1], most = a > b ? a : b; /* b if one is NaN; no branch */
             j->y[i] = a != a ? a : most;
         }
         return;
@@ -91,8 +88,7 @@ static void maxout_backward(const at_call *c)
     at_for(at_numel(c->out[0]), AT_GRAIN / j.pieces + 1, backward_part, &j);
 }
 
-AT_OP(maxout,
-    .args = {{"x", AT_FLOAT}, {"pieces", AT_INTEGER}},
-    .shape = shape, .forward = maxout_forward, .backward = maxout_backward, .keeps = AT_KEEP(0), .internal = true,
-    .help = "maxout(x [..., n * pieces], pieces) -> y [..., n]\n"
-            "The largest of neighbouring pieces: behind the linear part of layer.maxout.");
+AT_OP(maxout, .args = {{"x", AT_FLOAT}, {"pieces", AT_INTEGER}}, .shape = shape, .forward = maxout_forward,
+      .backward = maxout_backward, .keeps = AT_KEEP(0), .internal = true,
+      .help = "maxout(x [..., n * pieces], pieces) -> y [..., n]\n"
+              "The largest of neighbouring pieces: behind the linear part of layer.maxout.");

@@ -31,17 +31,18 @@ static bool check_rows(at_call *c)
         int64_t present = 0;
         double sum = 0;
         AT_PIECES(i, end, n)
-            for (; i < end; i++) {
-                if (!(x[i] >= 0 && x[i] < (real)INFINITY))
-                    return at_fail(c, "p holds %g, expected finite numbers of at least 0 (p: %s)", (double)x[i], at_describe(p).text);
-                present += x[i] > 0;
-                sum += x[i];
-            }
+        for (; i < end; i++) {
+            if (!(x[i] >= 0 && x[i] < (real)INFINITY))
+                return at_fail(c, "p holds %g, expected finite numbers of at least 0 (p: %s)", (double)x[i],
+                               at_describe(p).text);
+            present += x[i] > 0;
+            sum += x[i];
+        }
         if (!at_uninterrupted(c->error))
             return false;
         if (present < least)
-            return at_fail(c, "row %zu of p has %lld numbers above 0, expected at least %lld (p: %s)", r + 1, (long long)present,
-                           (long long)least, at_describe(p).text);
+            return at_fail(c, "row %zu of p has %lld numbers above 0, expected at least %lld (p: %s)", r + 1,
+                           (long long)present, (long long)least, at_describe(p).text);
         if (!(sum < (double)INFINITY))
             return at_fail(c, "row %zu of p has an infinite sum (p: %s)", r + 1, at_describe(p).text);
     }
@@ -90,24 +91,24 @@ static void again_row(const at_rows *job, size_t r, const real *const *in, real 
 
     (void)out;
     AT_PIECES(i, end, n)
-        for (; i < end; i++) {
-            sum[i] = total += in[0][i];
-            if (in[0][i] > 0)
-                last = i;
-        }
+    for (; i < end; i++) {
+        sum[i] = total += in[0][i];
+        if (in[0][i] > 0)
+            last = i;
+    }
     AT_PIECES(k, end, count)
-        for (; k < end; k++) {
-            double at = uniform(c, r * count + k) * total;
-            size_t low = 0, high = last;    /* the first place whose sum exceeds `at` is among them */
-            while (low < high) {
-                size_t middle = low + (high - low) / 2;
-                if (sum[middle] > at)
-                    high = middle;
-                else
-                    low = middle + 1;
-            }
-            ids[k] = (int64_t)low + 1;
+    for (; k < end; k++) {
+        double at = uniform(c, r * count + k) * total;
+        size_t low = 0, high = last; /* the first place whose sum exceeds `at` is among them */
+        while (low < high) {
+            size_t middle = low + (high - low) / 2;
+            if (sum[middle] > at)
+                high = middle;
+            else
+                low = middle + 1;
         }
+        ids[k] = (int64_t)low + 1;
+    }
 }
 
 /* ---- a heap with the least key on top ---- */
@@ -141,18 +142,18 @@ static void once_row(const at_rows *job, size_t r, const real *const *in, real *
 
     (void)out;
     AT_PIECES(i, end, n)
-        for (; i < end; i++)
-            if (in[0][i] > 0)
-                heap[left++] = (entry){log(-log(uniform(c, r * n + i) + 0x1p-53)) - log((double)in[0][i]), i};
+    for (; i < end; i++)
+        if (in[0][i] > 0)
+            heap[left++] = (entry){log(-log(uniform(c, r * n + i) + 0x1p-53)) - log((double)in[0][i]), i};
     AT_PIECES(i, end, left / 2)
-        for (; i < end; i++)
-            sink(heap, left, left / 2 - 1 - i);
+    for (; i < end; i++)
+        sink(heap, left, left / 2 - 1 - i);
     AT_PIECES(k, end, count)
-        for (; k < end && left > 0; k++) {
-            ids[k] = (int64_t)heap[0].place + 1;
-            heap[0] = heap[--left];
-            sink(heap, left, 0);
-        }
+    for (; k < end && left > 0; k++) {
+        ids[k] = (int64_t)heap[0].place + 1;
+        heap[0] = heap[--left];
+        sink(heap, left, 0);
+    }
 }
 
 static void multinomial_forward(const at_call *c)
@@ -160,13 +161,20 @@ static void multinomial_forward(const at_call *c)
     size_t n = row_length(c);
 
     if (at_numel(c->out[0]) > 0)
-        at_run_rows(&(at_rows){.axis = at_along(c->in[0], c->in[0]->ndim - 1), .in = {at_in(c, 0)}, .context = c,
-                               .fn = replaces(c) ? again_row : once_row, .own_bytes = 2 * n * sizeof(double), .work = c->work});
+        at_run_rows(&(at_rows){.axis = at_along(c->in[0], c->in[0]->ndim - 1),
+                               .in = {at_in(c, 0)},
+                               .context = c,
+                               .fn = replaces(c) ? again_row : once_row,
+                               .own_bytes = 2 * n * sizeof(double),
+                               .work = c->work});
 }
 
 AT_OP(multinomial,
-    .args = {{"p", AT_FLOAT}, {"count", AT_INTEGER}, {"replacement", AT_FLAG, .optional = true, .option = true, .value = 1}},
-    .shape = shape, .forward = multinomial_forward, .gradient = AT_NO_GRADIENT,
-    .help = "multinomial(p [..., N], count, {replacement = true}) -> ids [..., count] (int64)\n"
-            "Places 1..N drawn with probabilities proportional to p; without replacement each at most once, in the order drawn. "
-            "Follows attn.seed, whatever the number of threads.");
+      .args = {{"p", AT_FLOAT},
+               {"count", AT_INTEGER},
+               {"replacement", AT_FLAG, .optional = true, .option = true, .value = 1}},
+      .shape = shape, .forward = multinomial_forward, .gradient = AT_NO_GRADIENT,
+      .help = "multinomial(p [..., N], count, {replacement = true}) -> ids [..., count] (int64)\n"
+              "Places 1..N drawn with probabilities proportional to p; without replacement each at most once, in the "
+              "order drawn. "
+              "Follows attn.seed, whatever the number of threads.");

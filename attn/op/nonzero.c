@@ -42,19 +42,19 @@ static void nonzero_forward(const at_call *c)
     int64_t *y = (int64_t *)(void *)c->out[0]->data;
 
     AT_PIECES(i, end, count)
-        for (; i < end; i++) {
-            size_t rest = (size_t)place[i];
-            for (size_t d = x->ndim; d-- > 0; rest /= x->size[d])
-                y[i * x->ndim + d] = (int64_t)(rest % x->size[d]) + 1;
-        }
+    for (; i < end; i++) {
+        size_t rest = (size_t)place[i];
+        for (size_t d = x->ndim; d-- > 0; rest /= x->size[d])
+            y[i * x->ndim + d] = (int64_t)(rest % x->size[d]) + 1;
+    }
 }
 
-AT_MOVE_OP(nonzero,
-    .args = {{"x", AT_ANY}}, .shape = nonzero_shape, .forward = nonzero_forward, .gradient = AT_NO_GRADIENT,
-    .strided = true,
-    .help = "nonzero(x) -> places [n, dimensions of x] (int64)\n"
-            "Where x is not 0 (true, NaN), in row order: a row for each, its place along every dimension, from 1. Of a vector\n"
-            "nonzero(x):squeeze(2) is a list of ids. Any dtype.");
+AT_MOVE_OP(nonzero, .args = {{"x", AT_ANY}}, .shape = nonzero_shape, .forward = nonzero_forward,
+           .gradient = AT_NO_GRADIENT, .strided = true,
+           .help = "nonzero(x) -> places [n, dimensions of x] (int64)\n"
+                   "Where x is not 0 (true, NaN), in row order: a row for each, its place along every dimension, from "
+                   "1. Of a vector\n"
+                   "nonzero(x):squeeze(2) is a list of ids. Any dtype.");
 
 /* ---- what stands there ---- */
 
@@ -67,17 +67,17 @@ static void move(const at_call *c, const char *from, char *to, bool back)
     size_t bytes = run * at_dtype_bytes((at_dtype)x->dtype);
 
     AT_PIECES(i, end, count)
-        for (; i < end && !at_cut_short(); i++) {
-            size_t there = (size_t)place[i] * bytes;
-            if (!back)
-                memcpy(to + i * bytes, from + there, bytes);
-            else if (x->dtype == AT_F32)
-                for (size_t k = 0; k < run; k++)
-                    ((float *)(void *)(to + there))[k] += ((const float *)(const void *)(from + i * bytes))[k];
-            else
-                for (size_t k = 0; k < run; k++)
-                    ((double *)(void *)(to + there))[k] += ((const double *)(const void *)(from + i * bytes))[k];
-        }
+    for (; i < end && !at_cut_short(); i++) {
+        size_t there = (size_t)place[i] * bytes;
+        if (!back)
+            memcpy(to + i * bytes, from + there, bytes);
+        else if (x->dtype == AT_F32)
+            for (size_t k = 0; k < run; k++)
+                ((float *)(void *)(to + there))[k] += ((const float *)(const void *)(from + i * bytes))[k];
+        else
+            for (size_t k = 0; k < run; k++)
+                ((double *)(void *)(to + there))[k] += ((const double *)(const void *)(from + i * bytes))[k];
+    }
 }
 
 static void select_forward(const at_call *c) { move(c, c->in[0]->data, c->out[0]->data, false); }
@@ -89,7 +89,8 @@ static bool masked_shape(at_call *c)
     size_t size[AT_MAX_DIM], ndim, count;
 
     if (!at_broadcast(x, mask, &ndim, size) || ndim != x->ndim || memcmp(size, x->size, ndim * sizeof *size) != 0)
-        return at_fail(c, "the mask does not broadcast to x (x: %s, mask: %s)", at_describe(x).text, at_describe(mask).text);
+        return at_fail(c, "the mask does not broadcast to x (x: %s, mask: %s)", at_describe(x).text,
+                       at_describe(mask).text);
     at_tensor spread = *mask;
     spread.ndim = x->ndim;
     for (size_t i = 0; i < ndim; i++) {
@@ -100,12 +101,12 @@ static bool masked_shape(at_call *c)
     return keep_places(c, &spread, &count) && at_out_type(c, (at_dtype)x->dtype, 1, &count);
 }
 
-AT_MOVE_OP(masked_select,
-    .args = {{"x", AT_ANY}, {"mask", AT_MASK}},
-    .shape = masked_shape, .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP_NOTHING,
-    .help = "masked_select(x, mask (bool)) -> y [n]\n"
-            "The elements of x where the mask, broadcast to x, is true, in row order. Any dtype. t[mask] takes a mask of the\n"
-            "first dimensions and gives whole rows.");
+AT_MOVE_OP(masked_select, .args = {{"x", AT_ANY}, {"mask", AT_MASK}}, .shape = masked_shape, .forward = select_forward,
+           .backward = select_backward, .keeps = AT_KEEP_NOTHING,
+           .help = "masked_select(x, mask (bool)) -> y [n]\n"
+                   "The elements of x where the mask, broadcast to x, is true, in row order. Any dtype. t[mask] takes "
+                   "a mask of the\n"
+                   "first dimensions and gives whole rows.");
 
 static bool rows_shape(at_call *c)
 {
@@ -113,8 +114,8 @@ static bool rows_shape(at_call *c)
     size_t size[AT_MAX_DIM], count, rest = x->ndim - (mask->ndim < x->ndim ? mask->ndim : x->ndim);
 
     if (mask->ndim == 0 || mask->ndim > x->ndim || memcmp(mask->size, x->size, mask->ndim * sizeof *mask->size) != 0)
-        return at_fail(c, "the mask has not the sizes of the first dimensions of x (x: %s, mask: %s)", at_describe(x).text,
-                       at_describe(mask).text);
+        return at_fail(c, "the mask has not the sizes of the first dimensions of x (x: %s, mask: %s)",
+                       at_describe(x).text, at_describe(mask).text);
     if (!keep_places(c, mask, &count))
         return false;
     size[0] = count;
@@ -122,11 +123,10 @@ static bool rows_shape(at_call *c)
     return at_out_type(c, (at_dtype)x->dtype, rest + 1, size);
 }
 
-AT_MOVE_OP(select_rows,
-    .args = {{"x", AT_ANY}, {"mask", AT_MASK}},
-    .shape = rows_shape, .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP_NOTHING,
-    .internal = true,
-    .help = "select_rows(x, mask (bool)) -> y [n, ...]\nThe rows of x where a mask of its first dimensions is true; t[mask] in scripts.");
+AT_MOVE_OP(select_rows, .args = {{"x", AT_ANY}, {"mask", AT_MASK}}, .shape = rows_shape, .forward = select_forward,
+           .backward = select_backward, .keeps = AT_KEEP_NOTHING, .internal = true,
+           .help = "select_rows(x, mask (bool)) -> y [n, ...]\nThe rows of x where a mask of its first dimensions is "
+                   "true; t[mask] in scripts.");
 
 /* ---- mask ---- */
 
@@ -142,13 +142,13 @@ static bool mask_shape(at_call *c)
     if (given && T < 0)
         return at_fail(c, "T is %lld, expected at least 0", (long long)T);
     AT_PIECES(i, end, n)
-        for (; i < end; i++) {
-            int64_t length = at_ids(lengths)[i];
-            if (length < 0 || (given && length > T))
-                return at_fail(c, given ? "a length is %lld, expected 0..%lld (lengths: %s)" : "a length is %lld, below 0",
-                               (long long)length, (long long)T, at_describe(lengths).text);
-            most = length > most ? length : most;
-        }
+    for (; i < end; i++) {
+        int64_t length = at_ids(lengths)[i];
+        if (length < 0 || (given && length > T))
+            return at_fail(c, given ? "a length is %lld, expected 0..%lld (lengths: %s)" : "a length is %lld, below 0",
+                           (long long)length, (long long)T, at_describe(lengths).text);
+        most = length > most ? length : most;
+    }
     memcpy(size, lengths->size, sizeof size);
     size[lengths->ndim] = (size_t)(given ? T : most);
     return at_uninterrupted(c->error) && at_out_type(c, AT_BOOL, lengths->ndim + 1u, size);
@@ -163,8 +163,8 @@ static void mask_forward(const at_call *c)
         memset(c->out[0]->data + i * T, 1, (size_t)at_ids(c->in[0])[i]);
 }
 
-AT_MOVE_OP(mask,
-    .args = {{"lengths", AT_IDS}, {"T", AT_INTEGER, .optional = true}},
-    .shape = mask_shape, .forward = mask_forward, .gradient = AT_NO_GRADIENT,
+AT_MOVE_OP(
+    mask, .args = {{"lengths", AT_IDS}, {"T", AT_INTEGER, .optional = true}}, .shape = mask_shape,
+    .forward = mask_forward, .gradient = AT_NO_GRADIENT,
     .help = "mask(lengths [...] (int64) [, T]) -> [..., T] (bool)\n"
             "True at the first places of each row, as many as its length says. T is by default the greatest length.");

@@ -12,14 +12,15 @@
 #include "attn/kernel/kernel.h"
 
 typedef struct at_norm {
-    int params;                 /* in 1 .. params, named as the record says */
-    size_t stats;               /* numbers kept per row */
+    int params;   /* in 1 .. params, named as the record says */
+    size_t stats; /* numbers kept per row */
     void (*row)(const at_call *c, size_t D, const real *x, real *y, real *stats);
     /* adds to dx (unless NULL) and to dp[k], the gradient of parameter k + 1 (unless NULL) */
-    void (*back)(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx, real *const *dp);
+    void (*back)(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx,
+                 real *const *dp);
 } at_norm;
 
-enum { AT_NORM_PARAMS = 2 };    /* at most */
+enum { AT_NORM_PARAMS = 2 }; /* at most */
 
 typedef struct at_norm_job {
     const at_call *c;
@@ -27,7 +28,10 @@ typedef struct at_norm_job {
     size_t D, rows, blocks;
 } at_norm_job;
 
-static inline const real *at_norm_param(const at_call *c, int k) { return k < c->n_in && c->in[k] ? at_in(c, k) : NULL; }
+static inline const real *at_norm_param(const at_call *c, int k)
+{
+    return k < c->n_in && c->in[k] ? at_in(c, k) : NULL;
+}
 
 static inline real *at_norm_gradient(const at_call *c, int k) { return k < c->n_in && c->in[k] ? at_din(c, k) : NULL; }
 
@@ -64,7 +68,8 @@ static inline void at_norm_rows(size_t begin, size_t end, void *context)
 {
     const at_norm_job *j = context;
     for (size_t r = begin; r < end; r++)
-        j->norm->row(j->c, j->D, at_in(j->c, 0) + r * j->D, at_outp(j->c, 0) + r * j->D, at_savedp(j->c, 0) + j->norm->stats * r);
+        j->norm->row(j->c, j->D, at_in(j->c, 0) + r * j->D, at_outp(j->c, 0) + r * j->D,
+                     at_savedp(j->c, 0) + j->norm->stats * r);
 }
 
 static inline void at_norm_forward(const at_call *c, const at_norm *norm)

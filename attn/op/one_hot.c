@@ -22,10 +22,10 @@ static bool shape(at_call *c)
     if (ids->ndim == AT_MAX_DIM)
         return at_fail(c, "ids has %d dimensions, expected at most %d", AT_MAX_DIM, AT_MAX_DIM - 1);
     AT_PIECES(i, end, n)
-        for (; i < end; i++)
-            if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > count)
-                return at_fail(c, "id %lld is out of range, ids are 1..%lld, 0 is padding (ids: %s)",
-                               (long long)at_ids(ids)[i], (long long)count, at_describe(ids).text);
+    for (; i < end; i++)
+        if (at_ids(ids)[i] < 0 || at_ids(ids)[i] > count)
+            return at_fail(c, "id %lld is out of range, ids are 1..%lld, 0 is padding (ids: %s)",
+                           (long long)at_ids(ids)[i], (long long)count, at_describe(ids).text);
     if (!at_uninterrupted(c->error))
         return false;
     memcpy(size, ids->size, sizeof size);
@@ -43,16 +43,18 @@ static void one_hot_forward(const at_call *c)
     at_fill(&one, 1);
     at_zero(y->data, n * count * bytes);
     AT_PIECES(i, end, n)
-        for (; i < end; i++) {
-            int64_t id = at_ids(c->in[0])[i];
-            if (id > 0)
-                memcpy(y->data + (i * count + (size_t)id - 1) * bytes, &word, bytes);
-        }
+    for (; i < end; i++) {
+        int64_t id = at_ids(c->in[0])[i];
+        if (id > 0)
+            memcpy(y->data + (i * count + (size_t)id - 1) * bytes, &word, bytes);
+    }
 }
 
 AT_MOVE_OP(one_hot,
-    .args = {{"ids", AT_IDS}, {"count", AT_INTEGER},
-             {"dtype", AT_CHOICE, .optional = true, .option = true, .choices = "float32|float64|int64|bool|uint8"}},
-    .shape = shape, .forward = one_hot_forward, .gradient = AT_NO_GRADIENT,
-    .help = "one_hot(ids (int64), count, {dtype = \"float32\"}) -> y [..., count]\n"
-            "1 at the place of each id, 1..count, and 0 elsewhere; id 0 gives a row of zeros.");
+           .args = {{"ids", AT_IDS},
+                    {"count", AT_INTEGER},
+                    {"dtype", AT_CHOICE, .optional = true, .option = true,
+                     .choices = "float32|float64|int64|bool|uint8"}},
+           .shape = shape, .forward = one_hot_forward, .gradient = AT_NO_GRADIENT,
+           .help = "one_hot(ids (int64), count, {dtype = \"float32\"}) -> y [..., count]\n"
+                   "1 at the place of each id, 1..count, and 0 elsewhere; id 0 gives a row of zeros.");

@@ -45,7 +45,6 @@ static void outer_backward(const at_call *c)
     }
 }
 
-AT_OP(outer,
-    .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}},
-    .shape = shape, .forward = outer_forward, .backward = outer_backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .help = "outer(a [N], b [M]) -> y [N, M]\nThe products of every element of a with every element of b.");
+AT_OP(outer, .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}}, .shape = shape, .forward = outer_forward,
+      .backward = outer_backward, .keeps = AT_KEEP(0) | AT_KEEP(1),
+      .help = "outer(a [N], b [M]) -> y [N, M]\nThe products of every element of a with every element of b.");

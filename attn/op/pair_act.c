@@ -98,8 +98,7 @@ static void pair_act_backward(const at_call *c)
         at_for(c->in[Q]->size[0], 1, rows, (void *)(uintptr_t)c);
 }
 
-AT_OP(pair_act,
-    .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"span", AT_IDS, .optional = true}, {"f", AT_INTEGER}},
-    .shape = shape, .forward = pair_act_forward, .backward = pair_act_backward, .internal = true,
-    .keeps = AT_KEEP(SPAN) | AT_KEEP_OUT(0),
-    .help = "pair_act(q [B, Tq, 1, D], k [B, Tk, 1, D] [, span], f) -> [B, Tq, W, D]\nf(q + k) of every pair.");
+AT_OP(pair_act, .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"span", AT_IDS, .optional = true}, {"f", AT_INTEGER}},
+      .shape = shape, .forward = pair_act_forward, .backward = pair_act_backward, .internal = true,
+      .keeps = AT_KEEP(SPAN) | AT_KEEP_OUT(0),
+      .help = "pair_act(q [B, Tq, 1, D], k [B, Tk, 1, D] [, span], f) -> [B, Tq, W, D]\nf(q + k) of every pair.");

@@ -21,18 +21,18 @@
 #include "attn/kernel/kernel.h"
 
 enum { Q, KEY, V, SPAN };
-enum { FEW = 4 };       /* fewer heads in the whole batch: the product is spread over the pool, not the heads */
+enum { FEW = 4 }; /* fewer heads in the whole batch: the product is spread over the pool, not the heads */
 
 typedef struct job {
     size_t B, Tq, Tk, H, Hk, D, W, group;
     at_pair_kind kind;
     real scale;
-    size_t batch;           /* numbers from the keys of one row to those of the next */
+    size_t batch; /* numbers from the keys of one row to those of the next */
     const real *q, *k, *v;
     const at_tensor *span;
     real *e;
     const real *de;
-    real *dq, *dk, *dv;     /* dv: [B, H, D] to be added up over B */
+    real *dq, *dk, *dv; /* dv: [B, H, D] to be added up over B */
 } job;
 
 static bool shape(at_call *c)
@@ -57,11 +57,22 @@ static bool shape(at_call *c)
 static job job_of(const at_call *c)
 {
     const at_tensor *q = c->in[Q], *k = c->in[KEY];
-    return (job){.B = q->size[0], .Tq = q->size[1], .H = q->size[2], .D = q->size[3], .Tk = k->size[1],
-                 .Hk = k->size[2], .W = c->out[0]->size[3], .batch = (size_t)k->step[0],
-                 .group = q->size[2] / k->size[2], .kind = (at_pair_kind)c->arg[0].integer,
-                 .scale = (real)c->arg[1].number, .q = at_in(c, Q), .k = at_in(c, KEY),
-                 .v = c->in[V] ? at_in(c, V) : NULL, .span = c->in[SPAN]};
+    return (job){
+        .B = q->size[0],
+        .Tq = q->size[1],
+        .H = q->size[2],
+        .D = q->size[3],
+        .Tk = k->size[1],
+        .Hk = k->size[2],
+        .W = c->out[0]->size[3],
+        .batch = (size_t)k->step[0],
+        .group = q->size[2] / k->size[2],
+        .kind = (at_pair_kind)c->arg[0].integer,
+        .scale = (real)c->arg[1].number,
+        .q = at_in(c, Q),
+        .k = at_in(c, KEY),
+        .v = c->in[V] ? at_in(c, V) : NULL,
+        .span = c->in[SPAN]};
 }
 
 static const real *query_of(const job *s, size_t b, size_t i, size_t h)
@@ -113,8 +124,8 @@ static void score_heads(size_t begin, size_t end, void *context)
         size_t b = p / s->H, h = p % s->H, n = at_span_row_width(s->span, s->Tq, s->Tk, b);
         real *e = s->e + score_at(s, b, h, 0);
         if (n > 0)
-            AT_REAL(at_gemm)(false, true, s->Tq, n, s->D, s->scale, query_of(s, b, 0, h), s->H * s->D,
-                             s->k + key_at(s, b, 0, h / s->group), s->Hk * s->D, 0, e, s->W);
+            real_gemm(false, true, s->Tq, n, s->D, s->scale, query_of(s, b, 0, h), s->H * s->D,
+                      s->k + key_at(s, b, 0, h / s->group), s->Hk * s->D, 0, e, s->W);
         for (size_t i = 0; n < s->W && i < s->Tq; i++)
             memset(e + i * s->W + n, 0, (s->W - n) * sizeof(real));
     }
@@ -193,10 +204,10 @@ static void back_heads(size_t begin, size_t end, void *context)
             if (n == 0)
                 continue;
             if (s->dq)
-                AT_REAL(at_gemm)(false, false, s->Tq, s->D, n, s->scale, de, s->W, s->k + at, ldk, 1, s->dq + row, ldq);
+                real_gemm(false, false, s->Tq, s->D, n, s->scale, de, s->W, s->k + at, ldk, 1, s->dq + row, ldq);
             if (s->dk)
-                AT_REAL(at_gemm)(true, false, n, s->D, s->Tq, s->scale, de, s->W, s->q + row, ldq, 1,
-                                 s->dk + dkey_at(s, b, 0, hk), ldk);
+                real_gemm(true, false, n, s->D, s->Tq, s->scale, de, s->W, s->q + row, ldq, 1,
+                          s->dk + dkey_at(s, b, 0, hk), ldk);
         }
 }
 
@@ -228,10 +239,14 @@ static void pair_scores_backward(const at_call *c)
 }
 
 AT_OP(pair_scores,
-    .args = {{"q", AT_FLOAT}, {"k", AT_FLOAT}, {"v", AT_FLOAT, .optional = true}, {"span", AT_IDS, .optional = true},
-             {"kind", AT_INTEGER}, {"scale", AT_NUMBER}},
-    .shape = shape, .forward = pair_scores_forward, .backward = pair_scores_backward, .strided = true, .internal = true,
-    .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(SPAN),
-    .help = "pair_scores(q [B, Tq, H, D], k [B, Tk, Hk, D] [, v, span], kind, scale) -> [B, H, Tq, W]\n"
-            "Scores of every query with the keys of its span: dot product, additive tanh, or negative squared "
-            "distance.");
+      .args = {{"q", AT_FLOAT},
+               {"k", AT_FLOAT},
+               {"v", AT_FLOAT, .optional = true},
+               {"span", AT_IDS, .optional = true},
+               {"kind", AT_INTEGER},
+               {"scale", AT_NUMBER}},
+      .shape = shape, .forward = pair_scores_forward, .backward = pair_scores_backward, .strided = true,
+      .internal = true, .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(SPAN),
+      .help = "pair_scores(q [B, Tq, H, D], k [B, Tk, Hk, D] [, v, span], kind, scale) -> [B, H, Tq, W]\n"
+              "Scores of every query with the keys of its span: dot product, additive tanh, or negative squared "
+              "distance.");

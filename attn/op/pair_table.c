@@ -65,8 +65,8 @@ static void pair_table_forward(const at_call *c) { run(c, forward_rows); }
 static void pair_table_backward(const at_call *c) { run(c, backward_rows); }
 
 AT_OP(pair_table,
-    .args = {{"t", AT_FLOAT}, {"span", AT_IDS, .optional = true}, {"batch", AT_INTEGER}, {"keys", AT_INTEGER}},
-    .shape = shape, .forward = pair_table_forward, .backward = pair_table_backward, .internal = true,
-    .keeps = AT_KEEP(SPAN),
-    .help = "pair_table(t [B or 1, Tq, H, M] [, span], batch, keys) -> [B, H, Tq, W]\n"
-            "Scores read from a table by the places of query and key.");
+      .args = {{"t", AT_FLOAT}, {"span", AT_IDS, .optional = true}, {"batch", AT_INTEGER}, {"keys", AT_INTEGER}},
+      .shape = shape, .forward = pair_table_forward, .backward = pair_table_backward, .internal = true,
+      .keeps = AT_KEEP(SPAN),
+      .help = "pair_table(t [B or 1, Tq, H, M] [, span], batch, keys) -> [B, H, Tq, W]\n"
+              "Scores read from a table by the places of query and key.");

@@ -20,7 +20,7 @@ enum { LENGTHS = 1 };
 
 typedef struct plan {
     bool image, mean;
-    size_t B, C, H, W, Ho, Wo;      /* a sequence has its time in H, its channels in W */
+    size_t B, C, H, W, Ho, Wo; /* a sequence has its time in H, its channels in W */
     size_t kh, kw, sh, sw, ph, pw;
     const int64_t *lengths;
 } plan;
@@ -30,8 +30,13 @@ static plan plan_of(const at_call *c)
     const at_tensor *x = c->in[0];
     const at_scalar_value *a = c->arg;
     bool strided = c->given >> STRIDE & 1;
-    plan p = {.image = strstr(c->op->name, "2d"), .mean = c->op->name[0] == 'a', .B = x->size[0],
-              .kh = (size_t)a[KERNEL].counts[0], .kw = 1, .sh = (size_t)a[strided ? STRIDE : KERNEL].counts[0], .sw = 1,
+    plan p = {.image = strstr(c->op->name, "2d"),
+              .mean = c->op->name[0] == 'a',
+              .B = x->size[0],
+              .kh = (size_t)a[KERNEL].counts[0],
+              .kw = 1,
+              .sh = (size_t)a[strided ? STRIDE : KERNEL].counts[0],
+              .sw = 1,
               .ph = (size_t)a[PADDING].counts[0]};
     if (p.image) {
         p.C = x->size[1];
@@ -56,7 +61,8 @@ static bool check_counts(at_call *c, bool image)
     const at_tensor *x = c->in[0];
     bool strided = c->given >> STRIDE & 1;
     for (int i = 0; i < (image ? 2 : 1); i++) {
-        int32_t k = c->arg[KERNEL].counts[i], stride = c->arg[strided ? STRIDE : KERNEL].counts[i], pad = c->arg[PADDING].counts[i];
+        int32_t k = c->arg[KERNEL].counts[i], stride = c->arg[strided ? STRIDE : KERNEL].counts[i],
+                pad = c->arg[PADDING].counts[i];
         size_t d = image ? 2 + (size_t)i : 1;
         if (k < 1)
             return at_fail(c, "kernel is %d, expected at least 1", k);
@@ -65,8 +71,9 @@ static bool check_counts(at_call *c, bool image)
         if (pad < 0 || pad > k / 2)
             return at_fail(c, "padding is %d, expected 0 to %d, half the kernel", pad, k / 2);
         if (x->size[d] + 2 * (size_t)pad < (size_t)k)
-            return at_fail(c, "x has %zu places along dimension %zu with padding, expected at least the kernel's %d (x: %s)",
-                           x->size[d] + 2 * (size_t)pad, d + 1, k, at_describe(x).text);
+            return at_fail(
+                c, "x has %zu places along dimension %zu with padding, expected at least the kernel's %d (x: %s)",
+                x->size[d] + 2 * (size_t)pad, d + 1, k, at_describe(x).text);
     }
     if (!image && c->arg[KERNEL].counts[0] != c->arg[KERNEL].counts[1])
         return at_fail(c, "kernel is a table of two, expected a number");
@@ -87,7 +94,8 @@ static bool check_lengths(at_call *c)
                        at_describe_shape(lengths->ndim, lengths->size).text, x->size[0], at_describe(x).text);
     for (size_t b = 0; b < x->size[0]; b++)
         if (at_ids(lengths)[b] < 0 || at_ids(lengths)[b] > (int64_t)x->size[1])
-            return at_fail(c, "lengths[%zu] is %lld, expected 0 to %zu", b + 1, (long long)at_ids(lengths)[b], x->size[1]);
+            return at_fail(c, "lengths[%zu] is %lld, expected 0 to %zu", b + 1, (long long)at_ids(lengths)[b],
+                           x->size[1]);
     return true;
 }
 
@@ -115,7 +123,9 @@ static bool shape(at_call *c)
 }
 
 /* The valid places of windows: rows from top to below `bottom`; the places a mean divides by. */
-typedef struct window { size_t top, bottom, places; } window;
+typedef struct window {
+    size_t top, bottom, places;
+} window;
 
 static window rows_of(const plan *p, size_t plane, size_t row)
 {
@@ -139,7 +149,8 @@ static size_t columns_of(const plan *p, size_t j, size_t *first)
         return p->Wo;
     }
     *first = j < p->pw ? (p->pw - j + p->sw - 1) / p->sw : 0;
-    size_t last = p->W + p->pw > j ? (p->W + p->pw - j - 1) / p->sw + 1 : 0;     /* windows whose place j is left of the end */
+    size_t last =
+        p->W + p->pw > j ? (p->W + p->pw - j - 1) / p->sw + 1 : 0; /* windows whose place j is left of the end */
     last = last < p->Wo ? last : p->Wo;
     *first = *first < last ? *first : last;
     return last;
@@ -220,7 +231,8 @@ static void mean_back(const job *s, size_t plane)
         for (size_t h = w.top; h < w.bottom; h++)
             for (size_t j = 0; j < p->kw; j++) {
                 size_t first, end = columns_of(p, j, &first);
-                K->pool_sum_back(end - first, dy + first, scale, p->sw, dx + h * p->W + (p->image ? first * p->sw + j - p->pw : 0));
+                K->pool_sum_back(end - first, dy + first, scale, p->sw,
+                                 dx + h * p->W + (p->image ? first * p->sw + j - p->pw : 0));
             }
     }
 }
@@ -261,35 +273,38 @@ static void pool_backward(const at_call *c)
         at_for(s.p.B * s.p.C, at_grain_rows(s.p.H * s.p.W), planes, &s);
 }
 
-#define OPTIONS {"stride", AT_COUNTS, .optional = true, .option = true}, {"padding", AT_COUNTS, .optional = true, .option = true}
+#define OPTIONS                                                                                                        \
+    {"stride", AT_COUNTS, .optional = true, .option = true}, { "padding", AT_COUNTS, .optional = true, .option = true }
 
-AT_OP(max_pool1d,
-      .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS, {"lengths", AT_IDS, .option = true}},
+AT_OP(max_pool1d, .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS, {"lengths", AT_IDS, .option = true}},
       .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP(1),
       .help = "max_pool1d(x [B, T, C], kernel, {stride = kernel, padding = 0, lengths =}) -> [B, T', C]\n"
-              "The greatest of each window of `kernel` steps, every `stride` steps: T' = (T + 2 padding - kernel) / stride + 1,\n"
-              "rounded down. Padding never is the greatest. With lengths [B] each row is pooled as if it ended there; a window\n"
+              "The greatest of each window of `kernel` steps, every `stride` steps: T' = (T + 2 padding - kernel) / "
+              "stride + 1,\n"
+              "rounded down. Padding never is the greatest. With lengths [B] each row is pooled as if it ended there; "
+              "a window\n"
               "with nothing valid gives 0, without gradient.");
 
-AT_OP(avg_pool1d,
-      .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS, {"lengths", AT_IDS, .option = true}},
-      .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP(1),
-      .help = "avg_pool1d(x [B, T, C], kernel, {stride = kernel, padding = 0, lengths =}) -> [B, T', C]\n"
-              "The mean of each window of `kernel` steps, every `stride` steps: T' = (T + 2 padding - kernel) / stride + 1,\n"
-              "rounded down. Padding counts as zeros. With lengths [B] each row is pooled as if it ended there (and `padding`\n"
-              "zeros followed); a window with nothing valid gives 0, without gradient.");
+AT_OP(
+    avg_pool1d, .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS, {"lengths", AT_IDS, .option = true}},
+    .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP(1),
+    .help =
+        "avg_pool1d(x [B, T, C], kernel, {stride = kernel, padding = 0, lengths =}) -> [B, T', C]\n"
+        "The mean of each window of `kernel` steps, every `stride` steps: T' = (T + 2 padding - kernel) / stride + 1,\n"
+        "rounded down. Padding counts as zeros. With lengths [B] each row is pooled as if it ended there (and "
+        "`padding`\n"
+        "zeros followed); a window with nothing valid gives 0, without gradient.");
 
-AT_OP(max_pool2d,
-      .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS},
-      .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
+AT_OP(max_pool2d, .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS}, .shape = shape, .forward = pool_forward,
+      .backward = pool_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
       .help = "max_pool2d(x [B, C, H, W], kernel, {stride = kernel, padding = 0}) -> [B, C, H', W']\n"
               "The greatest of each window; kernel, stride and padding are a number or {height, width}:\n"
-              "H' = (H + 2 padding - kernel) / stride + 1, rounded down. Padding never is the greatest; the gradient goes to the\n"
+              "H' = (H + 2 padding - kernel) / stride + 1, rounded down. Padding never is the greatest; the gradient "
+              "goes to the\n"
               "first of equals, row by row.");
 
-AT_OP(avg_pool2d,
-      .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS},
-      .shape = shape, .forward = pool_forward, .backward = pool_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
+AT_OP(avg_pool2d, .args = {{"x", AT_FLOAT}, {"kernel", AT_COUNTS}, OPTIONS}, .shape = shape, .forward = pool_forward,
+      .backward = pool_backward, .fresh = true, .keeps = AT_KEEP_NOTHING,
       .help = "avg_pool2d(x [B, C, H, W], kernel, {stride = kernel, padding = 0}) -> [B, C, H', W']\n"
               "The mean of each window; kernel, stride and padding are a number or {height, width}:\n"
               "H' = (H + 2 padding - kernel) / stride + 1, rounded down. Padding counts as zeros.");

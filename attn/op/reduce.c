@@ -82,14 +82,21 @@ static bool begin(at_call *c, double fill, result *y)
         if (!is_gone(c, d) || keep)
             y->size[y->ndim++] = is_gone(c, d) ? 1 : c->in[0]->size[d];
     bool masked = at_is_masked(c);
-    return (!masked || at_spread_mask(c)) &&
-           (all_gone(c) || ((set + low) & set) == 0 || bring_together(c, set)) && (!masked || at_fill_masked(c, fill));
+    return (!masked || at_spread_mask(c)) && (all_gone(c) || ((set + low) & set) == 0 || bring_together(c, set)) &&
+           (!masked || at_fill_masked(c, fill));
 }
 
-#define ARGS {{"x", AT_FLOAT}, {"d", AT_DIMS, .optional = true}, {"keepdim", AT_FLAG, .optional = true}}
-#define MASKED_ARGS                                                                                 \
-    {{"x", AT_FLOAT}, {"d", AT_DIMS, .optional = true}, {"keepdim", AT_FLAG, .optional = true},     \
-     {"mask", AT_MASK, .option = true}}
+#define ARGS                                                                                                           \
+    {                                                                                                                  \
+        {"x", AT_FLOAT}, {"d", AT_DIMS, .optional = true}, { "keepdim", AT_FLAG, .optional = true }                    \
+    }
+#define MASKED_ARGS                                                                                                    \
+    {                                                                                                                  \
+        {"x", AT_FLOAT}, {"d", AT_DIMS, .optional = true}, {"keepdim", AT_FLAG, .optional = true},                     \
+        {                                                                                                              \
+            "mask", AT_MASK, .option = true                                                                            \
+        }                                                                                                              \
+    }
 #define DIMS "d: a dimension or a table of them. "
 #define MASK "What the mask (bool, broadcast to x) leaves out takes no part and has no gradient"
 
@@ -102,8 +109,8 @@ static bool count_left(at_call *c)
 
     if (ok && a.rows > 0) {
         at_zero(at_savedp(c, 0), a.rows * sizeof(real));
-        at_sum_into(at_savedp(c, 0), (const real *)(const void *)left->data, 3, (size_t[]){a.rows / a.step, a.n, a.step},
-                    (bool[]){false, true, false});
+        at_sum_into(at_savedp(c, 0), (const real *)(const void *)left->data, 3,
+                    (size_t[]){a.rows / a.step, a.n, a.step}, (bool[]){false, true, false});
     }
     at_release(left);
     return ok && at_uninterrupted(c->error);
@@ -154,7 +161,8 @@ static void spread_rows(size_t begin, size_t end, void *context)
     for (size_t r = begin; r < end; r++)
         if (a.step == 1) {
             real value = s->scale * s->dy[r], *dx = s->dx + r * a.n;
-            AT_PIECES(i, stop, a.n) {
+            AT_PIECES(i, stop, a.n)
+            {
                 if (s->write)
                     K->fill(stop - i, value, dx + i);
                 else
@@ -189,26 +197,24 @@ static void spread_gradient(const at_call *c, real *left, real scale)
 static void sum_backward(const at_call *c) { spread_gradient(c, NULL, 1); }
 #endif
 
-AT_OP(sum,
-    .args = MASKED_ARGS, .shape = sum_shape, .forward = sum_forward, .backward = sum_backward, .fresh = true,
-    .keeps = AT_KEEP_NOTHING,
-    .help =
-        "sum(x [, d, keepdim = false, {mask =}]) -> y\n"
-        "The sum over dimension d, or of everything. int64 too; of a bool tensor the number of true elements (int64).\n"
-        DIMS MASK "; of nothing the sum is 0.");
+AT_OP(sum, .args = MASKED_ARGS, .shape = sum_shape, .forward = sum_forward, .backward = sum_backward, .fresh = true,
+      .keeps = AT_KEEP_NOTHING,
+      .help = "sum(x [, d, keepdim = false, {mask =}]) -> y\n"
+              "The sum over dimension d, or of everything. int64 too; of a bool tensor the number of true elements "
+              "(int64).\n" DIMS MASK "; of nothing the sum is 0.");
 
 /* ---- max, min ---- */
 
 typedef struct places {
     const at_call *c;
     at_axis axis;
-    real *value;                /* NULL: places only */
-    int64_t *id;                /* from 1; 0: the row has nothing */
-    const real *left;           /* elements that the mask leaves in each row; NULL: all */
+    real *value;      /* NULL: places only */
+    int64_t *id;      /* from 1; 0: the row has nothing */
+    const real *left; /* elements that the mask leaves in each row; NULL: all */
     bool least;
 } places;
 
-enum { SHORT = 64 };            /* elements of rows that a plain loop is best for */
+enum { SHORT = 64 }; /* elements of rows that a plain loop is best for */
 
 #if AT_IS_INTEGER
 static bool is_nan(real x) { return (void)x, false; }
@@ -244,9 +250,9 @@ static size_t long_extreme(const real *x, size_t n, bool least)
 #if AT_IS_INTEGER
     size_t best = 0;
     AT_PIECES(j, stop, n)
-        for (; j < stop; j++)
-            if (least ? x[j] < x[best] : x[j] > x[best])
-                best = j;
+    for (; j < stop; j++)
+        if (least ? x[j] < x[best] : x[j] > x[best])
+            best = j;
     return best;
 #else
     size_t best = 0;
@@ -391,10 +397,11 @@ AT_OP(max, .args = MASKED_ARGS, .shape = max_shape, .forward = max_forward, .bac
           "Over a table of dimensions values only. " MASK "; of nothing the value is\n"
           "0, its place 0.");
 AT_OP(min, .args = MASKED_ARGS, .shape = min_shape, .forward = min_forward, .backward = extreme_backward, .outs = 2,
-    .fresh = true, .keeps = AT_KEEP_OUT(1),
-    .help = "min(x) -> y; min(x, d, keepdim = false, {mask =}) -> values, ids\n"
-            "The least of all elements; or of each row along dimension d, with its place (int64, from 1, the first of "
-            "equal ones). NaN if there is one. The gradient goes to that place. int64 too.\n"
+      .fresh = true, .keeps = AT_KEEP_OUT(1),
+      .help =
+          "min(x) -> y; min(x, d, keepdim = false, {mask =}) -> values, ids\n"
+          "The least of all elements; or of each row along dimension d, with its place (int64, from 1, the first of "
+          "equal ones). NaN if there is one. The gradient goes to that place. int64 too.\n"
           "Over a table of dimensions values only. " MASK "; of nothing the value is\n"
           "0, its place 0.");
 
@@ -436,13 +443,13 @@ static void mean_forward(const at_call *c)
     if (at_is_masked(c)) {
         const real *left = at_savedp(c, 0);
         AT_PIECES(r, end, count)
-            for (; r < end; r++)
-                y[r] /= left[r] > 0 ? left[r] : 1;
+        for (; r < end; r++)
+            y[r] /= left[r] > 0 ? left[r] : 1;
         return;
     }
     AT_PIECES(r, end, count)
-        for (; r < end; r++)
-            y[r] /= (real)n;
+    for (; r < end; r++)
+        y[r] /= (real)n;
 }
 
 /* n of each row where there is a mask: what is left out gets the same, which the mask then drops. */
@@ -455,10 +462,12 @@ static void mean_backward(const at_call *c)
     spread_gradient(c, at_savedp(c, 0), 1);
 }
 
-AT_OP(mean, .args = MASKED_ARGS, .shape = mean_shape, .forward = mean_forward, .backward = mean_backward, .fresh = true,
+AT_OP(
+    mean, .args = MASKED_ARGS, .shape = mean_shape, .forward = mean_forward, .backward = mean_backward, .fresh = true,
     .keeps = AT_KEEP_NOTHING,
-    .help = "mean(x [, d, keepdim = false, {mask =}]) -> y\nThe arithmetic mean over dimension d, or of everything.\n"
-            DIMS MASK "; of nothing left the mean is 0.");
+    .help =
+        "mean(x [, d, keepdim = false, {mask =}]) -> y\nThe arithmetic mean over dimension d, or of everything.\n" DIMS
+            MASK "; of nothing left the mean is 0.");
 
 /* ---- what works row by row: a number from a row, and the gradient of the row ---- */
 
@@ -471,14 +480,15 @@ static void reduce_forward(const at_call *c, row_fn *fn)
 
 static void reduce_backward(const at_call *c, row_fn *fn, size_t own_bytes)
 {
-    at_run_rows(&(at_rows){.axis = axis_of(c),
-                           .in = {at_in(c, 0)},
-                           .out = at_din(c, 0),
-                           .fn = fn,
-                           .own_bytes = own_bytes,
-                           .context = c,
-                           .work = c->work,
-                           .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD});
+    at_run_rows(&(at_rows){
+        .axis = axis_of(c),
+        .in = {at_in(c, 0)},
+        .out = at_din(c, 0),
+        .fn = fn,
+        .own_bytes = own_bytes,
+        .context = c,
+        .work = c->work,
+        .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD});
 }
 
 static bool shape(at_call *c)
@@ -506,8 +516,8 @@ static void prod_row(const at_rows *job, size_t r, const real *const *in, real *
     double y = 1;
     (void)out, (void)own;
     AT_PIECES(j, stop, job->axis.n)
-        for (; j < stop; j++)
-            y *= in[0][j];
+    for (; j < stop; j++)
+        y *= in[0][j];
     at_outp(job->context, 0)[r] = (real)y;
 }
 
@@ -519,25 +529,26 @@ static void prod_row_back(const at_rows *job, size_t r, const real *const *in, r
     const real *x = in[0];
 
     AT_PIECES(i, stop, n)
-        for (; i < stop; product *= x[n - 1 - i++])
-            behind[n - 1 - i] = product;
+    for (; i < stop; product *= x[n - 1 - i++])
+        behind[n - 1 - i] = product;
     AT_PIECES(j, stop, n)
-        for (; j < stop; before *= x[j++])
-            dx[j] += before * behind[j];
+    for (; j < stop; before *= x[j++])
+        dx[j] += before * behind[j];
 }
 static void prod_forward(const at_call *c) { reduce_forward(c, prod_row); }
 static void prod_backward(const at_call *c) { reduce_backward(c, prod_row_back, axis_of(c).n * sizeof(real)); }
 
 AT_OP(prod, .args = ARGS, .shape = roomy_shape, .forward = prod_forward, .backward = prod_backward, .fresh = true,
-    .keeps = AT_KEEP(0),
-    .help = "prod(x [, d, keepdim = false]) -> y\nThe product over dimension d, or of everything.");
+      .keeps = AT_KEEP(0),
+      .help = "prod(x [, d, keepdim = false]) -> y\nThe product over dimension d, or of everything.");
 
 /* sum_j x_j - mean, or of its square; four sums at once, as one would wait for each addition. */
 static double deviation(size_t n, const real *x, double mean, bool squared)
 {
     double a = 0, b = 0, c = 0, d = 0;
 
-    AT_PIECES(j, stop, n) {
+    AT_PIECES(j, stop, n)
+    {
         for (; j + 4 <= stop; j += 4) {
             double p = x[j] - mean, q = x[j + 1] - mean, r = x[j + 2] - mean, s = x[j + 3] - mean;
             a += squared ? p * p : p;
@@ -558,10 +569,7 @@ static double row_mean(size_t n, const real *x)
     return mean + deviation(n, x, mean, false) / (double)n;
 }
 
-static double variance(size_t n, const real *x)
-{
-    return deviation(n, x, row_mean(n, x), true) / ((double)n - 1);
-}
+static double variance(size_t n, const real *x) { return deviation(n, x, row_mean(n, x), true) / ((double)n - 1); }
 
 static void var_row(const at_rows *job, size_t r, const real *const *in, real *out, char *own)
 {
@@ -573,8 +581,8 @@ static void add_deviation(size_t n, const real *x, double scale, real *dx)
 {
     double mean = row_mean(n, x);
     AT_PIECES(j, stop, n)
-        for (; j < stop; j++)
-            dx[j] += (real)(scale * (x[j] - mean));
+    for (; j < stop; j++)
+        dx[j] += (real)(scale * (x[j] - mean));
 }
 
 static void var_row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
@@ -607,8 +615,8 @@ static void std_row_back(const at_rows *job, size_t r, const real *const *in, re
 static void std_forward(const at_call *c) { reduce_forward(c, std_row); }
 static void std_backward(const at_call *c) { reduce_backward(c, std_row_back, 0); }
 
-AT_OP(std,
-    .args = ARGS, .shape = shape, .forward = std_forward, .backward = std_backward, .fresh = true,
+AT_OP(
+    std, .args = ARGS, .shape = shape, .forward = std_forward, .backward = std_backward, .fresh = true,
     .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
     .help =
         "std(x [, d, keepdim = false]) -> y\n"
@@ -627,16 +635,16 @@ static void norm_row(const at_rows *job, size_t r, const real *const *in, real *
         double most = 0, sum = 0;
         bool nan = false;
         AT_PIECES(j, stop, n)
-            for (; j < stop; j++) {
-                nan = nan || isnan(x[j]);
-                most = fabs((double)x[j]) > most ? fabs((double)x[j]) : most;
-            }
+        for (; j < stop; j++) {
+            nan = nan || isnan(x[j]);
+            most = fabs((double)x[j]) > most ? fabs((double)x[j]) : most;
+        }
         if (nan || most == 0 || isinf(most)) {
             y = nan ? NAN : most;
         } else {
             AT_PIECES(j, stop, n)
-                for (; j < stop; j++)
-                    sum += x[j] / most * (x[j] / most);
+            for (; j < stop; j++)
+                sum += x[j] / most * (x[j] / most);
             y = most * sqrt(sum);
         }
     }
@@ -649,16 +657,16 @@ static void norm_row_back(const at_rows *job, size_t r, const real *const *in, r
     (void)own;
     if (y != 0)
         AT_PIECES(j, stop, job->axis.n)
-            for (; j < stop; j++)
-                dx[j] += dy * (in[0][j] / y);
+    for (; j < stop; j++)
+        dx[j] += dy * (in[0][j] / y);
 }
 static void norm_forward(const at_call *c) { reduce_forward(c, norm_row); }
 static void norm_backward(const at_call *c) { reduce_backward(c, norm_row_back, 0); }
 
 AT_OP(norm, .args = ARGS, .shape = shape, .forward = norm_forward, .backward = norm_backward, .fresh = true,
-    .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
-    .help = "norm(x [, d, keepdim = false]) -> y\n"
-            "The 2-norm, sqrt(sum x^2), over dimension d or of everything; its gradient is 0 where it is 0.");
+      .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
+      .help = "norm(x [, d, keepdim = false]) -> y\n"
+              "The 2-norm, sqrt(sum x^2), over dimension d or of everything; its gradient is 0 where it is 0.");
 
 static void logsumexp_row(const at_rows *job, size_t r, const real *const *in, real *out, char *own)
 {
@@ -678,11 +686,13 @@ static void logsumexp_row_back(const at_rows *job, size_t r, const real *const *
     K->axpy(n, at_dout(job->context, 0)[r], weight, dx);
 }
 static void logsumexp_forward(const at_call *c) { reduce_forward(c, logsumexp_row); }
-static void logsumexp_backward(const at_call *c) { reduce_backward(c, logsumexp_row_back, axis_of(c).n * sizeof(real)); }
+static void logsumexp_backward(const at_call *c)
+{
+    reduce_backward(c, logsumexp_row_back, axis_of(c).n * sizeof(real));
+}
 
 AT_OP(logsumexp, .args = MASKED_ARGS, .shape = roomy_shape, .forward = logsumexp_forward,
-.backward = logsumexp_backward,
-      .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
+      .backward = logsumexp_backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP_OUT(0),
       .help = "logsumexp(x [, d, keepdim = false, {mask =}]) -> y\n"
               "log(sum(exp(x))) over dimension d, or of everything, without overflow; -inf for a row of -inf, with "
               "gradient 0.\n" DIMS MASK "; of nothing it is -inf.");

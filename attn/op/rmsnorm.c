@@ -17,7 +17,8 @@ static void row(const at_call *c, size_t D, const real *x, real *y, real *stats)
     K->rmsnorm(D, x, at_norm_param(c, WEIGHT), (real)c->arg[0].number, y, stats);
 }
 
-static void row_back(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx, real *const *dp)
+static void row_back(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx,
+                     real *const *dp)
 {
     K->rmsnorm_back(D, x, at_norm_param(c, WEIGHT), stats, dy, dx, dp[0]);
 }
@@ -33,7 +34,6 @@ AT_OP(rmsnorm,
                {"weight", AT_FLOAT, .optional = true},
                {"eps", AT_NUMBER, .optional = true, .value = 1e-5}},
       .shape = shape, .forward = rmsnorm_forward, .backward = rmsnorm_backward, .fresh = true,
-      .keeps = AT_KEEP(0) | AT_KEEP(1),
-      .plain = true,
+      .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
       .help = "rmsnorm(x [..., D] [, weight [D], eps = 1e-5]) -> y like x\n"
               "x / sqrt(mean(x^2) + eps) * weight over the last dimension.");

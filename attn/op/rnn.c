@@ -30,21 +30,25 @@ typedef struct layer {
     size_t directions, inputs, H, G;
     at_ragged ragged;
     bool record;
-    real *records;              /* [steps, directions, width] */
+    real *records; /* [steps, directions, width] */
     size_t width, ld;
-    const real *x;              /* [steps, inputs] */
-    real *gathered, *dx;        /* the same in scratch when rows have unequal lengths, and its gradient */
+    const real *x;       /* [steps, inputs] */
+    real *gathered, *dx; /* the same in scratch when rows have unequal lengths, and its gradient */
     real *packed[2], *bias[2], *sums;
-    real *h_prev;               /* [steps, directions, H]: for the gradient of W_hh */
-    size_t rows, blocks, slot;  /* of a block; of them; numbers of scratch for one */
+    real *h_prev;              /* [steps, directions, H]: for the gradient of W_hh */
+    size_t rows, blocks, slot; /* of a block; of them; numbers of scratch for one */
     real *slots;
 } layer;
 
 static layer describe(const at_call *c, size_t steps, bool record)
 {
     const at_tensor *x = c->in[X];
-    layer l = {.call = c, .cell = (at_cell)c->arg[0].integer, .directions = (c->n_in - WEIGHTS) / PER_DIRECTION,
-               .inputs = x->size[2], .H = c->in[WEIGHTS + W_HH]->size[1], .record = record};
+    layer l = {.call = c,
+               .cell = (at_cell)c->arg[0].integer,
+               .directions = (c->n_in - WEIGHTS) / PER_DIRECTION,
+               .inputs = x->size[2],
+               .H = c->in[WEIGHTS + W_HH]->size[1],
+               .record = record};
     l.G = at_cell_gates(l.cell);
     l.ragged = at_ragged_of(x->size[0], x->size[1], steps, NULL);
     l.width = (record ? at_cell_save(l.cell) : l.G) * l.H;
@@ -151,20 +155,11 @@ static size_t time_of(const layer *l, size_t direction, size_t b, size_t s)
 }
 
 /* A state or its gradient: row b of [directions, B, H]; NULL stays NULL. */
-static size_t state_at(const layer *l, size_t direction, size_t b)
-{
-    return (direction * l->ragged.B + b) * l->H;
-}
+static size_t state_at(const layer *l, size_t direction, size_t b) { return (direction * l->ragged.B + b) * l->H; }
 
-static void zero(size_t n, real *x)
-{
-    memset(x, 0, n * sizeof *x);
-}
+static void zero(size_t n, real *x) { memset(x, 0, n * sizeof *x); }
 
-static void copy(size_t n, const real *x, real *y)
-{
-    memcpy(y, x, n * sizeof *y);
-}
+static void copy(size_t n, const real *x, real *y) { memcpy(y, x, n * sizeof *y); }
 
 static void load_state(size_t n, const real *from, size_t at, real *to)
 {
@@ -228,9 +223,9 @@ static void rnn_forward(const at_call *c)
 
     for (size_t d = 0; d < l.directions; d++) {
         int w = WEIGHTS + (int)d * PER_DIRECTION;
-        AT_REAL(at_gemm)(false, true, l.ragged.steps, GH, l.inputs, 1, l.x, l.inputs, at_in(c, w + W_IH), l.inputs, 0,
-                         l.records + d * l.width, l.ld);
-        AT_REAL(at_pack)(false, GH, H, at_in(c, w + W_HH), H, l.packed[d]);
+        real_gemm(false, true, l.ragged.steps, GH, l.inputs, 1, l.x, l.inputs, at_in(c, w + W_IH), l.inputs, 0,
+                  l.records + d * l.width, l.ld);
+        real_pack(false, GH, H, at_in(c, w + W_HH), H, l.packed[d]);
         at_cell_bias(l.cell, H, at_in(c, w + B_IH), at_in(c, w + B_HH), l.bias[d]);
     }
     at_for(slots, 1, run_blocks, &l);
@@ -270,7 +265,7 @@ static void return_block(const layer *l, size_t block, real *slot)
             else if (c0)
                 c_prev = c0 + state_at(l, d, b);
             else if (l->cell == AT_LSTM)
-                c_prev = l->bias[d];        /* zeros: no bias is needed here */
+                c_prev = l->bias[d]; /* zeros: no bias is needed here */
             if (dy)
                 K->acc(H, dy + (b * T + t) * wide + d * H, dh + i * H);
             at_cell_backward(l->cell, H, record, h, h_prev, c_prev, dh + i * H, dc + i * H, dhi + i * GH);
@@ -300,10 +295,10 @@ static void rnn_backward(const at_call *c)
     layer l = begin(c, true);
     size_t H = l.H, GH = l.G * H, N = l.ragged.steps, slots = l.blocks < AT_CELL_SLOTS ? l.blocks : AT_CELL_SLOTS;
     real *dx = at_din(c, X);
-    bool into = dx && !l.dx;        /* straight into the gradient of x */
+    bool into = dx && !l.dx; /* straight into the gradient of x */
 
     for (size_t d = 0; d < l.directions; d++) {
-        AT_REAL(at_pack)(true, H, GH, at_in(c, WEIGHTS + (int)d * PER_DIRECTION + W_HH), H, l.packed[d]);
+        real_pack(true, H, GH, at_in(c, WEIGHTS + (int)d * PER_DIRECTION + W_HH), H, l.packed[d]);
         zero(H, l.bias[d]);
     }
     at_for(slots, 1, return_blocks, &l);
@@ -311,24 +306,38 @@ static void rnn_backward(const at_call *c)
         int w = WEIGHTS + (int)d * PER_DIRECTION;
         const real *record = l.records + d * l.width;
         if (at_din(c, w + W_IH))
-            AT_REAL(at_gemm)(true, false, GH, l.inputs, N, 1, record, l.ld, l.x, l.inputs,
-                             at_is_fresh(c, w + W_IH) ? 0 : 1, at_din(c, w + W_IH), l.inputs);
+            real_gemm(true, false, GH, l.inputs, N, 1, record, l.ld, l.x, l.inputs, at_is_fresh(c, w + W_IH) ? 0 : 1,
+                      at_din(c, w + W_IH), l.inputs);
         at_cell_parameters(&(at_cell_gradients){
-            .cell = l.cell, .H = H, .rows = N, .record = record, .ld = l.ld, .h_prev = l.h_prev + d * H,
-            .ldh = l.directions * H, .weight = at_din(c, w + W_HH), .fresh_weight = at_is_fresh(c, w + W_HH),
-            .bias_input = at_din(c, w + B_IH), .fresh_input = at_is_fresh(c, w + B_IH),
-            .bias_hidden = at_din(c, w + B_HH), .fresh_hidden = at_is_fresh(c, w + B_HH), .sums = l.sums});
+            .cell = l.cell,
+            .H = H,
+            .rows = N,
+            .record = record,
+            .ld = l.ld,
+            .h_prev = l.h_prev + d * H,
+            .ldh = l.directions * H,
+            .weight = at_din(c, w + W_HH),
+            .fresh_weight = at_is_fresh(c, w + W_HH),
+            .bias_input = at_din(c, w + B_IH),
+            .fresh_input = at_is_fresh(c, w + B_IH),
+            .bias_hidden = at_din(c, w + B_HH),
+            .fresh_hidden = at_is_fresh(c, w + B_HH),
+            .sums = l.sums});
         if (dx)
-            AT_REAL(at_gemm)(false, false, N, l.inputs, GH, 1, record, l.ld, at_in(c, w + W_IH), l.inputs,
-                             d == 0 && (!into || at_is_fresh(c, X)) ? 0 : 1, into ? dx : l.dx, l.inputs);
+            real_gemm(false, false, N, l.inputs, GH, 1, record, l.ld, at_in(c, w + W_IH), l.inputs,
+                      d == 0 && (!into || at_is_fresh(c, X)) ? 0 : 1, into ? dx : l.dx, l.inputs);
     }
     if (dx && !into)
         at_ragged_scatter(&l.ragged, l.inputs, l.dx, dx, !at_is_fresh(c, X));
 }
 
 AT_OP(rnn,
-    .args = {{"x", AT_FLOAT}, {"lengths", AT_IDS, .optional = true}, {"h", AT_FLOAT, .optional = true},
-             {"c", AT_FLOAT, .optional = true}, {"weights", AT_LIST}, {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"}},
-    .shape = shape, .forward = rnn_forward, .backward = rnn_backward, .outs = 3, .fresh = true, .internal = true,
-    .help = "rnn(x [B, T, inputs], lengths, h, c, weights, cell) -> y [B, T, directions * hidden], h, c\n"
-            "A recurrent layer over whole sequences: encoder.rnn is made of these.");
+      .args = {{"x", AT_FLOAT},
+               {"lengths", AT_IDS, .optional = true},
+               {"h", AT_FLOAT, .optional = true},
+               {"c", AT_FLOAT, .optional = true},
+               {"weights", AT_LIST},
+               {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"}},
+      .shape = shape, .forward = rnn_forward, .backward = rnn_backward, .outs = 3, .fresh = true, .internal = true,
+      .help = "rnn(x [B, T, inputs], lengths, h, c, weights, cell) -> y [B, T, directions * hidden], h, c\n"
+              "A recurrent layer over whole sequences: encoder.rnn is made of these.");

@@ -63,7 +63,6 @@ static void rope_forward(const at_call *c) { run(c, forward_places); }
 
 static void rope_backward(const at_call *c) { run(c, backward_places); }
 
-AT_OP(rope,
-    .args = {{"x", AT_FLOAT}, {"first", AT_INTEGER}},
-    .shape = shape, .forward = rope_forward, .backward = rope_backward, .internal = true, .keeps = AT_KEEP_NOTHING,
-    .help = "rope(x [B, T, H, D], first) -> like x\nRotary positions: pairs of features turned by the place.");
+AT_OP(rope, .args = {{"x", AT_FLOAT}, {"first", AT_INTEGER}}, .shape = shape, .forward = rope_forward,
+      .backward = rope_backward, .internal = true, .keeps = AT_KEEP_NOTHING,
+      .help = "rope(x [B, T, H, D], first) -> like x\nRotary positions: pairs of features turned by the place.");

@@ -32,22 +32,22 @@ typedef struct job {
     const at_row *row;
     size_t B, H, Tq, W, Tk;
     const at_tensor *span;
-    bool bare;                      /* nothing stands beside a row */
-    size_t square;                  /* rows of a unit: Tq, else 1 */
-    size_t blocks, slot;            /* of scratch, in bytes */
-    ptrdiff_t bias[4], mask[4], key_mask[2];    /* steps, 0 where broadcast */
-    size_t param[AT_ROW_PARAMS];    /* elements of a head's parameters */
+    bool bare;                               /* nothing stands beside a row */
+    size_t square;                           /* rows of a unit: Tq, else 1 */
+    size_t blocks, slot;                     /* of scratch, in bytes */
+    ptrdiff_t bias[4], mask[4], key_mask[2]; /* steps, 0 where broadcast */
+    size_t param[AT_ROW_PARAMS];             /* elements of a head's parameters */
     bool by_head[AT_ROW_PARAMS];
     /* backward: rows of bias (or of scores) and how they meet */
-    size_t unit[3], inner[3];       /* B, H, Tq: counts that have a row of dbias each; and what is added up within */
+    size_t unit[3], inner[3]; /* B, H, Tq: counts that have a row of dbias each; and what is added up within */
 } job;
 
 /* A slot of scratch. */
 typedef struct slot {
-    real *x, *y, *dy;               /* y, dy: squares only */
+    real *x, *y, *dy; /* y, dy: squares only */
     uint8_t *left;
     void *own;
-    real *dparam[AT_ROW_PARAMS];    /* backward: of all heads; NULL: not wanted */
+    real *dparam[AT_ROW_PARAMS]; /* backward: of all heads; NULL: not wanted */
 } slot;
 
 static void steps_of(const at_tensor *t, ptrdiff_t *step)
@@ -106,9 +106,17 @@ static job job_of(const at_call *c)
 {
     const at_tensor *e = c->out[0], *mask = c->in[KEY_MASK];
     const at_row *row = row_of(c);
-    job s = {.c = c, .row = row, .B = e->size[0], .H = e->size[1], .Tq = e->size[2], .W = e->size[3],
-             .Tk = (size_t)c->arg[KEYS].integer, .span = c->in[SPAN], .square = row->is.square ? e->size[2] : 1,
-             .bare = !row->is.samples && !row->is.stats && !row->is.rereads && !row->is.part.fields && params_of(c) == 0};
+    job s = {
+        .c = c,
+        .row = row,
+        .B = e->size[0],
+        .H = e->size[1],
+        .Tq = e->size[2],
+        .W = e->size[3],
+        .Tk = (size_t)c->arg[KEYS].integer,
+        .span = c->in[SPAN],
+        .square = row->is.square ? e->size[2] : 1,
+        .bare = !row->is.samples && !row->is.stats && !row->is.rereads && !row->is.part.fields && params_of(c) == 0};
     s.slot = slot_bytes(c, row, s.square * s.W);
     steps_of(c->in[BIAS], s.bias);
     steps_of(c->in[MASK], s.mask);
@@ -153,8 +161,9 @@ static bool shape(at_call *c)
     if (W < at_span_width(c->in[SPAN], Tk))
         return at_fail(c, "e has %zu columns, fewer than the widest span (e: %s)", W, at_describe(e).text);
     if (row->is.square && e->size[2] != Tk)
-        return at_fail(c, "e has %zu rows for %zu keys, expected one for each (e: %s)", e->size[2], Tk, at_describe(e).text);
-    at_want_scratch(c, AT_SLOTS * slot_bytes(c, row, cells) + 64);       /* never none: rows of nothing are copied too */
+        return at_fail(c, "e has %zu rows for %zu keys, expected one for each (e: %s)", e->size[2], Tk,
+                       at_describe(e).text);
+    at_want_scratch(c, AT_SLOTS * slot_bytes(c, row, cells) + 64); /* never none: rows of nothing are copied too */
     if (!at_out(c, 4, e->size))
         return false;
     if (row->is.samples) {
@@ -428,7 +437,8 @@ static void rows_backward(const at_call *c)
         s.inner[d] = c->out[0]->size[d] / (s.unit[d] ? s.unit[d] : 1);
     }
     size_t units = s.unit[0] * s.unit[1] * s.unit[2];
-    s.blocks = s.row->is.square && bias ? at_min_size(units, 1) : at_min_size(blocks, units);     /* squares may share a row of dbias */
+    s.blocks = s.row->is.square && bias ? at_min_size(units, 1)
+                                        : at_min_size(blocks, units); /* squares may share a row of dbias */
     at_for(s.blocks, 1, backward_block, &s);
     for (size_t block = 0; block < s.blocks; block++) {
         slot own = slot_of(&s, block);
@@ -439,12 +449,21 @@ static void rows_backward(const at_call *c)
 }
 
 AT_OP(attend_rows,
-    .args = {{"e", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true}, {"mask", AT_MASK, .optional = true},
-             {"key_mask", AT_MASK, .optional = true}, {"span", AT_IDS, .optional = true},
-             {"params", AT_LIST, .optional = true}, {"kind", AT_INTEGER}, {"keys", AT_INTEGER}, {"offset", AT_INTEGER},
-             {"alibi", AT_INTEGER}, {"draw", AT_FLAG}, {"first", AT_NUMBER}, {"second", AT_NUMBER}},
-    .shape = shape, .forward = rows_forward, .backward = rows_backward, .outs = 3, .strided = true, .internal = true,
-    .keeps = AT_KEEP(SPAN) | AT_KEEP(PARAM) | AT_KEEP(PARAM + 1) | AT_KEEP_OUT(0) | AT_KEEP_OUT(2),
-    .help = "attend_rows(e [B, H, Tq, W] [, bias, mask, key_mask, span], params, kind, keys, offset, alibi, draw,"
-            " first, second) -> weights [, logp, probabilities]\n"
-            "Attention weights from scores: biases, masks and a distribution, row by row.");
+      .args = {{"e", AT_FLOAT},
+               {"bias", AT_FLOAT, .optional = true},
+               {"mask", AT_MASK, .optional = true},
+               {"key_mask", AT_MASK, .optional = true},
+               {"span", AT_IDS, .optional = true},
+               {"params", AT_LIST, .optional = true},
+               {"kind", AT_INTEGER},
+               {"keys", AT_INTEGER},
+               {"offset", AT_INTEGER},
+               {"alibi", AT_INTEGER},
+               {"draw", AT_FLAG},
+               {"first", AT_NUMBER},
+               {"second", AT_NUMBER}},
+      .shape = shape, .forward = rows_forward, .backward = rows_backward, .outs = 3, .strided = true, .internal = true,
+      .keeps = AT_KEEP(SPAN) | AT_KEEP(PARAM) | AT_KEEP(PARAM + 1) | AT_KEEP_OUT(0) | AT_KEEP_OUT(2),
+      .help = "attend_rows(e [B, H, Tq, W] [, bias, mask, key_mask, span], params, kind, keys, offset, alibi, draw,"
+              " first, second) -> weights [, logp, probabilities]\n"
+              "Attention weights from scores: biases, masks and a distribution, row by row.");

@@ -21,21 +21,21 @@ enum {
 /* ---- the rows of contiguous tensors of one shape along a dimension ---- */
 
 typedef enum at_row_mode {
-    AT_ROW_WRITE,           /* fn writes the whole of out */
-    AT_ROW_ADD,             /* fn adds to out */
-    AT_ROW_FRESH            /* fn adds to out, which holds nothing yet */
+    AT_ROW_WRITE, /* fn writes the whole of out */
+    AT_ROW_ADD,   /* fn adds to out */
+    AT_ROW_FRESH  /* fn adds to out, which holds nothing yet */
 } at_row_mode;
 
 typedef struct at_rows {
     at_axis axis;
-    const real *in[3];      /* NULL: none */
-    real *out;              /* NULL: none, fn puts its result elsewhere */
+    const real *in[3]; /* NULL: none */
+    real *out;         /* NULL: none, fn puts its result elsewhere */
     at_row_mode mode;
     /* in[k], out: n elements side by side. own: own_bytes of undefined contents, 64-byte aligned. */
     void (*fn)(const struct at_rows *job, size_t row, const real *const *in, real *out, char *own);
     size_t own_bytes;
     const void *context;
-    char *work;             /* at_call.work */
+    char *work; /* at_call.work */
 } at_rows;
 
 static inline size_t at_round64(size_t bytes) { return (bytes + 63) / 64 * 64; }
@@ -95,9 +95,9 @@ static inline void at_rows_gathered(const at_rows *job, size_t begin, size_t end
             real *b = buffer + (size_t)k * columns * stride;
             if (job->in[k])
                 AT_PIECES(j, stop, a.n)
-                    for (; j < stop; j++)
-                        for (size_t i = 0; i < count; i++)
-                            b[i * stride + j] = job->in[k][start + j * a.step + i];
+            for (; j < stop; j++)
+                for (size_t i = 0; i < count; i++)
+                    b[i * stride + j] = job->in[k][start + j * a.step + i];
         }
         if (job->mode != AT_ROW_WRITE)
             at_zero(out, count * stride * sizeof(real));
@@ -111,11 +111,11 @@ static inline void at_rows_gathered(const at_rows *job, size_t begin, size_t end
         if (!job->out)
             continue;
         AT_PIECES(j, stop, a.n)
-            for (; j < stop; j++)
-                for (size_t i = 0; i < count; i++) {
-                    real *y = job->out + start + j * a.step + i;
-                    *y = job->mode == AT_ROW_ADD ? *y + out[i * stride + j] : out[i * stride + j];
-                }
+        for (; j < stop; j++)
+            for (size_t i = 0; i < count; i++) {
+                real *y = job->out + start + j * a.step + i;
+                *y = job->mode == AT_ROW_ADD ? *y + out[i * stride + j] : out[i * stride + j];
+            }
     }
 }
 
@@ -164,16 +164,28 @@ static inline bool at_along_shape(at_call *c, size_t own)
 static inline void at_along_forward(const at_call *c, size_t own, at_row_fn *row, const void *context)
 {
     at_axis a = at_along(c->in[0], c->arg[0].integer);
-    at_run_rows(&(at_rows){.axis = a, .in = {at_in(c, 0)}, .out = at_outp(c, 0), .mode = AT_ROW_WRITE, .fn = row,
-                           .own_bytes = a.n * own, .context = context, .work = c->work});
+    at_run_rows(&(at_rows){
+        .axis = a,
+        .in = {at_in(c, 0)},
+        .out = at_outp(c, 0),
+        .mode = AT_ROW_WRITE,
+        .fn = row,
+        .own_bytes = a.n * own,
+        .context = context,
+        .work = c->work});
 }
 
 /* in: y, dy; adds to dx unless it is fresh */
 static inline void at_along_backward(const at_call *c, at_row_fn *row, const void *context)
 {
-    at_run_rows(&(at_rows){.axis = at_along(c->out[0], c->arg[0].integer), .in = {at_outp(c, 0), at_dout(c, 0)},
-                           .out = at_din(c, 0), .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD, .fn = row,
-                           .context = context, .work = c->work});
+    at_run_rows(&(at_rows){
+        .axis = at_along(c->out[0], c->arg[0].integer),
+        .in = {at_outp(c, 0), at_dout(c, 0)},
+        .out = at_din(c, 0),
+        .mode = at_is_fresh(c, 0) ? AT_ROW_FRESH : AT_ROW_ADD,
+        .fn = row,
+        .context = context,
+        .work = c->work});
 }
 
 /* ---- elements of contiguous tensors of one shape ---- */
@@ -182,7 +194,7 @@ typedef struct at_map {
     const real *a, *b, *c;
     real *y;
     size_t n;
-    bool fresh;             /* y holds nothing yet; fn gets it zeroed */
+    bool fresh; /* y holds nothing yet; fn gets it zeroed */
     void (*fn)(const struct at_map *m, size_t begin, size_t n);
     const void *context;
 } at_map;

@@ -63,7 +63,7 @@ static real slope(at_score_act f, real x, real y)
     case AT_ACT_TANH: return 1 - y * y;
     case AT_ACT_RELU: return x > 0;
     case AT_ACT_SIGMOID: return y * (1 - y);
-    case AT_ACT_LOG_SQUARE: return isinf(2 / x) ? 0 : 2 / x;    /* at 0 and where it is beyond the type */
+    case AT_ACT_LOG_SQUARE: return isinf(2 / x) ? 0 : 2 / x; /* at 0 and where it is beyond the type */
     case AT_ACT_INVERSE: return x < 0 ? y * y / (2 * sqrt(-x)) : 0;
     default: return 1;
     }
@@ -106,7 +106,6 @@ static void score_act_backward(const at_call *c)
     }
 }
 
-AT_OP(score_act,
-    .args = {{"e", AT_FLOAT}, {"b", AT_FLOAT, .optional = true}, {"f", AT_INTEGER}},
-    .shape = shape, .forward = score_act_forward, .backward = score_act_backward, .internal = true,
-    .help = "score_act(e [B, H, Tq, W] [, b], f) -> like e\nAn activation of scores, behind a bias per head.");
+AT_OP(score_act, .args = {{"e", AT_FLOAT}, {"b", AT_FLOAT, .optional = true}, {"f", AT_INTEGER}}, .shape = shape,
+      .forward = score_act_forward, .backward = score_act_backward, .internal = true,
+      .help = "score_act(e [B, H, Tq, W] [, b], f) -> like e\nAn activation of scores, behind a bias per head.");

@@ -10,15 +10,18 @@
 
 typedef struct at_sentences {
     const at_call *c;
-    const at_tensor *lengths;       /* NULL: all have T */
-    size_t B, T, shared, slot;      /* slot: bytes, a multiple of 64 */
-    void (*fn)(const struct at_sentences *s, size_t b, size_t n, char *own);    /* sentence b of n > 0 words */
-    void (*start)(const struct at_sentences *s, char *own);                     /* of a block; may be NULL */
+    const at_tensor *lengths;                                                /* NULL: all have T */
+    size_t B, T, shared, slot;                                               /* slot: bytes, a multiple of 64 */
+    void (*fn)(const struct at_sentences *s, size_t b, size_t n, char *own); /* sentence b of n > 0 words */
+    void (*start)(const struct at_sentences *s, char *own);                  /* of a block; may be NULL */
     const void *context;
 } at_sentences;
 
 static inline size_t at_sentence_blocks(size_t B) { return B < AT_SLOTS ? B : AT_SLOTS; }
-static inline char *at_sentence_slot(const at_sentences *s, size_t block) { return s->c->work + s->shared + block * s->slot; }
+static inline char *at_sentence_slot(const at_sentences *s, size_t block)
+{
+    return s->c->work + s->shared + block * s->slot;
+}
 
 static inline void at_sentence_block(size_t begin, size_t end, void *context)
 {
@@ -48,8 +51,8 @@ static inline bool at_check_lengths(at_call *c, const at_tensor *lengths, size_t
     if (!lengths)
         return true;
     if (lengths->ndim != 1 || lengths->size[0] != B)
-        return at_fail(c, "lengths has shape %s, expected [%zu] (lengths: %s)", at_describe_shape(lengths->ndim, lengths->size).text,
-                       B, at_describe(lengths).text);
+        return at_fail(c, "lengths has shape %s, expected [%zu] (lengths: %s)",
+                       at_describe_shape(lengths->ndim, lengths->size).text, B, at_describe(lengths).text);
     for (size_t b = 0; b < B; b++)
         if (at_ids(lengths)[b] < 0 || at_ids(lengths)[b] > (int64_t)T)
             return at_fail(c, "lengths[%zu] is %lld, expected 0 to %zu", b + 1, (long long)at_ids(lengths)[b], T);

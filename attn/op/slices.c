@@ -18,12 +18,12 @@ enum { BEFORE = 1, AFTER, MODE, VALUE };
 
 typedef struct order {
     int mode;
-    int64_t n, start;       /* what is left of x: n slices from number start on */
-    int64_t before, total;  /* slices put in front; slices of y */
+    int64_t n, start;      /* what is left of x: n slices from number start on */
+    int64_t before, total; /* slices put in front; slices of y */
 } order;
 
 typedef struct piece {
-    int64_t from, step, count;      /* from < 0: the value */
+    int64_t from, step, count; /* from < 0: the value */
 } piece;
 
 /* The piece that begins with slice j of y. */
@@ -83,19 +83,19 @@ static order order_of(const at_call *c)
 
 typedef struct job {
     order o;
-    size_t n_x, n_y, run;           /* slices; elements of a slice */
+    size_t n_x, n_y, run; /* slices; elements of a slice */
     at_dtype dtype;
     const char *from;
     char *to, value[8];
 } job;
 
-#define MOVE(type)                                                                                      \
-    do {                                                                                                \
-        const type *x = (const type *)(const void *)from;                                               \
-        type *y = (type *)(void *)to;                                                                   \
-        AT_PIECES(i, stop, (size_t)s.count)                                                             \
-            for (; i < stop; i++)                                                                       \
-                y[i] = x[(ptrdiff_t)i * s.step];                                                        \
+#define MOVE(type)                                                                                                     \
+    do {                                                                                                               \
+        const type *x = (const type *)(const void *)from;                                                              \
+        type *y = (type *)(void *)to;                                                                                  \
+        AT_PIECES(i, stop, (size_t)s.count)                                                                            \
+        for (; i < stop; i++)                                                                                          \
+            y[i] = x[(ptrdiff_t)i * s.step];                                                                           \
     } while (0)
 
 /* One piece: from is its first slice of x, to of y. */
@@ -131,23 +131,24 @@ static void forward_block(size_t begin, size_t end, void *context)
             if (s.from >= 0) {
                 move(m, s, m->from + (o * m->n_x + (size_t)s.from) * slice, to);
             } else {
-                at_tensor part = {.dtype = (uint8_t)m->dtype, .data = to, .ndim = 1, .step = {1},
-                                  .size = {(size_t)s.count * m->run}};
-                at_tensor value = {.dtype = (uint8_t)m->dtype, .data = (char *)m->value, .ndim = 1, .size = {part.size[0]}};
+                at_tensor part = {
+                    .dtype = (uint8_t)m->dtype, .data = to, .ndim = 1, .step = {1}, .size = {(size_t)s.count * m->run}};
+                at_tensor value = {
+                    .dtype = (uint8_t)m->dtype, .data = (char *)m->value, .ndim = 1, .size = {part.size[0]}};
                 at_copy_elements(&part, &value);
             }
         }
     }
 }
 
-#define ADD(type)                                                                                       \
-    do {                                                                                                \
-        const type *dy = (const type *)(const void *)from;                                              \
-        type *dx = (type *)(void *)to;                                                                  \
-        AT_PIECES(k, stop, (size_t)s.count)                                                             \
-            for (; k < stop; k++)                                                                       \
-                for (size_t i = 0; i < m->run; i++)                                                     \
-                    dx[(ptrdiff_t)k * s.step * (ptrdiff_t)m->run + (ptrdiff_t)i] += dy[k * m->run + i]; \
+#define ADD(type)                                                                                                      \
+    do {                                                                                                               \
+        const type *dy = (const type *)(const void *)from;                                                             \
+        type *dx = (type *)(void *)to;                                                                                 \
+        AT_PIECES(k, stop, (size_t)s.count)                                                                            \
+        for (; k < stop; k++)                                                                                          \
+            for (size_t i = 0; i < m->run; i++)                                                                        \
+                dx[(ptrdiff_t)k * s.step * (ptrdiff_t)m->run + (ptrdiff_t)i] += dy[k * m->run + i];                    \
     } while (0)
 
 static void backward_block(size_t begin, size_t end, void *context)
@@ -189,7 +190,10 @@ static void run(const at_call *c, job m, void (*fn)(size_t, size_t, void *))
         at_for(outer, at_grain_rows(m.n_y * m.run), fn, &m);
 }
 
-static void slices_forward(const at_call *c) { run(c, (job){.from = c->in[0]->data, .to = c->out[0]->data}, forward_block); }
+static void slices_forward(const at_call *c)
+{
+    run(c, (job){.from = c->in[0]->data, .to = c->out[0]->data}, forward_block);
+}
 
 static void slices_backward(const at_call *c)
 {
@@ -198,14 +202,13 @@ static void slices_backward(const at_call *c)
 
 static bool same_shape(at_call *c) { return at_out_type(c, (at_dtype)c->in[0]->dtype, c->in[0]->ndim, c->in[0]->size); }
 
-AT_MOVE_OP(flip,
-    .args = {{"x", AT_ANY}, {"d", AT_DIM}},
-    .shape = same_shape, .forward = slices_forward, .backward = slices_backward, .keeps = AT_KEEP_NOTHING,
-    .help = "flip(x, d) -> y like x\nThe entries of dimension d in reverse order. Any dtype.");
+AT_MOVE_OP(flip, .args = {{"x", AT_ANY}, {"d", AT_DIM}}, .shape = same_shape, .forward = slices_forward,
+           .backward = slices_backward, .keeps = AT_KEEP_NOTHING,
+           .help = "flip(x, d) -> y like x\nThe entries of dimension d in reverse order. Any dtype.");
 
-AT_MOVE_OP(roll,
-    .args = {{"x", AT_ANY}, {"shift", AT_INTEGER}, {"d", AT_DIM}},
-    .shape = same_shape, .forward = slices_forward, .backward = slices_backward, .keeps = AT_KEEP_NOTHING,
+AT_MOVE_OP(
+    roll, .args = {{"x", AT_ANY}, {"shift", AT_INTEGER}, {"d", AT_DIM}}, .shape = same_shape, .forward = slices_forward,
+    .backward = slices_backward, .keeps = AT_KEEP_NOTHING,
     .help = "roll(x, shift, d) -> y like x\n"
             "Entry i of dimension d goes to i + shift; what leaves at one end comes in at the other. Any dtype.");
 
@@ -220,16 +223,17 @@ static bool pad_shape(at_call *c)
 
     for (int k = BEFORE; k <= AFTER; k++)
         if (c->arg[k].integer > (int64_t)1 << 40 || c->arg[k].integer < -n)
-            return at_fail(c, "%s is %lld, expected %lld..2^40 (x: %s)", c->op->args[k + 1].name, (long long)c->arg[k].integer,
-                           (long long)-n, at_describe(x).text);
+            return at_fail(c, "%s is %lld, expected %lld..2^40 (x: %s)", c->op->args[k + 1].name,
+                           (long long)c->arg[k].integer, (long long)-n, at_describe(x).text);
     order o = order_of(c);
     if (o.n < 0)
-        return at_fail(c, "%lld and %lld cut more than the %lld entries of dimension %zu (x: %s)", (long long)c->arg[BEFORE].integer,
-                       (long long)c->arg[AFTER].integer, (long long)n, d + 1, at_describe(x).text);
+        return at_fail(c, "%lld and %lld cut more than the %lld entries of dimension %zu (x: %s)",
+                       (long long)c->arg[BEFORE].integer, (long long)c->arg[AFTER].integer, (long long)n, d + 1,
+                       at_describe(x).text);
     int64_t least = o.mode == REFLECT ? 2 : o.mode == CONSTANT ? 0 : 1;
     if (o.n < least && o.total > o.n)
-        return at_fail(c, "%lld entries are left of dimension %zu, expected at least %lld to continue (x: %s)", (long long)o.n, d + 1,
-                       (long long)least, at_describe(x).text);
+        return at_fail(c, "%lld entries are left of dimension %zu, expected at least %lld to continue (x: %s)",
+                       (long long)o.n, d + 1, (long long)least, at_describe(x).text);
     if (o.mode == CONSTANT && x->dtype == AT_I64 && (v != floor(v) || fabs(v) > 9e15))
         return at_fail(c, "value is %.14g, expected an integer (x: %s)", v, at_describe(x).text);
     if (o.mode == CONSTANT && x->dtype == AT_U8 && v != at_to_uint8(v))
@@ -248,11 +252,17 @@ static void pad_forward(const at_call *c)
     run(c, m, forward_block);
 }
 
-AT_MOVE_OP(pad,
-    .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"before", AT_INTEGER}, {"after", AT_INTEGER},
+AT_MOVE_OP(
+    pad,
+    .args = {{"x", AT_ANY},
+             {"d", AT_DIM},
+             {"before", AT_INTEGER},
+             {"after", AT_INTEGER},
              {"mode", AT_CHOICE, .optional = true, .option = true, .choices = "constant|replicate|reflect|circular"},
              {"value", AT_NUMBER, .optional = true, .option = true}},
     .shape = pad_shape, .forward = pad_forward, .backward = slices_backward, .keeps = AT_KEEP_NOTHING,
     .help = "pad(x, d, before, after, {mode = \"constant\", value = 0}) -> y\n"
-            "Entries put before and after those of dimension d; negative numbers cut, and what is left is continued: constant (the "
-            "value), replicate (the last entry), reflect (mirrored at the last entry, which is not repeated) or circular. Any dtype.");
+            "Entries put before and after those of dimension d; negative numbers cut, and what is left is continued: "
+            "constant (the "
+            "value), replicate (the last entry), reflect (mirrored at the last entry, which is not repeated) or "
+            "circular. Any dtype.");

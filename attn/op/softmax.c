@@ -31,7 +31,7 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
 
 /* ---- short rows ---- */
 
-enum { SHORT = 32, BLOCK = 2048 };      /* elements of a short row; of those that are taken at once */
+enum { SHORT = 32, BLOCK = 2048 }; /* elements of a short row; of those that are taken at once */
 
 static at_axis axis_of(const at_call *c) { return at_along(c->out[0], c->arg[0].integer); }
 
@@ -52,7 +52,7 @@ static void short_rows(size_t begin, size_t end, void *context)
             for (size_t j = 1; j < a.n; j++)
                 max = x[j * a.step] > max ? x[j * a.step] : max;
             if (max == -INFINITY)
-                max = 0;    /* -inf - -inf would be NaN */
+                max = 0; /* -inf - -inf would be NaN */
             for (size_t j = 0; j < a.n; j++)
                 to[j] = x[j * a.step] - max;
         }
@@ -100,34 +100,35 @@ static bool run_short(const at_call *c, const at_row *record, void (*rows)(size_
 
 /* ---- the three ---- */
 
-#define ALONG(id, text)                                                                                                         \
-    static bool id##_shape(at_call *c)                                                                                          \
-    {                                                                                                                           \
-        return at_apply_mask(c, -INFINITY) && at_along_shape(c, AT_REAL(at_rows)[AT_ROW_##id]->is.own_bytes);                   \
-    }                                                                                                                           \
-    static void id##_forward(const at_call *c)                                                                                  \
-    {                                                                                                                           \
-        const at_row *record = AT_REAL(at_rows)[AT_ROW_##id];                                                                   \
-        if (!run_short(c, record, short_rows))                                                                                  \
-            at_along_forward(c, record->is.own_bytes, row, record);                                                             \
-    }                                                                                                                           \
-    static void id##_backward(const at_call *c)                                                                                 \
-    {                                                                                                                           \
-        if (!run_short(c, AT_REAL(at_rows)[AT_ROW_##id], short_rows_back))                                                      \
-            at_along_backward(c, row_back, AT_REAL(at_rows)[AT_ROW_##id]);                                                      \
-    }                                                                                                                           \
-    AT_OP(id, .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}, {"mask", AT_MASK, .option = true}},       \
-          .shape = id##_shape, .forward = id##_forward, .backward = id##_backward, .keeps = AT_KEEP_OUT(0), .fresh = true,      \
+#define ALONG(id, text)                                                                                                \
+    static bool id##_shape(at_call *c)                                                                                 \
+    {                                                                                                                  \
+        return at_apply_mask(c, -INFINITY) && at_along_shape(c, AT_REAL(at_rows)[AT_ROW_##id]->is.own_bytes);          \
+    }                                                                                                                  \
+    static void id##_forward(const at_call *c)                                                                         \
+    {                                                                                                                  \
+        const at_row *record = AT_REAL(at_rows)[AT_ROW_##id];                                                          \
+        if (!run_short(c, record, short_rows))                                                                         \
+            at_along_forward(c, record->is.own_bytes, row, record);                                                    \
+    }                                                                                                                  \
+    static void id##_backward(const at_call *c)                                                                        \
+    {                                                                                                                  \
+        if (!run_short(c, AT_REAL(at_rows)[AT_ROW_##id], short_rows_back))                                             \
+            at_along_backward(c, row_back, AT_REAL(at_rows)[AT_ROW_##id]);                                             \
+    }                                                                                                                  \
+    AT_OP(id,                                                                                                          \
+          .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}, {"mask", AT_MASK, .option = true}},  \
+          .shape = id##_shape, .forward = id##_forward, .backward = id##_backward, .keeps = AT_KEEP_OUT(0),            \
+          .fresh = true,                                                                                               \
           .help = text " What the\nmask (bool, broadcast to x) leaves out has weight 0 and no gradient.")
 
 ALONG(softmax,
       "softmax(x, d = -1, {mask =}) -> y like x\n"
       "exp(x) normalised to sum to 1 over dimension d; -inf has weight 0, and a row of -inf only gives zeros.");
 
-ALONG(sparsemax,
-      "sparsemax(x, d = -1, {mask =}) -> y like x\n"
-      "The point of the simplex nearest to x along dimension d (Martins and Astudillo 2016): like softmax, "
-      "with exact zeros. -inf has weight 0, and a row of -inf only gives zeros.");
+ALONG(sparsemax, "sparsemax(x, d = -1, {mask =}) -> y like x\n"
+                 "The point of the simplex nearest to x along dimension d (Martins and Astudillo 2016): like softmax, "
+                 "with exact zeros. -inf has weight 0, and a row of -inf only gives zeros.");
 
 ALONG(entmax15,
       "entmax15(x, d = -1, {mask =}) -> y like x\n"

@@ -55,19 +55,19 @@ static int64_t *ids_of(const at_call *c) { return (int64_t *)(void *)c->out[1]->
 static const int64_t *merge_sort(const order *o, size_t n, int64_t *a, int64_t *b)
 {
     AT_PIECES(i, stop, n)
-        for (; i < stop; i++)
-            a[i] = (int64_t)i;
+    for (; i < stop; i++)
+        a[i] = (int64_t)i;
     for (size_t run = 1; run < n && !at_cut_short(); run *= 2) {
         size_t i = 0, middle = 0, j = 0, end = 0;
         AT_PIECES(k, stop, n)
-            for (; k < stop; k++) {
-                if (k == end) {     /* the next two runs */
-                    i = k;
-                    j = middle = n - k < run ? n : k + run;
-                    end = n - middle < run ? n : middle + run;
-                }
-                b[k] = i < middle && (j >= end || before(o, a[i], a[j])) ? a[i++] : a[j++];
+        for (; k < stop; k++) {
+            if (k == end) { /* the next two runs */
+                i = k;
+                j = middle = n - k < run ? n : k + run;
+                end = n - middle < run ? n : middle + run;
             }
+            b[k] = i < middle && (j >= end || before(o, a[i], a[j])) ? a[i++] : a[j++];
+        }
         int64_t *other = a;
         a = b;
         b = other;
@@ -86,17 +86,24 @@ static void sort_row(const at_rows *job, size_t r, const real *const *in, real *
     if (at_cut_short())
         return;
     AT_PIECES(j, stop, a.n)
-        for (; j < stop; j++) {
-            y[j] = in[0][place[j]];
-            id[j * a.step] = place[j] + 1;
-        }
+    for (; j < stop; j++) {
+        y[j] = in[0][place[j]];
+        id[j * a.step] = place[j] + 1;
+    }
 }
 
 static void sort_forward(const at_call *c)
 {
     at_axis a = at_along(c->in[0], c->arg[0].integer);
-    at_run_rows(&(at_rows){.axis = a, .in = {at_in(c, 0)}, .out = at_outp(c, 0), .mode = AT_ROW_WRITE, .fn = sort_row,
-                           .own_bytes = room(a.n), .context = c, .work = c->work});
+    at_run_rows(&(at_rows){
+        .axis = a,
+        .in = {at_in(c, 0)},
+        .out = at_outp(c, 0),
+        .mode = AT_ROW_WRITE,
+        .fn = sort_row,
+        .own_bytes = room(a.n),
+        .context = c,
+        .work = c->work});
 }
 
 /* ---- topk ---- */
@@ -143,24 +150,24 @@ static void topk_row(const at_rows *job, size_t r, const real *const *in, real *
     for (size_t i = 0; i < k; i++)
         heap[i] = (int64_t)i;
     AT_PIECES(i, stop, k / 2)
-        for (; i < stop; i++)
-            sink(&o, heap, k / 2 - 1 - i, k);
+    for (; i < stop; i++)
+        sink(&o, heap, k / 2 - 1 - i, k);
     AT_PIECES(i, stop, job->axis.n - k)
-        for (; i < stop; i++)
-            if (before(&o, (int64_t)(k + i), heap[0])) {
-                heap[0] = (int64_t)(k + i);
-                sink(&o, heap, 0, k);
-            }
+    for (; i < stop; i++)
+        if (before(&o, (int64_t)(k + i), heap[0])) {
+            heap[0] = (int64_t)(k + i);
+            sink(&o, heap, 0, k);
+        }
     /* the worst goes last */
     AT_PIECES(i, stop, k)
-        for (; i < stop; i++) {
-            size_t j = k - 1 - i;
-            int64_t place = heap[0];
-            heap[0] = heap[j];
-            sink(&o, heap, 0, j);
-            at_outp(c, 0)[start + j * a.step] = in[0][place];
-            ids_of(c)[start + j * a.step] = place + 1;
-        }
+    for (; i < stop; i++) {
+        size_t j = k - 1 - i;
+        int64_t place = heap[0];
+        heap[0] = heap[j];
+        sink(&o, heap, 0, j);
+        at_outp(c, 0)[start + j * a.step] = in[0][place];
+        ids_of(c)[start + j * a.step] = place + 1;
+    }
 }
 
 static void topk_forward(const at_call *c)
@@ -192,8 +199,8 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
 
     (void)in, (void)own;
     AT_PIECES(j, stop, b->out.n)
-        for (; j < stop; j++)
-            dx[ids_of(b->c)[start + j * b->out.step] - 1] += at_dout(b->c, 0)[start + j * b->out.step];
+    for (; j < stop; j++)
+        dx[ids_of(b->c)[start + j * b->out.step] - 1] += at_dout(b->c, 0)[start + j * b->out.step];
 }
 
 static void both_backward(const at_call *c, int64_t d)
@@ -219,9 +226,7 @@ static void topk_backward(const at_call *c) { both_backward(c, dimension(c)); }
 #endif
 
 AT_OP(sort,
-      .args = {{"x", AT_FLOAT},
-               {"d", AT_DIM, .optional = true, .value = -1},
-               {"descending", AT_FLAG, .optional = true}},
+      .args = {{"x", AT_FLOAT}, {"d", AT_DIM, .optional = true, .value = -1}, {"descending", AT_FLAG, .optional = true}},
       .shape = sort_shape, .forward = sort_forward, .backward = sort_backward, ARGS_KEEP,
       .help = "sort(x, d = -1, descending = false) -> values, ids (int64)\n"
               "The elements along dimension d in order, and the places they came from, from 1. Equal ones stay in "

@@ -17,7 +17,7 @@
 enum { AT_SUM_ROWS = 128, AT_SUM_COLUMNS = 512, AT_SUM_BLOCKS = 256 };
 
 #if AT_IS_INTEGER
-typedef uint64_t at_total;      /* wraps around, as int64 sums do in Lua */
+typedef uint64_t at_total; /* wraps around, as int64 sums do in Lua */
 static inline at_total at_row_total(size_t n, const real *x)
 {
     at_total t = 0;
@@ -39,9 +39,9 @@ static inline void at_row_acc(size_t n, const real *x, real *y) { K->acc(n, x, y
 typedef struct at_sum_job {
     const real *x;
     real *y;
-    size_t n;                                   /* of the innermost dimension */
+    size_t n; /* of the innermost dimension */
     bool inner_reduced;
-    size_t keeps, kept[AT_MAX_DIM], kept_step[AT_MAX_DIM];      /* outer dimensions that stay, innermost first */
+    size_t keeps, kept[AT_MAX_DIM], kept_step[AT_MAX_DIM]; /* outer dimensions that stay, innermost first */
     size_t drops, dropped[AT_MAX_DIM], dropped_step[AT_MAX_DIM];
     size_t keep_count, drop_count, column_blocks;
     size_t block;

@@ -24,7 +24,9 @@ static at_sentences sentences(const at_call *c)
 }
 
 /* Four charts and three squares: what the backward pass of marginals wants. */
-typedef struct scratch { double *arcs, *direction, *m, *v, *t, *g, *h; } scratch;
+typedef struct scratch {
+    double *arcs, *direction, *m, *v, *t, *g, *h;
+} scratch;
 
 static size_t slot_bytes(const at_trees *f, size_t T, bool back)
 {
@@ -224,37 +226,38 @@ static void best_forward(const at_call *c)
     at_run_sentences(&s);
 }
 
-#define TREE_ARGS                                                                       \
-    .args = {{"arcs", AT_FLOAT},                                                        \
-             {"lengths", AT_IDS, .optional = true, .option = true},                     \
-             {"projective", AT_FLAG, .optional = true, .option = true, .value = 1}},    \
+#define TREE_ARGS                                                                                                      \
+    .args = {{"arcs", AT_FLOAT},                                                                                       \
+             {"lengths", AT_IDS, .optional = true, .option = true},                                                    \
+             {"projective", AT_FLAG, .optional = true, .option = true, .value = 1}},                                   \
     .plain = true
 
-#define TREE_TEXT                                                                                                     \
-    "arcs[b, i, j] scores the arc from head j to word i, arcs[b, i, i] that i is the root; -inf forbids. A tree has "   \
-    "one root, and the sum of its arcs for a score. projective = true: no crossing arcs (Eisner 1996); false: all "     \
+#define TREE_TEXT                                                                                                      \
+    "arcs[b, i, j] scores the arc from head j to word i, arcs[b, i, i] that i is the root; -inf forbids. A tree has "  \
+    "one root, and the sum of its arcs for a score. projective = true: no crossing arcs (Eisner 1996); false: all "    \
     "trees (Koo et al. 2007). lengths [B]: words 1..lengths[b] only; a sentence of none gives 0."
 
-AT_OP_NAMED(tree_marginals, "structured.tree_marginals", TREE_ARGS, .shape = marginals_shape, .forward = marginals_forward,
-            .backward = marginals_backward, .keeps = AT_KEEP(ARCS) | AT_KEEP(LENGTHS),
-            .help =
-                "structured.tree_marginals(arcs [B, T, T], {lengths =, projective = true}) -> p [B, T, T]\n"
-                "The probability of every arc under p(tree) proportional to exp(score): p[b, i, j] that j is the head of i, "
-                "p[b, i, i] that i is the root; every row sums to 1, those beyond the length are 0, and all where no tree is "
-                "possible. " TREE_TEXT
-                "\nExample: attn.structured.tree_marginals(attn.randn(2, 5, 5))");
+AT_OP_NAMED(
+    tree_marginals, "structured.tree_marginals", TREE_ARGS, .shape = marginals_shape, .forward = marginals_forward,
+    .backward = marginals_backward, .keeps = AT_KEEP(ARCS) | AT_KEEP(LENGTHS),
+    .help =
+        "structured.tree_marginals(arcs [B, T, T], {lengths =, projective = true}) -> p [B, T, T]\n"
+        "The probability of every arc under p(tree) proportional to exp(score): p[b, i, j] that j is the head of i, "
+        "p[b, i, i] that i is the root; every row sums to 1, those beyond the length are 0, and all where no tree is "
+        "possible. " TREE_TEXT "\nExample: attn.structured.tree_marginals(attn.randn(2, 5, 5))");
 
 AT_OP_NAMED(tree_log_partition, "structured.tree_log_partition", TREE_ARGS, .shape = log_partition_shape,
-            .forward = log_partition_forward, .backward = log_partition_backward, .keeps = AT_KEEP(ARCS) | AT_KEEP(LENGTHS),
-            .help =
-                "structured.tree_log_partition(arcs [B, T, T], {lengths =, projective = true}) -> z [B]\n"
-                "The logarithm of the sum of exp(score) over all trees, -inf where none is possible. " TREE_TEXT
-                "\nExample: attn.structured.tree_log_partition(attn.randn(2, 5, 5), {projective = false})");
+            .forward = log_partition_forward, .backward = log_partition_backward,
+            .keeps = AT_KEEP(ARCS) | AT_KEEP(LENGTHS),
+            .help = "structured.tree_log_partition(arcs [B, T, T], {lengths =, projective = true}) -> z [B]\n"
+                    "The logarithm of the sum of exp(score) over all trees, -inf where none is possible. " TREE_TEXT
+                    "\nExample: attn.structured.tree_log_partition(attn.randn(2, 5, 5), {projective = false})");
 
-AT_OP_NAMED(tree_best, "structured.tree_best", TREE_ARGS, .shape = best_shape, .forward = best_forward, .outs = 2,
-            .gradient = AT_NO_GRADIENT,
-            .help =
-                "structured.tree_best(arcs [B, T, T], {lengths =, projective = true}) -> heads (int64) [B, T], score [B]\n"
-                "The tree of the greatest score; the root has its own place for a head, words beyond the length 0. Where no tree "
-                "is possible, heads are 0 and the score is -inf. All trees: Chu and Liu 1965, Edmonds 1967. " TREE_TEXT
-                "\nExample: attn.structured.tree_best(attn.randn(2, 5, 5))");
+AT_OP_NAMED(
+    tree_best, "structured.tree_best", TREE_ARGS, .shape = best_shape, .forward = best_forward, .outs = 2,
+    .gradient = AT_NO_GRADIENT,
+    .help = "structured.tree_best(arcs [B, T, T], {lengths =, projective = true}) -> heads (int64) [B, T], score [B]\n"
+            "The tree of the greatest score; the root has its own place for a head, words beyond the length 0. Where "
+            "no tree "
+            "is possible, heads are 0 and the score is -inf. All trees: Chu and Liu 1965, Edmonds 1967. " TREE_TEXT
+            "\nExample: attn.structured.tree_best(attn.randn(2, 5, 5))");

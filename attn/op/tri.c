@@ -64,14 +64,14 @@ static void triu_forward(const at_call *c) { run(c, c->in[0]->data, c->out[0]->d
 static void tril_backward(const at_call *c) { run(c, c->out[0]->grad->data, c->in[0]->grad->data, true, true); }
 static void triu_backward(const at_call *c) { run(c, c->out[0]->grad->data, c->in[0]->grad->data, false, true); }
 
-AT_MOVE_OP(tril,
-    .args = {{"x", AT_ANY}, {"k", AT_INTEGER, .optional = true}},
-    .shape = shape, .forward = tril_forward, .backward = tril_backward, .keeps = AT_KEEP_NOTHING,
+AT_MOVE_OP(
+    tril, .args = {{"x", AT_ANY}, {"k", AT_INTEGER, .optional = true}}, .shape = shape, .forward = tril_forward,
+    .backward = tril_backward, .keeps = AT_KEEP_NOTHING,
     .help = "tril(x [..., m, n], k = 0) -> y like x\n"
             "The lower triangle: zeros (false) above diagonal k, 1 being the one above the main one. Any dtype.");
 
-AT_MOVE_OP(triu,
-    .args = {{"x", AT_ANY}, {"k", AT_INTEGER, .optional = true}},
-    .shape = shape, .forward = triu_forward, .backward = triu_backward, .keeps = AT_KEEP_NOTHING,
+AT_MOVE_OP(
+    triu, .args = {{"x", AT_ANY}, {"k", AT_INTEGER, .optional = true}}, .shape = shape, .forward = triu_forward,
+    .backward = triu_backward, .keeps = AT_KEEP_NOTHING,
     .help = "triu(x [..., m, n], k = 0) -> y like x\n"
             "The upper triangle: zeros (false) below diagonal k, 1 being the one above the main one. Any dtype.");

@@ -13,10 +13,7 @@
 #include "attn/op/rows.h"
 #include "attn/kernel/kernel.h"
 
-static bool shape(at_call *c)
-{
-    return at_out(c, c->in[0]->ndim, c->in[0]->size);
-}
+static bool shape(at_call *c) { return at_out(c, c->in[0]->ndim, c->in[0]->size); }
 
 static void unary_forward(const at_call *c, void (*fn)(const at_map *, size_t, size_t))
 {
@@ -27,24 +24,25 @@ static void unary_forward(const at_call *c, void (*fn)(const at_map *, size_t, s
 static void unary_backward(const at_call *c, void (*fn)(const at_map *, size_t, size_t))
 {
     const at_tensor *x = c->in[0], *y = c->out[0];
-    at_run_map(&(at_map){.a = x->storage ? at_in(c, 0) : NULL,
-                         .b = y->storage ? at_outp(c, 0) : NULL,
-                         .c = at_dout(c, 0),
-                         .y = at_din(c, 0),
-                         .n = at_numel(y),
-                         .fresh = at_is_fresh(c, 0),
-                         .fn = fn,
-                         .context = c});
+    at_run_map(&(at_map){
+        .a = x->storage ? at_in(c, 0) : NULL,
+        .b = y->storage ? at_outp(c, 0) : NULL,
+        .c = at_dout(c, 0),
+        .y = at_din(c, 0),
+        .n = at_numel(y),
+        .fresh = at_is_fresh(c, 0),
+        .fn = fn,
+        .context = c});
 }
 
 /* The functions of a kernel: block, and block of the gradient, which reads x or y. */
-#define BY_KERNEL(name, of_x, of_y)                                                                                   \
-    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }           \
-    static void name##_block_back(const at_map *m, size_t at, size_t n)                                               \
-    {                                                                                                                 \
-        K->v##name##_back(n, of_x, of_y, m->c + at, m->y + at);                                                       \
-    }                                                                                                                 \
-    static void name##_forward(const at_call *c) { unary_forward(c, name##_block); }                                        \
+#define BY_KERNEL(name, of_x, of_y)                                                                                    \
+    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }            \
+    static void name##_block_back(const at_map *m, size_t at, size_t n)                                                \
+    {                                                                                                                  \
+        K->v##name##_back(n, of_x, of_y, m->c + at, m->y + at);                                                        \
+    }                                                                                                                  \
+    static void name##_forward(const at_call *c) { unary_forward(c, name##_block); }                                   \
     static void name##_backward(const at_call *c) { unary_backward(c, name##_block_back); }
 #define BY_X(name) BY_KERNEL(name, m->a + at, NULL)
 #define BY_Y(name) BY_KERNEL(name, NULL, m->b + at)
@@ -84,8 +82,8 @@ static void flat_block_back(const at_map *m, size_t at, size_t n) { (void)m, (vo
 static void flat_backward(const at_call *c) { unary_backward(c, flat_block_back); }
 #define sign_backward flat_backward
 
-#define FLAT(name)                                                                                              \
-    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }     \
+#define FLAT(name)                                                                                                     \
+    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }            \
     static void name##_forward(const at_call *c) { unary_forward(c, name##_block); }
 FLAT(floor)
 FLAT(ceil)
@@ -137,8 +135,8 @@ static void leaky_block_back(const at_map *m, size_t at, size_t n)
 }
 static void leaky_backward(const at_call *c) { unary_backward(c, leaky_block_back); }
 
-#define UNARY(name, reads, text)                                                                                      \
-    AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = shape, .forward = name##_forward, .backward = name##_backward,    \
+#define UNARY(name, reads, text)                                                                                       \
+    AT_OP(name, .args = {{"x", AT_FLOAT}}, .shape = shape, .forward = name##_forward, .backward = name##_backward,     \
           .fresh = true, .keeps = reads, .help = #name "(x) -> y like x\n" text)
 
 UNARY(exp, AT_KEEP_OUT(0), "e to the power x, element by element.");
@@ -158,24 +156,26 @@ UNARY(softplus, AT_KEEP(0), "log(1 + exp(x)), element by element; does not overf
 
 UNARY(floor, AT_KEEP_NOTHING, "The greatest integer that is not above x, element by element. The gradient is 0.");
 UNARY(ceil, AT_KEEP_NOTHING, "The least integer that is not below x, element by element. The gradient is 0.");
-UNARY(round, AT_KEEP_NOTHING, "The nearest integer, of two the even one (2.5 gives 2), element by element. The gradient is 0.");
+UNARY(round, AT_KEEP_NOTHING,
+      "The nearest integer, of two the even one (2.5 gives 2), element by element. The gradient is 0.");
 UNARY(square, AT_KEEP(0), "x times x, element by element.");
 UNARY(rsqrt, AT_KEEP_OUT(0), "1 / sqrt(x), element by element; inf at 0, NaN below.");
 UNARY(log1p, AT_KEEP(0), "log(1 + x), element by element, with all digits where x is small.");
 UNARY(expm1, AT_KEEP_OUT(0), "exp(x) - 1, element by element, with all digits where x is small.");
 UNARY(tan, AT_KEEP_OUT(0), "Tangent of x in radians, element by element.");
 UNARY(atan, AT_KEEP(0), "Arc tangent, element by element, in radians.");
-UNARY(erf, AT_KEEP(0), "The error function 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, element by element.");
+UNARY(erf, AT_KEEP(0),
+      "The error function 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x, element by element.");
 
-AT_OP(leaky_relu,
-    .args = {{"x", AT_FLOAT}, {"slope", AT_NUMBER, .optional = true, .option = true, .value = 0.01}},
-    .shape = shape, .forward = leaky_forward, .backward = leaky_backward, .fresh = true, .keeps = AT_KEEP(0),
-    .help = "leaky_relu(x, {slope = 0.01}) -> y like x\n"
-            "x where x > 0, slope x elsewhere; the gradient at 0 is the slope.");
+AT_OP(leaky_relu, .args = {{"x", AT_FLOAT}, {"slope", AT_NUMBER, .optional = true, .option = true, .value = 0.01}},
+      .shape = shape, .forward = leaky_forward, .backward = leaky_backward, .fresh = true, .keeps = AT_KEEP(0),
+      .help = "leaky_relu(x, {slope = 0.01}) -> y like x\n"
+              "x where x > 0, slope x elsewhere; the gradient at 0 is the slope.");
 
 AT_OP(clamp,
-    .args = {{"x", AT_FLOAT}, {"low", AT_NUMBER, .optional = true, .value = -INFINITY},
-             {"high", AT_NUMBER, .optional = true, .value = INFINITY}},
-    .shape = clamp_shape, .forward = clamp_forward, .backward = clamp_backward, .fresh = true, .keeps = AT_KEEP(0),
-    .help = "clamp(x, low = -inf, high = inf) -> y like x\n"
-            "x limited to low .. high; NaN stays NaN. The gradient passes where low <= x <= high.");
+      .args = {{"x", AT_FLOAT},
+               {"low", AT_NUMBER, .optional = true, .value = -INFINITY},
+               {"high", AT_NUMBER, .optional = true, .value = INFINITY}},
+      .shape = clamp_shape, .forward = clamp_forward, .backward = clamp_backward, .fresh = true, .keeps = AT_KEEP(0),
+      .help = "clamp(x, low = -inf, high = inf) -> y like x\n"
+              "x limited to low .. high; NaN stays NaN. The gradient passes where low <= x <= high.");

@@ -62,7 +62,7 @@ static void back_rows(size_t begin, size_t end, void *context)
         bool none = true;
         for (size_t i = 0; i < n; i++)
             none = none && dy[i] == 0;
-        if (length == 0 || none)            /* none: a masked row may be NaN */
+        if (length == 0 || none) /* none: a masked row may be NaN */
             continue;
         dot = K->dot(n, y, dy);
         for (size_t i = 0; i < n; i++)
@@ -77,8 +77,6 @@ static void unit_rows_backward(const at_call *c)
         at_for(at_numel(c->out[0]) / n, at_grain_rows(n), back_rows, (void *)(uintptr_t)c);
 }
 
-AT_OP(unit_rows,
-    .args = {{"x", AT_FLOAT}},
-    .shape = shape, .forward = unit_rows_forward, .backward = unit_rows_backward, .internal = true,
-    .keeps = AT_KEEP_OUT(0),
-    .help = "unit_rows(x) -> like x\nRows of length 1 along the last dimension; zeros stay zeros.");
+AT_OP(unit_rows, .args = {{"x", AT_FLOAT}}, .shape = shape, .forward = unit_rows_forward,
+      .backward = unit_rows_backward, .internal = true, .keeps = AT_KEEP_OUT(0),
+      .help = "unit_rows(x) -> like x\nRows of length 1 along the last dimension; zeros stay zeros.");

@@ -12,8 +12,8 @@
 
 #include "attn/core/op.h"
 
-#define VIEW(id, with_strides, text, ...)                                                           \
-    AT_MOVE_OP(id, .args = __VA_ARGS__, .shape = id##_shape, .view = true, .strided = with_strides, \
+#define VIEW(id, with_strides, text, ...)                                                                              \
+    AT_MOVE_OP(id, .args = __VA_ARGS__, .shape = id##_shape, .view = true, .strided = with_strides,                    \
                .keeps = AT_KEEP_NOTHING, .help = text)
 
 static bool narrow_shape(at_call *c)
@@ -136,8 +136,8 @@ static bool complete(at_call *c, size_t *size)
         at_text text = {""};
         size_t at = 0;
         for (int k = 0; k < c->n_sizes && at < sizeof text.text - 24; k++)
-            at += (size_t)snprintf(text.text + at, sizeof text.text - at, k ? ", %lld" : "%lld",
-                                   (long long)c->sizes[k]);
+            at +=
+                (size_t)snprintf(text.text + at, sizeof text.text - at, k ? ", %lld" : "%lld", (long long)c->sizes[k]);
         return at_fail(c, "%zu elements do not fit the shape [%s] (x: %s)", n, text.text, at_describe(x).text);
     }
     return true;
@@ -288,7 +288,8 @@ static bool flatten_shape(at_call *c)
     ptrdiff_t step[AT_MAX_DIM], n = 1;
 
     if (first > last)
-        return at_fail(c, "first is dimension %zu, expected at most last, %zu (x: %s)", first + 1, last + 1, at_describe(x).text);
+        return at_fail(c, "first is dimension %zu, expected at most last, %zu (x: %s)", first + 1, last + 1,
+                       at_describe(x).text);
     for (size_t k = 0; k < x->ndim; k++)
         if (k > first && k <= last)
             size[ndim - 1] *= x->size[k];
@@ -310,7 +311,8 @@ static bool diagonal_shape(at_call *c)
     ptrdiff_t step[AT_MAX_DIM];
 
     if (x->ndim < 2)
-        return at_fail(c, "x has %d dimension%s, expected at least 2 (x: %s)", x->ndim, x->ndim == 1 ? "" : "s", at_describe(x).text);
+        return at_fail(c, "x has %d dimension%s, expected at least 2 (x: %s)", x->ndim, x->ndim == 1 ? "" : "s",
+                       at_describe(x).text);
     memcpy(size, x->size, sizeof size);
     memcpy(step, x->step, sizeof step);
     if (size[d + 1] < size[d])
@@ -335,7 +337,8 @@ static bool unfold_shape(at_call *c)
     if (step < 1)
         return at_fail(c, "step is %lld, expected at least 1", (long long)step);
     if (x->ndim == AT_MAX_DIM)
-        return at_fail(c, "x has %d dimensions, expected at most %d (x: %s)", x->ndim, AT_MAX_DIM - 1, at_describe(x).text);
+        return at_fail(c, "x has %d dimensions, expected at most %d (x: %s)", x->ndim, AT_MAX_DIM - 1,
+                       at_describe(x).text);
     memcpy(sizes, x->size, sizeof sizes);
     memcpy(steps, x->step, sizeof steps);
     sizes[d] = (size_t)((n - size) / step + 1);
@@ -349,6 +352,7 @@ static bool unfold_shape(at_call *c)
 }
 VIEW(unfold, true,
      "unfold(x, d, size, step) -> view [..., windows, ..., size]\n"
-     "All windows of `size` entries of dimension d, `step` apart: dimension d counts the windows, a new last dimension the places in "
+     "All windows of `size` entries of dimension d, `step` apart: dimension d counts the windows, a new last dimension "
+     "the places in "
      "one. Any dtype; shares memory with x, and windows that overlap share entries.",
      {{"x", AT_ANY}, {"d", AT_DIM}, {"size", AT_INTEGER}, {"step", AT_INTEGER}});

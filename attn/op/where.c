@@ -15,14 +15,14 @@
 typedef uint32_t __attribute__((may_alias)) word4;
 typedef uint64_t __attribute__((may_alias)) word8;
 
-#define CHOOSE(word)                                                                                            \
-    do {                                                                                                        \
-        const word *a = (const word *)(const void *)at[2], *b = (const word *)(const void *)at[3];              \
-        word *y = (word *)(void *)at[0];                                                                        \
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {                                                          \
-            word p = a[i * step[2]], q = b[i * step[3]];                                                        \
-            y[i * step[0]] = q ^ ((p ^ q) & (word)-(word)(cond[i * step[1]] != 0));                             \
-        }                                                                                                       \
+#define CHOOSE(word)                                                                                                   \
+    do {                                                                                                               \
+        const word *a = (const word *)(const void *)at[2], *b = (const word *)(const void *)at[3];                     \
+        word *y = (word *)(void *)at[0];                                                                               \
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++) {                                                                 \
+            word p = a[i * step[2]], q = b[i * step[3]];                                                               \
+            y[i * step[0]] = q ^ ((p ^ q) & (word) - (word)(cond[i * step[1]] != 0));                                  \
+        }                                                                                                              \
     } while (0)
 
 /* at: y, condition, a, b */
@@ -50,13 +50,13 @@ typedef struct side {
     uint8_t when;
 } side;
 
-#define ADD(type)                                                                                               \
-    do {                                                                                                        \
-        type *dx = (type *)(void *)at[0];                                                                       \
-        const type *dy = (const type *)(const void *)at[2];                                                     \
-        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                                                            \
-            if (!cond[i * step[1]] == !s->when)                                                                 \
-                dx[i * step[0]] += dy[i * step[2]];                                                             \
+#define ADD(type)                                                                                                      \
+    do {                                                                                                               \
+        type *dx = (type *)(void *)at[0];                                                                              \
+        const type *dy = (const type *)(const void *)at[2];                                                            \
+        for (ptrdiff_t i = 0; i < (ptrdiff_t)n; i++)                                                                   \
+            if (!cond[i * step[1]] == !s->when)                                                                        \
+                dx[i * step[0]] += dy[i * step[2]];                                                                    \
     } while (0)
 
 /* at: dx, condition, dy */
@@ -111,12 +111,10 @@ static void where_backward(const at_call *c)
             run_back(c->in[k]->grad, c->in[0], c->out[0]->grad, k == 1);
 }
 
-AT_MOVE_OP(where,
-    .args = {{"cond", AT_MASK}, {"a", AT_OPERAND}, {"b", AT_OPERAND}},
-    .shape = where_shape, .forward = where_forward, .backward = where_backward, .strided = true, .keeps = AT_KEEP(0),
-    .plain = true,
-    .help = "where(cond (bool), a, b) -> y\n"
-            "a where the condition is true, b elsewhere; shapes broadcast, a or b may be a number. Any dtype.");
+AT_MOVE_OP(where, .args = {{"cond", AT_MASK}, {"a", AT_OPERAND}, {"b", AT_OPERAND}}, .shape = where_shape,
+           .forward = where_forward, .backward = where_backward, .strided = true, .keeps = AT_KEEP(0), .plain = true,
+           .help = "where(cond (bool), a, b) -> y\n"
+                   "a where the condition is true, b elsewhere; shapes broadcast, a or b may be a number. Any dtype.");
 
 static bool fill_shape(at_call *c)
 {
@@ -146,8 +144,7 @@ static void fill_forward(const at_call *c)
 
 static void fill_backward(const at_call *c) { run_back(c->in[0]->grad, c->in[1], c->out[0]->grad, false); }
 
-AT_MOVE_OP(masked_fill,
-    .args = {{"x", AT_ANY}, {"mask", AT_MASK}, {"value", AT_NUMBER}},
-    .shape = fill_shape, .forward = fill_forward, .backward = fill_backward, .strided = true, .keeps = AT_KEEP(1),
-    .help = "masked_fill(x, mask (bool), value) -> y like x\n"
-            "The value where the mask, broadcast to x, is true; x elsewhere. Any dtype.");
+AT_MOVE_OP(masked_fill, .args = {{"x", AT_ANY}, {"mask", AT_MASK}, {"value", AT_NUMBER}}, .shape = fill_shape,
+           .forward = fill_forward, .backward = fill_backward, .strided = true, .keeps = AT_KEEP(1),
+           .help = "masked_fill(x, mask (bool), value) -> y like x\n"
+                   "The value where the mask, broadcast to x, is true; x elsewhere. Any dtype.");

@@ -14,7 +14,7 @@ static const at_field fields[] = {
     [RHO] = {"rho", AT_FIELD_NUMBER, .value = 0.9, AT_PROBABILITY, .help = "how much of the running means is kept"},
     [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-6, AT_AT_LEAST_0, .help = "added under both roots"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "times the parameter, added to its gradient"},
-    {0}
+    {0},
 };
 
 static void update(const at_update *u, size_t begin, size_t end)
@@ -24,7 +24,6 @@ static void update(const at_update *u, size_t begin, size_t end)
                 (real *)u->state[1] + begin, u->lr, set[RHO].number, set[EPS].number, set[DECAY].number);
 }
 
-AT_OPTIM(adadelta,
-    .fields = fields, .state = {"square", "delta"}, .update = update,
-    .help = "optim.adadelta{params =, lr = 1, rho = 0.9, eps = 1e-6, weight_decay = 0} -> optimizer\n"
-            "Steps scaled by the ratio of the running means of squared steps and squared gradients.");
+AT_OPTIM(adadelta, .fields = fields, .state = {"square", "delta"}, .update = update,
+         .help = "optim.adadelta{params =, lr = 1, rho = 0.9, eps = 1e-6, weight_decay = 0} -> optimizer\n"
+                 "Steps scaled by the ratio of the running means of squared steps and squared gradients.");

@@ -12,7 +12,7 @@ static const at_field fields[] = {
     AT_OPTIM_FIELDS(.value = 0.01),
     [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-10, AT_AT_LEAST_0, .help = "added to the divisor"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "times the parameter, added to its gradient"},
-    {0}
+    {0},
 };
 
 static void update(const at_update *u, size_t begin, size_t end)
@@ -22,7 +22,6 @@ static void update(const at_update *u, size_t begin, size_t end)
                set[EPS].number, set[DECAY].number);
 }
 
-AT_OPTIM(adagrad,
-    .fields = fields, .state = {"sum"}, .update = update,
-    .help = "optim.adagrad{params =, lr = 0.01, eps = 1e-10, weight_decay = 0} -> optimizer\n"
-            "Steps divided by the root of the sum of all squared gradients so far.");
+AT_OPTIM(adagrad, .fields = fields, .state = {"sum"}, .update = update,
+         .help = "optim.adagrad{params =, lr = 0.01, eps = 1e-10, weight_decay = 0} -> optimizer\n"
+                 "Steps divided by the root of the sum of all squared gradients so far.");

@@ -14,16 +14,15 @@
 
 enum { BETAS = AT_OPTIM_FIRST, EPS, DECAY };
 
-#define FIELDS                                                                                                  \
-    AT_OPTIM_FIELDS(.value = 1e-3),                                                                             \
-    [BETAS] = {"betas", AT_FIELD_TABLE, .help = "how much of the moments is kept each step: {0.9, 0.999}"},     \
-    [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-8, AT_AT_LEAST_0, .help = "added to the divisor"}
+#define FIELDS                                                                                                         \
+    AT_OPTIM_FIELDS(.value = 1e-3),                                                                                    \
+        [BETAS] = {"betas", AT_FIELD_TABLE, .help = "how much of the moments is kept each step: {0.9, 0.999}"},        \
+        [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-8, AT_AT_LEAST_0, .help = "added to the divisor"}
 #define SHRINK .help = "shrinks the parameter"
 
 static const at_field fields[] = {FIELDS, [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, SHRINK}, {0}};
-static const at_field fields_w[] = {
-    FIELDS, [DECAY] = {"weight_decay", AT_FIELD_NUMBER, .value = 0.01, AT_AT_LEAST_0, SHRINK}, {0}
-};
+static const at_field fields_w[] =
+    {FIELDS, [DECAY] = {"weight_decay", AT_FIELD_NUMBER, .value = 0.01, AT_AT_LEAST_0, SHRINK}, {0}};
 
 static bool check(const at_optim *o, at_group *g, at_error *e)
 {
@@ -42,12 +41,11 @@ static void run(const at_update *u, size_t begin, size_t end, bool decoupled)
 static void update(const at_update *u, size_t begin, size_t end) { run(u, begin, end, false); }
 static void update_w(const at_update *u, size_t begin, size_t end) { run(u, begin, end, true); }
 
-AT_OPTIM(adam,
-    .fields = fields, .check = check, .state = {"m", "v"}, .update = update,
-    .help = "optim.adam{params =, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0} -> optimizer\n"
-            "Steps scaled by running moments of the gradient; weight_decay times the parameter is added to it.");
+AT_OPTIM(adam, .fields = fields, .check = check, .state = {"m", "v"}, .update = update,
+         .help = "optim.adam{params =, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0} -> optimizer\n"
+                 "Steps scaled by running moments of the gradient; weight_decay times the parameter is added to it.");
 
-AT_OPTIM(adamw,
-    .fields = fields_w, .check = check, .state = {"m", "v"}, .update = update_w,
+AT_OPTIM(
+    adamw, .fields = fields_w, .check = check, .state = {"m", "v"}, .update = update_w,
     .help = "optim.adamw{params =, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01} -> optimizer\n"
             "Adam that shrinks the parameter by lr * weight_decay each step instead of changing the gradient.");

@@ -18,7 +18,7 @@ static const at_field fields[] = {
     [BETAS] = {"betas", AT_FIELD_TABLE, .help = "how much of the moments is kept each step: {0.98, 0.92, 0.99}"},
     [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-8, AT_AT_LEAST_0, .help = "added to the divisor"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "shrinks the parameter"},
-    {0}
+    {0},
 };
 
 static bool check(const at_optim *o, at_group *g, at_error *e)
@@ -47,7 +47,8 @@ static void update(const at_update *u, size_t begin, size_t end)
     }
 }
 
-AT_OPTIM(adan,
-    .fields = fields, .check = check, .state = {"m", "difference", "square", "last"}, .update = update,
+AT_OPTIM(
+    adan, .fields = fields, .check = check, .state = {"m", "difference", "square", "last"}, .update = update,
     .help = "optim.adan{params =, lr = 1e-3, betas = {0.98, 0.92, 0.99}, eps = 1e-8, weight_decay = 0} -> optimizer\n"
-            "Nesterov's momentum with moments of gradients and of their differences (Xie et al. 2022); betas are what is kept.");
+            "Nesterov's momentum with moments of gradients and of their differences (Xie et al. 2022); betas are what "
+            "is kept.");

@@ -16,7 +16,7 @@ static const at_field fields[] = {
     [BETAS] = {"betas", AT_FIELD_TABLE, .help = "how much of the moments is kept each step: {0.9, 0.999}"},
     [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-6, AT_AT_LEAST_0, .help = "added to the divisor"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "times the parameter, added to the direction"},
-    {0}
+    {0},
 };
 
 static bool check(const at_optim *o, at_group *g, at_error *e)
@@ -64,7 +64,6 @@ static void update(const at_update *u, size_t begin, size_t end)
         p[i] -= lr * direction(r, p[i], m[i], v[i]);
 }
 
-AT_OPTIM(lamb,
-    .fields = fields, .check = check, .state = {"m", "v"}, .measure = measure, .update = update,
-    .help = "optim.lamb{params =, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-6, weight_decay = 0} -> optimizer\n"
-            "Adam's direction scaled to the norm of the parameter, for large batches (You et al. 2020).");
+AT_OPTIM(lamb, .fields = fields, .check = check, .state = {"m", "v"}, .measure = measure, .update = update,
+         .help = "optim.lamb{params =, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-6, weight_decay = 0} -> optimizer\n"
+                 "Adam's direction scaled to the norm of the parameter, for large batches (You et al. 2020).");

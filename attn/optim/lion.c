@@ -11,7 +11,7 @@ static const at_field fields[] = {
     AT_OPTIM_FIELDS(.value = 1e-4),
     [BETAS] = {"betas", AT_FIELD_TABLE, .help = "how much of the moments is kept each step: {0.9, 0.99}"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "shrinks the parameter"},
-    {0}
+    {0},
 };
 
 static bool check(const at_optim *o, at_group *g, at_error *e)
@@ -33,7 +33,6 @@ static void update(const at_update *u, size_t begin, size_t end)
     }
 }
 
-AT_OPTIM(lion,
-    .fields = fields, .check = check, .state = {"m"}, .update = update,
-    .help = "optim.lion{params =, lr = 1e-4, betas = {0.9, 0.99}, weight_decay = 0} -> optimizer\n"
-            "Steps of lr along the sign of a moment of the gradient (Chen et al. 2023).");
+AT_OPTIM(lion, .fields = fields, .check = check, .state = {"m"}, .update = update,
+         .help = "optim.lion{params =, lr = 1e-4, betas = {0.9, 0.99}, weight_decay = 0} -> optimizer\n"
+                 "Steps of lr along the sign of a moment of the gradient (Chen et al. 2023).");

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { GRAIN = 16384 };     /* elements of a block: some microseconds of work, against one for waking a thread */
+enum { GRAIN = 16384 }; /* elements of a block: some microseconds of work, against one for waking a thread */
 
 #define AT_OPTIM_ENTRY(id) extern const at_optim_kind at_optim_##id##_f32, at_optim_##id##_f64;
 #include "attn/optim/list.h"
@@ -22,8 +22,7 @@ enum { GRAIN = 16384 };     /* elements of a block: some microseconds of work, a
 #define AT_OPTIM_ENTRY(id) {{&at_optim_##id##_f32, &at_optim_##id##_f64}},
 const at_optim_entry at_optims[] = {
 #include "attn/optim/list.h"
-    {{NULL, NULL}}
-};
+    {{NULL, NULL}}};
 
 /* ---- creation and end ---- */
 
@@ -175,7 +174,8 @@ static bool take_groups(at_optim *o, const at_table *config, const at_table *par
     for (size_t i = 0; ok && i < params->n; i++) {
         const at_entry *entry = &params->entry[i];
         if (entry->key || entry->index < 1 || (uint64_t)entry->index > params->n || entry->value.type != AT_TABLE)
-            ok = at_error_set(e, "%s: params has groups among other entries, expected a list of tensors or of groups", name);
+            ok = at_error_set(e, "%s: params has groups among other entries, expected a list of tensors or of groups",
+                              name);
         else
             list[entry->index - 1] = entry->value.table;
     }
@@ -203,7 +203,8 @@ static bool make_room(at_optim *o, const at_table *params, bool grouped, at_erro
         o->room += list.type == AT_TABLE ? list.table->n : 0;
     }
     o->room += o->room == 0;
-    if (!(o->group = at_alloc_zero(o->groups * sizeof *o->group)) || !(o->slot = at_alloc_zero(o->room * sizeof *o->slot)))
+    if (!(o->group = at_alloc_zero(o->groups * sizeof *o->group)) ||
+        !(o->slot = at_alloc_zero(o->room * sizeof *o->slot)))
         return at_error_memory(e, at_optim_name(o), o->room * sizeof *o->slot);
     return true;
 }
@@ -321,7 +322,7 @@ static bool prepare(const at_optim *o, const at_slot *s, size_t k, work *w, at_e
 typedef struct job {
     at_update update;
     const at_optim_kind *kind;
-    double *partial;            /* AT_OPTIM_SUMS of each block */
+    double *partial; /* AT_OPTIM_SUMS of each block */
 } job;
 
 static void measure_block(size_t begin, size_t end, void *context)
@@ -362,7 +363,8 @@ static void update(const at_optim *o, at_slot *s, work *w, double *partial)
 {
     at_tensor *p = s->param;
     const at_group *group = &o->group[s->group];
-    job j = {.kind = o->entry->of[p->dtype], .partial = partial,
+    job j = {.kind = o->entry->of[p->dtype],
+             .partial = partial,
              .update = {.group = group, .lr = o->lr * group->factor, .step = s->step + 1}};
     j.update.p = w->p->data;
     j.update.g = w->g->data;
@@ -603,7 +605,8 @@ void at_optim_summary(const at_optim *o, char *text, size_t room)
             at += (size_t)snprintf(text + at, room - at, ", %s %s", f->name, g->set[k].flag ? "true" : "false");
         else
             for (int i = 0; i < g->owns && at < room; i++)
-                at += (size_t)snprintf(text + at, room - at, i ? "%s %.14g" : ", %s %.14g", i ? "" : f->name, g->own[i]);
+                at +=
+                    (size_t)snprintf(text + at, room - at, i ? "%s %.14g" : ", %s %.14g", i ? "" : f->name, g->own[i]);
     }
     if (o->groups > 1 && at < room)
         snprintf(text + at, room - at, "; %zu groups", o->groups);
@@ -660,7 +663,8 @@ static void cut(at_tensor *g, double max)
     at_walk w = at_walk_of(1, (const at_tensor *[]){g});
     do {
         for (size_t i = 0; i < w.n; i++) {
-            char *at = w.at[0] + (ptrdiff_t)i * w.step[0] * (ptrdiff_t)(g->dtype == AT_F32 ? sizeof(float) : sizeof(double));
+            char *at =
+                w.at[0] + (ptrdiff_t)i * w.step[0] * (ptrdiff_t)(g->dtype == AT_F32 ? sizeof(float) : sizeof(double));
             (g->dtype == AT_F32 ? at_clip_cut_f32 : at_clip_cut_f64)(1, max, at);
         }
     } while (at_walk_next(&w));

@@ -20,31 +20,31 @@ typedef struct at_optim at_optim;
 
 /* Parameters that share a configuration: the optimizer's, with what their table says otherwise. */
 typedef struct at_group {
-    at_setting set[AT_MAX_FIELD];           /* by the fields of the rule; values of tables are gone after creation */
-    double own[AT_OPTIM_OWN];               /* the numbers of its table, if the rule has one */
+    at_setting set[AT_MAX_FIELD]; /* by the fields of the rule; values of tables are gone after creation */
+    double own[AT_OPTIM_OWN];     /* the numbers of its table, if the rule has one */
     int owns;
-    double factor;                          /* of the optimizer's lr */
+    double factor; /* of the optimizer's lr */
 } at_group;
 
 /* What one parameter's update reads: n elements of parameter, gradient and buffers. */
 typedef struct at_update {
     const at_group *group;
-    double lr;                  /* of this group */
-    uint64_t step;              /* of this parameter, 1 for its first */
+    double lr;     /* of this group */
+    uint64_t step; /* of this parameter, 1 for its first */
     void *p;
     const void *g;
     void *state[AT_OPTIM_STATE];
-    double sum[AT_OPTIM_SUMS];  /* what measure summed over the whole parameter */
+    double sum[AT_OPTIM_SUMS]; /* what measure summed over the whole parameter */
 } at_update;
 
 typedef struct at_optim_kind {
-    const char *name;           /* "adam" */
+    const char *name; /* "adam" */
     at_dtype dtype;
-    const at_field *fields;     /* begins with AT_OPTIM_FIELDS */
+    const at_field *fields; /* begins with AT_OPTIM_FIELDS */
     /* Checks what fields cannot say and keeps numbers of tables in own[]; may be NULL. */
     bool (*check)(const at_optim *o, at_group *g, at_error *e);
-    const char *state[AT_OPTIM_STATE];                  /* names of the buffers */
-    bool (*uses)(const at_group *g, int k);             /* whether this configuration has buffer k; NULL: all */
+    const char *state[AT_OPTIM_STATE];      /* names of the buffers */
+    bool (*uses)(const at_group *g, int k); /* whether this configuration has buffer k; NULL: all */
     /* A first pass of a rule that needs sums over the whole parameter: adds elements begin .. end - 1; may be NULL. */
     void (*measure)(const at_update *u, size_t begin, size_t end, double *sum);
     /* Elements begin .. end - 1; runs on several threads. */
@@ -60,20 +60,20 @@ typedef struct at_optim_entry {
 /* All of them, ended by an empty entry. */
 extern const at_optim_entry at_optims[];
 
-#define AT_OPTIM(id, ...) \
+#define AT_OPTIM(id, ...)                                                                                              \
     const at_optim_kind AT_REAL(at_optim_##id) = {.name = #id, .dtype = AT_REAL_DTYPE, __VA_ARGS__}
 
 /* The first fields of every rule; its own follow. The argument is the rest of lr's record: a default, or .required. */
 enum { AT_OPTIM_PARAMS, AT_OPTIM_LR, AT_OPTIM_FIRST };
 #define AT_AT_LEAST_0 .low = 0, .high = 1e300
-#define AT_OPTIM_FIELDS(...)                                                                                    \
-    [AT_OPTIM_PARAMS] = {"params", AT_FIELD_TABLE, .required = true,                                            \
-                         .help = "list of tensors to move, or of groups {params =, and fields of their own}"},  \
+#define AT_OPTIM_FIELDS(...)                                                                                           \
+    [AT_OPTIM_PARAMS] = {"params", AT_FIELD_TABLE, .required = true,                                                   \
+                         .help = "list of tensors to move, or of groups {params =, and fields of their own}"},         \
     [AT_OPTIM_LR] = {"lr", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "learning rate", __VA_ARGS__}
 
 typedef struct at_slot {
     at_tensor *param;
-    at_tensor *state[AT_OPTIM_STATE];       /* NULL before the first update */
+    at_tensor *state[AT_OPTIM_STATE]; /* NULL before the first update */
     uint64_t step;
     size_t group;
 } at_slot;

@@ -18,7 +18,7 @@ static const at_field fields[] = {
     [BETAS] = {"betas", AT_FIELD_TABLE, .help = "how much of the moments is kept each step: {0.9, 0.999}"},
     [EPS] = {"eps", AT_FIELD_NUMBER, .value = 1e-8, AT_AT_LEAST_0, .help = "added to the divisor"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "times the parameter, added to its gradient"},
-    {0}
+    {0},
 };
 
 static bool check(const at_optim *o, at_group *g, at_error *e)
@@ -34,7 +34,8 @@ static void update(const at_update *u, size_t begin, size_t end)
     bool scaled = r > 5;
     double k = scaled ? sqrt((r - 4) * (r - 2) * most / ((most - 4) * (most - 2) * r)) * sqrt(1 - power) : 1;
     const real b1 = (real)beta1, b2 = (real)beta2, c1 = (real)(1 - beta1), c2 = (real)(1 - beta2);
-    const real rate = (real)(u->lr * k / (1 - pow(beta1, t))), e = (real)set[EPS].number, decay = (real)set[DECAY].number;
+    const real rate = (real)(u->lr * k / (1 - pow(beta1, t))), e = (real)set[EPS].number,
+               decay = (real)set[DECAY].number;
     const real *g = u->g;
     real *p = u->p, *m = u->state[0], *v = u->state[1];
 
@@ -46,7 +47,7 @@ static void update(const at_update *u, size_t begin, size_t end)
     }
 }
 
-AT_OPTIM(radam,
-    .fields = fields, .check = check, .state = {"m", "v"}, .update = update,
-    .help = "optim.radam{params =, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0} -> optimizer\n"
-            "Adam that needs no warm-up: its first steps are not scaled, later ones as the variance allows (Liu et al. 2020).");
+AT_OPTIM(radam, .fields = fields, .check = check, .state = {"m", "v"}, .update = update,
+         .help = "optim.radam{params =, lr = 1e-3, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0} -> optimizer\n"
+                 "Adam that needs no warm-up: its first steps are not scaled, later ones as the variance allows (Liu "
+                 "et al. 2020).");

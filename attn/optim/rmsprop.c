@@ -19,7 +19,7 @@ static const at_field fields[] = {
     [MOMENTUM] = {"momentum", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "how much of the last step is kept"},
     [CENTERED] = {"centered", AT_FIELD_FLAG, .help = "divide by the deviation of the gradient"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "times the parameter, added to its gradient"},
-    {0}
+    {0},
 };
 
 static bool uses(const at_group *g, int k)
@@ -36,8 +36,7 @@ static void update(const at_update *u, size_t begin, size_t end)
                set[MOMENTUM].number, set[DECAY].number);
 }
 
-AT_OPTIM(rmsprop,
-    .fields = fields, .state = {"square", "mean", "momentum"}, .uses = uses, .update = update,
-    .help = "optim.rmsprop{params =, lr = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, centered = false,\n"
-            "    weight_decay = 0} -> optimizer\n"
-            "Steps divided by the root of a running mean of squared gradients.");
+AT_OPTIM(rmsprop, .fields = fields, .state = {"square", "mean", "momentum"}, .uses = uses, .update = update,
+         .help = "optim.rmsprop{params =, lr = 0.01, alpha = 0.99, eps = 1e-8, momentum = 0, centered = false,\n"
+                 "    weight_decay = 0} -> optimizer\n"
+                 "Steps divided by the root of a running mean of squared gradients.");

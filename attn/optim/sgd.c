@@ -16,7 +16,7 @@ static const at_field fields[] = {
     [DAMPENING] = {"dampening", AT_FIELD_NUMBER, AT_PROBABILITY, .help = "of the gradient in the momentum"},
     [NESTEROV] = {"nesterov", AT_FIELD_FLAG, .help = "look ahead along the momentum"},
     [DECAY] = {"weight_decay", AT_FIELD_NUMBER, AT_AT_LEAST_0, .help = "times the parameter, added to its gradient"},
-    {0}
+    {0},
 };
 
 static bool check(const at_optim *o, at_group *g, at_error *e)
@@ -41,7 +41,7 @@ static void update(const at_update *u, size_t begin, size_t end)
            set[MOMENTUM].number, set[DAMPENING].number, set[NESTEROV].flag, set[DECAY].number, u->step == 1);
 }
 
-AT_OPTIM(sgd,
-    .fields = fields, .check = check, .state = {"momentum"}, .uses = uses, .update = update,
+AT_OPTIM(
+    sgd, .fields = fields, .check = check, .state = {"momentum"}, .uses = uses, .update = update,
     .help = "optim.sgd{params =, lr =, momentum = 0, dampening = 0, nesterov = false, weight_decay = 0} -> optimizer\n"
             "p -= lr m, m = momentum m + g.");

@@ -12,10 +12,10 @@
 #include "attn/row/row.h"
 #include "attn/structured/chain.h"
 
-enum { OWN = 32 };      /* doubles of scratch for each score: 17 n + 10 are needed */
+enum { OWN = 32 }; /* doubles of scratch for each score: 17 n + 10 are needed */
 
 typedef struct work {
-    size_t *place;      /* of the keys that are left */
+    size_t *place; /* of the keys that are left */
     double *steps, *tsteps, *unary, *v, *m, *direction, *t, *tm;
     at_chain chain;
 } work;
@@ -70,6 +70,6 @@ static void chain_row_backward(size_t n, const real *y, const real *dy, real *dx
         b->dparam[0][k] += (real)w.tsteps[k];
 }
 
-AT_ROW(chain, .is.part.formula = "p(z_j = 1) of a binary chain with scores e and transition", .is.part.source = "Kim et al. 2017",
-       .is.part.param = {{"transition", {2, 2}}}, .is.rereads = true, .is.own_bytes = OWN * sizeof(double),
-       .forward = chain_row_forward, .backward = chain_row_backward);
+AT_ROW(chain, .is.part.formula = "p(z_j = 1) of a binary chain with scores e and transition",
+       .is.part.source = "Kim et al. 2017", .is.part.param = {{"transition", {2, 2}}}, .is.rereads = true,
+       .is.own_bytes = OWN * sizeof(double), .forward = chain_row_forward, .backward = chain_row_backward);

@@ -56,5 +56,5 @@ static void entmax15_row_backward(size_t n, const real *y, const real *dy, real 
             dx[j] += (real)(sqrt((double)y[j]) * ((double)dy[j] - sum / total));
 }
 
-AT_ROW(entmax15, .is.part.formula = "max(e_j/2 - tau, 0)^2", .is.part.source = "Peters et al. 2019", .is.own_bytes = sizeof(double),
-       .forward = entmax15_row_forward, .backward = entmax15_row_backward);
+AT_ROW(entmax15, .is.part.formula = "max(e_j/2 - tau, 0)^2", .is.part.source = "Peters et al. 2019",
+       .is.own_bytes = sizeof(double), .forward = entmax15_row_forward, .backward = entmax15_row_backward);

@@ -34,7 +34,7 @@ static void draw(size_t n, const real *p, double uniform, real *y)
         if (!(p[j] > 0))
             continue;
         total += (double)p[j];
-        drawn = j;              /* the last one, should rounding leave the sum below the number */
+        drawn = j; /* the last one, should rounding leave the sum below the number */
         if (uniform < total)
             break;
     }
@@ -72,8 +72,10 @@ static void sample_back(size_t n, const real *y, const real *dy, real *dx, void 
         K->softmax_back(n, b->p, b->dp, dx);
 }
 
-AT_ROW(hard_sample, .is.part.formula = "one key drawn from softmax (in eval mode the most likely), with its log-probability",
-       .is.part.source = "Xu et al. 2015", .is.samples = true, .is.one_key = true, .forward = sample, .backward = sample_back);
+AT_ROW(hard_sample,
+       .is.part.formula = "one key drawn from softmax (in eval mode the most likely), with its log-probability",
+       .is.part.source = "Xu et al. 2015", .is.samples = true, .is.one_key = true, .forward = sample,
+       .backward = sample_back);
 
-AT_ROW(hard_max, .is.part.formula = "the key with the greatest score", .is.part.source = "Xu et al. 2015, without drawing",
-       .is.one_key = true, .forward = greatest);
+AT_ROW(hard_max, .is.part.formula = "the key with the greatest score",
+       .is.part.source = "Xu et al. 2015, without drawing", .is.one_key = true, .forward = greatest);

@@ -34,5 +34,6 @@ static void mean_row_backward(size_t n, const real *y, const real *dy, real *dx,
             dx[j] += dy[j] * part;
 }
 
-AT_ROW(mean, .is.part.formula = "e_j / n, n the number of keys that may be attended to", .is.part.source = "Wang et al. 2018",
-       .is.rereads = true, .forward = mean_row_forward, .backward = mean_row_backward);
+AT_ROW(mean, .is.part.formula = "e_j / n, n the number of keys that may be attended to",
+       .is.part.source = "Wang et al. 2018", .is.rereads = true, .forward = mean_row_forward,
+       .backward = mean_row_backward);

@@ -6,7 +6,8 @@
 #include "attn/kernel/kernel.h"
 #include "attn/row/row.h"
 
-static void proportional_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
+static void proportional_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own,
+                                     const at_beside *b)
 {
     double sum = 0;
     (void)own;
@@ -32,4 +33,4 @@ static void proportional_row_backward(size_t n, const real *y, const real *dy, r
 }
 
 AT_ROW(proportional, .is.internal = true, .is.stats = 1, .forward = proportional_row_forward,
-.backward = proportional_row_backward);
+       .backward = proportional_row_backward);

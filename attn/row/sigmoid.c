@@ -26,5 +26,4 @@ static void sigmoid_row_backward(size_t n, const real *y, const real *dy, real *
 }
 
 AT_ROW(sigmoid, .is.part.formula = "sigmoid(e_j), each key for itself", .is.part.source = "Kim et al. 2017",
-.forward = sigmoid_row_forward,
-       .backward = sigmoid_row_backward);
+       .forward = sigmoid_row_forward, .backward = sigmoid_row_backward);

@@ -21,5 +21,4 @@ static void softmax_row_backward(size_t n, const real *y, const real *dy, real *
 }
 
 AT_ROW(softmax, .is.part.formula = "exp(e_j) / sum exp(e)", .is.part.source = "Bahdanau et al. 2015",
-.forward = softmax_row_forward,
-       .backward = softmax_row_backward);
+       .forward = softmax_row_forward, .backward = softmax_row_backward);

@@ -18,7 +18,7 @@ static void sparsemax_row_forward(size_t n, const real *x, const uint8_t *left, 
     double tau = -1;
     if (count == 0)
         return;
-    while (count != before && !at_cut_short()) {        /* those below the threshold of all leave, which raises it */
+    while (count != before && !at_cut_short()) { /* those below the threshold of all leave, which raises it */
         double sum = 0;
         for (size_t j = 0; j < count; j++)
             sum += z[j];
@@ -50,5 +50,5 @@ static void sparsemax_row_backward(size_t n, const real *y, const real *dy, real
             dx[j] += (real)((double)dy[j] - sum / count);
 }
 
-AT_ROW(sparsemax, .is.part.formula = "the nearest point of the simplex", .is.part.source = "Martins, Astudillo 2016", .is.own_bytes = sizeof(double),
-       .forward = sparsemax_row_forward, .backward = sparsemax_row_backward);
+AT_ROW(sparsemax, .is.part.formula = "the nearest point of the simplex", .is.part.source = "Martins, Astudillo 2016",
+       .is.own_bytes = sizeof(double), .forward = sparsemax_row_forward, .backward = sparsemax_row_backward);

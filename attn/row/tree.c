@@ -9,7 +9,7 @@
 #include "attn/row/row.h"
 #include "attn/structured/tree.h"
 
-enum { OWN = 32 };      /* doubles of scratch for each score: 23 n n + 4 n + 4 are needed, 31 for one word */
+enum { OWN = 32 }; /* doubles of scratch for each score: 23 n n + 4 n + 4 are needed, 31 for one word */
 
 typedef struct work {
     double *arcs, *tangent, *m;
@@ -49,13 +49,13 @@ static void tree_row_backward(size_t n, const real *y, const real *dy, real *dx,
     work w = work_of(n, b->x, b->left, own);
     for (size_t k = 0; k < n * n; k++)
         w.tangent[k] = (double)dy[k];
-    at_projective_trees.up(n, w.arcs, NULL, &(at_chart){.v = w.chart.v});       /* the tangents need the values */
+    at_projective_trees.up(n, w.arcs, NULL, &(at_chart){.v = w.chart.v}); /* the tangents need the values */
     at_projective_trees.up(n, w.arcs, w.tangent, &w.chart);
     at_projective_trees.down(n, w.arcs, w.tangent, &w.chart, w.m);
     for (size_t k = 0; k < n * n; k++)
         dx[k] += (real)w.m[k];
 }
 
-AT_ROW(tree, .is.part.formula = "p(j is the head of i) over projective trees with one root", .is.part.source = "Kim et al. 2017, Eisner 1996",
-       .is.square = true, .is.rereads = true, .is.own_bytes = OWN * sizeof(double),
-       .forward = tree_row_forward, .backward = tree_row_backward);
+AT_ROW(tree, .is.part.formula = "p(j is the head of i) over projective trees with one root",
+       .is.part.source = "Kim et al. 2017, Eisner 1996", .is.square = true, .is.rereads = true,
+       .is.own_bytes = OWN * sizeof(double), .forward = tree_row_forward, .backward = tree_row_backward);

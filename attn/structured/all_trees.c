@@ -22,7 +22,9 @@
 #include "attn/core/stop.h"
 #include "attn/structured/chart.h"
 
-typedef struct layout { size_t A, C, P, Q, V, AR, PR, VR, S, Z; } layout;
+typedef struct layout {
+    size_t A, C, P, Q, V, AR, PR, VR, S, Z;
+} layout;
 
 static layout lay(size_t n)
 {
@@ -38,7 +40,10 @@ static at_joins over(size_t n, size_t width, size_t count)
     return (at_joins){.width = width, .n = count, .sa = (ptrdiff_t)n, .sb = (ptrdiff_t)n, .one = true};
 }
 
-static at_joins over_root(size_t n, size_t count) { return (at_joins){.width = 1, .n = count, .sa = (ptrdiff_t)n, .sb = 1}; }
+static at_joins over_root(size_t n, size_t count)
+{
+    return (at_joins){.width = 1, .n = count, .sa = (ptrdiff_t)n, .sb = 1};
+}
 
 /* u = log(exp(e) + exp(p)), and its tangent. */
 static void merge_up(const at_chart *c, double e, double te, size_t p, size_t u)
@@ -70,7 +75,7 @@ static double up(size_t n, const double *arcs, const double *tangent, const at_c
 {
     layout at = lay(n);
     double total = 0, *v = c->v, *t = c->t, *x = t ? t : v;
-    size_t root = n;        /* n: not known yet */
+    size_t root = n; /* n: not known yet */
 
     if (t && v[at.Z] == -INFINITY)
         return 0;
@@ -155,7 +160,8 @@ static void down(size_t n, const double *arcs, const double *tangent, const at_c
             m[row + j] = merge_down(c, arcs[row + j], t ? tangent[row + j] : 0, at.P + row + j, at.A + row + j);
             m[j * n + k] = merge_down(c, arcs[j * n + k], t ? tangent[j * n + k] : 0, at.Q + row + j, at.C + row + j);
         }
-        m[row + k] = merge_down(c, k < root ? -INFINITY : arcs[row + k], t ? tangent[row + k] : 0, at.PR + k, at.AR + k);
+        m[row + k] =
+            merge_down(c, k < root ? -INFINITY : arcs[row + k], t ? tangent[row + k] : 0, at.PR + k, at.AR + k);
         at_chart_down(c, over(n, k, behind), at.C + next + k, at.V + next, at.P + row);
         at_chart_down(c, over(n, k, behind), at.V + next + k, at.C + next, at.Q + row);
         at_chart_down(c, over_root(n, k < root ? root - k : behind), at.C + next + k, at.VR + k + 1, at.PR + k);
@@ -168,9 +174,9 @@ static void down(size_t n, const double *arcs, const double *tangent, const at_c
  * most n times n^2. That there is one root is part of the order of scores: fewer arcs from the root are better than any score. */
 
 typedef struct arc {
-    double score;           /* -inf: none */
-    int32_t roots;          /* arcs from the root that it adds */
-    int32_t head, word;     /* the arc it stands for; head = word: from the root */
+    double score;       /* -inf: none */
+    int32_t roots;      /* arcs from the root that it adds */
+    int32_t head, word; /* the arc it stands for; head = word: from the root */
 } arc;
 
 static bool better(const arc *a, const arc *b)
@@ -231,7 +237,7 @@ static size_t cycle(const graph *q)
 static void contract(graph *q, size_t at)
 {
     size_t n = q->n, x = at;
-    do {        /* an arc into it replaces one of its own */
+    do { /* an arc into it replaces one of its own */
         arc old = *arc_of(q, x, (size_t)q->from[x]);
         for (size_t j = 0; j <= n; j++)
             if (arc_of(q, x, j)->score > -INFINITY) {

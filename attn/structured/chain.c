@@ -24,7 +24,8 @@ static at_joins over(const at_chain *q) { return (at_joins){q->tags, q->tags, 1,
 static at_join_f64 cells(const at_chain *q, size_t t, const double *A, const double *steps, const double *C)
 {
     const double *s = steps ? steps + (t - 1) * q->apart : NULL;
-    return (at_join_f64){(double *)(uintptr_t)(A + (t - 1) * q->tags), (double *)(uintptr_t)s, (double *)(uintptr_t)(C + t * q->tags)};
+    return (at_join_f64){(double *)(uintptr_t)(A + (t - 1) * q->tags), (double *)(uintptr_t)s,
+                         (double *)(uintptr_t)(C + t * q->tags)};
 }
 
 double at_chain_up(const at_chain *q, double *v)
@@ -69,7 +70,8 @@ void at_chain_down(const at_chain *q, const double *v, double share, double *m, 
     }
 }
 
-void at_chain_tangent(const at_chain *q, const double *v, const double *direction, double *t, double *m, double *tm, double *tsteps)
+void at_chain_tangent(const at_chain *q, const double *v, const double *direction, double *t, double *m, double *tm,
+                      double *tsteps)
 {
     size_t T = q->T, n = q->tags, last = (T - 1) * n;
     const double *A = v, *C = v + T * n, *Z = v + 2 * T * n;
@@ -89,7 +91,7 @@ void at_chain_tangent(const at_chain *q, const double *v, const double *directio
         K->add(n, tC + i * n, 1, direction + i * n, 1, tA + i * n);
     }
     K->softmax(n, A + last, NULL, m + last);
-    K->softmax_back(n, m + last, tA + last, tm + last);     /* symmetric: the tangent is the gradient */
+    K->softmax_back(n, m + last, tA + last, tm + last); /* symmetric: the tangent is the gradient */
     for (size_t i = T - 1; i > 0 && !at_cut_short(); i--) {
         at_join_f64 x = cells(q, i, A, q->steps, C), tx = cells(q, i, tA, NULL, tC);
         at_join_f64 d = cells(q, i, m, NULL, m), td = cells(q, i, tm, tsteps, tm);
@@ -110,7 +112,8 @@ double at_chain_best(const at_chain *q, int64_t *tags, int32_t *back, double *a,
             double max = t ? a[0] + s[0] : 0;
             size_t place = 0;
             for (size_t j = 1; t && j < n; j++)
-                if (!(a[j] + s[j * n] <= max) && max == max) {  /* NaN counts as greatest, so that it is found in the end */
+                if (!(a[j] + s[j * n] <= max) &&
+                    max == max) { /* NaN counts as greatest, so that it is found in the end */
                     max = a[j] + s[j * n];
                     place = j;
                 }

@@ -27,7 +27,8 @@ void at_chain_down(const at_chain *q, const double *v, double share, double *m, 
 
 /* The tangents of these (share 1) when unary moves along `direction`: tm [T, tags], and added to tsteps (may be NULL). m: T tags numbers of
  * scratch, t: at_chain_room. */
-void at_chain_tangent(const at_chain *q, const double *v, const double *direction, double *t, double *m, double *tm, double *tsteps);
+void at_chain_tangent(const at_chain *q, const double *v, const double *direction, double *t, double *m, double *tm,
+                      double *tsteps);
 
 /* The best tagging, tags from 1; returns its score: -inf, or NaN, with tags 0. back: T tags int32, a, b: tags. */
 double at_chain_best(const at_chain *q, int64_t *tags, int32_t *back, double *a, double *b);

@@ -14,7 +14,10 @@
 #include "attn/kernel/kernel.h"
 #include "attn/structured/tree.h"
 
-static inline at_join_f64 at_cells(double *x, size_t a, size_t b, size_t y) { return (at_join_f64){x + a, x + b, x + y}; }
+static inline at_join_f64 at_cells(double *x, size_t a, size_t b, size_t y)
+{
+    return (at_join_f64){x + a, x + b, x + y};
+}
 
 /* q.width cells from y on are joins of those from a and from b. */
 static inline void at_chart_up(const at_chart *c, at_joins q, size_t a, size_t b, size_t y)

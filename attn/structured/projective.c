@@ -15,7 +15,9 @@
 #include "attn/core/stop.h"
 #include "attn/structured/chart.h"
 
-typedef struct layout { size_t R, L, X, IR, IL, F, Z; } layout;
+typedef struct layout {
+    size_t R, L, X, IR, IL, F, Z;
+} layout;
 
 static layout lay(size_t n)
 {
@@ -26,7 +28,10 @@ static layout lay(size_t n)
 static size_t room(size_t n) { return 5 * n * n + n + 1; }
 
 /* The joins of all spans of length d: along with l the one row moves on by a length, the other back by one and to the right. */
-typedef struct spans { at_joins q; size_t a[3], b[3], y[3]; } spans;
+typedef struct spans {
+    at_joins q;
+    size_t a[3], b[3], y[3];
+} spans;
 enum { BETWEEN, RIGHT, LEFT };
 
 static spans of_length(const layout *at, size_t n, size_t d)
@@ -118,7 +123,9 @@ static void greatest(at_joins q, const double *a, const double *b, double *y, in
 }
 
 /* Spans still to be taken apart: what and from where to where. At most one more than words at any time. */
-typedef struct span { int32_t kind, i, j; } span;
+typedef struct span {
+    int32_t kind, i, j;
+} span;
 
 static double best(size_t n, const double *arcs, int64_t *heads, char *work)
 {

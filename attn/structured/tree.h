@@ -12,7 +12,9 @@
 #include <stdint.h>
 
 /* Values, tangents, shares and their tangents: `room` doubles each. */
-typedef struct at_chart { double *v, *t, *g, *h; } at_chart;
+typedef struct at_chart {
+    double *v, *t, *g, *h;
+} at_chart;
 
 typedef struct at_trees {
     size_t (*room)(size_t n);

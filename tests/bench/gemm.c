@@ -34,8 +34,8 @@ static void multiply(const shape *s, int way)
     size_t lda = s->ta ? s->m : s->k, ldb = s->tb ? s->k : s->n;
 
     if (way == 2) {
-        cblas_sgemm(CblasRowMajor, s->ta ? CblasTrans : CblasNoTrans, s->tb ? CblasTrans : CblasNoTrans, (int)s->m, (int)s->n,
-                    (int)s->k, 1, s->a, (int)lda, s->b, (int)ldb, 0, s->c, (int)s->n);
+        cblas_sgemm(CblasRowMajor, s->ta ? CblasTrans : CblasNoTrans, s->tb ? CblasTrans : CblasNoTrans, (int)s->m,
+                    (int)s->n, (int)s->k, 1, s->a, (int)lda, s->b, (int)ldb, 0, s->c, (int)s->n);
         return;
     }
     at_gemm_use(&(at_gemm_way){way == 0 ? AT_GEMM_OWN : AT_GEMM_OPENBLAS});
@@ -76,11 +76,11 @@ static void measure(const shape *s, double seconds)
     for (int way = 0; way < WAYS; way++)
         multiply(s, way);
     once = (now() - once) / WAYS;
-    size_t times = once < 1e-3 ? (size_t)(1e-3 / once) + 1 : 1;     /* a millisecond at a time: the clock costs */
+    size_t times = once < 1e-3 ? (size_t)(1e-3 / once) + 1 : 1; /* a millisecond at a time: the clock costs */
     for (start = now(); n < ROUNDS && (n < 5 || now() - start < seconds); n++) {
         double t[WAYS];
         for (int i = 0; i < WAYS; i++) {
-            int way = (int)((n + (size_t)i) % WAYS);    /* each comes after each */
+            int way = (int)((n + (size_t)i) % WAYS); /* each comes after each */
             double begin = now();
             for (size_t r = 0; r < times; r++)
                 multiply(s, way);
@@ -90,8 +90,8 @@ static void measure(const shape *s, double seconds)
         ours[n] = t[0] / t[1];
         plain[n] = t[1] / t[2];
     }
-    printf("product %c%c %zu %zu %zu %.9g %.9g %.9g %.4f %.4f\n", s->ta ? 'T' : 'N', s->tb ? 'T' : 'N', s->m, s->n, s->k, best[0],
-           best[1], best[2], median(ours, n), median(plain, n));
+    printf("product %c%c %zu %zu %zu %.9g %.9g %.9g %.4f %.4f\n", s->ta ? 'T' : 'N', s->tb ? 'T' : 'N', s->m, s->n,
+           s->k, best[0], best[1], best[2], median(ours, n), median(plain, n));
     fflush(stdout);
 }
 
@@ -102,8 +102,14 @@ int main(int argc, char **argv)
     openblas_set_num_threads(1);
     at_set_threads(1);
     for (int i = 2; i + 3 < argc; i += 4) {
-        shape s = {argv[i][0] == 'T', argv[i][0] && argv[i][1] == 'T', strtoul(argv[i + 1], NULL, 10), strtoul(argv[i + 2], NULL, 10),
-                   strtoul(argv[i + 3], NULL, 10), NULL, NULL, NULL};
+        shape s = {argv[i][0] == 'T',
+                   argv[i][0] && argv[i][1] == 'T',
+                   strtoul(argv[i + 1], NULL, 10),
+                   strtoul(argv[i + 2], NULL, 10),
+                   strtoul(argv[i + 3], NULL, 10),
+                   NULL,
+                   NULL,
+                   NULL};
         s.a = numbers(s.m * s.k);
         s.b = numbers(s.k * s.n);
         s.c = numbers(s.m * s.n);

@@ -30,7 +30,7 @@ static void test_product(bool ta, bool tb, size_t m, size_t n, size_t k, double 
             c[i] = (real)NAN;
     if (nc > 0)
         memcpy(old, c, nc * sizeof *c);
-    AT_REAL(at_gemm)(ta, tb, m, n, k, (real)alpha, a, lda, b, ldb, (real)beta, c, ldc);
+    real_gemm(ta, tb, m, n, k, (real)alpha, a, lda, b, ldb, (real)beta, c, ldc);
     for (size_t i = 0; i < m; i++) {
         for (size_t j = 0; j < n; j++) {
             double want = 0, got = c[i * ldc + j];
@@ -54,9 +54,11 @@ static void test_product(bool ta, bool tb, size_t m, size_t n, size_t k, double 
 
 static void test_products(void)
 {
-    static const size_t sizes[][3] = {{0, 3, 4}, {3, 0, 4}, {3, 4, 0}, {1, 1, 1}, {1, 100, 70}, {100, 1, 70}, {2, 3, 4},
-        {5, 7, 6}, {6, 64, 64}, {7, 65, 63}, {17, 31, 33}, {96, 64, 385}, {97, 130, 70}, {33, 200, 400}, {200, 33, 800},
-        {3, 2100, 9}, {100, 3, 700}, {130, 80, 70}, {16, 300, 50}, {64, 64, 64}, {1, 2500, 300}, {300, 1, 900}};
+    static const size_t sizes[][3] = {
+        {0, 3, 4},     {3, 0, 4},      {3, 4, 0},      {1, 1, 1},    {1, 100, 70},  {100, 1, 70},
+        {2, 3, 4},     {5, 7, 6},      {6, 64, 64},    {7, 65, 63},  {17, 31, 33},  {96, 64, 385},
+        {97, 130, 70}, {33, 200, 400}, {200, 33, 800}, {3, 2100, 9}, {100, 3, 700}, {130, 80, 70},
+        {16, 300, 50}, {64, 64, 64},   {1, 2500, 300}, {300, 1, 900}};
     static const double scales[][2] = {{1, 0}, {1, 1}, {-0.5, 0}, {2, 0.5}, {0, 0}, {0, 2}};
 
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
@@ -69,7 +71,7 @@ static void test_nan(void)
 {
     real a[] = {1, NAN}, b[] = {2, 3}, c[4];
 
-    AT_REAL(at_gemm)(false, false, 2, 2, 1, 0, a, 1, b, 2, 0, c, 2);
+    real_gemm(false, false, 2, 2, 1, 0, a, 1, b, 2, 0, c, 2);
     check(isnan(c[2]) && isnan(c[3]) && c[0] == 0, "%s alpha 0 does not hide NaN", TYPE);
 }
 
@@ -90,9 +92,10 @@ static void test_blocks(void)
             bool ta = t & 1, tb = t >> 1, right = true;
             for (size_t i = 0; i < 4; i++) {
                 at_set_threads(counts[i]);
-                AT_REAL(at_gemm_bias)(ta, tb, m, n, k, a, ta ? m : k, b, tb ? k : n, bias, i == 0 ? c : other, n);
-                check(i == 0 || memcmp(c, other, m * n * sizeof *c) == 0, "%s, way %d: %zu x %zu x %zu has the same bits on %d threads",
-                      TYPE, (int)at_gemm_use(NULL), m, n, k, counts[i]);
+                real_gemm_bias(ta, tb, m, n, k, a, ta ? m : k, b, tb ? k : n, bias, i == 0 ? c : other, n);
+                check(i == 0 || memcmp(c, other, m * n * sizeof *c) == 0,
+                      "%s, way %d: %zu x %zu x %zu has the same bits on %d threads", TYPE, (int)at_gemm_use(NULL), m, n,
+                      k, counts[i]);
             }
             for (size_t x = 0; x < 2000; x++) {
                 size_t i = x * 7919 % m, j = x * 104729 % n;
@@ -117,13 +120,13 @@ static void test_threads(void)
     fill(N * L, b);
     for (size_t i = 0; i < 4; i++) {
         at_set_threads(counts[i]);
-        AT_REAL(at_gemm)(false, true, M, N, L, 1, a, L, b, L, 0, i == 0 ? c : other, N);
+        real_gemm(false, true, M, N, L, 1, a, L, b, L, 0, i == 0 ? c : other, N);
         check(i == 0 || memcmp(c, other, sizeof c) == 0, "%s gemm has the same bits on %d threads", TYPE, counts[i]);
     }
     at_set_threads(before);
     for (size_t m = 1; m < 20; m++) {
         bool near = true;
-        AT_REAL(at_gemm)(false, true, m, N, L, 1, a, L, b, L, 0, other, N);
+        real_gemm(false, true, m, N, L, 1, a, L, b, L, 0, other, N);
         memcpy(first, other, sizeof first);
         for (size_t j = 0; j < N; j++)
             near = near && fabs((double)first[j] - (double)c[j]) <= 200 * EPS;
@@ -143,8 +146,7 @@ static void one_head(size_t begin, size_t end, void *ctx)
     const heads *h = ctx;
 
     for (size_t i = begin; i < end; i++)
-        AT_REAL(at_gemm)(false, true, T, T, D, 1, h->a + i * D, HEADS * D, h->b + i * D, HEADS * D, 0,
-                         h->c + i * T * T, T);
+        real_gemm(false, true, T, T, D, 1, h->a + i * D, HEADS * D, h->b + i * D, HEADS * D, 0, h->c + i * T * T, T);
 }
 
 static void test_batch(void)
@@ -156,7 +158,7 @@ static void test_batch(void)
     fill(T * HEADS * D, a);
     fill(T * HEADS * D, b);
     at_for(HEADS, 1, one_head, &(heads){a, b, c});
-    AT_REAL(at_gemm_batch)(HEADS, false, true, T, T, D, 1, a, HEADS * D, D, b, HEADS * D, D, 0, other, T, T * T);
+    real_gemm_batch(HEADS, false, true, T, T, D, 1, a, HEADS * D, D, b, HEADS * D, D, 0, other, T, T * T);
     check(memcmp(c, other, sizeof c) == 0, "%s products inside a loop are those of a batch", TYPE);
     for (size_t i = 0; i < HEADS; i++) {
         pa[i] = a + i * D;
@@ -164,7 +166,7 @@ static void test_batch(void)
         pc[i] = other + i * T * T;
     }
     memset(other, 0, sizeof other);
-    AT_REAL(at_gemm_list)(HEADS, false, true, T, T, D, 1, pa, HEADS * D, pb, HEADS * D, 0, pc, T);
+    real_gemm_list(HEADS, false, true, T, T, D, 1, pa, HEADS * D, pb, HEADS * D, 0, pc, T);
     check(memcmp(c, other, sizeof c) == 0, "%s products by pointers are those of a batch", TYPE);
     double want = 0;
     for (size_t d = 0; d < D; d++)
@@ -180,9 +182,9 @@ static void test_packed(void)
 
     fill(N * L, w);
     fill(M * L, x);
-    AT_REAL(at_pack)(false, N, L, w, L, packed);
-    AT_REAL(at_packed_gemm)(M, N, L, x, L, packed, y, N, false);
-    AT_REAL(at_gemm)(false, true, M, N, L, 1, x, L, w, L, 0, other, N);
+    real_pack(false, N, L, w, L, packed);
+    real_packed_gemm(M, N, L, x, L, packed, y, N, false);
+    real_gemm(false, true, M, N, L, 1, x, L, w, L, 0, other, N);
     bool near = true;
     for (size_t i = 0; i < M * N; i++)
         near = near && fabs((double)y[i] - (double)other[i]) <= 200 * EPS;

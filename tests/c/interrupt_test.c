@@ -18,10 +18,7 @@ static void on_alarm(int signal_number)
 }
 
 /* at_interrupt in a few milliseconds; what runs meanwhile takes at least ten times as long. */
-static void soon(void)
-{
-    setitimer(ITIMER_REAL, &(struct itimerval){.it_value.tv_usec = 3000}, NULL);
-}
+static void soon(void) { setitimer(ITIMER_REAL, &(struct itimerval){.it_value.tv_usec = 3000}, NULL); }
 
 static at_tensor *made(at_dtype dtype, size_t ndim, const size_t *size, double value)
 {
@@ -34,13 +31,11 @@ static at_tensor *made(at_dtype dtype, size_t ndim, const size_t *size, double v
     return t;
 }
 
-static at_tensor *row(at_dtype dtype, size_t n, double value)
-{
-    return made(dtype, 1, &n, value);
-}
+static at_tensor *row(at_dtype dtype, size_t n, double value) { return made(dtype, 1, &n, value); }
 
 /* Runs an operation with the flag set before it (early) or during it; the element `last` of its first result must not be `right`. */
-static void stops(const char *what, int id, int n_in, at_tensor **in, int n, const int64_t *arg, bool early, size_t last, double right)
+static void stops(const char *what, int id, int n_in, at_tensor **in, int n, const int64_t *arg, bool early,
+                  size_t last, double right)
 {
     at_error e;
     at_error_clear(&e);
@@ -50,7 +45,8 @@ static void stops(const char *what, int id, int n_in, at_tensor **in, int n, con
     for (int k = 0; k < n; k++)
         c->arg[k].integer = arg[k];
     c->given = (1u << n) - 1;
-    at_release(made((at_dtype)in[0]->dtype, in[0]->ndim, in[0]->size, SENTINEL));  /* the pool gives the same block again */
+    at_release(
+        made((at_dtype)in[0]->dtype, in[0]->ndim, in[0]->size, SENTINEL)); /* the pool gives the same block again */
     early ? at_interrupt() : soon();
     bool ok = at_call_run(c, &e);
     at_interrupt_clear();
@@ -100,17 +96,18 @@ int main(void)
     stops("cat", AT_ID_cat, 1, (at_tensor *[]){row(AT_F32, N, 1)}, 1, (int64_t[]){1}, true, N - 1, 1);
     stops("tril", AT_ID_tril, 1, (at_tensor *[]){made(AT_F32, 2, two, 1)}, 1, (int64_t[]){2 * N}, true, 2 * N - 1, 1);
     /* the first piece of a run is copied, the second is not */
-    stops("index_select", AT_ID_index_select, 2, (at_tensor *[]){made(AT_F32, 2, two, 1), row(AT_I64, 1, 1)}, 1, (int64_t[]){1}, true,
-          N - 1, 1);
+    stops("index_select", AT_ID_index_select, 2, (at_tensor *[]){made(AT_F32, 2, two, 1), row(AT_I64, 1, 1)}, 1,
+          (int64_t[]){1}, true, N - 1, 1);
     stops("one_hot", AT_ID_one_hot, 1, (at_tensor *[]){row(AT_I64, N, 1)}, 1, (int64_t[]){1}, true, N - 1, 1);
-    stops("gather", AT_ID_gather, 2, (at_tensor *[]){row(AT_F32, N, 1), row(AT_I64, N, 1)}, 1, (int64_t[]){1}, true, N - 1, 1);
+    stops("gather", AT_ID_gather, 2, (at_tensor *[]){row(AT_F32, N, 1), row(AT_I64, N, 1)}, 1, (int64_t[]){1}, true,
+          N - 1, 1);
 
     stops("cumsum", AT_ID_cumsum, 1, (at_tensor *[]){row(AT_F32, LONG, 0.5)}, 0, NULL, false, LONG - 1, LONG / 2);
     stops("cumprod", AT_ID_cumprod, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 0, NULL, false, LONG - 1, 1);
     stops("flip", AT_ID_flip, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 1, (int64_t[]){1}, false, LONG - 1, 1);
     stops("diff", AT_ID_diff, 1, (at_tensor *[]){row(AT_F64, LONG, 1)}, 0, NULL, false, LONG - 2, 0);
-    stops("scatter_add", AT_ID_scatter_add, 3,
-          (at_tensor *[]){row(AT_F32, N, 1), row(AT_I64, N, 1), row(AT_F32, N, 1)}, 1, (int64_t[]){1}, true, 0, N + 1);
+    stops("scatter_add", AT_ID_scatter_add, 3, (at_tensor *[]){row(AT_F32, N, 1), row(AT_I64, N, 1), row(AT_F32, N, 1)},
+          1, (int64_t[]){1}, true, 0, N + 1);
     stops("softmax", AT_ID_softmax, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 0, NULL, false, LONG - 1, 1.0 / LONG);
     stops("sort", AT_ID_sort, 1, (at_tensor *[]){row(AT_F32, SORTED, 5)}, 0, NULL, false, SORTED - 1, 5);
     stops("topk", AT_ID_topk, 1, (at_tensor *[]){row(AT_F32, SORTED, 5)}, 1, (int64_t[]){SORTED / 2}, false, 0, 5);

@@ -9,10 +9,10 @@
 
 typedef long double wide;
 
-static const AT_REAL(at_kernels) *k;    /* the level under test */
+static const AT_REAL(at_kernels) * k; /* the level under test */
 static const char *level;
 
-#define EPS (AT_TYPE == 32 ? 0x1p-23 : 0x1p-52)     /* one unit in the last place of 1 */
+#define EPS (AT_TYPE == 32 ? 0x1p-23 : 0x1p-52) /* one unit in the last place of 1 */
 #define TYPE (AT_TYPE == 32 ? "f32" : "f64")
 
 static real *row(size_t n, double scale)
@@ -47,13 +47,13 @@ static bool near(wide got, wide want, wide size, double units)
 
 static double slope_step(wide x)
 {
-    return 2e-7 * (1 + (double)fabsl(x));      /* 1e-6 misses the slope of log near 0 by more than a kernel does */
+    return 2e-7 * (1 + (double)fabsl(x)); /* 1e-6 misses the slope of log near 0 by more than a kernel does */
 }
 
 typedef struct function {
     const char *name;
     wide (*f)(wide);
-    size_t forward, backward;   /* places in the table */
+    size_t forward, backward; /* places in the table */
     double low, high, units;
     bool from_y;
 } function;
@@ -80,17 +80,19 @@ static wide f_tan(wide x) { return tanl(x); }
 static wide f_atan(wide x) { return atanl(x); }
 static wide f_erf(wide x) { return erfl(x); }
 
-#define FUNCTION(id, low, high, units, from_y)                                                                  \
-    {#id, f_##id, offsetof(AT_REAL(at_kernels), v##id), offsetof(AT_REAL(at_kernels), v##id##_back), low, high, \
-     units, from_y}
+#define FUNCTION(id, low, high, units, from_y)                                                                         \
+    {                                                                                                                  \
+#id, f_##id, offsetof(AT_REAL(at_kernels), v##id), offsetof(AT_REAL(at_kernels), v##id##_back), low, high,     \
+            units, from_y                                                                                              \
+    }
 static const function functions[] = {
-    FUNCTION(exp, -80, 80, 2, true), FUNCTION(log, 0.01, 50, 2, false), FUNCTION(sqrt, 0.01, 50, 2, true),
-    FUNCTION(tanh, -12, 12, 3, true), FUNCTION(sigmoid, -80, 80, 3, true), FUNCTION(relu, -5, 5, 0, false),
-    FUNCTION(gelu, -5, 5, 4, false), FUNCTION(silu, -30, 30, 4, false), FUNCTION(softplus, -30, 30, 2, false),
-    FUNCTION(elu, -30, 5, 3, true), FUNCTION(phi, -80, 5, 2, true), FUNCTION(abs, -5, 5, 0, false),
-    FUNCTION(sin, -5, 5, 2, false), FUNCTION(cos, -5, 5, 2, false), FUNCTION(square, -5, 5, 1, false),
+    FUNCTION(exp, -80, 80, 2, true),    FUNCTION(log, 0.01, 50, 2, false),   FUNCTION(sqrt, 0.01, 50, 2, true),
+    FUNCTION(tanh, -12, 12, 3, true),   FUNCTION(sigmoid, -80, 80, 3, true), FUNCTION(relu, -5, 5, 0, false),
+    FUNCTION(gelu, -5, 5, 4, false),    FUNCTION(silu, -30, 30, 4, false),   FUNCTION(softplus, -30, 30, 2, false),
+    FUNCTION(elu, -30, 5, 3, true),     FUNCTION(phi, -80, 5, 2, true),      FUNCTION(abs, -5, 5, 0, false),
+    FUNCTION(sin, -5, 5, 2, false),     FUNCTION(cos, -5, 5, 2, false),      FUNCTION(square, -5, 5, 1, false),
     FUNCTION(rsqrt, 0.01, 50, 2, true), FUNCTION(log1p, -0.9, 50, 2, false), FUNCTION(expm1, -30, 50, 3, true),
-    FUNCTION(tan, -1.5, 1.5, 2, true), FUNCTION(atan, -20, 20, 2, false), FUNCTION(erf, -5, 5, 3, false)};
+    FUNCTION(tan, -1.5, 1.5, 2, true),  FUNCTION(atan, -20, 20, 2, false),   FUNCTION(erf, -5, 5, 3, false)};
 
 typedef void (*map_fn)(size_t n, const real *x, real *y);
 typedef void (*back_fn)(size_t n, const real *x, const real *y, const real *dy, real *dx);
@@ -237,12 +239,36 @@ static void test_special(void)
 
 /* ---- arithmetic and sums ---- */
 
-static wide op_add(wide a, wide b, wide y) { (void)y; return a + b; }
-static wide op_sub(wide a, wide b, wide y) { (void)y; return a - b; }
-static wide op_mul(wide a, wide b, wide y) { (void)y; return a * b; }
-static wide op_div(wide a, wide b, wide y) { (void)y; return a / b; }
-static wide op_max(wide a, wide b, wide y) { (void)y; return a > b ? a : b; }
-static wide op_min(wide a, wide b, wide y) { (void)y; return a < b ? a : b; }
+static wide op_add(wide a, wide b, wide y)
+{
+    (void)y;
+    return a + b;
+}
+static wide op_sub(wide a, wide b, wide y)
+{
+    (void)y;
+    return a - b;
+}
+static wide op_mul(wide a, wide b, wide y)
+{
+    (void)y;
+    return a * b;
+}
+static wide op_div(wide a, wide b, wide y)
+{
+    (void)y;
+    return a / b;
+}
+static wide op_max(wide a, wide b, wide y)
+{
+    (void)y;
+    return a > b ? a : b;
+}
+static wide op_min(wide a, wide b, wide y)
+{
+    (void)y;
+    return a < b ? a : b;
+}
 static wide op_muladd(wide a, wide b, wide y) { return y + a * b; }
 static wide op_divadd(wide a, wide b, wide y) { return y + a / b; }
 
@@ -254,8 +280,8 @@ static void test_arithmetic(void)
         wide (*f)(wide, wide, wide);
     } zips[] = {
 #define ZIP(id, f) {#id, offsetof(AT_REAL(at_kernels), id), f}
-        ZIP(add, op_add), ZIP(sub, op_sub), ZIP(mul, op_mul), ZIP(div, op_div), ZIP(maximum, op_max),
-        ZIP(minimum, op_min), ZIP(muladd, op_muladd), ZIP(divadd, op_divadd)};
+        ZIP(add, op_add),     ZIP(sub, op_sub),     ZIP(mul, op_mul),       ZIP(div, op_div),
+        ZIP(maximum, op_max), ZIP(minimum, op_min), ZIP(muladd, op_muladd), ZIP(divadd, op_divadd)};
 #undef ZIP
 
     for (size_t z = 0; z < sizeof zips / sizeof *zips; z++) {
@@ -345,7 +371,7 @@ static void test_softmax(void)
             for (size_t i = 0; i < n; i++) {
                 mask[i] = masked == 2 ? 0 : masked == 0 || any_number() > 0;
                 if (!mask[i] && masked == 1)
-                    x[i] = (real)NAN;   /* not looked at */
+                    x[i] = (real)NAN; /* not looked at */
                 if (i == 3 && masked == 0)
                     x[i] = -INFINITY;
             }
@@ -527,8 +553,10 @@ static void test_channel(void)
 {
     for (size_t n = 0; n < 70; n += n < 34 ? 1 : 9)
         for (size_t step = 0; step < 2; step++) {
-            real *x = row(n, 3), *dy = row(n, 1), *mean = row(n + 1, 1), *a = row(n + 1, 1), *b = row(n + 1, 1), *c = row(n + 1, 1);
-            real *y = room(n * sizeof *y), *dx = row(n, 1), *old = copy(n, dx), *s = row(n, 1), *q = copy(n, s), *olds = copy(n, s);
+            real *x = row(n, 3), *dy = row(n, 1), *mean = row(n + 1, 1), *a = row(n + 1, 1), *b = row(n + 1, 1),
+                 *c = row(n + 1, 1);
+            real *y = room(n * sizeof *y), *dx = row(n, 1), *old = copy(n, dx), *s = row(n, 1), *q = copy(n, s),
+                 *olds = copy(n, s);
             wide spread = 0, tilt = 0, plain = 0, size = 0;
             double sum;
             bool ok = true;
@@ -540,7 +568,8 @@ static void test_channel(void)
                 size += fabsl(d * dy[i]) + fabsl((wide)dy[i]);
             }
             check(near((wide)k->spread(n, x, mean[0]), spread, spread, 20), "%s %s spread of %zu", TYPE, level, n);
-            check(near((wide)k->spread_back(n, x, mean[0], dy, &sum), tilt, size, 20) && near((wide)sum, plain, size, 20),
+            check(near((wide)k->spread_back(n, x, mean[0], dy, &sum), tilt, size, 20) &&
+                      near((wide)sum, plain, size, 20),
                   "%s %s spread_back of %zu", TYPE, level, n);
             k->spreads(n, x, mean, q);
             for (size_t i = 0; i < n; i++)
@@ -548,7 +577,8 @@ static void test_channel(void)
             memcpy(q, olds, n * sizeof *q);
             k->spreads_back(n, x, mean, dy, s, q);
             for (size_t i = 0; i < n; i++)
-                ok = ok && near(s[i], olds[i] + (wide)dy[i], 4, 4) && near(q[i], olds[i] + ((wide)x[i] - mean[i]) * dy[i], 4, 20);
+                ok = ok && near(s[i], olds[i] + (wide)dy[i], 4, 4) &&
+                     near(q[i], olds[i] + ((wide)x[i] - mean[i]) * dy[i], 4, 20);
             k->centred(n, x, mean, a, b, step, y);
             for (size_t i = 0; i < n; i++)
                 ok = ok && near(y[i], ((wide)x[i] - mean[i * step]) * a[i * step] + b[i * step], 4, 20);
@@ -556,8 +586,10 @@ static void test_channel(void)
                 memcpy(dx, old, n * sizeof *dx);
                 k->centred_back(n, x, mean, dy, a, b, c, step, dx, accumulate);
                 for (size_t i = 0; i < n; i++)
-                    ok = ok && near(dx[i], (accumulate ? (wide)old[i] : 0) + (wide)dy[i] * a[i * step] +
-                                               ((wide)x[i] - mean[i * step]) * b[i * step] + c[i * step], 8, 20);
+                    ok = ok && near(dx[i],
+                                    (accumulate ? (wide)old[i] : 0) + (wide)dy[i] * a[i * step] +
+                                        ((wide)x[i] - mean[i * step]) * b[i * step] + c[i * step],
+                                    8, 20);
             }
             check(ok, "%s %s maps around a mean of %zu, step %zu", TYPE, level, n, step);
             void *all[] = {x, dy, mean, a, b, c, y, dx, old, s, q, olds};
@@ -573,7 +605,8 @@ static void test_pool(void)
             for (int same = 0; same < 2; same++) {
                 size_t wide_n = n ? (n - 1) * step + 1 : 0, by = same ? 0 : step;
                 real *x = row(wide_n, 1), *y = room(n * sizeof *y), *sum = row(n, 1), *old = copy(n, sum);
-                real *dx = row(wide_n + 3 * step * (n + 1), 1), *dy = row(n, 1), *was = copy(wide_n + 3 * step * (n + 1), dx);
+                real *dx = row(wide_n + 3 * step * (n + 1), 1), *dy = row(n, 1),
+                     *was = copy(wide_n + 3 * step * (n + 1), dx);
                 real *at = room(n * sizeof *at);
                 bool ok = true;
                 if (n > 1)
@@ -610,7 +643,8 @@ static void test_sample(void)
     enum { N = 5, PIXELS = 6 };
     static const ptrdiff_t at[4 * N] = {0, 1, 2, 3, 5, -1, -1, -1, -1, -1, -1, -1, 4, 4, -1, 4, 3, 2, 1, 0};
     for (size_t C = 0; C < 70; C += C < 34 ? 1 : 9) {
-        real *x = row(PIXELS * C, 1), *weight = row((size_t)4 * N, 1), *y = room(N * C * sizeof *y), *dy = row(N * C, 1);
+        real *x = row(PIXELS * C, 1), *weight = row((size_t)4 * N, 1), *y = room(N * C * sizeof *y),
+             *dy = row(N * C, 1);
         real *dx = row(PIXELS * C, 1), *want = copy(PIXELS * C, dx), dweight[4 * N];
         bool ok = true;
         k->sample(N, C, x, at, weight, y);
@@ -727,7 +761,7 @@ static void test_pair(void)
             real *dq0 = copy(D, dq), *dk0 = copy(S * ld, dk), *dv0 = copy(D, dv);
             real *dm = copy(S * ld, dk), *c0 = copy(D, c);
             if (S > 1) {
-                de[1] = 0;      /* left out: its key may be NaN */
+                de[1] = 0; /* left out: its key may be NaN */
                 for (size_t d = 0; d < D; d++)
                     key[ld + d] = (real)NAN;
             }
@@ -784,7 +818,7 @@ static void test_attend(size_t lanes)
     bool cut = true, softmax = true, weights = true, back = true;
 
     for (size_t c = 0; c < lanes; c++) {
-        lo[c] = c == 0 ? KEYS : c % 4;          /* the first query sees nothing */
+        lo[c] = c == 0 ? KEYS : c % 4; /* the first query sees nothing */
         hi[c] = c % 3 ? KEYS : 5 + c % 2;
         max[c] = -INFINITY;
         sum[c] = 0;
@@ -796,7 +830,7 @@ static void test_attend(size_t lanes)
             cut = cut && s[j * ld + c] == (in ? whole[j * ld + c] : -INFINITY);
         }
     real *seen = copy(all, s), *lse = row(lanes, 1);
-    for (size_t part = 0; part < KEYS; part += 4) {     /* in parts, as tiles come */
+    for (size_t part = 0; part < KEYS; part += 4) { /* in parts, as tiles come */
         real *before = copy(lanes, max), *total = copy(lanes, sum);
         size_t n = KEYS - part < 4 ? KEYS - part : 4;
         k->attend_softmax(n, s + part * ld, ld, max, sum, factor);
@@ -828,7 +862,7 @@ static void test_attend(size_t lanes)
             back = back && near(dp[at], (real)0.7 * (wide)p[at] * ((wide)old[at] - lo[c]), 8, 8);
         }
     for (size_t j = 0; j < KEYS; j++)
-        for (size_t c = lanes; c < ld; c++)     /* what is not of this vector stays */
+        for (size_t c = lanes; c < ld; c++) /* what is not of this vector stays */
             back = back && s[j * ld + c] == whole[j * ld + c] && dp[j * ld + c] == old[j * ld + c];
     check(cut, "%s %s attention: rows outside are cut", TYPE, level);
     check(softmax, "%s %s attention: running softmax", TYPE, level);
@@ -878,7 +912,7 @@ static void test_packed(void)
                 check(same, "%s %s product in place %zu x %zu x %zu", TYPE, level, m, n, K_);
                 free(few);
                 free(turned);
-                for (int back = 0; back < 2; back++) {          /* x as it stands, and turned */
+                for (int back = 0; back < 2; back++) { /* x as it stands, and turned */
                     real *tile = copy(m * (n + 3), old);
                     k->tile_gemm(back, m, n, K_, back ? xt : x, back ? M : K_ + 1, t, ldt, tile, n + 3, false);
                     same = true;
@@ -907,7 +941,7 @@ static void test_packed(void)
                 check(ok, "%s %s packed product %zu x %zu x %zu", TYPE, level, m, n, K_);
                 real *from = copy(m * (n + 3), old), *turn = room((m * K_ + 1) * sizeof *turn);
                 real *panels = row((m + k->rows) * K_, 1), *by_rows = copy(m * (n + 3), old);
-                k->packed_gemm_from(m, n, K_, x, K_ + 1, packed, from, n + 3, old, 0);     /* one row for all */
+                k->packed_gemm_from(m, n, K_, x, K_ + 1, packed, from, n + 3, old, 0); /* one row for all */
                 k->transpose(m, K_, x, K_ + 1, turn, m);
                 k->pack_rows(m, K_, turn, m, panels);
                 k->rows_gemm(m, n, K_, panels, packed, by_rows, n + 3, true);
@@ -916,7 +950,8 @@ static void test_packed(void)
                     same = same && turn[i % K_ * m + i / K_] == x[i / K_ * (K_ + 1) + i % K_];
                 for (size_t i = 0; i < m * n; i++) {
                     size_t at = i / n * (n + 3) + i % n;
-                    same = same && near(from[at], (wide)y[at] + old[i % n], 4, 16) && near(by_rows[at], (wide)y[at] + old[at], 4, 16);
+                    same = same && near(from[at], (wide)y[at] + old[i % n], 4, 16) &&
+                           near(by_rows[at], (wide)y[at] + old[at], 4, 16);
                 }
                 check(same, "%s %s packed product of panels %zu x %zu x %zu", TYPE, level, m, n, K_);
                 free(from);
@@ -955,17 +990,10 @@ static void test_steps(void)
             case 1:
                 k->adam(N, p, g, m, v, 0.05, 0.9, 0.99, 1e-8, 1 - pow(0.9, t), 1 - pow(0.99, t), (double)wd, form / 2);
                 break;
-            case 2:
-                k->sgd(N, p, g, form % 2 ? m : NULL, 0.05, 0.9, 0.1, form == 5, (double)wd, t == 1);
-                break;
-            case 3:
-                k->adagrad(N, p, g, v, 0.05, 1e-10, (double)wd);
-                break;
-            case 4:
-                k->adadelta(N, p, g, v, m, 0.05, 0.9, 1e-6, (double)wd);
-                break;
-            default:
-                k->rmsprop(N, p, g, v, form % 2 ? m : NULL, form % 2 ? c : NULL, 0.05, 0.9, 1e-8, 0.8, (double)wd);
+            case 2: k->sgd(N, p, g, form % 2 ? m : NULL, 0.05, 0.9, 0.1, form == 5, (double)wd, t == 1); break;
+            case 3: k->adagrad(N, p, g, v, 0.05, 1e-10, (double)wd); break;
+            case 4: k->adadelta(N, p, g, v, m, 0.05, 0.9, 1e-6, (double)wd); break;
+            default: k->rmsprop(N, p, g, v, form % 2 ? m : NULL, form % 2 ? c : NULL, 0.05, 0.9, 1e-8, 0.8, (double)wd);
             }
             for (size_t i = 0; i < N; i++) {
                 wide d = g[i] + (form / 2 == 1 ? 0 : wd * q[i]);

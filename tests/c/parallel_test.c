@@ -173,7 +173,7 @@ int main(void)
     test_bits();
     test_nested();
     test_interrupt();
-#ifndef __SANITIZE_THREAD__     /* which does not follow a fork */
+#ifndef __SANITIZE_THREAD__ /* which does not follow a fork */
     test_fork();
 #endif
     test_many();

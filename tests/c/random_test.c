@@ -11,23 +11,23 @@ static void test_vectors(void)
     /* counter words, key words, result */
     static const uint32_t known[3][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8},
-        {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff,
-         0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd},
-        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0,
-         0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}};
+        {0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0x408f276d, 0x41c83b0e, 0xa20bc7c6,
+         0x6d5451fd},
+        {0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0xd16cfe09, 0x94fdcceb, 0x5001e420,
+         0x24126ea1}};
 
     for (int i = 0; i < 3; i++) {
         const uint32_t *v = known[i];
         uint32_t out[4];
         at_random_block((uint64_t)v[5] << 32 | v[4], (uint64_t)v[1] << 32 | v[0], (uint64_t)v[3] << 32 | v[2], out);
-        check(memcmp(out, v + 6, sizeof out) == 0, "known answer %d: %08x %08x %08x %08x", i, out[0], out[1],
-              out[2], out[3]);
+        check(memcmp(out, v + 6, sizeof out) == 0, "known answer %d: %08x %08x %08x %08x", i, out[0], out[1], out[2],
+              out[3]);
     }
 }
 
 static void test_levels(void)
 {
-    at_random s = {0x0123456789abcdef, 0xfffffff8};     /* the low word of the counter runs over */
+    at_random s = {0x0123456789abcdef, 0xfffffff8}; /* the low word of the counter runs over */
 
     for (at_simd l = AT_SIMD_BASE; l <= at_cpu_simd_best(); l++) {
         const at_kernels_f32 *k = at_kernels_at_f32(l);
@@ -85,7 +85,7 @@ static void test_fills(void)
         at_random_bernoulli(s, N, 0.25, mask[w]);
         at_random_integer(s, N, -3, 6, ids[w]);
         check(memcmp(f32[0], f32[w], sizeof f32[0]) == 0 && memcmp(f64[0], f64[w], sizeof f64[0]) == 0 &&
-              memcmp(mask[0], mask[w], N) == 0 && memcmp(ids[0], ids[w], sizeof ids[0]) == 0,
+                  memcmp(mask[0], mask[w], N) == 0 && memcmp(ids[0], ids[w], sizeof ids[0]) == 0,
               "%d threads: the same bits", counts[i]);
     }
     double m32 = 0, m64 = 0, ones = 0, count[10] = {0};
@@ -104,7 +104,7 @@ static void test_fills(void)
     double chi = 0;
     for (int i = 0; i < 10; i++)
         chi += (count[i] - N / 10.0) * (count[i] - N / 10.0) / (N / 10.0);
-    check(chi < 28, "integers are uniform: chi squared %g of 9 degrees", chi);     /* 1 in 1000 */
+    check(chi < 28, "integers are uniform: chi squared %g of 9 degrees", chi); /* 1 in 1000 */
     at_random_integer(s, 1000, INT64_MIN, INT64_MAX, ids[0]);
     at_random_integer(s, 1000, INT64_MAX, INT64_MAX, ids[1]);
     check(ids[0][0] != ids[0][1] && ids[1][999] == INT64_MAX, "the widest and the narrowest range");

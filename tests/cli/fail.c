@@ -30,7 +30,7 @@ __attribute__((constructor)) static void start(void)
 
     at = a ? atol(a) : 0;
     times = t ? atol(t) : 1;
-    unsetenv("LD_PRELOAD");     /* what the program starts is none of ours */
+    unsetenv("LD_PRELOAD"); /* what the program starts is none of ours */
     atomic_store(&count, 0);
 }
 
@@ -93,6 +93,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
     static int (*real)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 
     if (!real)
-        real = (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(RTLD_NEXT, "pthread_create");
+        real =
+            (int (*)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *))dlsym(RTLD_NEXT, "pthread_create");
     return fails() ? EAGAIN : real(thread, attributes, f, argument);
 }

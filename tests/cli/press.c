@@ -79,7 +79,8 @@ static void await(const char *a, const char *b, const char *what)
         if (!alive && memory)
             ended();
         if (!alive || now.tv_sec - start.tv_sec > 10) {
-            printf("%s: %s\n%.2000s\n", what, alive ? "no answer" : "the program ended", n > 2000 ? shown + n - 2000 : shown);
+            printf("%s: %s\n%.2000s\n", what, alive ? "no answer" : "the program ended",
+                   n > 2000 ? shown + n - 2000 : shown);
             exit(1);
         }
     }

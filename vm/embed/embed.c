@@ -16,10 +16,7 @@ static void quit(const char *path, const char *what)
     exit(1);
 }
 
-static int compare(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
+static int compare(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 static size_t write_text(const char *path)
 {
@@ -36,7 +33,7 @@ static size_t write_text(const char *path)
         else if (c == '"' || c == '\\')
             printf("\\%c", c);
         else if (c < ' ' || c > '~' || c == '?')
-            printf("\\%03o", (unsigned)c);      /* three digits: what follows can never join in; ? makes no trigraph */
+            printf("\\%03o", (unsigned)c); /* three digits: what follows can never join in; ? makes no trigraph */
         else
             putchar(c);
     }

@@ -6,5 +6,5 @@
  */
 #include "attn/attention/part.h"
 
-AT_POSITION(alibi, .part.formula = "-m_h |i - j| added to the score, m_h = 2^(-8 h / heads)", .part.source = "Press et al. 2022",
-    .distance = true);
+AT_POSITION(alibi, .part.formula = "-m_h |i - j| added to the score, m_h = 2^(-8 h / heads)",
+            .part.source = "Press et al. 2022", .distance = true);

@@ -16,7 +16,8 @@ static const at_field fields[] = {[ACTIVATION] = AT_FIELD_ACTIVATION, {0}};
 static at_tensor *columns(at_build *g, const at_layer *l, bool of_key)
 {
     const at_attention *a = at_attention_of(l);
-    return at_narrow(g, at_part_param_of(l, AT_PART_SCORE, WEIGHT), -1, of_key ? (int64_t)a->q + 1 : 1, (int64_t)(of_key ? a->k : a->q));
+    return at_narrow(g, at_part_param_of(l, AT_PART_SCORE, WEIGHT), -1, of_key ? (int64_t)a->q + 1 : 1,
+                     (int64_t)(of_key ? a->k : a->q));
 }
 
 static at_tensor *key(at_build *g, const at_layer *l, at_tensor *k)
@@ -42,8 +43,9 @@ static void plain(at_build *g, const at_layer *l, at_tensor *memory, at_plain_at
     out->v = at_part_param_of(l, AT_PART_SCORE, V);
 }
 
-AT_SCORE(concat, .part.formula = "v' act(W [q; k] + b)", .part.source = "Luong et al. 2015",
-    .pair = AT_PAIR_ADDITIVE, .act = AT_ACT_NONE, .part.fields = fields,
-    .part.param = {[WEIGHT] = {"weight", {AT_SIZE_DIM, AT_SIZE_BOTH}}, [BIAS] = {"bias", {AT_SIZE_DIM}, .bias = true},
-              [V] = {"v", {AT_SIZE_DIM}}},
-    .key = key, .query = query, .plain = plain);
+AT_SCORE(concat, .part.formula = "v' act(W [q; k] + b)", .part.source = "Luong et al. 2015", .pair = AT_PAIR_ADDITIVE,
+         .act = AT_ACT_NONE, .part.fields = fields,
+         .part.param = {[WEIGHT] = {"weight", {AT_SIZE_DIM, AT_SIZE_BOTH}},
+                        [BIAS] = {"bias", {AT_SIZE_DIM}, .bias = true},
+                        [V] = {"v", {AT_SIZE_DIM}}},
+         .key = key, .query = query, .plain = plain);

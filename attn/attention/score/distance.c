@@ -5,5 +5,5 @@
  */
 #include "attn/attention/part.h"
 
-AT_SCORE(distance, .part.formula = "1 / (1 + |q - k|)", .part.source = "Yin et al. 2016",
-    .pair = AT_PAIR_DISTANCE, .act = AT_ACT_INVERSE, .same_width = true);
+AT_SCORE(distance, .part.formula = "1 / (1 + |q - k|)", .part.source = "Yin et al. 2016", .pair = AT_PAIR_DISTANCE,
+         .act = AT_ACT_INVERSE, .same_width = true);

@@ -13,7 +13,7 @@ enum { BETA };
 
 static const at_field cosine_fields[] = {
     [BETA] = {"beta", AT_FIELD_NUMBER, .value = 1, .help = "sharpness"},
-    {0}
+    {0},
 };
 
 static void scale_by_width(const at_layer *l, size_t d, at_pair *pair)
@@ -54,14 +54,12 @@ static void plain_scaled(at_build *g, const at_layer *l, at_tensor *memory, at_p
     out->scale = 1 / sqrt((double)at_attention_of(l)->key);
 }
 
-AT_SCORE(dot, .part.formula = "q . k", .part.source = "Luong et al. 2015",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .plain = plain_dot);
+AT_SCORE(dot, .part.formula = "q . k", .part.source = "Luong et al. 2015", .pair = AT_PAIR_DOT, .act = AT_ACT_NONE,
+         .same_width = true, .plain = plain_dot);
 
-AT_SCORE(scaled_dot, .part.formula = "q . k / sqrt(d)", .part.source = "Vaswani et al. 2017",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .configure = scale_by_width,
-    .plain = plain_scaled);
+AT_SCORE(scaled_dot, .part.formula = "q . k / sqrt(d)", .part.source = "Vaswani et al. 2017", .pair = AT_PAIR_DOT,
+         .act = AT_ACT_NONE, .same_width = true, .configure = scale_by_width, .plain = plain_scaled);
 
-AT_SCORE(cosine, .part.formula = "beta q . k / (|q| |k|)", .part.source = "Graves et al. 2014",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .part.fields = cosine_fields,
-    .configure = scale_by_beta,
+AT_SCORE(cosine, .part.formula = "beta q . k / (|q| |k|)", .part.source = "Graves et al. 2014", .pair = AT_PAIR_DOT,
+         .act = AT_ACT_NONE, .same_width = true, .part.fields = cosine_fields, .configure = scale_by_beta,
          .key = unit_key, .query = unit_query);

@@ -26,7 +26,8 @@ static void turned_query(at_build *g, const at_layer *l, at_tensor *q, int64_t f
 static void biased_query(at_build *g, const at_layer *l, at_tensor *q, int64_t first, at_pair *pair)
 {
     (void)first;
-    pair->query = at_per_head(g, q, at_part_param_of(l, AT_PART_SCORE, WEIGHT), false, at_part_param_of(l, AT_PART_SCORE, BIAS));
+    pair->query =
+        at_per_head(g, q, at_part_param_of(l, AT_PART_SCORE, WEIGHT), false, at_part_param_of(l, AT_PART_SCORE, BIAS));
 }
 
 static void activated_query(at_build *g, const at_layer *l, at_tensor *q, int64_t first, at_pair *pair)
@@ -44,7 +45,7 @@ static void choose_act(const at_layer *l, size_t d, at_pair *pair)
 static void plain_general(at_build *g, const at_layer *l, at_tensor *memory, at_plain_attention *out)
 {
     out->pair = AT_PAIR_DOT;
-    out->keys = at_linear(g, memory, at_part_param_of(l, AT_PART_SCORE, WEIGHT), NULL);          /* [B, S, query] */
+    out->keys = at_linear(g, memory, at_part_param_of(l, AT_PART_SCORE, WEIGHT), NULL); /* [B, S, query] */
     out->scale = 1;
 }
 
@@ -58,17 +59,16 @@ static void plain_biased(at_build *g, const at_layer *l, at_tensor *memory, at_p
     out->scale = 1;
 }
 
-AT_SCORE(general, .part.formula = "q' W k", .part.source = "Luong et al. 2015",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE,
-    .part.param = {[WEIGHT] = {"weight", {AT_SIZE_QUERY, AT_SIZE_KEY}}},
-    .query = turned_query, .plain = plain_general);
+AT_SCORE(general, .part.formula = "q' W k", .part.source = "Luong et al. 2015", .pair = AT_PAIR_DOT, .act = AT_ACT_NONE,
+         .part.param = {[WEIGHT] = {"weight", {AT_SIZE_QUERY, AT_SIZE_KEY}}}, .query = turned_query,
+         .plain = plain_general);
 
-AT_SCORE(biased_general, .part.formula = "k' (W q + b)", .part.source = "Sordoni et al. 2016",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE,
-    .part.param = {[WEIGHT] = {"weight", {AT_SIZE_KEY, AT_SIZE_QUERY}}, [BIAS] = {"bias", {AT_SIZE_KEY}}},
-    .query = biased_query, .plain = plain_biased);
+AT_SCORE(biased_general, .part.formula = "k' (W q + b)", .part.source = "Sordoni et al. 2016", .pair = AT_PAIR_DOT,
+         .act = AT_ACT_NONE,
+         .part.param = {[WEIGHT] = {"weight", {AT_SIZE_KEY, AT_SIZE_QUERY}}, [BIAS] = {"bias", {AT_SIZE_KEY}}},
+         .query = biased_query, .plain = plain_biased);
 
-AT_SCORE(activated_general, .part.formula = "act(q' W k + b)", .part.source = "Ma et al. 2017",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_TANH,
-    .part.param = {[WEIGHT] = {"weight", {AT_SIZE_QUERY, AT_SIZE_KEY}}, [BIAS] = {"bias", {1}, .bias = true}},
-    .part.fields = activated_fields, .configure = choose_act, .query = activated_query);
+AT_SCORE(activated_general, .part.formula = "act(q' W k + b)", .part.source = "Ma et al. 2017", .pair = AT_PAIR_DOT,
+         .act = AT_ACT_TANH,
+         .part.param = {[WEIGHT] = {"weight", {AT_SIZE_QUERY, AT_SIZE_KEY}}, [BIAS] = {"bias", {1}, .bias = true}},
+         .part.fields = activated_fields, .configure = choose_act, .query = activated_query);

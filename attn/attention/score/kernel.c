@@ -14,7 +14,7 @@ enum { EXPONENTIAL, RBF, POLYNOMIAL };
 
 static const at_field fields[] = {
     [KERNEL] = {"kernel", AT_FIELD_CHOICE, .value = EXPONENTIAL, .choices = "exponential|rbf|polynomial", .help = "k"},
-    {0}
+    {0},
 };
 
 static void configure(const at_layer *l, size_t d, at_pair *pair)
@@ -25,13 +25,10 @@ static void configure(const at_layer *l, size_t d, at_pair *pair)
         pair->kind = AT_PAIR_DISTANCE;
         pair->scale /= 2;
         break;
-    case POLYNOMIAL:
-        pair->act = AT_ACT_LOG_SQUARE;
-        break;
-    default:
-        break;
+    case POLYNOMIAL: pair->act = AT_ACT_LOG_SQUARE; break;
+    default: break;
     }
 }
 
-AT_SCORE(kernel, .part.formula = "log k(q, k)", .part.source = "Tsai et al. 2019",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .part.fields = fields, .configure = configure);
+AT_SCORE(kernel, .part.formula = "log k(q, k)", .part.source = "Tsai et al. 2019", .pair = AT_PAIR_DOT,
+         .act = AT_ACT_NONE, .same_width = true, .part.fields = fields, .configure = configure);

@@ -9,5 +9,6 @@
  */
 #include "attn/attention/part.h"
 
-AT_SCORE(linear, .part.formula = "weights phi(q) . phi(k) / sum, phi = elu + 1, in O(T)", .part.source = "Katharopoulos et al. 2020",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true, .direct = true);
+AT_SCORE(linear, .part.formula = "weights phi(q) . phi(k) / sum, phi = elu + 1, in O(T)",
+         .part.source = "Katharopoulos et al. 2020", .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true,
+         .direct = true);

@@ -23,13 +23,15 @@ static at_tensor *trilinear_key(at_build *g, const at_layer *l, at_tensor *k)
 static void trilinear_query(at_build *g, const at_layer *l, at_tensor *q, int64_t first, at_pair *pair)
 {
     (void)first;
-    at_tensor *by_key = at_add(g, at_mul(g, q, at_part_param_of(l, AT_PART_SCORE, WEIGHT_PRODUCT)), at_part_param_of(l, AT_PART_SCORE, WEIGHT_KEY));
+    at_tensor *by_key = at_add(g, at_mul(g, q, at_part_param_of(l, AT_PART_SCORE, WEIGHT_PRODUCT)),
+                               at_part_param_of(l, AT_PART_SCORE, WEIGHT_KEY));
     at_tensor *alone = at_sum(g, at_mul(g, q, at_part_param_of(l, AT_PART_SCORE, WEIGHT_QUERY)), 4, true);
     pair->query = at_ok(g) ? at_cat(g, 2, (at_tensor *[]){by_key, alone}, 4) : NULL;
 }
 
-AT_SCORE(trilinear, .part.formula = "w' [q; k; q o k]", .part.source = "Seo et al. 2017",
-    .pair = AT_PAIR_DOT, .act = AT_ACT_NONE, .same_width = true,
-    .part.param = {[WEIGHT_QUERY] = {"weight_query", {AT_SIZE_QUERY}}, [WEIGHT_KEY] = {"weight_key", {AT_SIZE_QUERY}},
-                   [WEIGHT_PRODUCT] = {"weight_product", {AT_SIZE_QUERY}}},
-    .key = trilinear_key, .query = trilinear_query);
+AT_SCORE(trilinear, .part.formula = "w' [q; k; q o k]", .part.source = "Seo et al. 2017", .pair = AT_PAIR_DOT,
+         .act = AT_ACT_NONE, .same_width = true,
+         .part.param = {[WEIGHT_QUERY] = {"weight_query", {AT_SIZE_QUERY}},
+                        [WEIGHT_KEY] = {"weight_key", {AT_SIZE_QUERY}},
+                        [WEIGHT_PRODUCT] = {"weight_product", {AT_SIZE_QUERY}}},
+         .key = trilinear_key, .query = trilinear_query);

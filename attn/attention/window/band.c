@@ -6,9 +6,10 @@
 enum { LEFT, RIGHT };
 
 static const at_field fields[] = {
-    [LEFT] = {"left", AT_FIELD_INTEGER, .required = true, .low = 0, .high = 9e15, .help = "keys before the query's place"},
+    [LEFT] = {"left", AT_FIELD_INTEGER, .required = true, .low = 0, .high = 9e15,
+              .help = "keys before the query's place"},
     [RIGHT] = {"right", AT_FIELD_INTEGER, .required = true, .low = 0, .high = 9e15, .help = "keys behind it"},
-    {0}
+    {0},
 };
 
 static void cut(const at_setting *s, int64_t i, int64_t step, double p, at_range *range)
@@ -20,4 +21,4 @@ static void cut(const at_setting *s, int64_t i, int64_t step, double p, at_range
 }
 
 AT_WINDOW(band, .part.formula = "left =, right =: i - left <= j <= i + right", .part.source = "Beltagy et al. 2020",
-    .part.fields = fields, .cut = cut);
+          .part.fields = fields, .cut = cut);

@@ -9,7 +9,7 @@ enum { RADIUS };
 
 static const at_field fields[] = {
     [RADIUS] = {"radius", AT_FIELD_NUMBER, .required = true, .low = 0, .high = 9e15, .help = "keys on either side"},
-    {0}
+    {0},
 };
 
 static bool check(const at_setting *s, at_error *e)
@@ -29,4 +29,4 @@ static void cut(const at_setting *s, int64_t i, int64_t step, double p, at_range
 }
 
 AT_WINDOW(monotonic, .part.formula = "radius = D: |j - step| <= D", .part.source = "Luong et al. 2015, local-m",
-    .part.fields = fields, .check = check, .cut = cut);
+          .part.fields = fields, .check = check, .cut = cut);

@@ -17,7 +17,7 @@ enum { RADIUS };
 
 static const at_field fields[] = {
     [RADIUS] = {"radius", AT_FIELD_NUMBER, .required = true, .low = 0, .high = 9e15, .help = "keys on either side"},
-    {0}
+    {0},
 };
 
 static bool check(const at_setting *s, at_error *e)
@@ -30,9 +30,10 @@ static bool check(const at_setting *s, at_error *e)
 
 static at_tensor *place(at_build *g, const at_layer *l, at_tensor *query, at_tensor *valid)
 {
-    at_tensor *hidden = at_tanh(g, at_linear(g, query, at_part_param_of(l, AT_PART_WINDOW, WEIGHT), NULL));          /* [B, Tq, dim] */
+    at_tensor *hidden =
+        at_tanh(g, at_linear(g, query, at_part_param_of(l, AT_PART_WINDOW, WEIGHT), NULL)); /* [B, Tq, dim] */
     at_tensor *v = at_unsqueeze(g, at_part_param_of(l, AT_PART_WINDOW, V), 1);
-    at_tensor *share = at_unary(g, AT_ID_sigmoid, at_linear(g, hidden, v, NULL));                   /* [B, Tq, 1] */
+    at_tensor *share = at_unary(g, AT_ID_sigmoid, at_linear(g, hidden, v, NULL)); /* [B, Tq, 1] */
     if (!share)
         return NULL;
     int64_t size[] = {(int64_t)query->size[0], (int64_t)query->size[1]};
@@ -45,7 +46,7 @@ static void cut(const at_setting *s, int64_t i, int64_t step, double p, at_range
 {
     (void)i, (void)step;
     double lo = ceil(p - s[RADIUS].number) - 1, hi = floor(p + s[RADIUS].number);
-    if (!(p == p)) {            /* a query of NaN looks nowhere */
+    if (!(p == p)) { /* a query of NaN looks nowhere */
         range->hi = range->lo;
         return;
     }
@@ -56,7 +57,7 @@ static void cut(const at_setting *s, int64_t i, int64_t step, double p, at_range
 }
 
 AT_WINDOW(predictive,
-    .part.formula = "radius = D: |s - p| <= D, p = S sigmoid(v' tanh(W q)), times exp(-(s - p)^2 / (2 (D/2)^2))",
-    .part.source = "Luong et al. 2015, local-p", .part.fields = fields, .sigma = sigma,
-    .part.param = {[WEIGHT] = {"weight", {AT_SIZE_DIM, AT_SIZE_QUERY}}, [V] = {"v", {AT_SIZE_DIM}}},
-    .check = check, .place = place, .cut = cut);
+          .part.formula = "radius = D: |s - p| <= D, p = S sigmoid(v' tanh(W q)), times exp(-(s - p)^2 / (2 (D/2)^2))",
+          .part.source = "Luong et al. 2015, local-p", .part.fields = fields, .sigma = sigma,
+          .part.param = {[WEIGHT] = {"weight", {AT_SIZE_DIM, AT_SIZE_QUERY}}, [V] = {"v", {AT_SIZE_DIM}}},
+          .check = check, .place = place, .cut = cut);
