@@ -21,7 +21,9 @@ t.case("without a path everything runs, with options or without", function()
         t.is_true(out:find("lua: " .. options .. (options ~= "" and " " or "") .. "tests\n", 1, true), out)
         t.is_true(out:find("layers: ok", 1, true))
         t.equal(c, "c\n")
-        t.is_true(out:find("\n12 passed, 0 failed\n", 1, true), out)
+        -- the format counts where it could be checked
+        local total = out:find("format: ok", 1, true) and 13 or 12
+        t.is_true(out:find(("\n%d passed, 0 failed\n"):format(total), 1, true), out)
     end
 end)
 

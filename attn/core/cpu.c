@@ -1,33 +1,13 @@
-/*
- * Picks the kernels of this processor: the tables are made per type and level in kernel/table.c.
- *
- * A constructor, so that no call of a kernel needs a check. The processor is asked through the compiler's own support
- * (cpuid and the operating system's saving of the wide registers).
- */
+/* The processor is asked through the compiler's own support (cpuid and the operating system's saving of the wide registers). */
 #include "attn/core/cpu.h"
 
 #include <stddef.h>
 #include <stdlib.h>
 #include <strings.h>
 
-struct at_kernels_f32;
-struct at_kernels_f64;
-const struct at_kernels_f32 *at_kernel_f32;
-const struct at_kernels_f64 *at_kernel_f64;
-
-const struct at_kernels_f32 *at_kernels_f32_base(void);
-const struct at_kernels_f64 *at_kernels_f64_base(void);
-const struct at_kernels_f32 *at_kernels_at_f32(at_simd level);
-const struct at_kernels_f64 *at_kernels_at_f64(at_simd level);
-
 static at_simd chosen, best;
 
 #ifdef __x86_64__
-const struct at_kernels_f32 *at_kernels_f32_avx2(void);
-const struct at_kernels_f64 *at_kernels_f64_avx2(void);
-const struct at_kernels_f32 *at_kernels_f32_avx512(void);
-const struct at_kernels_f64 *at_kernels_f64_avx512(void);
-
 static at_simd detect(void)
 {
     __builtin_cpu_init();
@@ -38,28 +18,8 @@ static at_simd detect(void)
         return AT_SIMD_AVX512;
     return AT_SIMD_AVX2;
 }
-
-const struct at_kernels_f32 *at_kernels_at_f32(at_simd level)
-{
-    return level > best              ? NULL
-           : level == AT_SIMD_AVX512 ? at_kernels_f32_avx512()
-           : level == AT_SIMD_AVX2   ? at_kernels_f32_avx2()
-                                     : at_kernels_f32_base();
-}
-
-const struct at_kernels_f64 *at_kernels_at_f64(at_simd level)
-{
-    return level > best              ? NULL
-           : level == AT_SIMD_AVX512 ? at_kernels_f64_avx512()
-           : level == AT_SIMD_AVX2   ? at_kernels_f64_avx2()
-                                     : at_kernels_f64_base();
-}
 #else
 static at_simd detect(void) { return AT_SIMD_BASE; }
-
-const struct at_kernels_f32 *at_kernels_at_f32(at_simd level) { return level > best ? NULL : at_kernels_f32_base(); }
-
-const struct at_kernels_f64 *at_kernels_at_f64(at_simd level) { return level > best ? NULL : at_kernels_f64_base(); }
 #endif
 
 /* $ATTN_SIMD; above all levels if it is not set or empty, -1 if it is none of the words. */
@@ -82,20 +42,31 @@ bool at_simd_check(at_error *e)
            at_error_set(e, "ATTN_SIMD is '%.40s', expected base, avx2 or avx512", getenv("ATTN_SIMD"));
 }
 
-__attribute__((constructor)) static void choose(void)
+/* Asked for by constructors, whose order is open: found out by the first. */
+static void choose(void)
 {
+    static bool done;
+    if (done)
+        return;
     int wanted = wanted_level();
 
     best = chosen = detect();
     if (wanted >= 0 && wanted < (int)best)
         chosen = (at_simd)wanted;
-    at_kernel_f32 = at_kernels_at_f32(chosen);
-    at_kernel_f64 = at_kernels_at_f64(chosen);
+    done = true;
 }
 
-at_simd at_cpu_simd(void) { return chosen; }
+at_simd at_cpu_simd(void)
+{
+    choose();
+    return chosen;
+}
 
-at_simd at_cpu_simd_best(void) { return best; }
+at_simd at_cpu_simd_best(void)
+{
+    choose();
+    return best;
+}
 
 const char *at_simd_name(at_simd level)
 {

@@ -1,9 +1,8 @@
 /*
  * The SIMD level of this machine, chosen once before main and never changed.
  *
- * Kernels (kernel/kernel.h) are compiled once per level; the table of the chosen level is at_kernel_f32 /
- * at_kernel_f64. $ATTN_SIMD = base | avx2 | avx512 lowers the level (never raises it above what the processor has), for
- * tests.
+ * Kernels (kernel/kernel.h) are compiled once per level; core/kernels.c takes those of the chosen one. $ATTN_SIMD = base | avx2 |
+ * avx512 lowers the level (never raises it above what the processor has), for tests.
  */
 #ifndef AT_CORE_CPU_H
 #define AT_CORE_CPU_H

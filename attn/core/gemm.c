@@ -38,7 +38,8 @@
 #include <string.h>
 
 #include "attn/core/parallel.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/pack.h"
 
 #if AT_TYPE == 32
 #define blas_gemm cblas_sgemm
@@ -204,13 +205,13 @@ static void pack_tiles(size_t begin, size_t end, void *ctx)
 {
     const stage *s = ctx;
     const product *p = s->p;
-    size_t j = begin * K->tile, columns = (end * K->tile < s->nb ? end * K->tile : s->nb) - j;
+    size_t j = begin * K->pack->tile, columns = (end * K->pack->tile < s->nb ? end * K->pack->tile : s->nb) - j;
     const real *from = p->tb ? p->b + (s->j + j) * p->ldb + s->l : p->b + s->l * p->ldb + s->j + j;
     real *to = s->panel + j * s->kb;
 
-    K->pack(!p->tb, columns, s->kb, from, p->ldb, to);
+    K->pack->pack(!p->tb, columns, s->kb, from, p->ldb, to);
     if (p->alpha != 1)
-        K->scale(K->packed_size(columns, s->kb), p->alpha, to, to);
+        K->map->scale(K->pack->packed_size(columns, s->kb), p->alpha, to, to);
 }
 
 /* C = beta C, or the bias */
@@ -221,9 +222,9 @@ static void start_block(const product *p, size_t i, size_t m, size_t j, size_t n
         if (p->bias)
             memcpy(c, p->bias + j, n * sizeof *c);
         else if (p->beta == 0)
-            K->fill(n, 0, c);
+            K->map->fill(n, 0, c);
         else if (p->beta != 1)
-            K->scale(n, p->beta, c, c);
+            K->map->scale(n, p->beta, c, c);
     }
 }
 
@@ -234,29 +235,29 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
 
     for (size_t block = begin; block < end; block++) {
         size_t i = block / s->groups * s->rows, m = p->m - i < s->rows ? p->m - i : s->rows;
-        size_t j = block % s->groups * s->tiles * K->tile, n = least(s->nb - j, s->tiles * K->tile);
+        size_t j = block % s->groups * s->tiles * K->pack->tile, n = least(s->nb - j, s->tiles * K->pack->tile);
         real *c = p->c + i * p->ldc + s->j + j;
         bool add = s->l > 0 || p->beta != 0;
         if (!p->ta && p->bias && s->l == 0) {
-            K->packed_gemm_from(m, n, s->kb, p->a + i * p->lda, p->lda, s->panel + j * s->kb, c, p->ldc,
-                                p->bias + s->j + j, 0);
+            K->pack->packed_gemm_from(
+                m, n, s->kb, p->a + i * p->lda, p->lda, s->panel + j * s->kb, c, p->ldc, p->bias + s->j + j, 0);
             continue;
         }
         if (s->l == 0 && p->beta != 0)
             start_block(p, i, m, s->j + j, n);
         if (!p->ta) {
-            K->packed_gemm(m, n, s->kb, p->a + i * p->lda + s->l, p->lda, s->panel + j * s->kb, c, p->ldc, add);
+            K->pack->packed_gemm(m, n, s->kb, p->a + i * p->lda + s->l, p->lda, s->panel + j * s->kb, c, p->ldc, add);
             continue;
         }
         /* as many rows at a time as there is room for when there is none of our own */
         real small[SMALL], *rows = at_gemm_area(ROWS);
-        size_t room = rows ? s->rows : SMALL / KC / K->rows * K->rows;
+        size_t room = rows ? s->rows : SMALL / KC / K->pack->rows * K->pack->rows;
         if (!rows)
             rows = small;
         for (size_t r = 0; r < m; r += room) {
             size_t part = least(m - r, room);
-            K->pack_rows(part, s->kb, p->a + s->l * p->lda + i + r, p->lda, rows);
-            K->rows_gemm(part, n, s->kb, rows, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
+            K->pack->pack_rows(part, s->kb, p->a + s->l * p->lda + i + r, p->lda, rows);
+            K->pack->rows_gemm(part, n, s->kb, rows, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
         }
     }
 }
@@ -265,15 +266,15 @@ static void multiply(const product *p)
 {
     _Alignas(64) real small[SMALL];
     real *own = at_gemm_area(PANEL);
-    size_t columns = own ? NC : K->tile, most = own ? KC : SMALL / K->tile;
+    size_t columns = own ? NC : K->pack->tile, most = own ? KC : SMALL / K->pack->tile;
     size_t depth = ratio(p->k, ratio(p->k, most));
 
     for (size_t j = 0; j < p->n; j += columns)
         for (size_t l = 0; l < p->k && !at_cut_short(); l += depth) {
             stage s = {.p = p, .j = j, .nb = least(columns, p->n - j), .l = l, .kb = least(depth, p->k - l)};
             s.panel = own ? own : small;
-            size_t tiles = ratio(s.nb, K->tile);
-            at_for(tiles, ratio(PACK_PART, K->tile * s.kb), pack_tiles, &s);
+            size_t tiles = ratio(s.nb, K->pack->tile);
+            at_for(tiles, ratio(PACK_PART, K->pack->tile * s.kb), pack_tiles, &s);
 
             /* blocks of C: at least PART multiplications, MB rows, as few columns as leave work for every thread */
             size_t parts = p->m * s.nb * s.kb / PART;
@@ -300,17 +301,18 @@ static void few_columns(size_t begin, size_t end, void *ctx)
         start_block(p, 0, p->m, begin, end - begin);
     /* a product may be one block with a depth of any size: in pieces, for at_cut_short */
     for (size_t l = 0; l < p->k && !at_cut_short(); l += FEW_DEPTH)
-        K->few_gemm(!p->tb, p->m, end - begin, least(p->k - l, FEW_DEPTH), p->a + l, p->lda,
-                    p->b + (p->tb ? begin * p->ldb + l : begin + l * p->ldb), p->ldb, c, p->ldc, p->beta != 0 || l > 0);
+        K->pack->few_gemm(!p->tb, p->m, end - begin, least(p->k - l, FEW_DEPTH), p->a + l, p->lda,
+                          p->b + (p->tb ? begin * p->ldb + l : begin + l * p->ldb), p->ldb, c, p->ldc,
+                          p->beta != 0 || l > 0);
     for (size_t r = 0; r < p->m && p->alpha != 1; r++)
-        K->scale(end - begin, p->alpha, c + r * p->ldc, c + r * p->ldc);
+        K->map->scale(end - begin, p->alpha, c + r * p->ldc, c + r * p->ldc);
 }
 
 static void few(const product *p)
 {
-    size_t columns = FEW_PART / p->m / p->k / K->tile * K->tile;
+    size_t columns = FEW_PART / p->m / p->k / K->pack->tile * K->pack->tile;
 
-    at_for(p->n, columns < K->tile ? K->tile : columns, few_columns, (void *)(uintptr_t)p);
+    at_for(p->n, columns < K->pack->tile ? K->pack->tile : columns, few_columns, (void *)(uintptr_t)p);
 }
 
 /* ---- which way ---- */
@@ -416,7 +418,7 @@ static void run(const product *p)
         q.ta = false;
     /* in place: not for short dot products (tb), whose lanes have to be added up at the end; and many rows only with
      * tiles of four cache lines, as single ones keep missing */
-    size_t rows = q.tb ? 4 + q.k / 16 : K->tile * sizeof(real) >= 256 ? 2 * FEW : 12;
+    size_t rows = q.tb ? 4 + q.k / 16 : K->pack->tile * sizeof(real) >= 256 ? 2 * FEW : 12;
     bool small = q.m <= rows && q.m <= (q.tb ? FEW : 2 * FEW);
     if (!q.tb && q.n * q.k <= PACK_PART && q.m * q.n * q.k <= 2 * PART)
         small = true;
@@ -512,16 +514,16 @@ typedef struct packing {
 static void pack_part(size_t begin, size_t end, void *ctx)
 {
     const packing *x = ctx;
-    size_t j = begin * K->tile, columns = least(end * K->tile, x->n) - j;
+    size_t j = begin * K->pack->tile, columns = least(end * K->pack->tile, x->n) - j;
 
-    K->pack(x->transposed, columns, x->k, x->w + (x->transposed ? j : j * x->ldw), x->ldw, x->packed + j * x->k);
+    K->pack->pack(x->transposed, columns, x->k, x->w + (x->transposed ? j : j * x->ldw), x->ldw, x->packed + j * x->k);
 }
 
 void real_pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed)
 {
     packing x = {transposed, n, k, w, ldw, packed};
 
-    at_for(ratio(n, K->tile), ratio(PACK_PART, K->tile * (k + 1)), pack_part, &x);
+    at_for(ratio(n, K->pack->tile), ratio(PACK_PART, K->pack->tile * (k + 1)), pack_part, &x);
 }
 
 typedef struct rows {
@@ -538,8 +540,8 @@ static void packed_rows(size_t begin, size_t end, void *ctx)
 {
     const rows *r = ctx;
 
-    K->packed_gemm(end - begin, r->n, r->k, r->x + begin * r->ldx, r->ldx, r->packed, r->y + begin * r->ldy, r->ldy,
-                   r->accumulate);
+    K->pack->packed_gemm(end - begin, r->n, r->k, r->x + begin * r->ldx, r->ldx, r->packed, r->y + begin * r->ldy,
+                         r->ldy, r->accumulate);
 }
 
 void real_packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y, size_t ldy,

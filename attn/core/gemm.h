@@ -34,8 +34,8 @@ void AT_REAL(at_gemm_list)(size_t count, bool ta, bool tb, size_t m, size_t n, s
                            const real *const *a, size_t lda, const real *const *b, size_t ldb, real beta,
                            real *const *c, size_t ldc);
 
-/* kernel/pack over the pool: W for K->packed_gemm, from [n, k] (ldw >= k), or with `transposed` from [k, n] (ldw >= n).
- * packed: K->packed_size(n, k) elements, aligned to 64 bytes. */
+/* kernel/pack over the pool: W for K->pack->packed_gemm, from [n, k] (ldw >= k), or with `transposed` from [k, n] (ldw >= n).
+ * packed: K->pack->packed_size(n, k) elements, aligned to 64 bytes. */
 void AT_REAL(at_pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed);
 
 /* Rows over the pool in blocks of 16: y (+)= x W', [m, n] from x [m, k] and packed W [n, k]. */

@@ -13,7 +13,7 @@
 #include <math.h>
 
 #include "attn/core/parallel.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/random.h"
 
 enum { GRAIN = 4096 }; /* elements of a block of work; a multiple of a group's 64 also when a number takes two words */
 
@@ -77,7 +77,7 @@ enum { DRAW = 256 };
     for (size_t i = begin; i < end; i += DRAW / per) {                                                                 \
         uint32_t draw[DRAW];                                                                                           \
         size_t len = end - i < DRAW / per ? end - i : DRAW / per;                                                      \
-        K->bits(f->stream.seed, f->stream.counter, per *i, DRAW, draw);                                                \
+        K->random->bits(f->stream.seed, f->stream.counter, per *i, DRAW, draw);                                        \
         act                                                                                                            \
     }
 
@@ -133,7 +133,7 @@ static void bernoulli(size_t begin, size_t end, void *ctx)
 {
     const fill *f = ctx;
 
-    K->bernoulli(f->stream.seed, f->stream.counter, begin, end - begin, f->threshold, (uint8_t *)f->y + begin);
+    K->random->bernoulli(f->stream.seed, f->stream.counter, begin, end - begin, f->threshold, (uint8_t *)f->y + begin);
 }
 
 static void integer(size_t begin, size_t end, void *ctx)

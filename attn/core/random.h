@@ -39,7 +39,7 @@ void at_random_normal_f64(at_random stream, size_t n, double *y);
 /* y[i] = 1 with probability p (a multiple of 2^-32), else 0. p <= 0: all 0; p >= 1: all 1. */
 void at_random_bernoulli(at_random stream, size_t n, double p, uint8_t *y);
 
-/* p as the threshold that K->dropout and at_random_bernoulli compare with: bits < threshold, 0 .. 2^32. */
+/* p as the threshold that K->random->dropout and at_random_bernoulli compare with: bits < threshold, 0 .. 2^32. */
 uint64_t at_random_threshold(double p);
 
 /* Integers low .. high, both included, exactly uniform (rejection). low <= high. */

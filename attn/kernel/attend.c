@@ -8,6 +8,7 @@
  *
  * What was added up under the old maximum is multiplied by f. A column of -inf only keeps m = -inf, and its s are 0.
  */
+#include "attn/kernel/attend.h"
 #include "attn/kernel/table.h"
 
 /* Rows begin .. end - 1 of s become -inf but where lo <= row < hi. */
@@ -57,10 +58,9 @@ static void attend_back(size_t keys, const real *p, const real *delta, real scal
         store(dp + j * ld, k * load(p + j * ld) * (load(dp + j * ld) - d));
 }
 
-void AT_KERNEL(at_fill_attend)(AT_REAL(at_kernels) * t)
-{
-    t->attend_cut = attend_cut;
-    t->attend_softmax = attend_softmax;
-    t->attend_weights = attend_weights;
-    t->attend_back = attend_back;
-}
+const AT_REAL(at_attend_kernels) AT_KERNEL(at_attend_kernels) = {
+    .cut = attend_cut,
+    .softmax = attend_softmax,
+    .weights = attend_weights,
+    .back = attend_back,
+};

@@ -2,6 +2,7 @@
  * Channels: sums around a mean, and affine maps. A channel is a row (step 0: one mean and one factor for all of it) or a
  * place in a row (step 1: a mean and a factor for each number).
  */
+#include "attn/kernel/channel.h"
 #include "attn/kernel/table.h"
 
 enum { BLOCK = 128 * W }; /* sums are in the element type within a block, in double over the blocks */
@@ -97,12 +98,11 @@ static void centred_back(size_t n, const real *x, const real *mean, const real *
         back(n, x, mean, dy, a, b, c, 0, dx, accumulate);
 }
 
-void AT_KERNEL(at_fill_channel)(AT_REAL(at_kernels) * t)
-{
-    t->spread = spread;
-    t->spread_back = spread_back;
-    t->spreads = spreads;
-    t->spreads_back = spreads_back;
-    t->centred = centred;
-    t->centred_back = centred_back;
-}
+const AT_REAL(at_channel_kernels) AT_KERNEL(at_channel_kernels) = {
+    .spread = spread,
+    .spread_back = spread_back,
+    .spreads = spreads,
+    .spreads_back = spreads_back,
+    .centred = centred,
+    .centred_back = centred_back,
+};

@@ -7,6 +7,7 @@
  *   lstm  dct = dc + dh o (1 - tanh(c)^2); di = dct g i (1 - i); df = dct c_prev f (1 - f); dg = dct i (1 - g^2);
  *         do = dh tanh(c) o (1 - o); dc_prev = dct f
  */
+#include "attn/kernel/gate.h"
 #include "attn/kernel/table.h"
 
 /* x + h + bias */
@@ -114,12 +115,11 @@ static void lstm_back(size_t n, const real *save, const real *c_prev, const real
     });
 }
 
-void AT_KERNEL(at_fill_gate)(AT_REAL(at_kernels) * t)
-{
-    t->rnn = rnn;
-    t->rnn_back = rnn_back;
-    t->gru = gru;
-    t->gru_back = gru_back;
-    t->lstm = lstm;
-    t->lstm_back = lstm_back;
-}
+const AT_REAL(at_gate_kernels) AT_KERNEL(at_gate_kernels) = {
+    .rnn = rnn,
+    .rnn_back = rnn_back,
+    .gru = gru,
+    .gru_back = gru_back,
+    .lstm = lstm,
+    .lstm_back = lstm_back,
+};

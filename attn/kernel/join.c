@@ -5,6 +5,7 @@
  * tangent of the gradient is all that a second derivative needs: join_back_tangent. Lanes run along i, so that nothing is summed across
  * them but for an a that is one number for all.
  */
+#include "attn/kernel/join.h"
 #include "attn/kernel/table.h"
 
 /* Lanes of a at l, or its one number; 0 in lanes not in use. */
@@ -144,10 +145,9 @@ static void join_back_tangent(const at_joins *q, const AT_REAL(at_join) * x, con
         share_tangents(q, false, x, t, d, td);
 }
 
-void AT_KERNEL(at_fill_join)(AT_REAL(at_kernels) * t)
-{
-    t->join = join;
-    t->join_back = join_back;
-    t->join_tangent = join_tangent;
-    t->join_back_tangent = join_back_tangent;
-}
+const AT_REAL(at_join_kernels) AT_KERNEL(at_join_kernels) = {
+    .join = join,
+    .join_back = join_back,
+    .join_tangent = join_tangent,
+    .join_back_tangent = join_back_tangent,
+};

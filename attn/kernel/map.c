@@ -4,6 +4,7 @@
  * Loops that the compiler vectorises are left plain. Functions built on exp run a whole vector also for the last few
  * elements, so that an element's bits do not depend on its place in the row.
  */
+#include "attn/kernel/map.h"
 #include "attn/kernel/table.h"
 
 /* The three loops let the compiler see the steps. */
@@ -33,10 +34,11 @@
         }                                                                                                              \
     }
 
-/* clang-format off: a table; and it takes the * for a pointer's */
+/* tables; the tool takes a * in them for a pointer's */
+/* clang-format off */
 ZIP(add, p + q)
 ZIP(sub, p - q)
-ZIP(mul, p *q)
+ZIP(mul, p * q)
 ZIP(div_, p / q)
 ZIP(maximum, p > q || p != p ? p : q)
 ZIP(minimum, p < q || p != p ? p : q)
@@ -268,46 +270,45 @@ static void vcos_back(size_t n, const real *x, const real *y, const real *dy, re
         dx[i] -= dy[i] * LIBM(sin)(x[i]);
 }
 
-void AT_KERNEL(at_fill_map)(AT_REAL(at_kernels) * t)
-{
-    t->add = add;
-    t->sub = sub;
-    t->mul = mul;
-    t->div = div_;
-    t->maximum = maximum;
-    t->minimum = minimum;
-    t->muladd = muladd;
-    t->divadd = divadd;
-    t->acc = acc;
-    t->axpy = axpy;
-    t->scale = scale;
-    t->fill = fill;
-    t->negate = negate;
-    t->add_difference = add_difference;
-    t->vfloor = vfloor;
-    t->vceil = vceil;
-    t->vround = vround;
-#define BOTH(name) (t->name = name, t->name##_back = name##_back)
-    BOTH(vexp);
-    BOTH(vlog);
-    BOTH(vsqrt);
-    BOTH(vtanh);
-    BOTH(vsigmoid);
-    BOTH(vrelu);
-    BOTH(leaky);
-    BOTH(vgelu);
-    BOTH(vsilu);
-    BOTH(vsoftplus);
-    BOTH(velu);
-    BOTH(vphi);
-    BOTH(vabs);
-    BOTH(vsin);
-    BOTH(vcos);
-    BOTH(vsquare);
-    BOTH(vrsqrt);
-    BOTH(vlog1p);
-    BOTH(vexpm1);
-    BOTH(vtan);
-    BOTH(vatan);
-    BOTH(verf);
-}
+#define BOTH(name) .name = name, .name##_back = name##_back
+const AT_REAL(at_map_kernels) AT_KERNEL(at_map_kernels) = {
+    .add = add,
+    .sub = sub,
+    .mul = mul,
+    .div = div_,
+    .maximum = maximum,
+    .minimum = minimum,
+    .muladd = muladd,
+    .divadd = divadd,
+    .acc = acc,
+    .axpy = axpy,
+    .scale = scale,
+    .fill = fill,
+    .negate = negate,
+    .add_difference = add_difference,
+    .vfloor = vfloor,
+    .vceil = vceil,
+    .vround = vround,
+    BOTH(vexp),
+    BOTH(vlog),
+    BOTH(vsqrt),
+    BOTH(vtanh),
+    BOTH(vsigmoid),
+    BOTH(vrelu),
+    BOTH(leaky),
+    BOTH(vgelu),
+    BOTH(vsilu),
+    BOTH(vsoftplus),
+    BOTH(velu),
+    BOTH(vphi),
+    BOTH(vabs),
+    BOTH(vsin),
+    BOTH(vcos),
+    BOTH(vsquare),
+    BOTH(vrsqrt),
+    BOTH(vlog1p),
+    BOTH(vexpm1),
+    BOTH(vtan),
+    BOTH(vatan),
+    BOTH(verf),
+};

@@ -8,6 +8,7 @@
  *
  * The variance takes a second pass over the row (it is in cache): E x^2 - (E x)^2 loses all digits of rows far from 0.
  */
+#include "attn/kernel/norm.h"
 #include "attn/kernel/table.h"
 
 INLINE vec weighted(const real *weight, size_t i, size_t len, vec v) { return weight ? v * get(weight + i, len) : v; }
@@ -89,10 +90,9 @@ static void rmsnorm_back(size_t n, const real *x, const real *weight, const real
     });
 }
 
-void AT_KERNEL(at_fill_norm)(AT_REAL(at_kernels) * t)
-{
-    t->layernorm = layernorm;
-    t->layernorm_back = layernorm_back;
-    t->rmsnorm = rmsnorm;
-    t->rmsnorm_back = rmsnorm_back;
-}
+const AT_REAL(at_norm_kernels) AT_KERNEL(at_norm_kernels) = {
+    .layernorm = layernorm,
+    .layernorm_back = layernorm_back,
+    .rmsnorm = rmsnorm,
+    .rmsnorm_back = rmsnorm_back,
+};

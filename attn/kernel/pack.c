@@ -10,6 +10,7 @@
  * y is one chain of multiply-adds over k in order, whatever the number of rows, so a row alone has the bits of a row in
  * a batch.
  */
+#include "attn/kernel/pack.h"
 #include "attn/kernel/table.h"
 
 #ifdef __AVX512F__
@@ -423,17 +424,16 @@ static void rows_gemm(size_t m, size_t n, size_t k, const real *panels, const re
     }
 }
 
-void AT_KERNEL(at_fill_pack)(AT_REAL(at_kernels) * t)
-{
-    t->tile = TILE;
-    t->packed_size = packed_size;
-    t->pack = pack;
-    t->packed_gemm = packed_gemm;
-    t->packed_gemm_from = packed_gemm_from;
-    t->few_gemm = few_gemm;
-    t->tile_gemm = tile_gemm;
-    t->rows = MR;
-    t->pack_rows = pack_rows;
-    t->rows_gemm = rows_gemm;
-    t->transpose = transpose;
-}
+const AT_REAL(at_pack_kernels) AT_KERNEL(at_pack_kernels) = {
+    .tile = TILE,
+    .packed_size = packed_size,
+    .pack = pack,
+    .packed_gemm = packed_gemm,
+    .packed_gemm_from = packed_gemm_from,
+    .few_gemm = few_gemm,
+    .tile_gemm = tile_gemm,
+    .rows = MR,
+    .pack_rows = pack_rows,
+    .rows_gemm = rows_gemm,
+    .transpose = transpose,
+};

@@ -7,6 +7,7 @@
  * Nothing of size S x D is stored. Backward walks the columns outside and the rows inside, so that dq and dv stay in
  * registers.
  */
+#include "attn/kernel/pair.h"
 #include "attn/kernel/table.h"
 
 static void additive(size_t S, size_t D, const real *q, const real *k, size_t ldk, const real *v, real *e)
@@ -103,10 +104,9 @@ static void context_back(size_t S, size_t D, const real *a, const real *m, size_
     }
 }
 
-void AT_KERNEL(at_fill_pair)(AT_REAL(at_kernels) * t)
-{
-    t->additive = additive;
-    t->additive_back = additive_back;
-    t->context = context;
-    t->context_back = context_back;
-}
+const AT_REAL(at_pair_kernels) AT_KERNEL(at_pair_kernels) = {
+    .additive = additive,
+    .additive_back = additive_back,
+    .context = context,
+    .context_back = context_back,
+};

@@ -2,6 +2,7 @@
  * Pooling: one place of many windows at a time. x goes on by `step` from window to window: the stride of the windows along
  * a row of an image, 1 where the windows are those of neighbouring channels. Loops the compiler makes vectors of.
  */
+#include "attn/kernel/pool.h"
 #include "attn/kernel/table.h"
 
 static void pool_start(size_t n, size_t first, size_t by, real *y, void *at)
@@ -65,11 +66,10 @@ static void pool_sum_back(size_t n, const real *dy, real scale, size_t step, rea
         dx[i * step] += scale * dy[i];
 }
 
-void AT_KERNEL(at_fill_pool)(AT_REAL(at_kernels) * t)
-{
-    t->pool_start = pool_start;
-    t->pool_max = pool_max;
-    t->pool_max_back = pool_max_back;
-    t->pool_sum = pool_sum;
-    t->pool_sum_back = pool_sum_back;
-}
+const AT_REAL(at_pool_kernels) AT_KERNEL(at_pool_kernels) = {
+    .start = pool_start,
+    .max = pool_max,
+    .max_back = pool_max_back,
+    .sum = pool_sum,
+    .sum_back = pool_sum_back,
+};

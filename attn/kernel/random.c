@@ -5,6 +5,7 @@
  * vector are blocks, and nothing is shuffled. Only integers until the last multiplication, so masks are the same at
  * every level.
  */
+#include "attn/kernel/random.h"
 #include "attn/kernel/table.h"
 
 enum { GROUP = 64, LANES = 16 };
@@ -94,9 +95,8 @@ static void dropout(uint64_t seed, uint64_t counter, size_t first, size_t n, uin
     }
 }
 
-void AT_KERNEL(at_fill_random)(AT_REAL(at_kernels) * t)
-{
-    t->bits = bits;
-    t->bernoulli = bernoulli;
-    t->dropout = dropout;
-}
+const AT_REAL(at_random_kernels) AT_KERNEL(at_random_kernels) = {
+    .bits = bits,
+    .bernoulli = bernoulli,
+    .dropout = dropout,
+};

@@ -4,6 +4,7 @@
  * Sums run over four vectors of partial sums within blocks, and over the blocks in double: the order depends on
  * n only, and a float sum over a million elements keeps six digits.
  */
+#include "attn/kernel/reduce.h"
 #include "attn/kernel/table.h"
 
 enum { BLOCK = 128 * W }; /* 32 additions to each partial sum */
@@ -80,13 +81,12 @@ static real min_(size_t n, const real *x)
     return any(nan) ? (real)NAN : across_lesser(m);
 }
 
-void AT_KERNEL(at_fill_reduce)(AT_REAL(at_kernels) * t)
-{
-    t->sum = sum;
-    t->sumsq = sumsq;
-    t->dot = dot;
-    t->distance2 = distance2;
-    t->sumexp = sumexp;
-    t->max = max_;
-    t->min = min_;
-}
+const AT_REAL(at_reduce_kernels) AT_KERNEL(at_reduce_kernels) = {
+    .sum = sum,
+    .sumsq = sumsq,
+    .dot = dot,
+    .distance2 = distance2,
+    .sumexp = sumexp,
+    .max = max_,
+    .min = min_,
+};

@@ -1,4 +1,5 @@
 /* Sampling of images laid out pixel by pixel, [pixels, C]: each result is the weighted sum of up to four pixels. */
+#include "attn/kernel/sample.h"
 #include "attn/kernel/table.h"
 
 static void sample(size_t n, size_t C, const real *x, const ptrdiff_t *at, const real *weight, real *y)
@@ -43,8 +44,7 @@ static void sample_back(size_t n, size_t C, const real *x, const ptrdiff_t *at, 
         }
 }
 
-void AT_KERNEL(at_fill_sample)(AT_REAL(at_kernels) * t)
-{
-    t->sample = sample;
-    t->sample_back = sample_back;
-}
+const AT_REAL(at_sample_kernels) AT_KERNEL(at_sample_kernels) = {
+    .sample = sample,
+    .sample_back = sample_back,
+};

@@ -5,6 +5,7 @@
  * counts as 0 there, so that -inf - -inf does not make NaN, and the sum is 0: the softmax of such a row is 0. A NaN in
  * x makes the row NaN.
  */
+#include "attn/kernel/softmax.h"
 #include "attn/kernel/table.h"
 
 typedef uint8_t bytes __attribute__((vector_size(W)));
@@ -142,13 +143,12 @@ static void cross_entropy_back(size_t n, const real *x, size_t target, real smoo
     dx[target] = at_target;
 }
 
-void AT_KERNEL(at_fill_softmax)(AT_REAL(at_kernels) * t)
-{
-    t->softmax = softmax;
-    t->softmax_back = softmax_back;
-    t->log_softmax = log_softmax;
-    t->log_softmax_back = log_softmax_back;
-    t->logsumexp = logsumexp;
-    t->cross_entropy = cross_entropy;
-    t->cross_entropy_back = cross_entropy_back;
-}
+const AT_REAL(at_softmax_kernels) AT_KERNEL(at_softmax_kernels) = {
+    .softmax = softmax,
+    .softmax_back = softmax_back,
+    .log_softmax = log_softmax,
+    .log_softmax_back = log_softmax_back,
+    .logsumexp = logsumexp,
+    .cross_entropy = cross_entropy,
+    .cross_entropy_back = cross_entropy_back,
+};

@@ -2,6 +2,7 @@
  * One step of an optimizer over a parameter, in one pass: reads and writes each number once, which is all that matters
  * for large parameters (28 bytes per float with Adam, at the speed of memory).
  */
+#include "attn/kernel/step.h"
 #include "attn/kernel/table.h"
 
 #if AT_TYPE == 32
@@ -98,11 +99,10 @@ static void rmsprop(size_t n, real *p, const real *g, real *sq, real *mean, real
     }
 }
 
-void AT_KERNEL(at_fill_step)(AT_REAL(at_kernels) * t)
-{
-    t->adam = adam;
-    t->sgd = sgd;
-    t->adagrad = adagrad;
-    t->adadelta = adadelta;
-    t->rmsprop = rmsprop;
-}
+const AT_REAL(at_step_kernels) AT_KERNEL(at_step_kernels) = {
+    .adam = adam,
+    .sgd = sgd,
+    .adagrad = adagrad,
+    .adadelta = adadelta,
+    .rmsprop = rmsprop,
+};

@@ -6,6 +6,7 @@
  * dy times entries of the window, whose vectors run along the places and are added up at the end. AVX-512: 8 x 3 and 4 x 6 of its
  * 32 registers; otherwise 6 x 2 and 4 x 3 of 16.
  */
+#include "attn/kernel/window.h"
 #include "attn/kernel/table.h"
 
 #ifdef __AVX512F__
@@ -165,10 +166,9 @@ static void block(size_t m, size_t n, const real *x, size_t ldx, real *y, size_t
     }
 }
 
-void AT_KERNEL(at_fill_window)(AT_REAL(at_kernels) * t)
-{
-    t->window_rows = ROWS;
-    t->windows_gemm = windows_gemm;
-    t->windows_dot = windows_dot;
-    t->block = block;
-}
+const AT_REAL(at_window_kernels) AT_KERNEL(at_window_kernels) = {
+    .rows = ROWS,
+    .gemm = windows_gemm,
+    .dot = windows_dot,
+    .block = block,
+};

@@ -27,7 +27,11 @@
 #include "attn/op/attend.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/attend.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/pack.h"
+#include "attn/kernel/random.h"
+#include "attn/kernel/reduce.h"
 
 enum { Q, KEY, V, BIAS, MASK, KEY_MASK, SPAN };
 enum { SCALE, OFFSET, ALIBI, DROPOUT, WEIGHTS };
@@ -127,7 +131,7 @@ typedef struct job {
 
 static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t block, room r)
 {
-    size_t W = K->packed_size(1, 1);
+    size_t W = K->pack->packed_size(1, 1);
     job j = {.c = c, .n = *n, .b = b, .h = h, .i0 = block * QB, .hi = n->Tk, .full_hi = n->Tk, .lanes = W, .r = r};
     j.rows = n->Tq - j.i0 < QB ? n->Tq - j.i0 : QB;
     j.width = (j.rows + W - 1) / W * W;
@@ -238,8 +242,8 @@ static void inner_products(const job *j, const tile *t, int which, size_t D, con
     size_t hk = j->h / (j->n.H / j->n.Hk);
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
-        K->tile_gemm(false, p->keys, p->columns, D, head_row(x, j->b, t->first + p->key, hk), head_step(x),
-                     b + p->column, QB, s + p->key * QB + p->column, QB, false);
+        K->pack->tile_gemm(false, p->keys, p->columns, D, head_row(x, j->b, t->first + p->key, hk), head_step(x),
+                           b + p->column, QB, s + p->key * QB + p->column, QB, false);
     }
 }
 
@@ -251,8 +255,9 @@ static void give_queries(const job *j, const tile *t, int which, size_t D, const
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
         if (p->column < j->rows)
-            K->tile_gemm(true, at_min_size(p->columns, j->rows - p->column), D, p->keys, s + p->key * QB + p->column,
-                         QB, head_row(x, j->b, t->first + p->key, hk), head_step(x), y + p->column * ldy, ldy, true);
+            K->pack->tile_gemm(true, at_min_size(p->columns, j->rows - p->column), D, p->keys,
+                               s + p->key * QB + p->column, QB, head_row(x, j->b, t->first + p->key, hk), head_step(x),
+                               y + p->column * ldy, ldy, true);
     }
 }
 
@@ -263,8 +268,9 @@ static void give_keys(const job *j, const tile *t, size_t D, const real *s, cons
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
         if (p->column < j->rows)
-            K->tile_gemm(false, p->keys, D, at_min_size(p->columns, j->rows - p->column), s + p->key * QB + p->column,
-                         QB, x + p->column * ldx, ldx, y + (t->first + p->key) * ldy, ldy, true);
+            K->pack->tile_gemm(false, p->keys, D, at_min_size(p->columns, j->rows - p->column),
+                               s + p->key * QB + p->column, QB, x + p->column * ldx, ldx, y + (t->first + p->key) * ldy,
+                               ldy, true);
     }
 }
 
@@ -303,7 +309,7 @@ static void adjust(const job *j, const tile *t)
             j->r.hi[i] = (real)(at_min_size(at_max_size(span.lo + span.n, t->first), t->first + t->keys) - t->first);
         }
         for (size_t i = 0; i < j->width; i += j->lanes)
-            K->attend_cut(rows_of(t, i).lo, rows_of(t, i).lo + rows_of(t, i).n, j->r.lo + i, j->r.hi + i, s + i, QB);
+            K->attend->cut(rows_of(t, i).lo, rows_of(t, i).lo + rows_of(t, i).n, j->r.lo + i, j->r.hi + i, s + i, QB);
     }
     if (c->in[KEY_MASK])
         for (size_t k = 0; k < t->keys; k++)
@@ -325,14 +331,14 @@ static void open_queries(const job *j)
     const at_tensor *q = j->c->in[Q];
     size_t D = j->n.D;
     real scale = (real)j->c->arg[SCALE].number;
-    K->transpose(j->rows, D, head_row(q, j->b, j->i0, j->h), head_step(q), j->r.q, QB);
+    K->pack->transpose(j->rows, D, head_row(q, j->b, j->i0, j->h), head_step(q), j->r.q, QB);
     if (j->rows == QB) {
-        K->scale(D * QB, scale, j->r.q, j->r.q);
+        K->map->scale(D * QB, scale, j->r.q, j->r.q);
         return;
     }
     for (size_t d = 0; d < D; d++) {
-        K->scale(j->rows, scale, j->r.q + d * QB, j->r.q + d * QB);
-        K->fill(j->width - j->rows, 0, j->r.q + d * QB + j->rows);
+        K->map->scale(j->rows, scale, j->r.q + d * QB, j->r.q + d * QB);
+        K->map->fill(j->width - j->rows, 0, j->r.q + d * QB + j->rows);
     }
 }
 
@@ -347,7 +353,7 @@ static void scores(const job *j, const tile *t)
 static void weights(const job *j, const tile *t)
 {
     for (size_t i = 0; i < j->width; i += j->lanes)
-        K->attend_weights(rows_of(t, i).n, j->r.lse + i, j->r.s + rows_of(t, i).lo * QB + i, QB);
+        K->attend->weights(rows_of(t, i).n, j->r.lse + i, j->r.s + rows_of(t, i).lo * QB + i, QB);
 }
 
 /* x with dropout's mask of this tile applied, into y (may be x). */
@@ -357,8 +363,8 @@ static void drop_tile(const job *j, const tile *t, const real *x, real *y)
     double p = c->arg[DROPOUT].number;
     size_t tiles = (j->n.Tk + KB - 1) / KB * KB * QB;
     size_t first = ((j->b * j->n.H + j->h) * blocks(j->n.Tq) + j->i0 / QB) * tiles + t->first * QB;
-    K->dropout(c->random.seed, c->random.counter, first, t->keys * QB, at_random_threshold(1 - p), (real)(1 / (1 - p)),
-               x, y, false);
+    K->random->dropout(c->random.seed, c->random.counter, first, t->keys * QB, at_random_threshold(1 - p),
+                       (real)(1 / (1 - p)), x, y, false);
 }
 
 /* ---- forward ---- */
@@ -413,13 +419,13 @@ static void forward_block(const job *j)
         take_tile(j, j0, &t);
         scores(j, &t);
         for (size_t i = 0; i < j->width; i += j->lanes)
-            K->attend_softmax(rows_of(&t, i).n, r->s + rows_of(&t, i).lo * QB + i, QB, r->max + i, r->sum + i,
-                              r->factor + i);
+            K->attend->softmax(rows_of(&t, i).n, r->s + rows_of(&t, i).lo * QB + i, QB, r->max + i, r->sum + i,
+                               r->factor + i);
         if (c->arg[DROPOUT].number > 0)
             drop_tile(j, &t, r->s, r->s);
         for (size_t i = 0; i < j->rows && j0 > j->lo; i++)
             if (r->factor[i] != 1)
-                K->scale(Dv, r->factor[i], r->rows + i * Dv, r->rows + i * Dv);
+                K->map->scale(Dv, r->factor[i], r->rows + i * Dv, r->rows + i * Dv);
         give_queries(j, &t, V, Dv, r->s, r->rows, Dv);
     }
     real *y = at_outp(c, 0) + ((j->b * j->n.Tq + j->i0) * j->n.H + j->h) * Dv;
@@ -429,7 +435,7 @@ static void forward_block(const job *j)
         r->lse[i] = seen ? r->max[i] + (real)log(r->sum[i]) : INFINITY;
         if (i < j->rows) {
             saved[i] = r->lse[i];
-            K->scale(Dv, seen ? 1 / r->sum[i] : 0, r->rows + i * Dv, y + i * j->n.H * Dv);
+            K->map->scale(Dv, seen ? 1 / r->sum[i] : 0, r->rows + i * Dv, y + i * j->n.H * Dv);
         }
     }
     if (c->arg[WEIGHTS].flag)
@@ -474,14 +480,15 @@ static void open_block(job *j)
     }
     for (size_t i = 0; i < j->rows; i++) {
         if (dy)
-            r->delta[i] = (real)K->dot(Dv, at_outp(c, 0) + row + i * step, dy + row + i * step);
+            r->delta[i] = (real)K->reduce->dot(Dv, at_outp(c, 0) + row + i * step, dy + row + i * step);
         if (dw)
-            r->delta[i] += (real)K->dot(j->n.W, at_outp(c, 1) + (first + i) * j->n.W, dw + (first + i) * j->n.W);
+            r->delta[i] +=
+                (real)K->reduce->dot(j->n.W, at_outp(c, 1) + (first + i) * j->n.W, dw + (first + i) * j->n.W);
     }
     if (dy) {
-        K->transpose(j->rows, Dv, dy + row, step, r->dy, QB);
+        K->pack->transpose(j->rows, Dv, dy + row, step, r->dy, QB);
         for (size_t d = 0; d < Dv; d++)
-            K->fill(j->width - j->rows, 0, r->dy + d * QB + j->rows);
+            K->map->fill(j->width - j->rows, 0, r->dy + d * QB + j->rows);
     }
     open_queries(j);
 }
@@ -518,7 +525,7 @@ static void back_tile(const job *j, const tile *t, real scale, real *dv)
         }
     for (size_t i = 0; i < j->width; i += j->lanes) {
         size_t at = rows_of(t, i).lo * QB + i;
-        K->attend_back(rows_of(t, i).n, r->s + at, r->delta + i, scale, r->dp + at, QB);
+        K->attend->back(rows_of(t, i).n, r->s + at, r->delta + i, scale, r->dp + at, QB);
     }
 }
 

@@ -16,7 +16,9 @@
 #include "attn/core/gemm.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/pair.h"
+#include "attn/kernel/reduce.h"
 
 enum { A, V, SPAN };
 enum { FEW = 4 }; /* fewer heads in the whole batch: the product is spread over the pool, not the heads */
@@ -72,7 +74,7 @@ static bool whole(const job *s)
 {
     bool finite = s->Tq > 3 && at_span_aligned(s->span); /* a few rows: looking costs as much as the product */
     for (size_t b = 0; finite && b < s->B; b++)
-        finite = isfinite(K->sum(s->Tk * s->Hk * s->D, s->v + value_at(s, b, 0, 0)));
+        finite = isfinite(K->reduce->sum(s->Tk * s->Hk * s->D, s->v + value_at(s, b, 0, 0)));
     return finite;
 }
 
@@ -84,8 +86,8 @@ static void context_rows(size_t begin, size_t end, void *context)
     for (size_t r = begin; r < end; r++) {
         size_t i = r % s->Tq, h = r / s->Tq % s->H, b = r / s->Tq / s->H;
         at_span keys = at_span_of(s->span, s->Tq, s->Tk, b, i);
-        K->context(keys.n, s->D, s->a + weight_at(s, b, h, i), s->v + value_at(s, b, keys.lo, h / s->group),
-                   s->Hk * s->D, s->c + context_at(s, b, i, h), false);
+        K->pair->context(keys.n, s->D, s->a + weight_at(s, b, h, i), s->v + value_at(s, b, keys.lo, h / s->group),
+                         s->Hk * s->D, s->c + context_at(s, b, i, h), false);
     }
 }
 
@@ -132,9 +134,9 @@ static void back_rows(size_t begin, size_t end, void *context)
                 if (a == 0)
                     continue;
                 if (s->da)
-                    s->da[weights + j] += (real)K->dot(s->D, dc, s->v + values + j * ld);
+                    s->da[weights + j] += (real)K->reduce->dot(s->D, dc, s->v + values + j * ld);
                 if (s->dv)
-                    K->axpy(s->D, a, dc, s->dv + dvalues + j * ld);
+                    K->map->axpy(s->D, a, dc, s->dv + dvalues + j * ld);
             }
         }
 }

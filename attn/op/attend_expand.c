@@ -9,7 +9,7 @@
 #include "attn/op/attend.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 
 static bool shape(at_call *c)
 {
@@ -26,7 +26,7 @@ static void rows(size_t begin, size_t end, const at_call *c, bool back)
     for (size_t r = begin; r < end; r++) {
         at_span keys = at_span_of(c->in[1], Tq, Tk, r / Tq / H, r % Tq);
         if (back) {
-            K->acc(keys.n, at_dout(c, 0) + r * Tk + keys.lo, at_din(c, 0) + r * W);
+            K->map->acc(keys.n, at_dout(c, 0) + r * Tk + keys.lo, at_din(c, 0) + r * W);
             continue;
         }
         real *to = at_outp(c, 0) + r * Tk;

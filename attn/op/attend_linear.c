@@ -29,7 +29,9 @@
 #include "attn/op/attend.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/pack.h"
+#include "attn/kernel/reduce.h"
 
 enum { Q, KEY, V, STATE, LENGTHS, KEY_MASK };
 enum { CAUSAL, OFFSET };
@@ -167,7 +169,7 @@ static void open_keys(const head *h, chunk *c)
     c->ldv = c->all ? s->Hk * E : E;
     for (size_t j = 0; j < last; j++) {
         if (c->there[j])
-            K->vphi(D, k + j * s->Hk * D, h->r.fk + j * D);
+            K->map->vphi(D, k + j * s->Hk * D, h->r.fk + j * D);
         else
             memset(h->r.fk + j * D, 0, D * sizeof(real));
         if (c->there[j] && !c->all)
@@ -175,15 +177,15 @@ static void open_keys(const head *h, chunk *c)
         else if (!c->all)
             memset(h->r.v + j * E, 0, E * sizeof(real));
     }
-    K->tile_gemm(false, 1, D, last, h->r.one, s->L, h->r.fk, D, h->r.sum, D, false);
+    K->pack->tile_gemm(false, 1, D, last, h->r.one, s->L, h->r.fk, D, h->r.sum, D, false);
 }
 
 /* Sums that overflow count as not finite, which costs time only. */
 static bool finite_keys(const head *h, const chunk *c)
 {
     size_t D = h->s->D, E = h->s->E;
-    K->tile_gemm(false, 1, E, c->keys, h->r.one, h->s->L, c->v, c->ldv, h->r.sum + D, E, false);
-    return isfinite(K->sum(D + E, h->r.sum));
+    K->pack->tile_gemm(false, 1, E, c->keys, h->r.one, h->s->L, c->v, c->ldv, h->r.sum + D, E, false);
+    return isfinite(K->reduce->sum(D + E, h->r.sum));
 }
 
 typedef void visitor(const head *h, const chunk *c);
@@ -226,8 +228,8 @@ static void pairs(const head *h, const chunk *c, size_t n, const real *x, size_t
     size_t L = h->s->L;
     real *a = h->r.a;
     for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
-        K->tile_gemm(false, at_min_size(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L,
-                     a + j * L + j, L, accumulate);
+        K->pack->tile_gemm(false, at_min_size(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L,
+                           a + j * L + j, L, accumulate);
     for (size_t j = 1; j < c->keys; j++)
         memset(a + j * L, 0, at_min_size(j, c->queries) * sizeof(real));
 }
@@ -236,16 +238,16 @@ static void pairs(const head *h, const chunk *c, size_t n, const real *x, size_t
 static void give_queries(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
 {
     for (size_t i = 0; i < c->queries; i += STRIP)
-        K->tile_gemm(true, at_min_size(c->queries - i, STRIP), n, at_min_size(c->keys, i + STRIP), h->r.a + i, h->s->L,
-                     x, ldx, y + i * ldy, ldy, true);
+        K->pack->tile_gemm(true, at_min_size(c->queries - i, STRIP), n, at_min_size(c->keys, i + STRIP), h->r.a + i,
+                           h->s->L, x, ldx, y + i * ldy, ldy, true);
 }
 
 /* y [keys, n] += a x, x [queries, n] */
 static void give_keys(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
 {
     for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
-        K->tile_gemm(false, at_min_size(c->keys - j, STRIP), n, c->queries - j, h->r.a + j * h->s->L + j, h->s->L,
-                     x + j * ldx, ldx, y + j * ldy, ldy, true);
+        K->pack->tile_gemm(false, at_min_size(c->keys - j, STRIP), n, c->queries - j, h->r.a + j * h->s->L + j, h->s->L,
+                           x + j * ldx, ldx, y + j * ldy, ldy, true);
 }
 
 /* Features of the queries of head q (of those that read this key head); turned as well if asked for. */
@@ -254,9 +256,9 @@ static void open_queries(const head *h, const chunk *c, size_t first, bool turne
     const job *s = h->s;
     size_t D = s->D;
     for (size_t i = 0; i < c->queries; i++)
-        K->vphi(D, at_in(s->c, Q) + (first + i * s->H) * D, h->r.fq + i * D);
+        K->map->vphi(D, at_in(s->c, Q) + (first + i * s->H) * D, h->r.fq + i * D);
     if (turned)
-        K->transpose(c->queries, D, h->r.fq, D, h->r.fqt, s->L);
+        K->pack->transpose(c->queries, D, h->r.fq, D, h->r.fqt, s->L);
 }
 
 static void heads(size_t begin, size_t end, const job *s, bool back, void (*fn)(head *h, size_t p))
@@ -266,7 +268,7 @@ static void heads(size_t begin, size_t end, const job *s, bool back, void (*fn)(
         for (size_t p = count * block / s->blocks; p < count * (block + 1) / s->blocks; p++) {
             head h = {.s = s, .b = p / s->Hk, .hk = p % s->Hk};
             lay_out(s, back, (real *)(void *)s->c->work + block * s->slot, &h.r);
-            K->fill(s->L, 1, h.r.one);
+            K->map->fill(s->L, 1, h.r.one);
             fn(&h, p);
         }
 }
@@ -282,12 +284,12 @@ static void forward_chunk(const head *h, const chunk *c)
         size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
         real *y = at_outp(s->c, 0) + first * E;
         open_queries(h, c, first, true);
-        K->tile_gemm(true, c->queries, E, D, r->fqt, L, h->S, E + 1, y, s->H * E, false);
-        K->tile_gemm(false, 1, c->queries, D, r->zs, D, r->fqt, L, r->z, L, false);
+        K->pack->tile_gemm(true, c->queries, E, D, r->fqt, L, h->S, E + 1, y, s->H * E, false);
+        K->pack->tile_gemm(false, 1, c->queries, D, r->zs, D, r->fqt, L, r->z, L, false);
         if (c->keys > 0) {
             pairs(h, c, D, r->fk, D, r->fqt, false);
             give_queries(h, c, E, c->v, c->ldv, y, s->H * E);
-            K->tile_gemm(false, 1, c->queries, c->keys, r->one, L, r->a, L, r->z, L, true);
+            K->pack->tile_gemm(false, 1, c->queries, c->keys, r->one, L, r->a, L, r->z, L, true);
         }
         for (size_t i = 0; i < c->queries; i++, y += s->H * E) {
             if (s->c->n_saved)
@@ -295,11 +297,11 @@ static void forward_chunk(const head *h, const chunk *c)
             if (r->z[i] == 0)
                 memset(y, 0, E * sizeof(real));
             else
-                K->scale(E, 1 / r->z[i], y, y);
+                K->map->scale(E, 1 / r->z[i], y, y);
         }
     }
-    K->tile_gemm(true, D, E, c->keys, r->fk, D, c->v, c->ldv, h->S, E + 1, true);
-    K->acc(D, r->sum, r->zs);
+    K->pack->tile_gemm(true, D, E, c->keys, r->fk, D, c->v, c->ldv, h->S, E + 1, true);
+    K->map->acc(D, r->sum, r->zs);
 }
 
 /* S grows where the next state stands; its last column, which would break every product's columns, aside. */
@@ -343,10 +345,10 @@ static void open_gradients(const head *h, const chunk *c, size_t first)
             memset(g, 0, E * sizeof(real));
             continue;
         }
-        K->scale(E, 1 / z, at_dout(s->c, 0) + at * E, g);
-        last[i] = -(real)K->dot(E, g, at_outp(s->c, 0) + at * E);
+        K->map->scale(E, 1 / z, at_dout(s->c, 0) + at * E, g);
+        last[i] = -(real)K->reduce->dot(E, g, at_outp(s->c, 0) + at * E);
     }
-    K->transpose(c->queries, E, h->r.g, E, h->r.gt, L);
+    K->pack->transpose(c->queries, E, h->r.g, E, h->r.gt, L);
 }
 
 /* a = [v; 1] g: what a feature of a key and one of a query give each other */
@@ -367,17 +369,17 @@ static void back_queries(const head *h, const chunk *c)
         size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
         open_queries(h, c, first, false);
         open_gradients(h, c, first);
-        K->tile_gemm(true, c->queries, D, E + 1, r->gt, s->L, r->st, D, r->df, D, false);
+        K->pack->tile_gemm(true, c->queries, D, E + 1, r->gt, s->L, r->st, D, r->df, D, false);
         if (c->keys > 0) {
             weigh_gradients(h, c);
             give_queries(h, c, D, r->fk, D, r->df, D);
         }
         for (size_t i = 0; i < c->queries; i++)
             if (at_savedp(s->c, 0)[first + i * s->H] != 0)
-                K->vphi_back(D, NULL, r->fq + i * D, r->df + i * D, at_din(s->c, Q) + (first + i * s->H) * D);
+                K->map->vphi_back(D, NULL, r->fq + i * D, r->df + i * D, at_din(s->c, Q) + (first + i * s->H) * D);
     }
-    K->tile_gemm(true, E, D, c->keys, c->v, c->ldv, r->fk, D, r->st, D, true);
-    K->acc(D, r->sum, r->st + E * D);
+    K->pack->tile_gemm(true, E, D, c->keys, c->v, c->ldv, r->fk, D, r->st, D, true);
+    K->map->acc(D, r->sum, r->st + E * D);
 }
 
 /* Down, R growing: dk, dv. */
@@ -390,11 +392,11 @@ static void back_keys(const head *h, const chunk *c)
     if (dk && c->keys > 0) {
         for (size_t j = 0; j < c->keys; j++)
             memcpy(r->df + j * D, r->rt + E * D, D * sizeof(real));
-        K->tile_gemm(false, c->keys, D, E, c->v, c->ldv, r->rt, D, r->df, D, true);
+        K->pack->tile_gemm(false, c->keys, D, E, c->v, c->ldv, r->rt, D, r->df, D, true);
     }
     if (to && c->keys > 0) {
-        K->transpose(E, D, r->rt, D, r->r, E);
-        K->tile_gemm(false, c->keys, E, D, r->fk, D, r->r, E, dv, lddv, c->all);
+        K->pack->transpose(E, D, r->rt, D, r->r, E);
+        K->pack->tile_gemm(false, c->keys, E, D, r->fk, D, r->r, E, dv, lddv, c->all);
     }
     for (size_t m = 0; m < s->group && c->queries > 0 && at_dout(s->c, 0); m++) {
         size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
@@ -408,13 +410,13 @@ static void back_keys(const head *h, const chunk *c)
             weigh_gradients(h, c);
             give_keys(h, c, D, r->fq, D, r->df, D);
         }
-        K->tile_gemm(false, E + 1, D, c->queries, r->gt, s->L, r->fq, D, r->rt, D, true);
+        K->pack->tile_gemm(false, E + 1, D, c->queries, r->gt, s->L, r->fq, D, r->rt, D, true);
     }
     for (size_t j = 0; j < c->keys; j++) {
         if (c->there[j] && dk)
-            K->vphi_back(D, NULL, r->fk + j * D, r->df + j * D, dk + (at + j * s->Hk) * D);
+            K->map->vphi_back(D, NULL, r->fk + j * D, r->df + j * D, dk + (at + j * s->Hk) * D);
         if (c->there[j] && to && !c->all)
-            K->acc(E, r->dv + j * E, to + (at + j * s->Hk) * E);
+            K->map->acc(E, r->dv + j * E, to + (at + j * s->Hk) * E);
     }
 }
 
@@ -422,7 +424,7 @@ static void turn_in(const head *h, size_t p, const real *x, real *turned)
 {
     size_t D = h->s->D, E = h->s->E;
     if (x)
-        K->transpose(D, E + 1, x + p * D * (E + 1), E + 1, turned, D);
+        K->pack->transpose(D, E + 1, x + p * D * (E + 1), E + 1, turned, D);
     else
         memset(turned, 0, D * (E + 1) * sizeof(real));
 }
@@ -441,8 +443,8 @@ static void backward_head(head *h, size_t p)
     turn_in(h, p, at_dout(c, 1), h->r.rt);
     walk(h, false, back_keys);
     if (dstate) {
-        K->transpose(E + 1, D, h->r.rt, D, h->r.st, E + 1);
-        K->acc(n, h->r.st, dstate + p * n);
+        K->pack->transpose(E + 1, D, h->r.rt, D, h->r.st, E + 1);
+        K->map->acc(n, h->r.st, dstate + p * n);
     }
 }
 

@@ -19,6 +19,7 @@
 
 #include "attn/op/rows.h"
 #include "attn/op/sum.h"
+#include "attn/kernel/map.h"
 
 typedef enum kind { ADD, SUB, MUL, DIV, POW, MINIMUM, MAXIMUM, LOGADDEXP, MOD, IDIV } kind;
 
@@ -113,12 +114,12 @@ static bool by_kernel(kind op, size_t n, const real *a, ptrdiff_t sa, const real
     if ((sa | sb) & ~(ptrdiff_t)1 || op == POW || op > MAXIMUM)
         return false;
     switch (op) {
-    case ADD: K->add(n, a, (size_t)sa, b, (size_t)sb, y); break;
-    case SUB: K->sub(n, a, (size_t)sa, b, (size_t)sb, y); break;
-    case MUL: K->mul(n, a, (size_t)sa, b, (size_t)sb, y); break;
-    case DIV: K->div(n, a, (size_t)sa, b, (size_t)sb, y); break;
-    case MINIMUM: K->minimum(n, a, (size_t)sa, b, (size_t)sb, y); break;
-    default: K->maximum(n, a, (size_t)sa, b, (size_t)sb, y); break;
+    case ADD: K->map->add(n, a, (size_t)sa, b, (size_t)sb, y); break;
+    case SUB: K->map->sub(n, a, (size_t)sa, b, (size_t)sb, y); break;
+    case MUL: K->map->mul(n, a, (size_t)sa, b, (size_t)sb, y); break;
+    case DIV: K->map->div(n, a, (size_t)sa, b, (size_t)sb, y); break;
+    case MINIMUM: K->map->minimum(n, a, (size_t)sa, b, (size_t)sb, y); break;
+    default: K->map->maximum(n, a, (size_t)sa, b, (size_t)sb, y); break;
     }
     return true;
 }
@@ -252,13 +253,13 @@ static void slope_row(size_t n, char *const *at, const ptrdiff_t *step, void *co
         if (s->write)
             memcpy(to, dy, n * sizeof(real));
         else
-            K->acc(n, dy, to);
+            K->map->acc(n, dy, to);
         break;
     case SUB:
         if (!s->write)
-            K->axpy(n, s->k ? -1 : 1, dy, to);
+            K->map->axpy(n, s->k ? -1 : 1, dy, to);
         else if (s->k)
-            K->negate(n, dy, to);
+            K->map->negate(n, dy, to);
         else
             memcpy(to, dy, n * sizeof(real));
         break;
@@ -266,7 +267,7 @@ static void slope_row(size_t n, char *const *at, const ptrdiff_t *step, void *co
         if (so & ~(ptrdiff_t)1)
             PUT(dy[i] * other[i * so]);
         else
-            (s->write ? K->mul : K->muladd)(n, dy, 1, other, (size_t)so, to);
+            (s->write ? K->map->mul : K->map->muladd)(n, dy, 1, other, (size_t)so, to);
         break;
     case DIV:
         if (s->k)
@@ -274,7 +275,7 @@ static void slope_row(size_t n, char *const *at, const ptrdiff_t *step, void *co
         else if (sb & ~(ptrdiff_t)1)
             PUT(dy[i] / b[i * sb]);
         else
-            (s->write ? K->div : K->divadd)(n, dy, 1, b, (size_t)sb, to);
+            (s->write ? K->map->div : K->map->divadd)(n, dy, 1, b, (size_t)sb, to);
         break;
     case POW: PUT(dy[i] * power_slope(s->k, a[i * sa], b[i * sb], y[i])); break;
     case LOGADDEXP:
@@ -370,13 +371,13 @@ static void maximum_backward(const at_call *c) { binary_backward(c, MAXIMUM); }
 static void mod_backward(const at_call *c) { binary_backward(c, MOD); }
 static void idiv_backward(const at_call *c) { binary_backward(c, IDIV); }
 
-static void neg_block(const at_map *m, size_t at, size_t n) { K->negate(n, m->a + at, m->y + at); }
+static void neg_block(const at_map *m, size_t at, size_t n) { K->map->negate(n, m->a + at, m->y + at); }
 static void neg_forward(const at_call *c)
 {
     at_run_map(&(at_map){.a = at_in(c, 0), .y = at_outp(c, 0), .n = at_numel(c->out[0]), .fn = neg_block});
 }
 
-static void neg_block_back(const at_map *m, size_t at, size_t n) { K->axpy(n, -1, m->a + at, m->y + at); }
+static void neg_block_back(const at_map *m, size_t at, size_t n) { K->map->axpy(n, -1, m->a + at, m->y + at); }
 static void neg_backward(const at_call *c)
 {
     at_run_map(&(at_map){.a = at_dout(c, 0),

@@ -10,7 +10,8 @@
 #include <math.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
 
 static bool shape(at_call *c)
 {
@@ -42,7 +43,8 @@ static void distances(size_t begin, size_t end, void *context)
 
     for (size_t i = begin; i < end; i++)
         for (size_t j = 0; j < p->M && !at_cut_short(); j++)
-            p->to[i * p->M + j] = (real)sqrt(K->distance2(p->D, p->a + i * p->D, p->b + (i / p->N * p->M + j) * p->D));
+            p->to[i * p->M + j] =
+                (real)sqrt(K->reduce->distance2(p->D, p->a + i * p->D, p->b + (i / p->N * p->M + j) * p->D));
 }
 
 static real slope(const job *p, size_t at) { return p->y[at] == 0 ? 0 : p->dy[at] / p->y[at]; }
@@ -53,8 +55,8 @@ static void slopes_a(size_t begin, size_t end, void *context)
 
     for (size_t i = begin; i < end; i++)
         for (size_t j = 0; j < p->M && !at_cut_short(); j++)
-            K->add_difference(p->D, slope(p, i * p->M + j), p->a + i * p->D, p->b + (i / p->N * p->M + j) * p->D,
-                              p->to + i * p->D);
+            K->map->add_difference(
+                p->D, slope(p, i * p->M + j), p->a + i * p->D, p->b + (i / p->N * p->M + j) * p->D, p->to + i * p->D);
 }
 
 static void slopes_b(size_t begin, size_t end, void *context)
@@ -64,7 +66,8 @@ static void slopes_b(size_t begin, size_t end, void *context)
     for (size_t j = begin; j < end; j++)
         for (size_t k = 0; k < p->N && !at_cut_short(); k++) {
             size_t i = j / p->M * p->N + k;
-            K->add_difference(p->D, slope(p, i * p->M + j % p->M), p->b + j * p->D, p->a + i * p->D, p->to + j * p->D);
+            K->map->add_difference(
+                p->D, slope(p, i * p->M + j % p->M), p->b + j * p->D, p->a + i * p->D, p->to + j * p->D);
         }
 }
 

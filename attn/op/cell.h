@@ -19,7 +19,8 @@
 #include "attn/core/gemm.h"
 #include "attn/core/op.h"
 #include "attn/core/parallel.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/gate.h"
+#include "attn/kernel/map.h"
 
 typedef enum at_cell { AT_GRU, AT_LSTM, AT_RNN } at_cell; /* in the order of "gru|lstm|rnn" */
 
@@ -46,15 +47,15 @@ static inline void at_cell_forward(at_cell cell, size_t H, real *xi, const real 
 {
     switch (cell) {
     case AT_GRU:
-        K->acc(H, bias + 3 * H, xi + 2 * H);
-        K->gru(H, xi, hi, bias, h, h, record ? xi : NULL);
+        K->map->acc(H, bias + 3 * H, xi + 2 * H);
+        K->gate->gru(H, xi, hi, bias, h, h, record ? xi : NULL);
         break;
     case AT_LSTM:
-        K->lstm(H, xi, hi, bias, c, c, h, record ? xi : NULL);
+        K->gate->lstm(H, xi, hi, bias, c, c, h, record ? xi : NULL);
         if (record)
             memcpy(xi + 5 * H, c, H * sizeof *c);
         break;
-    case AT_RNN: K->rnn(H, xi, hi, bias, h); break;
+    case AT_RNN: K->gate->rnn(H, xi, hi, bias, h); break;
     }
 }
 
@@ -68,16 +69,16 @@ static inline void at_cell_backward(at_cell cell, size_t H, real *record, const 
 {
     switch (cell) {
     case AT_GRU:
-        K->gru_back(H, record, h_prev, dh, record, dhi, dh);
+        K->gate->gru_back(H, record, h_prev, dh, record, dhi, dh);
         memcpy(record + 3 * H, dhi + 2 * H, H * sizeof *dhi);
         break;
     case AT_LSTM:
-        K->lstm_back(H, record, c_prev, dh, dc, record, dc);
+        K->gate->lstm_back(H, record, c_prev, dh, dc, record, dc);
         memcpy(dhi, record, 4 * H * sizeof *dhi);
         memset(dh, 0, H * sizeof *dh);
         break;
     case AT_RNN:
-        K->rnn_back(H, h, dh, dhi);
+        K->gate->rnn_back(H, h, dh, dhi);
         memcpy(record, dhi, H * sizeof *dhi);
         memset(dh, 0, H * sizeof *dh);
         break;
@@ -90,11 +91,11 @@ static inline size_t at_cell_bias_size(at_cell cell, size_t H) { return at_cell_
 static inline void at_cell_bias(at_cell cell, size_t H, const real *input, const real *hidden, real *bias)
 {
     if (cell == AT_GRU) {
-        K->add(2 * H, input, 1, hidden, 1, bias);
+        K->map->add(2 * H, input, 1, hidden, 1, bias);
         memcpy(bias + 2 * H, hidden + 2 * H, H * sizeof *bias);
         memcpy(bias + 3 * H, input + 2 * H, H * sizeof *bias);
     } else {
-        K->add(at_cell_gates(cell) * H, input, 1, hidden, 1, bias);
+        K->map->add(at_cell_gates(cell) * H, input, 1, hidden, 1, bias);
     }
 }
 
@@ -119,7 +120,7 @@ static inline void at_columns_block(size_t begin, size_t end, void *context)
             size_t to = s->rows - from < AT_COLUMNS_PIECE ? s->rows : from + AT_COLUMNS_PIECE;
             memset(piece, 0, sizeof piece);
             for (size_t r = from; r < to; r++)
-                K->acc(n, s->x + r * s->ld + j, piece);
+                K->map->acc(n, s->x + r * s->ld + j, piece);
             for (size_t i = 0; i < n; i++)
                 total[i] += (double)piece[i];
         }
@@ -140,7 +141,7 @@ static inline void at_give(bool fresh, size_t n, const real *x, real *y)
     if (y && fresh)
         memcpy(y, x, n * sizeof *x);
     else if (y)
-        K->acc(n, x, y);
+        K->map->acc(n, x, y);
 }
 
 /*
@@ -243,7 +244,7 @@ static inline void at_ragged_rows(size_t begin, size_t end, void *context)
         if (!job->back) {
             memcpy(job->to + part, job->from + full, count * sizeof(real));
         } else if (job->add) {
-            K->acc(count, job->from + part, job->to + full);
+            K->map->acc(count, job->from + part, job->to + full);
         } else {
             memcpy(job->to + full, job->from + part, count * sizeof(real));
             memset(job->to + full + count, 0, (r->T * job->n - count) * sizeof(real));

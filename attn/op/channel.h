@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/channel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
 
 enum { AT_CHANNEL_ROWS = 128 }; /* rows of channels that are added up in the element type; beyond in double */
 
@@ -71,11 +73,11 @@ static inline void at_channel_sums_block(const at_channels *s, size_t p)
         memset(one, 0, 2 * C * sizeof(real));
         for (; o < stop; o++) {
             if (s->dy)
-                K->spreads_back(C, s->x + o * C, s->mean, s->dy + o * C, one, two);
+                K->channel->spreads_back(C, s->x + o * C, s->mean, s->dy + o * C, one, two);
             else if (s->mean)
-                K->spreads(C, s->x + o * C, s->mean, one);
+                K->channel->spreads(C, s->x + o * C, s->mean, one);
             else
-                K->acc(C, s->x + o * C, one);
+                K->map->acc(C, s->x + o * C, one);
         }
         for (size_t c = 0; c < C; c++)
             s->first[p * C + c] += (double)one[c];
@@ -95,9 +97,9 @@ static inline void at_channel_sums_part(size_t begin, size_t end, void *context)
         const real *x = s->x + r * s->I;
         size_t m = r / s->C * s->mean_step + r % s->C;
         if (s->dy)
-            s->second[r] = K->spread_back(s->I, x, s->mean[m], s->dy + r * s->I, &s->first[r]);
+            s->second[r] = K->channel->spread_back(s->I, x, s->mean[m], s->dy + r * s->I, &s->first[r]);
         else
-            s->first[r] = s->mean ? K->spread(s->I, x, s->mean[m]) : K->sum(s->I, x);
+            s->first[r] = s->mean ? K->channel->spread(s->I, x, s->mean[m]) : K->reduce->sum(s->I, x);
     }
 }
 
@@ -118,10 +120,10 @@ static inline void at_channel_map_part(size_t begin, size_t end, void *context)
     for (size_t r = begin; r < end; r++) {
         size_t m = step ? r * s->mean_step : r / s->C * s->mean_step + r % s->C;
         if (s->dy)
-            K->centred_back(n, s->x + r * n, s->mean + m, s->dy + r * n, s->a + m, s->b + m, s->c + m, step,
-                            s->to + r * n, s->add);
+            K->channel->centred_back(
+                n, s->x + r * n, s->mean + m, s->dy + r * n, s->a + m, s->b + m, s->c + m, step, s->to + r * n, s->add);
         else
-            K->centred(n, s->x + r * n, s->mean + m, s->a + m, s->b + m, step, s->to + r * n);
+            K->channel->centred(n, s->x + r * n, s->mean + m, s->a + m, s->b + m, step, s->to + r * n);
     }
 }
 

@@ -17,6 +17,8 @@
 
 #include "attn/op/rows.h"
 #include "attn/op/sum.h"
+#include "attn/kernel/pack.h"
+#include "attn/kernel/window.h"
 
 enum {
     GRID = 1 << 16,    /* numbers of x in a grid: a part of the second-level cache */
@@ -197,12 +199,12 @@ static void lay_out(const job *j, const part *p, size_t channel, size_t channels
             real *to = grid + f * j->plane + top * j->pitch + b * j->slot + left;
             if (s.w != 1 && s.c == 1) {
                 for (size_t i = 0; i < bottom - top; i++)
-                    K->transpose(right - left, channels, x + i * down, across, to + i * j->pitch, j->channel);
+                    K->pack->transpose(right - left, channels, x + i * down, across, to + i * j->pitch, j->channel);
                 continue;
             }
             for (size_t c = 0; c < channels; c++, x += s.c, to += j->channel) {
                 if (across == 1) {
-                    K->block(bottom - top, right - left, x, down, to, j->pitch, false);
+                    K->window->block(bottom - top, right - left, x, down, to, j->pitch, false);
                     continue;
                 }
                 for (size_t i = 0; i < bottom - top; i++)
@@ -225,12 +227,12 @@ static void hand_out(const job *j, const part *p, size_t channel, size_t m, cons
         const real *q = from + b * j->slot;
         if (s.w != 1 && s.c == 1 && !j->add) {
             for (size_t i = 0; i < p->rows; i++)
-                K->transpose(m, p->columns, q + i * j->pitch, ld, y + i * down, across);
+                K->pack->transpose(m, p->columns, q + i * j->pitch, ld, y + i * down, across);
             continue;
         }
         for (size_t r = 0; r < m; r++, q += ld, y += s.c) {
             if (across == 1) {
-                K->block(p->rows, p->columns, q, j->pitch, y, down, j->add);
+                K->window->block(p->rows, p->columns, q, j->pitch, y, down, j->add);
                 continue;
             }
             for (size_t i = 0; i < p->rows; i++)
@@ -242,9 +244,9 @@ static void hand_out(const job *j, const part *p, size_t channel, size_t m, cons
     }
 }
 
-static size_t panels_of(size_t O) { return ratio(O, K->window_rows); }
+static size_t panels_of(size_t O) { return ratio(O, K->window->rows); }
 
-/* The weight in panels of about as many rows each, as K->windows_gemm reads them. */
+/* The weight in panels of about as many rows each, as K->window->gemm reads them. */
 static void pack(size_t begin, size_t end, void *context)
 {
     const job *j = context;
@@ -328,7 +330,7 @@ static void multiply(const job *j, const part *p, size_t m, const real *w, const
             if (b != begin || e != end)
                 break;
         }
-        K->windows_gemm(m, (next - row - 1) * j->pitch + last, (end - begin) * each, w + begin * each * m,
+        K->window->gemm(m, (next - row - 1) * j->pitch + last, (end - begin) * each, w + begin * each * m,
                         x + row * j->pitch, j->at + begin * each, bias, y + row * j->pitch, ld);
     }
 }
@@ -372,7 +374,7 @@ static size_t furnish(job *j, char *work, size_t bytes)
 
     j->at = (size_t *)(void *)aligned(work, &used, j->k, sizeof(size_t));
     j->panels = aligned(work, &used, j->G * j->O * j->k, sizeof(real));
-    j->room_size = (j->in_place ? 0 : j->C * j->channel) + least(K->window_rows, j->O) * round_up(j->places);
+    j->room_size = (j->in_place ? 0 : j->C * j->channel) + least(K->window->rows, j->O) * round_up(j->places);
     j->room_size = round_up(j->room_size);
     j->room = aligned(work, &used, 0, 1);
     size_t each = most(j->room_size, LANES) * sizeof(real);
@@ -495,7 +497,7 @@ static void weigh(const job *j, size_t unit, real *room)
             size_t to = least(p.row + p.rows, places_below((ptrdiff_t)j->h.in - first, j->h.stride)),
                    at = (from - p.row) * j->pitch;
             if (from < to)
-                K->windows_dot(m, channels * taps, round_up((to - from) * j->pitch), dy + at, j->plane, room + at,
+                K->window->dot(m, channels * taps, round_up((to - from) * j->pitch), dy + at, j->plane, room + at,
                                j->at + i * d->inner * taps, dw + (i * j->C + c) * taps, j->k);
         }
     }

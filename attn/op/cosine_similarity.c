@@ -9,7 +9,8 @@
 #include <math.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
 
 enum { DIM, EPS };
 
@@ -88,7 +89,7 @@ static double product(size_t n, const real *a, ptrdiff_t sa, const real *b, ptrd
     double sum = 0;
 
     if (sa == 1 && sb == 1)
-        return K->dot(n, a, b);
+        return K->reduce->dot(n, a, b);
     AT_PIECES(i, end, n)
     for (; i < end; i++)
         sum += (double)a[(ptrdiff_t)i * sa] * b[(ptrdiff_t)i * sb];
@@ -100,8 +101,8 @@ static void add(size_t n, real *dx, ptrdiff_t step, double p, const real *other,
                 const real *own)
 {
     if (step == 1 && so == 1) {
-        K->axpy(n, (real)p, other, dx);
-        K->axpy(n, (real)q, own, dx);
+        K->map->axpy(n, (real)p, other, dx);
+        K->map->axpy(n, (real)q, own, dx);
         return;
     }
     AT_PIECES(i, end, n)

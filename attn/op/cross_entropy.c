@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/softmax.h"
 
 #include "attn/op/class_weight.h"
 
@@ -69,7 +69,7 @@ static double mean_weight(const at_call *c)
 static double weighted_loss(const at_call *c, const real *x, size_t t, double mean, real *saved)
 {
     size_t V = classes(c);
-    double s = c->arg[0].number, plain = K->cross_entropy(V, x, t, 0, saved), other = 0;
+    double s = c->arg[0].number, plain = K->softmax->cross_entropy(V, x, t, 0, saved), other = 0;
 
     for (size_t v = 0; s != 0 && v < V; v++)
         other += at_class_weight(c, 2, v) * ((double)x[t] - x[v]);
@@ -81,7 +81,7 @@ static void weighted_gradient(const at_call *c, const real *x, size_t t, double 
     size_t V = classes(c);
     double s = c->arg[0].number, share = share_of(c, mean, t);
 
-    K->cross_entropy_back(V, x, t, 0, saved, (real)(dy * share), dx, !at_is_fresh(c, 0));
+    K->softmax->cross_entropy_back(V, x, t, 0, saved, (real)(dy * share), dx, !at_is_fresh(c, 0));
     for (size_t v = 0; s != 0 && v < V; v++)
         dx[v] -= (real)(dy * s * at_class_weight(c, 2, v) / (double)V);
     if (s != 0)
@@ -100,8 +100,8 @@ static void losses(size_t begin, size_t end, void *context)
             loss[r] = weighted_loss(c, at_in(c, 0) + r * V, (size_t)(t - 1), mean, at_savedp(c, 0) + 2 * r);
         else
             loss[r] = t == 0 ? 0
-                             : K->cross_entropy(V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number,
-                                                at_savedp(c, 0) + 2 * r);
+                             : K->softmax->cross_entropy(V, at_in(c, 0) + r * V, (size_t)(t - 1),
+                                                         (real)c->arg[0].number, at_savedp(c, 0) + 2 * r);
     }
 }
 
@@ -138,8 +138,9 @@ static void gradients(size_t begin, size_t end, void *context)
             weighted_gradient(c, at_in(c, 0) + r * V, (size_t)(t - 1), mean, at_savedp(c, 0) + 2 * r,
                               none ? at_dout(c, 0)[r] : share, dx);
         else if (t != 0)
-            K->cross_entropy_back(V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number,
-                                  at_savedp(c, 0) + 2 * r, none ? at_dout(c, 0)[r] : share, dx, !at_is_fresh(c, 0));
+            K->softmax->cross_entropy_back(
+                V, at_in(c, 0) + r * V, (size_t)(t - 1), (real)c->arg[0].number, at_savedp(c, 0) + 2 * r,
+                none ? at_dout(c, 0)[r] : share, dx, !at_is_fresh(c, 0));
         else if (at_is_fresh(c, 0))
             memset(dx, 0, V * sizeof(real));
     }

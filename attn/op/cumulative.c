@@ -13,7 +13,7 @@
 #include <tgmath.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 
 #if AT_IS_INTEGER
 typedef uint64_t total;
@@ -94,7 +94,7 @@ static void diff_block(size_t begin, size_t end, void *context)
             for (; i < stop; i++)
                 y[i] = (real)((total)x[i + s->step] - (total)x[i]);
 #else
-            K->sub(stop - i, x + i + s->step, 1, x + i, 1, y + i);
+            K->map->sub(stop - i, x + i + s->step, 1, x + i, 1, y + i);
             i = stop;
 #endif
         }
@@ -173,8 +173,8 @@ static void diff_block_back(size_t begin, size_t end, void *context)
         {
             const real *dy = s->dy + o * s->n;
             real *dx = s->dx + o * (s->n + s->step);
-            K->axpy(stop - i, -1, dy + i, dx + i);
-            K->acc(stop - i, dy + i, dx + i + s->step);
+            K->map->axpy(stop - i, -1, dy + i, dx + i);
+            K->map->acc(stop - i, dy + i, dx + i + s->step);
             i = stop;
         }
 }

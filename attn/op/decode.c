@@ -19,6 +19,11 @@
  * gradients add up in place.
  */
 #include "attn/op/cell.h"
+#include "attn/kernel/gate.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/pack.h"
+#include "attn/kernel/pair.h"
+#include "attn/kernel/softmax.h"
 
 enum { Y, MEMORY, KEYS, MEMORY_LENGTHS, W_IH, W_HH, B_IH, B_HH, H0, C0, FED, W_QUERY, B_QUERY, V, COMBINE, INPUTS };
 enum { FEATURES, WEIGHTS, H_N, C_N };
@@ -80,10 +85,10 @@ static size_t carve(decoder *m, char *work, bool backward)
     size_t GH = m->G * m->H, H = m->H, mixed = m->M + H, slots = count_slots(m);
     bool query = m->call->in[W_QUERY] != NULL;
     if (backward) {
-        m->hidden = at_carve_take(&c, K->packed_size(H, GH));
-        m->input = at_carve_take(&c, K->packed_size(m->extra, GH));
-        m->query = query ? at_carve_take(&c, K->packed_size(H, m->D)) : NULL;
-        m->combine = m->luong ? at_carve_take(&c, K->packed_size(mixed, H)) : NULL;
+        m->hidden = at_carve_take(&c, K->pack->packed_size(H, GH));
+        m->input = at_carve_take(&c, K->pack->packed_size(m->extra, GH));
+        m->query = query ? at_carve_take(&c, K->pack->packed_size(H, m->D)) : NULL;
+        m->combine = m->luong ? at_carve_take(&c, K->pack->packed_size(mixed, H)) : NULL;
         m->h_prev = at_carve_take(&c, m->N * H);
         m->fed_prev = m->luong ? at_carve_take(&c, m->N * H) : NULL;
         m->d_combined = m->luong ? at_carve_take(&c, m->N * H) : NULL;
@@ -93,10 +98,10 @@ static size_t carve(decoder *m, char *work, bool backward)
     } else {
         if (!m->record)
             m->records = at_carve_take(&c, m->N * m->width);
-        m->hidden = at_carve_take(&c, K->packed_size(GH, H));
-        m->input = at_carve_take(&c, K->packed_size(GH, m->extra));
-        m->query = query ? at_carve_take(&c, K->packed_size(m->D, H)) : NULL;
-        m->combine = m->luong ? at_carve_take(&c, K->packed_size(H, mixed)) : NULL;
+        m->hidden = at_carve_take(&c, K->pack->packed_size(GH, H));
+        m->input = at_carve_take(&c, K->pack->packed_size(GH, m->extra));
+        m->query = query ? at_carve_take(&c, K->pack->packed_size(m->D, H)) : NULL;
+        m->combine = m->luong ? at_carve_take(&c, K->pack->packed_size(H, mixed)) : NULL;
         m->slot = m->rows * (GH + mixed + 2 * H + m->D) + m->S;
     }
     m->bias = at_carve_take(&c, at_cell_bias_size(m->cell, H));
@@ -206,14 +211,14 @@ static void attend(const decoder *m, size_t b, size_t t, const real *query, cons
     real *a = at_outp(c, WEIGHTS) + (b * m->T + t) * m->S;
 
     if (c->in[V]) {
-        K->additive(S, m->D, query, keys, m->D, at_in(c, V), a);
+        K->pair->additive(S, m->D, query, keys, m->D, at_in(c, V), a);
     } else {
-        K->context_back(S, m->D, ones, keys, m->D, query, a, NULL, 0);
-        K->scale(S, m->scale, a, a);
+        K->pair->context_back(S, m->D, ones, keys, m->D, query, a, NULL, 0);
+        K->map->scale(S, m->scale, a, a);
     }
-    K->softmax(S, a, NULL, a);
+    K->softmax->softmax(S, a, NULL, a);
     zero(m->S - S, a + S);
-    K->context(S, m->M, a, at_in(c, MEMORY) + b * m->S * m->M, m->M, context, false);
+    K->pair->context(S, m->M, a, at_in(c, MEMORY) + b * m->S * m->M, m->M, context, false);
 }
 
 /* The queries of a block's rows [n, D] from their states. */
@@ -226,7 +231,7 @@ static const real *make_queries(const decoder *m, size_t n, const real *s, size_
     if (c->in[B_QUERY])
         for (size_t i = 0; i < n; i++)
             copy(m->D, at_in(c, B_QUERY), room + i * m->D);
-    K->packed_gemm(n, m->D, m->H, s, lds, m->query, room, m->D, c->in[B_QUERY] != NULL);
+    K->pack->packed_gemm(n, m->D, m->H, s, lds, m->query, room, m->D, c->in[B_QUERY] != NULL);
     return room;
 }
 
@@ -242,10 +247,10 @@ static void run_cell(const decoder *m, const block *k, size_t t)
     real *records = m->records + (k->first * m->T + t) * m->width;
 
     if (m->luong)
-        K->packed_gemm(k->n, GH, m->H, k->fed, m->H, m->input, records, next, true);
+        K->pack->packed_gemm(k->n, GH, m->H, k->fed, m->H, m->input, records, next, true);
     else
-        K->packed_gemm(k->n, GH, m->M, k->mixed, k->mixed_width, m->input, records, next, true);
-    K->packed_gemm(k->n, GH, m->H, k->s, k->mixed_width, m->hidden, k->hi, GH, false);
+        K->pack->packed_gemm(k->n, GH, m->M, k->mixed, k->mixed_width, m->input, records, next, true);
+    K->pack->packed_gemm(k->n, GH, m->H, k->s, k->mixed_width, m->hidden, k->hi, GH, false);
     for (size_t i = 0; i < k->n; i++)
         at_cell_forward(m->cell, m->H, records + i * next, k->hi + i * GH, m->bias, k->s + i * k->mixed_width,
                         k->cells + i * m->H, m->record);
@@ -269,12 +274,12 @@ static void run_features(const decoder *m, const block *k, size_t t)
     size_t H = m->H, width = k->mixed_width;
 
     if (m->luong)
-        K->packed_gemm(k->n, H, width, k->mixed, width, m->combine, k->fed, H, false);
+        K->pack->packed_gemm(k->n, H, width, k->mixed, width, m->combine, k->fed, H, false);
     for (size_t i = 0; i < k->n; i++) {
         size_t step = (k->first + i) * m->T + t;
         real *to = at_outp(m->call, FEATURES) + step * m->wide, *mixed = k->mixed + i * width;
         if (m->luong) {
-            K->vtanh(H, k->fed + i * H, k->fed + i * H);
+            K->map->vtanh(H, k->fed + i * H, k->fed + i * H);
             copy(H, k->fed + i * H, to);
             if (m->mixed)
                 copy(width, mixed, m->mixed + step * width);
@@ -298,7 +303,7 @@ static void run_block(const decoder *m, size_t index, real *slot)
     k.fed = k.cells + m->rows * H;
     k.room = k.fed + m->rows * H;
     k.ones = k.room + m->rows * m->D;
-    K->fill(m->S, 1, k.ones);
+    K->map->fill(m->S, 1, k.ones);
     for (size_t i = 0; i < k.n; i++) {
         load_state(c, H0, H, (first + i) * H, k.s + i * k.mixed_width);
         load_state(c, C0, H, (first + i) * H, k.cells + i * H);
@@ -356,21 +361,21 @@ static void attend_back(const decoder *m, size_t b, size_t t, const real *query,
     const real *keys = at_in(c, KEYS) + b * m->S * D, *a = at_outp(c, WEIGHTS) + step * m->S;
     real *dm = at_din(c, MEMORY), *dk = at_din(c, KEYS), *da = room, *de = room + m->S, *unused = room + 2 * m->S;
 
-    K->context_back(S, M, a, at_in(c, MEMORY) + b * m->S * M, M, dc, da, dm ? dm + b * m->S * M : NULL, M);
+    K->pair->context_back(S, M, a, at_in(c, MEMORY) + b * m->S * M, M, dc, da, dm ? dm + b * m->S * M : NULL, M);
     if (at_dout(c, WEIGHTS))
-        K->acc(S, at_dout(c, WEIGHTS) + step * m->S, da);
+        K->map->acc(S, at_dout(c, WEIGHTS) + step * m->S, da);
     zero(S, de);
-    K->softmax_back(S, a, da, de);
+    K->softmax->softmax_back(S, a, da, de);
     if (dk)
         dk += b * m->S * D;
     if (c->in[V]) {
         zero(D, dq);
-        K->additive_back(S, D, query, keys, D, at_in(c, V), de, dq, dk, D, dv);
+        K->pair->additive_back(S, D, query, keys, D, at_in(c, V), de, dq, dk, D, dv);
     } else {
-        K->scale(S, m->scale, de, de);
-        K->context(S, D, de, keys, D, dq, false);
+        K->map->scale(S, m->scale, de, de);
+        K->pair->context(S, D, de, keys, D, dq, false);
         if (dk)
-            K->context_back(S, D, de, keys, D, query, unused, dk, D);
+            K->pair->context_back(S, D, de, keys, D, query, unused, dk, D);
     }
 }
 
@@ -408,11 +413,11 @@ static void return_features(const decoder *m, const way_back *k, size_t t)
         const real *d = dfeatures ? dfeatures + step * m->wide : NULL;
         if (m->luong) {
             if (d)
-                K->acc(H, d, k->dfed + i * H);
-            K->rnn_back(H, features + step * H, k->dfed + i * H, k->dout + i * H);
+                K->map->acc(H, d, k->dfed + i * H);
+            K->gate->rnn_back(H, features + step * H, k->dfed + i * H, k->dout + i * H);
             copy(H, k->dout + i * H, m->d_combined + step * H);
         } else if (d) {
-            K->acc(H, d, k->ds + i * H);
+            K->map->acc(H, d, k->ds + i * H);
             copy(M, d + H + m->E, k->dmixed + i * width);
         } else {
             zero(M, k->dmixed + i * width);
@@ -420,9 +425,9 @@ static void return_features(const decoder *m, const way_back *k, size_t t)
     }
     if (!m->luong)
         return;
-    K->packed_gemm(k->n, width, H, k->dout, H, m->combine, k->dmixed, width, false);
+    K->pack->packed_gemm(k->n, width, H, k->dout, H, m->combine, k->dmixed, width, false);
     for (size_t i = 0; i < k->n; i++)
-        K->acc(H, k->dmixed + i * width + M, k->ds + i * H);
+        K->map->acc(H, k->dmixed + i * width + M, k->ds + i * H);
 }
 
 static void return_cell(const decoder *m, const way_back *k, size_t t)
@@ -449,10 +454,10 @@ static void return_cell(const decoder *m, const way_back *k, size_t t)
             load_state(c, FED, H, b * H, m->fed_prev + step * H);
     }
     if (m->luong)
-        K->packed_gemm(k->n, H, GH, dxi, GH, m->input, k->dfed, H, false);
+        K->pack->packed_gemm(k->n, H, GH, dxi, GH, m->input, k->dfed, H, false);
     else
-        K->packed_gemm(k->n, m->M, GH, dxi, GH, m->input, k->dmixed, k->mixed_width, true);
-    K->packed_gemm(k->n, H, GH, k->dhi, GH, m->hidden, k->ds, H, true);
+        K->pack->packed_gemm(k->n, m->M, GH, dxi, GH, m->input, k->dmixed, k->mixed_width, true);
+    K->pack->packed_gemm(k->n, H, GH, k->dhi, GH, m->hidden, k->ds, H, true);
 }
 
 static void return_attention(const decoder *m, const way_back *k, size_t t)
@@ -467,10 +472,10 @@ static void return_attention(const decoder *m, const way_back *k, size_t t)
         if (query)
             copy(D, dq, query);
         else
-            K->acc(H, dq, k->ds + i * H);
+            K->map->acc(H, dq, k->ds + i * H);
     }
     if (m->query)
-        K->packed_gemm(k->n, H, D, k->dq, D, m->query, k->ds, H, true);
+        K->pack->packed_gemm(k->n, H, D, k->dq, D, m->query, k->ds, H, true);
 }
 
 static void return_block(const decoder *m, size_t index, real *slot, real *dv)

@@ -9,7 +9,7 @@
  */
 #include "attn/core/random.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/random.h"
 
 static bool shape(at_call *c)
 {
@@ -30,8 +30,8 @@ static void block(size_t begin, size_t end, void *context)
     const at_call *c = m->context;
     double stay = 1 - c->arg[0].number;
 
-    K->dropout(c->random.seed, c->random.counter, begin, end - begin, at_random_threshold(stay),
-               stay > 0 ? (real)(1 / stay) : 0, m->a + begin, m->y + begin, !m->fresh);
+    K->random->dropout(c->random.seed, c->random.counter, begin, end - begin, at_random_threshold(stay),
+                       stay > 0 ? (real)(1 / stay) : 0, m->a + begin, m->y + begin, !m->fresh);
 }
 
 static void dropout_forward(const at_call *c)

@@ -16,7 +16,7 @@
 
 #include "attn/core/gemm.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/reduce.h"
 
 enum { LETTERS = 52, LABELS = LETTERS + AT_MAX_DIM, MAX_OPERANDS = AT_MAX_SAVED };
 
@@ -422,7 +422,7 @@ static void dot_block(size_t begin, size_t end, void *context)
 
     for (size_t i = begin; i < end; i++) {
         const real *a = s->a.data + i * s->a.step, *b = s->b.data + i * s->b.step;
-        real y = (real)(s->k == 1 ? *a * *b : K->dot(s->k, a, b));
+        real y = (real)(s->k == 1 ? *a * *b : K->reduce->dot(s->k, a, b));
         real *c = d->c + i * (s->in_place ? s->step_c : 1);
         *c = d->add ? *c + y : y;
     }

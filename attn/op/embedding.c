@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 
 /* Scratch of the backward pass: where the places of each id start, and the places. */
 static size_t starts(size_t V) { return (V + 2) * sizeof(size_t); }
@@ -70,7 +70,7 @@ static void add_rows(size_t begin, size_t end, void *context)
         if (at_is_fresh(c, 1))
             memset(dw, 0, D * sizeof(real));
         for (size_t p = start[v]; p < start[v + 1] && !at_cut_short(); p++)
-            K->acc(D, at_dout(c, 0) + place[p] * D, dw);
+            K->map->acc(D, at_dout(c, 0) + place[p] * D, dw);
     }
 }
 

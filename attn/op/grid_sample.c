@@ -13,7 +13,8 @@
 #include <string.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/pack.h"
+#include "attn/kernel/sample.h"
 
 enum { BILINEAR, NEAREST };
 enum { ZEROS, BORDER };
@@ -80,7 +81,8 @@ static void turn_part(size_t begin, size_t end, void *context)
     size_t blocks = (t->n + PIXELS - 1) / PIXELS;
     for (size_t u = begin; u < end; u++) {
         size_t image = u / blocks, at = u % blocks * PIXELS, n = t->n - at < PIXELS ? t->n - at : PIXELS;
-        K->transpose(t->m, n, t->from + image * t->m * t->n + at, t->n, t->to + image * t->m * t->n + at * t->m, t->m);
+        K->pack->transpose(t->m, n, t->from + image * t->m * t->n + at, t->n, t->to + image * t->m * t->n + at * t->m,
+                           t->m);
     }
 }
 
@@ -158,8 +160,8 @@ static void sample(size_t begin, size_t end, void *context)
             ptrdiff_t at[4 * PIXELS];
             real weight[4 * PIXELS];
             find_block(p, b, first, n, at, weight);
-            K->sample(n, p->C, p->rows + b * p->H * p->W * p->C, at, weight, y);
-            K->transpose(n, p->C, y, p->C, p->y + b * p->C * p->N + first, p->N);
+            K->sample->sample(n, p->C, p->rows + b * p->H * p->W * p->C, at, weight, y);
+            K->pack->transpose(n, p->C, y, p->C, p->y + b * p->C * p->N + first, p->N);
         }
     }
 }
@@ -194,9 +196,9 @@ static void scatter(size_t b, const plan *p, real *dy)
         ptrdiff_t at[4 * PIXELS];
         real weight[4 * PIXELS], dweight[4 * PIXELS];
         find_block(p, b, first, n, at, weight);
-        K->transpose(p->C, n, p->dy + b * p->C * p->N + first, p->N, dy, p->C);
-        K->sample_back(n, p->C, p->rows + b * pixels, at, weight, dy, p->drows ? p->drows + b * pixels : NULL,
-                       p->dgrid ? dweight : NULL);
+        K->pack->transpose(p->C, n, p->dy + b * p->C * p->N + first, p->N, dy, p->C);
+        K->sample->sample_back(n, p->C, p->rows + b * pixels, at, weight, dy, p->drows ? p->drows + b * pixels : NULL,
+                               p->dgrid ? dweight : NULL);
         for (size_t i = 0; i < n && p->dgrid; i++)
             give_grid(p, p->grid + 2 * (b * p->N + first + i), dweight + 4 * i, p->dgrid + 2 * (b * p->N + first + i));
     }

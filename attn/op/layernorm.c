@@ -9,18 +9,19 @@
  * Two numbers per row are kept, the mean and the factor.
  */
 #include "attn/op/norm.h"
+#include "attn/kernel/norm.h"
 
 enum { WEIGHT = 1, BIAS };
 
 static void row(const at_call *c, size_t D, const real *x, real *y, real *stats)
 {
-    K->layernorm(D, x, at_norm_param(c, WEIGHT), at_norm_param(c, BIAS), (real)c->arg[0].number, y, stats);
+    K->norm->layernorm(D, x, at_norm_param(c, WEIGHT), at_norm_param(c, BIAS), (real)c->arg[0].number, y, stats);
 }
 
 static void row_back(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx,
                      real *const *dp)
 {
-    K->layernorm_back(D, x, at_norm_param(c, WEIGHT), stats, dy, dx, dp[0], dp[1]);
+    K->norm->layernorm_back(D, x, at_norm_param(c, WEIGHT), stats, dy, dx, dp[0], dp[1]);
 }
 
 static const at_norm norm = {.params = 2, .stats = 2, .row = row, .back = row_back};

@@ -7,18 +7,18 @@
  * -inf in x stays -inf and gets no gradient; a row of -inf only stays as it is.
  */
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/softmax.h"
 
 static void row(const at_rows *job, size_t r, const real *const *in, real *y, char *own)
 {
     (void)r, (void)own;
-    K->log_softmax(job->axis.n, in[0], NULL, y);
+    K->softmax->log_softmax(job->axis.n, in[0], NULL, y);
 }
 
 static void row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
 {
     (void)r, (void)own;
-    K->log_softmax_back(job->axis.n, in[0], in[1], dx);
+    K->softmax->log_softmax_back(job->axis.n, in[0], in[1], dx);
 }
 
 static bool shape(at_call *c) { return at_along_shape(c, 0); }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 
 typedef struct at_norm {
     int params;   /* in 1 .. params, named as the record says */
@@ -113,7 +113,7 @@ static inline void at_norm_backward(const at_call *c, const at_norm *norm)
         if (d && at_is_fresh(c, k))
             memset(d, 0, j.D * sizeof(real));
         for (size_t b = 0; d && b < j.blocks; b++)
-            K->acc(j.D, at_norm_slot(&j, b, k), d);
+            K->map->acc(j.D, at_norm_slot(&j, b, k), d);
     }
 }
 

@@ -4,7 +4,8 @@
  *   a [N], b [M], y [N, M]     da_i = dy_i . b    db = sum_i a_i dy_i
  */
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
 
 static bool shape(at_call *c)
 {
@@ -23,7 +24,7 @@ static void rows(size_t begin, size_t end, void *context)
     size_t M = c->in[1]->size[0];
 
     for (size_t i = begin; i < end && !at_cut_short(); i++)
-        K->scale(M, at_in(c, 0)[i], at_in(c, 1), at_outp(c, 0) + i * M);
+        K->map->scale(M, at_in(c, 0)[i], at_in(c, 1), at_outp(c, 0) + i * M);
 }
 
 static void outer_forward(const at_call *c)
@@ -39,9 +40,9 @@ static void outer_backward(const at_call *c)
 
     for (size_t i = 0; i < N && !at_cut_short(); i++) {
         if (da)
-            da[i] += (real)K->dot(M, dy + i * M, at_in(c, 1));
+            da[i] += (real)K->reduce->dot(M, dy + i * M, at_in(c, 1));
         if (db)
-            K->axpy(M, at_in(c, 0)[i], dy + i * M, db);
+            K->map->axpy(M, at_in(c, 0)[i], dy + i * M, db);
     }
 }
 

@@ -11,7 +11,7 @@
 #include "attn/op/attend.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 
 enum { Q, KEY, SPAN };
 
@@ -28,9 +28,9 @@ static bool shape(at_call *c)
 static void activate(at_score_act f, size_t n, real *y)
 {
     if (f == AT_ACT_TANH)
-        K->vtanh(n, y, y);
+        K->map->vtanh(n, y, y);
     else if (f == AT_ACT_SIGMOID)
-        K->vsigmoid(n, y, y);
+        K->map->vsigmoid(n, y, y);
     for (size_t j = 0; f == AT_ACT_RELU && j < n; j++)
         y[j] = y[j] < 0 ? 0 : y[j];
 }
@@ -56,7 +56,7 @@ static void queries(size_t begin, size_t end, void *context)
         const real *q = at_in(c, Q) + r * D, *k = at_in(c, KEY) + (r / Tq * Tk + keys.lo) * D;
         real *y = at_outp(c, 0) + r * W * D;
         for (size_t j = 0; j < keys.n; j++)
-            K->add(D, q, 1, k + j * D, 1, y + j * D);
+            K->map->add(D, q, 1, k + j * D, 1, y + j * D);
         activate(f, keys.n * D, y);
         memset(y + keys.n * D, 0, (W - keys.n) * D * sizeof(real));
     }

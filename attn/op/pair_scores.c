@@ -18,7 +18,9 @@
 #include "attn/core/gemm.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/pair.h"
+#include "attn/kernel/reduce.h"
 
 enum { Q, KEY, V, SPAN };
 enum { FEW = 4 }; /* fewer heads in the whole batch: the product is spread over the pool, not the heads */
@@ -93,10 +95,10 @@ static void score_row(const job *s, size_t b, size_t h, size_t i)
     size_t ld = s->Hk * s->D;
 
     if (s->kind == AT_PAIR_ADDITIVE) {
-        K->additive(keys.n, s->D, q, k, ld, s->v + h * s->D, e);
+        K->pair->additive(keys.n, s->D, q, k, ld, s->v + h * s->D, e);
     } else if (s->kind == AT_PAIR_DOT) {
         for (size_t j = 0; j < keys.n; j++)
-            e[j] = s->scale * (real)K->dot(s->D, q, k + j * ld);
+            e[j] = s->scale * (real)K->reduce->dot(s->D, q, k + j * ld);
     } else {
         for (size_t j = 0; j < keys.n; j++) {
             double sum = 0;
@@ -156,9 +158,9 @@ static void pair_back(const job *s, real de, const real *q, const real *k, real 
         return;
     if (s->kind == AT_PAIR_DOT) {
         if (dq)
-            K->axpy(s->D, s->scale * de, k, dq);
+            K->map->axpy(s->D, s->scale * de, k, dq);
         if (dk)
-            K->axpy(s->D, s->scale * de, q, dk);
+            K->map->axpy(s->D, s->scale * de, q, dk);
         return;
     }
     real g = -2 * s->scale * de;
@@ -183,8 +185,8 @@ static void back_rows(size_t begin, size_t end, void *context)
             const real *de = s->de + score_at(s, b, h, i);
             real *dq = s->dq ? s->dq + row : NULL, *dk = s->dk ? s->dk + dkey_at(s, b, keys.lo, hk) : NULL;
             if (s->kind == AT_PAIR_ADDITIVE) {
-                K->additive_back(keys.n, s->D, s->q + row, s->k + at, ld, s->v + h * s->D, de, dq, dk, ld,
-                                 s->dv ? s->dv + (b * s->H + h) * s->D : NULL);
+                K->pair->additive_back(keys.n, s->D, s->q + row, s->k + at, ld, s->v + h * s->D, de, dq, dk, ld,
+                                       s->dv ? s->dv + (b * s->H + h) * s->D : NULL);
                 continue;
             }
             for (size_t j = 0; j < keys.n; j++)
@@ -225,9 +227,9 @@ static void pair_scores_backward(const at_call *c)
         s.dv = (real *)(void *)c->work;
         memset(s.dv, 0, s.B * s.H * s.D * sizeof(real));
     }
-    bool whole = s.kind == AT_PAIR_DOT && at_span_aligned(s.span) && isfinite(K->sum(at_numel(c->in[Q]), s.q));
+    bool whole = s.kind == AT_PAIR_DOT && at_span_aligned(s.span) && isfinite(K->reduce->sum(at_numel(c->in[Q]), s.q));
     for (size_t b = 0; whole && b < s.B; b++)
-        whole = isfinite(K->sum(s.Tk * s.Hk * s.D, s.k + key_at(&s, b, 0, 0)));
+        whole = isfinite(K->reduce->sum(s.Tk * s.Hk * s.D, s.k + key_at(&s, b, 0, 0)));
     if (!whole)
         at_for(s.B * s.Hk, 1, back_rows, &s);
     else if (s.B * s.Hk < FEW)
@@ -235,7 +237,7 @@ static void pair_scores_backward(const at_call *c)
     else
         at_for(s.B * s.Hk, 1, back_heads, &s);
     for (size_t b = 0; dv && b < s.B; b++)
-        K->acc(s.H * s.D, s.dv + b * s.H * s.D, dv);
+        K->map->acc(s.H * s.D, s.dv + b * s.H * s.D, dv);
 }
 
 AT_OP(pair_scores,

@@ -10,7 +10,7 @@
 #include "attn/op/attend.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 
 enum { T, SPAN };
 enum { BATCH, KEYS };
@@ -40,7 +40,7 @@ static void rows(size_t begin, size_t end, const at_call *c, bool back)
             at_span keys = at_span_of(span, Tq, Tk, b, i);
             size_t at = ((b * H + h) * Tq + i) * W, from = r * M + keys.lo;
             if (back) {
-                K->acc(keys.n, at_dout(c, 0) + at, at_din(c, T) + from);
+                K->map->acc(keys.n, at_dout(c, 0) + at, at_din(c, T) + from);
             } else {
                 memcpy(at_outp(c, 0) + at, at_in(c, T) + from, keys.n * sizeof(real));
                 memset(at_outp(c, 0) + at + keys.n, 0, (W - keys.n) * sizeof(real));

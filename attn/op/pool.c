@@ -13,7 +13,8 @@
 #include <string.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/pool.h"
 
 enum { KERNEL, STRIDE, PADDING };
 enum { LENGTHS = 1 };
@@ -180,12 +181,12 @@ static void max_row(const job *s, size_t plane, size_t row)
     /* the first place that is inside, until something greater comes: of windows that begin in the padding, column 0 */
     size_t padded = (p->pw + p->sw - 1) / p->sw;
     padded = padded < p->Wo ? padded : p->Wo;
-    K->pool_start(padded, w.top * p->W, 0, y, at);
-    K->pool_start(p->Wo - padded, w.top * p->W + padded * p->sw - p->pw, by, y + padded, at + padded);
+    K->pool->start(padded, w.top * p->W, 0, y, at);
+    K->pool->start(p->Wo - padded, w.top * p->W + padded * p->sw - p->pw, by, y + padded, at + padded);
     for (size_t h = w.top; h < w.bottom && !at_cut_short(); h++)
         for (size_t j = 0; j < p->kw; j++) {
             size_t first, end = columns_of(p, j, &first), from = h * p->W + (p->image ? first * p->sw + j - p->pw : 0);
-            K->pool_max(end - first, x + from, p->sw, from, by, y + first, at + first);
+            K->pool->max(end - first, x + from, p->sw, from, by, y + first, at + first);
         }
 }
 
@@ -200,9 +201,9 @@ static void mean_row(const job *s, size_t plane, size_t row)
     for (size_t h = w.top; h < w.bottom && !at_cut_short(); h++)
         for (size_t j = 0; j < p->kw; j++) {
             size_t first, end = columns_of(p, j, &first);
-            K->pool_sum(end - first, x + h * p->W + (p->image ? first * p->sw + j - p->pw : 0), p->sw, y + first);
+            K->pool->sum(end - first, x + h * p->W + (p->image ? first * p->sw + j - p->pw : 0), p->sw, y + first);
         }
-    K->scale(p->Wo, 1 / ((real)w.places * (real)p->kw), y, y);
+    K->map->scale(p->Wo, 1 / ((real)w.places * (real)p->kw), y, y);
 }
 
 static void rows(size_t begin, size_t end, void *context)
@@ -231,8 +232,8 @@ static void mean_back(const job *s, size_t plane)
         for (size_t h = w.top; h < w.bottom; h++)
             for (size_t j = 0; j < p->kw; j++) {
                 size_t first, end = columns_of(p, j, &first);
-                K->pool_sum_back(end - first, dy + first, scale, p->sw,
-                                 dx + h * p->W + (p->image ? first * p->sw + j - p->pw : 0));
+                K->pool->sum_back(end - first, dy + first, scale, p->sw,
+                                  dx + h * p->W + (p->image ? first * p->sw + j - p->pw : 0));
             }
     }
 }
@@ -243,13 +244,13 @@ static void max_back(const job *s, size_t plane)
     real *dx = s->dx + plane * p->H * p->W;
     size_t n = p->Ho * p->Wo;
     if (p->image) {
-        K->pool_max_back(n, s->at + plane * n, 0, s->dy + plane * n, dx);
+        K->pool->max_back(n, s->at + plane * n, 0, s->dy + plane * n, dx);
         return;
     }
     for (size_t row = 0; row < p->Ho && !at_cut_short(); row++) {
         window w = rows_of(p, plane, row);
         if (w.top < w.bottom)
-            K->pool_max_back(p->Wo, s->at + plane * n + row * p->Wo, 1, s->dy + plane * n + row * p->Wo, dx);
+            K->pool->max_back(p->Wo, s->at + plane * n + row * p->Wo, 1, s->dy + plane * n + row * p->Wo, dx);
     }
 }
 

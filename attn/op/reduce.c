@@ -21,6 +21,9 @@
 #include "attn/op/masked.h"
 #include "attn/op/rows.h"
 #include "attn/op/sum.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
+#include "attn/kernel/softmax.h"
 
 /* The dimensions that are gone, a set, once `begin` has made them neighbours. */
 static bool all_gone(const at_call *c) { return !(c->given & 1); }
@@ -164,15 +167,15 @@ static void spread_rows(size_t begin, size_t end, void *context)
             AT_PIECES(i, stop, a.n)
             {
                 if (s->write)
-                    K->fill(stop - i, value, dx + i);
+                    K->map->fill(stop - i, value, dx + i);
                 else
-                    K->add(stop - i, dx + i, 1, &value, 0, dx + i);
+                    K->map->add(stop - i, dx + i, 1, &value, 0, dx + i);
                 i = stop;
             }
         } else if (s->write) {
-            K->scale(a.step, s->scale, s->dy + r / a.n * a.step, s->dx + r * a.step);
+            K->map->scale(a.step, s->scale, s->dy + r / a.n * a.step, s->dx + r * a.step);
         } else {
-            K->axpy(a.step, s->scale, s->dy + r / a.n * a.step, s->dx + r * a.step);
+            K->map->axpy(a.step, s->scale, s->dy + r / a.n * a.step, s->dx + r * a.step);
         }
 }
 
@@ -256,7 +259,7 @@ static size_t long_extreme(const real *x, size_t n, bool least)
     return best;
 #else
     size_t best = 0;
-    real value = least ? K->min(n, x) : K->max(n, x);
+    real value = least ? K->reduce->min(n, x) : K->reduce->max(n, x);
 
     if (isnan(value))
         while (!isnan(x[best]))
@@ -565,7 +568,7 @@ static double deviation(size_t n, const real *x, double mean, bool squared)
 /* Corrected by the mean of what it leaves: of equal numbers it is that number exactly, so that they do not deviate. */
 static double row_mean(size_t n, const real *x)
 {
-    double mean = K->sum(n, x) / (double)n;
+    double mean = K->reduce->sum(n, x) / (double)n;
     return mean + deviation(n, x, mean, false) / (double)n;
 }
 
@@ -627,7 +630,7 @@ static void norm_row(const at_rows *job, size_t r, const real *const *in, real *
 {
     size_t n = job->axis.n;
     const real *x = in[0];
-    double s = K->sumsq(n, x), y = sqrt(s);
+    double s = K->reduce->sumsq(n, x), y = sqrt(s);
 
     (void)out, (void)own;
     /* squares that are too large or too small for the type: divide by the largest first */
@@ -671,7 +674,7 @@ AT_OP(norm, .args = ARGS, .shape = shape, .forward = norm_forward, .backward = n
 static void logsumexp_row(const at_rows *job, size_t r, const real *const *in, real *out, char *own)
 {
     (void)out, (void)own;
-    at_outp(job->context, 0)[r] = (real)K->logsumexp(job->axis.n, in[0], NULL);
+    at_outp(job->context, 0)[r] = (real)K->softmax->logsumexp(job->axis.n, in[0], NULL);
 }
 
 static void logsumexp_row_back(const at_rows *job, size_t r, const real *const *in, real *dx, char *own)
@@ -681,9 +684,9 @@ static void logsumexp_row_back(const at_rows *job, size_t r, const real *const *
 
     if (y == -INFINITY)
         return;
-    K->sub(n, in[0], 1, &y, 0, weight);
-    K->vexp(n, weight, weight);
-    K->axpy(n, at_dout(job->context, 0)[r], weight, dx);
+    K->map->sub(n, in[0], 1, &y, 0, weight);
+    K->map->vexp(n, weight, weight);
+    K->map->axpy(n, at_dout(job->context, 0)[r], weight, dx);
 }
 static void logsumexp_forward(const at_call *c) { reduce_forward(c, logsumexp_row); }
 static void logsumexp_backward(const at_call *c)

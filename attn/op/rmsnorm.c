@@ -9,18 +9,19 @@
  * One number per row is kept, the factor.
  */
 #include "attn/op/norm.h"
+#include "attn/kernel/norm.h"
 
 enum { WEIGHT = 1 };
 
 static void row(const at_call *c, size_t D, const real *x, real *y, real *stats)
 {
-    K->rmsnorm(D, x, at_norm_param(c, WEIGHT), (real)c->arg[0].number, y, stats);
+    K->norm->rmsnorm(D, x, at_norm_param(c, WEIGHT), (real)c->arg[0].number, y, stats);
 }
 
 static void row_back(const at_call *c, size_t D, const real *x, const real *stats, const real *dy, real *dx,
                      real *const *dp)
 {
-    K->rmsnorm_back(D, x, at_norm_param(c, WEIGHT), stats, dy, dx, dp[0]);
+    K->norm->rmsnorm_back(D, x, at_norm_param(c, WEIGHT), stats, dy, dx, dp[0]);
 }
 
 static const at_norm norm = {.params = 1, .stats = 1, .row = row, .back = row_back};

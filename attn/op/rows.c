@@ -17,7 +17,7 @@
 #include "attn/op/attend.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 #include "attn/row/row.h"
 
 enum { E, BIAS, MASK, KEY_MASK, SPAN, PARAM };
@@ -377,9 +377,9 @@ static void unit_back(const job *s, size_t unit, const slot *own)
         memset(own->x, 0, keys.n * sizeof(real));
         row_back(s, r, keys.n, own->x, own);
         if (de)
-            K->acc(keys.n, own->x, de);
+            K->map->acc(keys.n, own->x, de);
         if (bias)
-            K->acc(keys.n, own->x, at_din(c, BIAS) + unit * s->Tk + keys.lo);
+            K->map->acc(keys.n, own->x, at_din(c, BIAS) + unit * s->Tk + keys.lo);
     }
 }
 
@@ -402,11 +402,11 @@ static void square_back(const job *s, size_t u, const slot *own)
     s->row->backward(n, own->y, own->dy, own->x, own->own, &beside);
     for (size_t i = 0; i < n; i++) {
         if (de)
-            K->acc(n, own->x + i * n, de + i * W);
+            K->map->acc(n, own->x + i * n, de + i * W);
         if (dbias) {
             const size_t *size = c->in[BIAS]->size;
             size_t bb = size[0] == 1 ? 0 : b, bh = size[1] == 1 ? 0 : h, bi = size[2] == 1 ? 0 : i;
-            K->acc(n, own->x + i * n, dbias + ((bb * size[1] + bh) * size[2] + bi) * s->Tk);
+            K->map->acc(n, own->x + i * n, dbias + ((bb * size[1] + bh) * size[2] + bi) * s->Tk);
         }
     }
 }
@@ -444,7 +444,7 @@ static void rows_backward(const at_call *c)
         slot own = slot_of(&s, block);
         for (size_t k = 0; k < params_of(c); k++)
             if (at_din(c, PARAM + (int)k))
-                K->acc(at_numel(c->in[PARAM + k]), own.dparam[k], at_din(c, PARAM + (int)k));
+                K->map->acc(at_numel(c->in[PARAM + k]), own.dparam[k], at_din(c, PARAM + (int)k));
     }
 }
 

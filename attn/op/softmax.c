@@ -10,7 +10,7 @@
  */
 #include <math.h>
 
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 #include "attn/op/masked.h"
 #include "attn/op/rows.h"
 #include "attn/row/row.h"
@@ -56,7 +56,7 @@ static void short_rows(size_t begin, size_t end, void *context)
             for (size_t j = 0; j < a.n; j++)
                 to[j] = x[j * a.step] - max;
         }
-        K->vexp(count * a.n, e, e);
+        K->map->vexp(count * a.n, e, e);
         for (size_t i = 0; i < count; i++) {
             real *y = at_outp(c, 0) + start_of(a, r + i), sum = 0;
             const real *from = e + i * a.n;

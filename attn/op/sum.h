@@ -2,7 +2,7 @@
  * Sums over some dimensions of a contiguous tensor, over the pool. Typed: for op/ only, everything static.
  *
  * The order of every sum depends on the sizes only. Long sums are taken in double: in pieces of SUM_ROWS rows where
- * whole rows are added up, by K->sum along a row.
+ * whole rows are added up, by K->reduce->sum along a row.
  */
 #ifndef AT_OP_SUM_H
 #define AT_OP_SUM_H
@@ -12,7 +12,8 @@
 #include "attn/core/op.h"
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
 
 enum { AT_SUM_ROWS = 128, AT_SUM_COLUMNS = 512, AT_SUM_BLOCKS = 256 };
 
@@ -32,8 +33,8 @@ static inline void at_row_acc(size_t n, const real *x, real *y)
 }
 #else
 typedef double at_total;
-static inline at_total at_row_total(size_t n, const real *x) { return K->sum(n, x); }
-static inline void at_row_acc(size_t n, const real *x, real *y) { K->acc(n, x, y); }
+static inline at_total at_row_total(size_t n, const real *x) { return K->reduce->sum(n, x); }
+static inline void at_row_acc(size_t n, const real *x, real *y) { K->map->acc(n, x, y); }
 #endif
 
 typedef struct at_sum_job {

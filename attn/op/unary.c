@@ -11,7 +11,7 @@
 #include <tgmath.h>
 
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 
 static bool shape(at_call *c) { return at_out(c, c->in[0]->ndim, c->in[0]->size); }
 
@@ -37,10 +37,10 @@ static void unary_backward(const at_call *c, void (*fn)(const at_map *, size_t, 
 
 /* The functions of a kernel: block, and block of the gradient, which reads x or y. */
 #define BY_KERNEL(name, of_x, of_y)                                                                                    \
-    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }            \
+    static void name##_block(const at_map *m, size_t at, size_t n) { K->map->v##name(n, m->a + at, m->y + at); }       \
     static void name##_block_back(const at_map *m, size_t at, size_t n)                                                \
     {                                                                                                                  \
-        K->v##name##_back(n, of_x, of_y, m->c + at, m->y + at);                                                        \
+        K->map->v##name##_back(n, of_x, of_y, m->c + at, m->y + at);                                                   \
     }                                                                                                                  \
     static void name##_forward(const at_call *c) { unary_forward(c, name##_block); }                                   \
     static void name##_backward(const at_call *c) { unary_backward(c, name##_block_back); }
@@ -83,7 +83,7 @@ static void flat_backward(const at_call *c) { unary_backward(c, flat_block_back)
 #define sign_backward flat_backward
 
 #define FLAT(name)                                                                                                     \
-    static void name##_block(const at_map *m, size_t at, size_t n) { K->v##name(n, m->a + at, m->y + at); }            \
+    static void name##_block(const at_map *m, size_t at, size_t n) { K->map->v##name(n, m->a + at, m->y + at); }       \
     static void name##_forward(const at_call *c) { unary_forward(c, name##_block); }
 FLAT(floor)
 FLAT(ceil)
@@ -125,13 +125,13 @@ static void clamp_backward(const at_call *c) { unary_backward(c, clamp_block_bac
 
 static void leaky_block(const at_map *m, size_t at, size_t n)
 {
-    K->leaky(n, (real)((const at_call *)m->context)->arg[0].number, m->a + at, m->y + at);
+    K->map->leaky(n, (real)((const at_call *)m->context)->arg[0].number, m->a + at, m->y + at);
 }
 static void leaky_forward(const at_call *c) { unary_forward(c, leaky_block); }
 
 static void leaky_block_back(const at_map *m, size_t at, size_t n)
 {
-    K->leaky_back(n, (real)((const at_call *)m->context)->arg[0].number, m->a + at, m->c + at, m->y + at);
+    K->map->leaky_back(n, (real)((const at_call *)m->context)->arg[0].number, m->a + at, m->c + at, m->y + at);
 }
 static void leaky_backward(const at_call *c) { unary_backward(c, leaky_block_back); }
 

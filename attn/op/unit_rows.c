@@ -10,7 +10,8 @@
 
 #include "attn/core/parallel.h"
 #include "attn/op/rows.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
 
 static bool shape(at_call *c)
 {
@@ -38,8 +39,8 @@ static void rows(size_t begin, size_t end, void *context)
         }
         for (size_t i = 0; i < n; i++)
             y[i] = x[i] / big;
-        double length = sqrt(K->sumsq(n, y));
-        K->scale(n, (real)(1 / length), y, y);
+        double length = sqrt(K->reduce->sumsq(n, y));
+        K->map->scale(n, (real)(1 / length), y, y);
         at_savedp(c, 0)[r] = (real)((double)big * length);
     }
 }
@@ -64,7 +65,7 @@ static void back_rows(size_t begin, size_t end, void *context)
             none = none && dy[i] == 0;
         if (length == 0 || none) /* none: a masked row may be NaN */
             continue;
-        dot = K->dot(n, y, dy);
+        dot = K->reduce->dot(n, y, dy);
         for (size_t i = 0; i < n; i++)
             dx[i] += (real)(((double)dy[i] - dot * (double)y[i]) / (double)length);
     }

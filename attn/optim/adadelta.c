@@ -4,7 +4,7 @@
  *   d = g + weight_decay p    s = rho s + (1 - rho) d^2    x = sqrt(u + eps) / sqrt(s + eps) d
  *   u = rho u + (1 - rho) x^2    p -= lr x
  */
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/step.h"
 #include "attn/optim/optim.h"
 
 enum { RHO = AT_OPTIM_FIRST, EPS, DECAY };
@@ -20,8 +20,8 @@ static const at_field fields[] = {
 static void update(const at_update *u, size_t begin, size_t end)
 {
     const at_setting *set = u->group->set;
-    K->adadelta(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin,
-                (real *)u->state[1] + begin, u->lr, set[RHO].number, set[EPS].number, set[DECAY].number);
+    K->step->adadelta(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin,
+                      (real *)u->state[1] + begin, u->lr, set[RHO].number, set[EPS].number, set[DECAY].number);
 }
 
 AT_OPTIM(adadelta, .fields = fields, .state = {"square", "delta"}, .update = update,

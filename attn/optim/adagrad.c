@@ -3,7 +3,7 @@
  *
  *   d = g + weight_decay p    s += d^2    p -= lr d / (sqrt(s) + eps)
  */
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/step.h"
 #include "attn/optim/optim.h"
 
 enum { EPS = AT_OPTIM_FIRST, DECAY };
@@ -18,8 +18,8 @@ static const at_field fields[] = {
 static void update(const at_update *u, size_t begin, size_t end)
 {
     const at_setting *set = u->group->set;
-    K->adagrad(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin, u->lr,
-               set[EPS].number, set[DECAY].number);
+    K->step->adagrad(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin, u->lr,
+                     set[EPS].number, set[DECAY].number);
 }
 
 AT_OPTIM(adagrad, .fields = fields, .state = {"sum"}, .update = update,

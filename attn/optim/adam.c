@@ -7,7 +7,7 @@
  *   adamw    p -= lr weight_decay p
  *   p -= lr / (1 - b1^t) m / (sqrt(v / (1 - b2^t)) + eps)    t counts the updates of this parameter
  */
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/step.h"
 #include "attn/optim/optim.h"
 
 #include <math.h>
@@ -33,9 +33,9 @@ static void run(const at_update *u, size_t begin, size_t end, bool decoupled)
 {
     const at_setting *set = u->group->set;
     double beta1 = u->group->own[0], beta2 = u->group->own[1], t = (double)u->step;
-    K->adam(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin,
-            (real *)u->state[1] + begin, u->lr, beta1, beta2, set[EPS].number, 1 - pow(beta1, t), 1 - pow(beta2, t),
-            set[DECAY].number, decoupled);
+    K->step->adam(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[0] + begin,
+                  (real *)u->state[1] + begin, u->lr, beta1, beta2, set[EPS].number, 1 - pow(beta1, t),
+                  1 - pow(beta2, t), set[DECAY].number, decoupled);
 }
 
 static void update(const at_update *u, size_t begin, size_t end) { run(u, begin, end, false); }

@@ -3,7 +3,8 @@
  * order, so that the norm does not depend on the number of threads.
  */
 #include "attn/core/parallel.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
 #include "attn/optim/optim.h"
 
 typedef struct job {
@@ -14,13 +15,13 @@ typedef struct job {
 static void square(size_t begin, size_t end, void *context)
 {
     const job *j = context;
-    j->partial[begin / AT_CLIP_BLOCK] = K->sumsq(end - begin, j->g + begin);
+    j->partial[begin / AT_CLIP_BLOCK] = K->reduce->sumsq(end - begin, j->g + begin);
 }
 
 static void scale(size_t begin, size_t end, void *context)
 {
     const job *j = context;
-    K->scale(end - begin, (real)j->factor, j->g + begin, j->g + begin);
+    K->map->scale(end - begin, (real)j->factor, j->g + begin, j->g + begin);
 }
 
 double AT_REAL(at_clip_sumsq)(size_t n, const void *g, double *partial)

@@ -6,7 +6,7 @@
  *   s' = s; centered: c = alpha c + (1 - alpha) d, s' = s - c^2
  *   x = d / (sqrt(s') + eps)    m = momentum m + x    p -= lr m (x without momentum)
  */
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/step.h"
 #include "attn/optim/optim.h"
 
 enum { ALPHA = AT_OPTIM_FIRST, EPS, MOMENTUM, CENTERED, DECAY };
@@ -31,9 +31,9 @@ static void update(const at_update *u, size_t begin, size_t end)
 {
     const at_setting *set = u->group->set;
     real *mean = u->state[MEAN], *m = u->state[STEP];
-    K->rmsprop(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[SQUARE] + begin,
-               mean ? mean + begin : NULL, m ? m + begin : NULL, u->lr, set[ALPHA].number, set[EPS].number,
-               set[MOMENTUM].number, set[DECAY].number);
+    K->step->rmsprop(end - begin, (real *)u->p + begin, (const real *)u->g + begin, (real *)u->state[SQUARE] + begin,
+                     mean ? mean + begin : NULL, m ? m + begin : NULL, u->lr, set[ALPHA].number, set[EPS].number,
+                     set[MOMENTUM].number, set[DECAY].number);
 }
 
 AT_OPTIM(rmsprop, .fields = fields, .state = {"square", "mean", "momentum"}, .uses = uses, .update = update,

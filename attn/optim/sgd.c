@@ -5,7 +5,7 @@
  *   m = momentum m + (1 - dampening) d    (m = d at the first step)
  *   p -= lr m    nesterov: p -= lr (d + momentum m)    without momentum: p -= lr d
  */
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/step.h"
 #include "attn/optim/optim.h"
 
 enum { MOMENTUM = AT_OPTIM_FIRST, DAMPENING, NESTEROV, DECAY };
@@ -37,8 +37,8 @@ static void update(const at_update *u, size_t begin, size_t end)
 {
     const at_setting *set = u->group->set;
     real *m = u->state[0];
-    K->sgd(end - begin, (real *)u->p + begin, (const real *)u->g + begin, m ? m + begin : NULL, u->lr,
-           set[MOMENTUM].number, set[DAMPENING].number, set[NESTEROV].flag, set[DECAY].number, u->step == 1);
+    K->step->sgd(end - begin, (real *)u->p + begin, (const real *)u->g + begin, m ? m + begin : NULL, u->lr,
+                 set[MOMENTUM].number, set[DAMPENING].number, set[NESTEROV].flag, set[DECAY].number, u->step == 1);
 }
 
 AT_OPTIM(

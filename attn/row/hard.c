@@ -11,7 +11,7 @@
  */
 #include <string.h>
 
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/softmax.h"
 #include "attn/row/row.h"
 
 static void greatest(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
@@ -54,7 +54,7 @@ static real log_chosen(size_t n, const real *y, const real *p)
 
 static void sample(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
 {
-    K->softmax(n, x, left, b->p);
+    K->softmax->softmax(n, x, left, b->p);
     if (b->uniform < 0)
         greatest(n, x, left, y, own, b);
     else
@@ -69,7 +69,7 @@ static void sample_back(size_t n, const real *y, const real *dy, real *dx, void 
         for (size_t j = 0; j < n; j++)
             dx[j] += *b->dlogp * (y[j] - b->p[j]);
     if (b->dp)
-        K->softmax_back(n, b->p, b->dp, dx);
+        K->softmax->softmax_back(n, b->p, b->dp, dx);
 }
 
 AT_ROW(hard_sample,

@@ -3,7 +3,7 @@
  *
  *   dx     (dy - <dy, y>) / sum x
  */
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 #include "attn/row/row.h"
 
 static void proportional_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own,
@@ -15,7 +15,7 @@ static void proportional_row_forward(size_t n, const real *x, const uint8_t *lef
         y[j] = at_left(left, j) ? x[j] : 0;
         sum += (double)y[j];
     }
-    K->scale(n, sum == 0 ? 0 : (real)(1 / sum), y, y);
+    K->map->scale(n, sum == 0 ? 0 : (real)(1 / sum), y, y);
     if (b->stat)
         *b->stat = (real)sum;
 }

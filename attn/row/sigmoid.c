@@ -5,13 +5,13 @@
  *
  * The weights do not sum to 1: the context grows with the number of keys that matter.
  */
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/map.h"
 #include "attn/row/row.h"
 
 static void sigmoid_row_forward(size_t n, const real *x, const uint8_t *left, real *y, void *own, const at_beside *b)
 {
     (void)own, (void)b;
-    K->vsigmoid(n, x, y);
+    K->map->vsigmoid(n, x, y);
     for (size_t j = 0; left && j < n; j++)
         if (!left[j])
             y[j] = 0;

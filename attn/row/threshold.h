@@ -6,7 +6,7 @@
 #define AT_ROW_THRESHOLD_H
 
 #include "attn/core/stop.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/reduce.h"
 #include "attn/row/row.h"
 
 /* z gets what is above the least possible threshold, less the greatest, times scale, side by side. Returns how many; 0: the row has
@@ -15,7 +15,7 @@ static inline size_t at_row_candidates(size_t n, const real *x, const uint8_t *l
                                        double *z)
 {
     size_t count = 0;
-    *max = left ? -INFINITY : K->max(n, x);
+    *max = left ? -INFINITY : K->reduce->max(n, x);
     for (size_t j = 0; left && j < n; j++)
         if (left[j] && (x[j] > *max || isnan(x[j])))
             *max = x[j];

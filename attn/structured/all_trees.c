@@ -21,6 +21,7 @@
 
 #include "attn/core/stop.h"
 #include "attn/structured/chart.h"
+#include "attn/kernel/softmax.h"
 
 typedef struct layout {
     size_t A, C, P, Q, V, AR, PR, VR, S, Z;
@@ -92,7 +93,7 @@ static double up(size_t n, const double *arcs, const double *tangent, const at_c
 
         const double *a = v + at.A + row, of_root = root < n ? v[at.AR + k] : -INFINITY;
         if (!t) {
-            double others = K->logsumexp(k, a, NULL), max = others > of_root ? others : of_root;
+            double others = K->softmax->logsumexp(k, a, NULL), max = others > of_root ? others : of_root;
             v[at.S + k] = max == -INFINITY ? max : max + log1p(exp((others > of_root ? of_root : others) - max));
         }
         double s = v[at.S + k], ts = 0;

@@ -13,7 +13,10 @@
 #include <string.h>
 
 #include "attn/core/stop.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/join.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/reduce.h"
+#include "attn/kernel/softmax.h"
 #include "attn/structured/chain.h"
 
 static const double *steps_to(const at_chain *q, size_t t) { return q->steps + (t - 1) * q->apart; }
@@ -40,17 +43,17 @@ double at_chain_up(const at_chain *q, double *v)
         double *a = A + t * n;
         if (t) {
             at_join_f64 x = cells(q, t, A, q->steps, C);
-            K->join(&joins, &x);
+            K->join->join(&joins, &x);
         }
-        K->add(n, C + t * n, 1, q->unary + t * n, 1, a);
-        double max = K->max(n, a);
+        K->map->add(n, C + t * n, 1, q->unary + t * n, 1, a);
+        double max = K->reduce->max(n, a);
         if (max == -INFINITY)
             return *Z = max;
         for (size_t k = 0; k < n; k++)
             a[k] -= max;
         *Z += max;
     }
-    return *Z += K->logsumexp(n, A + (T - 1) * n, NULL);
+    return *Z += K->softmax->logsumexp(n, A + (T - 1) * n, NULL);
 }
 
 void at_chain_down(const at_chain *q, const double *v, double share, double *m, double *dsteps)
@@ -62,11 +65,11 @@ void at_chain_down(const at_chain *q, const double *v, double share, double *m, 
     memset(m, 0, T * n * sizeof *m);
     if (*Z == -INFINITY)
         return;
-    K->softmax(n, A + (T - 1) * n, NULL, m + (T - 1) * n);
-    K->scale(n, share, m + (T - 1) * n, m + (T - 1) * n);
+    K->softmax->softmax(n, A + (T - 1) * n, NULL, m + (T - 1) * n);
+    K->map->scale(n, share, m + (T - 1) * n, m + (T - 1) * n);
     for (size_t t = T - 1; t > 0 && !at_cut_short(); t--) {
         at_join_f64 x = cells(q, t, A, q->steps, C), d = cells(q, t, m, dsteps, m);
-        K->join_back(&joins, &x, &d);
+        K->join->join_back(&joins, &x, &d);
     }
 }
 
@@ -86,16 +89,16 @@ void at_chain_tangent(const at_chain *q, const double *v, const double *directio
     for (size_t i = 0; i < T && !at_cut_short(); i++) {
         if (i) {
             at_join_f64 x = cells(q, i, A, q->steps, C), tx = cells(q, i, tA, NULL, tC);
-            K->join_tangent(&joins, &x, &tx);
+            K->join->join_tangent(&joins, &x, &tx);
         }
-        K->add(n, tC + i * n, 1, direction + i * n, 1, tA + i * n);
+        K->map->add(n, tC + i * n, 1, direction + i * n, 1, tA + i * n);
     }
-    K->softmax(n, A + last, NULL, m + last);
-    K->softmax_back(n, m + last, tA + last, tm + last); /* symmetric: the tangent is the gradient */
+    K->softmax->softmax(n, A + last, NULL, m + last);
+    K->softmax->softmax_back(n, m + last, tA + last, tm + last); /* symmetric: the tangent is the gradient */
     for (size_t i = T - 1; i > 0 && !at_cut_short(); i--) {
         at_join_f64 x = cells(q, i, A, q->steps, C), tx = cells(q, i, tA, NULL, tC);
         at_join_f64 d = cells(q, i, m, NULL, m), td = cells(q, i, tm, tsteps, tm);
-        K->join_back_tangent(&joins, &x, &tx, &d, &td);
+        K->join->join_back_tangent(&joins, &x, &tx, &d, &td);
     }
 }
 
@@ -161,7 +164,7 @@ void at_chain_draw(const at_chain *q, const double *v, const double *u, int64_t 
     memset(tags, 0, T * sizeof *tags);
     if (!(*Z > -INFINITY))
         return;
-    size_t k = draw(n, A + (T - 1) * n, NULL, K->logsumexp(n, A + (T - 1) * n, NULL), u[T - 1]);
+    size_t k = draw(n, A + (T - 1) * n, NULL, K->softmax->logsumexp(n, A + (T - 1) * n, NULL), u[T - 1]);
     tags[T - 1] = (int64_t)k + 1;
     for (size_t t = T - 1; t > 0; t--) {
         k = draw(n, A + (t - 1) * n, steps_to(q, t) + k, C[t * n + k], u[t - 1]);

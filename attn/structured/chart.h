@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/join.h"
 #include "attn/structured/tree.h"
 
 static inline at_join_f64 at_cells(double *x, size_t a, size_t b, size_t y)
@@ -24,22 +24,22 @@ static inline void at_chart_up(const at_chart *c, at_joins q, size_t a, size_t b
 {
     at_join_f64 v = at_cells(c->v, a, b, y);
     if (!c->t) {
-        K->join(&q, &v);
+        K->join->join(&q, &v);
         return;
     }
     at_join_f64 t = at_cells(c->t, a, b, y);
-    K->join_tangent(&q, &v, &t);
+    K->join->join_tangent(&q, &v, &t);
 }
 
 static inline void at_chart_down(const at_chart *c, at_joins q, size_t a, size_t b, size_t y)
 {
     at_join_f64 v = at_cells(c->v, a, b, y), g = at_cells(c->g, a, b, y);
     if (!c->t) {
-        K->join_back(&q, &v, &g);
+        K->join->join_back(&q, &v, &g);
         return;
     }
     at_join_f64 t = at_cells(c->t, a, b, y), h = at_cells(c->h, a, b, y);
-    K->join_back_tangent(&q, &v, &t, &g, &h);
+    K->join->join_back_tangent(&q, &v, &t, &g, &h);
 }
 
 #endif

@@ -3,7 +3,7 @@
 
 #include "attn/core/gemm.h"
 #include "attn/core/parallel.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/pack.h"
 
 #define EPS (AT_TYPE == 32 ? 0x1p-23 : 0x1p-52)
 #define TYPE (AT_TYPE == 32 ? "f32" : "f64")
@@ -178,7 +178,7 @@ static void test_packed(void)
 {
     enum { M = 45, N = 150, L = 130 };
     static real w[N * L], x[M * L], y[M * N], other[M * N];
-    real *packed = room(K->packed_size(N, L) * sizeof *packed);
+    real *packed = room(K->pack->packed_size(N, L) * sizeof *packed);
 
     fill(N * L, w);
     fill(M * L, x);

@@ -5,7 +5,21 @@
  */
 #include "check.h"
 
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/attend.h"
+#include "attn/kernel/channel.h"
+#include "attn/kernel/gate.h"
+#include "attn/kernel/join.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/norm.h"
+#include "attn/kernel/pack.h"
+#include "attn/kernel/pair.h"
+#include "attn/kernel/pool.h"
+#include "attn/kernel/random.h"
+#include "attn/kernel/reduce.h"
+#include "attn/kernel/sample.h"
+#include "attn/kernel/softmax.h"
+#include "attn/kernel/step.h"
+#include "attn/kernel/window.h"
 
 typedef long double wide;
 
@@ -82,8 +96,8 @@ static wide f_erf(wide x) { return erfl(x); }
 
 #define FUNCTION(id, low, high, units, from_y)                                                                         \
     {                                                                                                                  \
-#id, f_##id, offsetof(AT_REAL(at_kernels), v##id), offsetof(AT_REAL(at_kernels), v##id##_back), low, high,     \
-            units, from_y                                                                                              \
+#id, f_##id, offsetof(AT_REAL(at_map_kernels), v##id), offsetof(AT_REAL(at_map_kernels), v##id##_back), low,   \
+            high, units, from_y                                                                                        \
     }
 static const function functions[] = {
     FUNCTION(exp, -80, 80, 2, true),    FUNCTION(log, 0.01, 50, 2, false),   FUNCTION(sqrt, 0.01, 50, 2, true),
@@ -100,14 +114,14 @@ typedef void (*back_fn)(size_t n, const real *x, const real *y, const real *dy, 
 static map_fn forward_of(const function *f)
 {
     map_fn fn;
-    memcpy(&fn, (const char *)k + f->forward, sizeof fn);
+    memcpy(&fn, (const char *)k->map + f->forward, sizeof fn);
     return fn;
 }
 
 static back_fn backward_of(const function *f)
 {
     back_fn fn;
-    memcpy(&fn, (const char *)k + f->backward, sizeof fn);
+    memcpy(&fn, (const char *)k->map + f->backward, sizeof fn);
     return fn;
 }
 
@@ -182,7 +196,7 @@ static void test_special(void)
     real y[N];
 
 #define AT(name, i, condition) check(condition, "%s %s " name "(%g) is %g", TYPE, level, (double)x[i], (double)y[i])
-    k->vexp(N, x, y);
+    k->map->vexp(N, x, y);
     AT("exp", 0, y[0] == inf);
     AT("exp", 1, y[1] == 0);
     AT("exp", 2, isnan(y[2]));
@@ -191,7 +205,7 @@ static void test_special(void)
     AT("exp", 6, y[6] == 0);
     AT("exp", 7, y[7] == inf);
     AT("exp", 8, y[8] == 0);
-    k->vtanh(N, x, y);
+    k->map->vtanh(N, x, y);
     AT("tanh", 0, y[0] == 1);
     AT("tanh", 1, y[1] == -1);
     AT("tanh", 2, isnan(y[2]));
@@ -199,42 +213,42 @@ static void test_special(void)
     AT("tanh", 4, y[4] == 0 && signbit(y[4]));
     AT("tanh", 5, y[5] == 1);
     AT("tanh", 8, y[8] == -1);
-    k->vsigmoid(N, x, y);
+    k->map->vsigmoid(N, x, y);
     AT("sigmoid", 0, y[0] == 1);
     AT("sigmoid", 1, y[1] == 0);
     AT("sigmoid", 2, isnan(y[2]));
     AT("sigmoid", 3, y[3] == (real)0.5);
     AT("sigmoid", 5, y[5] == 1);
     AT("sigmoid", 6, y[6] == 0);
-    k->vgelu(N, x, y);
+    k->map->vgelu(N, x, y);
     AT("gelu", 0, y[0] == inf);
     AT("gelu", 1, y[1] == 0);
     AT("gelu", 2, isnan(y[2]));
     AT("gelu", 3, y[3] == 0);
     AT("gelu", 5, y[5] == 800);
     AT("gelu", 6, y[6] == 0);
-    k->velu(N, x, y);
+    k->map->velu(N, x, y);
     AT("elu", 0, y[0] == inf);
     AT("elu", 1, y[1] == -1);
     AT("elu", 2, isnan(y[2]));
     AT("elu", 6, y[6] == -1);
-    k->vrelu(N, x, y);
+    k->map->vrelu(N, x, y);
     AT("relu", 0, y[0] == inf);
     AT("relu", 1, y[1] == 0);
     AT("relu", 2, isnan(y[2]));
-    k->vsoftplus(N, x, y);
+    k->map->vsoftplus(N, x, y);
     AT("softplus", 0, y[0] == inf);
     AT("softplus", 1, y[1] == 0);
     AT("softplus", 2, isnan(y[2]));
     AT("softplus", 5, y[5] == 800);
 #undef AT
     const real one[] = {NAN, 1, NAN}, two[] = {1, NAN, NAN};
-    k->maximum(3, one, 1, two, 1, y);
+    k->map->maximum(3, one, 1, two, 1, y);
     check(isnan(y[0]) && isnan(y[1]) && isnan(y[2]), "%s %s maximum keeps NaN", TYPE, level);
-    k->minimum(3, one, 1, two, 1, y);
+    k->map->minimum(3, one, 1, two, 1, y);
     check(isnan(y[0]) && isnan(y[1]) && isnan(y[2]), "%s %s minimum keeps NaN", TYPE, level);
-    check(k->max(0, x) == -inf && k->min(0, x) == inf, "%s %s max and min of nothing", TYPE, level);
-    check(isnan(k->max(N, x)) && isnan(k->min(N, x)), "%s %s max and min keep NaN", TYPE, level);
+    check(k->reduce->max(0, x) == -inf && k->reduce->min(0, x) == inf, "%s %s max and min of nothing", TYPE, level);
+    check(isnan(k->reduce->max(N, x)) && isnan(k->reduce->min(N, x)), "%s %s max and min keep NaN", TYPE, level);
 }
 
 /* ---- arithmetic and sums ---- */
@@ -279,14 +293,14 @@ static void test_arithmetic(void)
         size_t at;
         wide (*f)(wide, wide, wide);
     } zips[] = {
-#define ZIP(id, f) {#id, offsetof(AT_REAL(at_kernels), id), f}
+#define ZIP(id, f) {#id, offsetof(AT_REAL(at_map_kernels), id), f}
         ZIP(add, op_add),     ZIP(sub, op_sub),     ZIP(mul, op_mul),       ZIP(div, op_div),
         ZIP(maximum, op_max), ZIP(minimum, op_min), ZIP(muladd, op_muladd), ZIP(divadd, op_divadd)};
 #undef ZIP
 
     for (size_t z = 0; z < sizeof zips / sizeof *zips; z++) {
         void (*fn)(size_t, const real *, size_t, const real *, size_t, real *);
-        memcpy(&fn, (const char *)k + zips[z].at, sizeof fn);
+        memcpy(&fn, (const char *)k->map + zips[z].at, sizeof fn);
         bool ok = true;
         for (size_t n = 0; n < 50; n++)
             for (size_t steps = 0; steps < 4; steps++) {
@@ -305,17 +319,17 @@ static void test_arithmetic(void)
     for (size_t n = 0; n < 50; n++) {
         real *x = row(n, 1), *y = row(n, 1), *old = copy(n, y), alpha = (real)1.25;
         bool ok = true;
-        k->acc(n, x, y);
+        k->map->acc(n, x, y);
         for (size_t i = 0; i < n; i++)
             ok = ok && y[i] == old[i] + x[i];
-        k->axpy(n, alpha, x, old);
-        k->scale(n, alpha, x, y);
+        k->map->axpy(n, alpha, x, old);
+        k->map->scale(n, alpha, x, y);
         for (size_t i = 0; i < n; i++)
             ok = ok && y[i] == alpha * x[i];
-        k->negate(n, x, y);
+        k->map->negate(n, x, y);
         for (size_t i = 0; i < n; i++)
             ok = ok && y[i] == -x[i];
-        k->fill(n, alpha, y);
+        k->map->fill(n, alpha, y);
         for (size_t i = 0; i < n; i++)
             ok = ok && y[i] == alpha;
         check(ok, "%s %s acc, scale, negate, fill of %zu", TYPE, level, n);
@@ -343,11 +357,12 @@ static void test_reduce(void)
         }
         for (size_t i = 0; i < n; i++)
             sumexp += expl(x[i] - max);
-        check(near((wide)k->sum(n, x), sum, size, 6), "%s %s sum of %zu", TYPE, level, n);
-        check(near((wide)k->sumsq(n, x), sumsq, 0, 12), "%s %s sumsq of %zu", TYPE, level, n);
-        check(near((wide)k->dot(n, x, z), dot, 4 * size, 12), "%s %s dot of %zu", TYPE, level, n);
-        check(near((wide)k->sumexp(n, x, (real)max), sumexp, 0, 12), "%s %s sumexp of %zu", TYPE, level, n);
-        check(k->max(n, x) == (real)max && k->min(n, x) == (real)min, "%s %s max, min of %zu", TYPE, level, n);
+        check(near((wide)k->reduce->sum(n, x), sum, size, 6), "%s %s sum of %zu", TYPE, level, n);
+        check(near((wide)k->reduce->sumsq(n, x), sumsq, 0, 12), "%s %s sumsq of %zu", TYPE, level, n);
+        check(near((wide)k->reduce->dot(n, x, z), dot, 4 * size, 12), "%s %s dot of %zu", TYPE, level, n);
+        check(near((wide)k->reduce->sumexp(n, x, (real)max), sumexp, 0, 12), "%s %s sumexp of %zu", TYPE, level, n);
+        check(k->reduce->max(n, x) == (real)max && k->reduce->min(n, x) == (real)min, "%s %s max, min of %zu", TYPE,
+              level, n);
         free(x);
         free(z);
     }
@@ -355,7 +370,7 @@ static void test_reduce(void)
     real *x = room(n * sizeof *x);
     for (size_t i = 0; i < n; i++)
         x[i] = (real)0.1;
-    check(near((wide)k->sum(n, x), (wide)n * (real)0.1, 0, AT_TYPE == 32 ? 20 : 300),
+    check(near((wide)k->reduce->sum(n, x), (wide)n * (real)0.1, 0, AT_TYPE == 32 ? 20 : 300),
           "%s %s a sum of a million keeps its digits", TYPE, level);
     free(x);
 }
@@ -381,8 +396,8 @@ static void test_softmax(void)
                     max = x[i];
             for (size_t i = 0; i < n; i++)
                 sum += mask[i] ? expl(x[i] - max) : 0;
-            k->softmax(n, x, masked ? mask : NULL, y);
-            k->log_softmax(n, x, masked ? mask : NULL, l);
+            k->softmax->softmax(n, x, masked ? mask : NULL, y);
+            k->softmax->log_softmax(n, x, masked ? mask : NULL, l);
             bool ok = true, logs = true;
             for (size_t i = 0; i < n; i++) {
                 wide want = mask[i] ? expl(x[i] - max) / sum : 0;
@@ -391,12 +406,12 @@ static void test_softmax(void)
             }
             check(ok, "%s %s softmax of %zu, mask %d", TYPE, level, n, masked);
             check(logs, "%s %s log_softmax of %zu, mask %d", TYPE, level, n, masked);
-            check(near((wide)k->logsumexp(n, x, masked ? mask : NULL), max + logl(sum), 1, 12),
+            check(near((wide)k->softmax->logsumexp(n, x, masked ? mask : NULL), max + logl(sum), 1, 12),
                   "%s %s logsumexp of %zu, mask %d", TYPE, level, n, masked);
 
             real *dy = row(n, 1), *dx = row(n, 1), *old = copy(n, dx), *dl = copy(n, dx);
-            k->softmax_back(n, y, dy, dx);
-            k->log_softmax_back(n, l, dy, dl);
+            k->softmax->softmax_back(n, y, dy, dx);
+            k->softmax->log_softmax_back(n, l, dy, dl);
             wide dot = 0, total = 0;
             for (size_t i = 0; i < n; i++) {
                 dot += (wide)y[i] * dy[i];
@@ -418,10 +433,10 @@ static void test_softmax(void)
             free(dl);
         }
     real x[] = {1, NAN, 2}, y[3];
-    k->softmax(3, x, NULL, y);
+    k->softmax->softmax(3, x, NULL, y);
     check(isnan(y[0]) && isnan(y[1]) && isnan(y[2]), "%s %s softmax of NaN is NaN", TYPE, level);
     x[1] = INFINITY;
-    check(k->logsumexp(3, x, NULL) == INFINITY, "%s %s logsumexp of infinity", TYPE, level);
+    check(k->softmax->logsumexp(3, x, NULL) == INFINITY, "%s %s logsumexp of infinity", TYPE, level);
 }
 
 static void test_cross_entropy(void)
@@ -437,11 +452,11 @@ static void test_cross_entropy(void)
                 mean += (wide)x[i] / n;
             }
             wide want = (1 - s) * (logl(sum) - x[target]) + s * (logl(sum) - mean);
-            double loss = k->cross_entropy(n, x, target, (real)s, stat);
+            double loss = k->softmax->cross_entropy(n, x, target, (real)s, stat);
             check(near((wide)loss, want, 5, 10), "%s %s cross entropy of %zu: %g, expected %Lg", TYPE, level, n, loss,
                   want);
-            k->cross_entropy_back(n, x, target, (real)s, stat, 2, dx, true);
-            k->cross_entropy_back(n, in_place, target, (real)s, stat, 2, in_place, false);
+            k->softmax->cross_entropy_back(n, x, target, (real)s, stat, 2, dx, true);
+            k->softmax->cross_entropy_back(n, in_place, target, (real)s, stat, 2, in_place, false);
             bool ok = true;
             for (size_t i = 0; i < n; i++) {
                 wide g = 2 * (expl(x[i]) / sum - s / n - (i == target ? 1 - s : 0));
@@ -484,11 +499,11 @@ static void test_norm(void)
             for (size_t i = 0; i < n; i++)
                 x[i] += i % 2 ? 3 : -3;
             if (rms) {
-                k->rmsnorm(n, x, w, (real)1e-5, y, stat);
-                k->rmsnorm_back(n, x, w, stat, dy, dx, plain ? NULL : dw);
+                k->norm->rmsnorm(n, x, w, (real)1e-5, y, stat);
+                k->norm->rmsnorm_back(n, x, w, stat, dy, dx, plain ? NULL : dw);
             } else {
-                k->layernorm(n, x, w, b, (real)1e-5, y, stat);
-                k->layernorm_back(n, x, w, stat, dy, dx, plain ? NULL : dw, plain ? NULL : db);
+                k->norm->layernorm(n, x, w, b, (real)1e-5, y, stat);
+                k->norm->layernorm_back(n, x, w, stat, dy, dx, plain ? NULL : dw, plain ? NULL : db);
             }
             wide got = 0;
             for (size_t i = 0; i < n; i++) {
@@ -567,24 +582,25 @@ static void test_channel(void)
                 plain += dy[i];
                 size += fabsl(d * dy[i]) + fabsl((wide)dy[i]);
             }
-            check(near((wide)k->spread(n, x, mean[0]), spread, spread, 20), "%s %s spread of %zu", TYPE, level, n);
-            check(near((wide)k->spread_back(n, x, mean[0], dy, &sum), tilt, size, 20) &&
+            check(near((wide)k->channel->spread(n, x, mean[0]), spread, spread, 20), "%s %s spread of %zu", TYPE, level,
+                  n);
+            check(near((wide)k->channel->spread_back(n, x, mean[0], dy, &sum), tilt, size, 20) &&
                       near((wide)sum, plain, size, 20),
                   "%s %s spread_back of %zu", TYPE, level, n);
-            k->spreads(n, x, mean, q);
+            k->channel->spreads(n, x, mean, q);
             for (size_t i = 0; i < n; i++)
                 ok = ok && near(q[i], olds[i] + ((wide)x[i] - mean[i]) * ((wide)x[i] - mean[i]), 4, 20);
             memcpy(q, olds, n * sizeof *q);
-            k->spreads_back(n, x, mean, dy, s, q);
+            k->channel->spreads_back(n, x, mean, dy, s, q);
             for (size_t i = 0; i < n; i++)
                 ok = ok && near(s[i], olds[i] + (wide)dy[i], 4, 4) &&
                      near(q[i], olds[i] + ((wide)x[i] - mean[i]) * dy[i], 4, 20);
-            k->centred(n, x, mean, a, b, step, y);
+            k->channel->centred(n, x, mean, a, b, step, y);
             for (size_t i = 0; i < n; i++)
                 ok = ok && near(y[i], ((wide)x[i] - mean[i * step]) * a[i * step] + b[i * step], 4, 20);
             for (int accumulate = 0; accumulate < 2; accumulate++) {
                 memcpy(dx, old, n * sizeof *dx);
-                k->centred_back(n, x, mean, dy, a, b, c, step, dx, accumulate);
+                k->channel->centred_back(n, x, mean, dy, a, b, c, step, dx, accumulate);
                 for (size_t i = 0; i < n; i++)
                     ok = ok && near(dx[i],
                                     (accumulate ? (wide)old[i] : 0) + (wide)dy[i] * a[i * step] +
@@ -611,24 +627,24 @@ static void test_pool(void)
                 bool ok = true;
                 if (n > 1)
                     x[step] = (real)NAN;
-                k->pool_start(n, 2, by, y, at);
+                k->pool->start(n, 2, by, y, at);
                 for (size_t i = 0; i < n; i++)
                     ok = ok && y[i] == -(real)INFINITY;
-                k->pool_max(n, x, step, 2, by, y, at);
+                k->pool->max(n, x, step, 2, by, y, at);
                 real *before = copy(wide_n, x);
                 for (size_t i = 0; i < n; i++)
                     x[i * step] += i % 2 ? 1 : -1;
-                k->pool_max(n, x, step, 3, by, y, at);
+                k->pool->max(n, x, step, 3, by, y, at);
                 for (size_t i = 0; i < n; i++)
                     ok = ok && (i == 1 ? isnan(y[i]) : y[i] == (i % 2 ? x : before)[i * step]);
-                k->pool_max_back(n, at, 0, dy, dx);
+                k->pool->max_back(n, at, 0, dy, dx);
                 for (size_t i = 0; i < n; i++)
                     was[(i % 2 ? 3 : 2) + i * by] += dy[i];
                 ok = ok && memcmp(dx, was, (wide_n + 3 * step * (n + 1)) * sizeof *dx) == 0;
-                k->pool_sum(n, x, step, sum);
+                k->pool->sum(n, x, step, sum);
                 for (size_t i = 0; i < n; i++)
                     ok = ok && (i == 1 || sum[i] == old[i] + x[i * step]);
-                k->pool_sum_back(n, dy, 2, step, dx);
+                k->pool->sum_back(n, dy, 2, step, dx);
                 for (size_t i = 0; i < n; i++)
                     ok = ok && near(dx[i * step], (wide)was[i * step] + 2 * (wide)dy[i], 4, 2);
                 check(ok, "%s %s pools of %zu, step %zu", TYPE, level, n, step);
@@ -647,8 +663,8 @@ static void test_sample(void)
              *dy = row(N * C, 1);
         real *dx = row(PIXELS * C, 1), *want = copy(PIXELS * C, dx), dweight[4 * N];
         bool ok = true;
-        k->sample(N, C, x, at, weight, y);
-        k->sample_back(N, C, x, at, weight, dy, dx, dweight);
+        k->sample->sample(N, C, x, at, weight, y);
+        k->sample->sample_back(N, C, x, at, weight, dy, dx, dweight);
         for (size_t p = 0; p < N; p++)
             for (size_t c = 0; c < C; c++) {
                 wide sum = 0;
@@ -684,14 +700,14 @@ static void test_cell(int cell, size_t n)
     real *dprev = room(n * sizeof *dprev);
 
     if (cell == RNN) {
-        k->rnn(n, xi, hi, bias, h);
-        k->rnn_back(n, h, dh, dxi);
+        k->gate->rnn(n, xi, hi, bias, h);
+        k->gate->rnn_back(n, h, dh, dxi);
     } else if (cell == GRU) {
-        k->gru(n, xi, hi, bias, prev, h, save);
-        k->gru_back(n, save, prev, dh, dxi, dhi, dprev);
+        k->gate->gru(n, xi, hi, bias, prev, h, save);
+        k->gate->gru_back(n, save, prev, dh, dxi, dhi, dprev);
     } else {
-        k->lstm(n, xi, hi, bias, prev, c, h, save);
-        k->lstm_back(n, save, prev, dh, dc, dxi, dprev);
+        k->gate->lstm(n, xi, hi, bias, prev, c, h, save);
+        k->gate->lstm_back(n, save, prev, dh, dc, dxi, dprev);
     }
     bool forward = true, backward = true;
     double bound = AT_TYPE == 32 ? 1e-5 : 1e-9;
@@ -733,14 +749,14 @@ static void test_cell(int cell, size_t n)
     real *again = copy(n, prev), *state = copy(n, prev), *none = room(gates * n * sizeof *none);
     memset(none, 0, gates * n * sizeof *none);
     if (cell == RNN) {
-        k->rnn(n, xi, hi, none, h);
-        k->rnn(n, xi, hi, NULL, again);
+        k->gate->rnn(n, xi, hi, none, h);
+        k->gate->rnn(n, xi, hi, NULL, again);
     } else if (cell == GRU) {
-        k->gru(n, xi, hi, none, prev, h, NULL);
-        k->gru(n, xi, hi, NULL, again, again, NULL);
+        k->gate->gru(n, xi, hi, none, prev, h, NULL);
+        k->gate->gru(n, xi, hi, NULL, again, again, NULL);
     } else {
-        k->lstm(n, xi, hi, none, prev, c, h, NULL);
-        k->lstm(n, xi, hi, NULL, state, state, again, NULL);
+        k->gate->lstm(n, xi, hi, none, prev, c, h, NULL);
+        k->gate->lstm(n, xi, hi, NULL, state, state, again, NULL);
         check(memcmp(c, state, n * sizeof *c) == 0, "%s %s lstm in place", TYPE, level);
     }
     check(memcmp(h, again, n * sizeof *h) == 0, "%s %s %s without bias, in place", TYPE, level, cells[cell]);
@@ -765,10 +781,10 @@ static void test_pair(void)
                 for (size_t d = 0; d < D; d++)
                     key[ld + d] = (real)NAN;
             }
-            k->additive(S, D, q, key, ld, v, e);
-            k->additive_back(S, D, q, key, ld, v, de, dq, dk, ld, dv);
-            k->context(S, D, de, key, ld, c, true);
-            k->context_back(S, D, de, key, ld, q, da, dm, ld);
+            k->pair->additive(S, D, q, key, ld, v, e);
+            k->pair->additive_back(S, D, q, key, ld, v, de, dq, dk, ld, dv);
+            k->pair->context(S, D, de, key, ld, c, true);
+            k->pair->context_back(S, D, de, key, ld, q, da, dm, ld);
             bool forward = true, backward = true, context = true;
             for (size_t s = 0; s < S; s++) {
                 wide want = 0, dot = 0;
@@ -799,8 +815,8 @@ static void test_pair(void)
             check(forward, "%s %s additive, D %zu, S %zu", TYPE, level, D, S);
             check(backward, "%s %s additive backward, D %zu, S %zu", TYPE, level, D, S);
             check(context, "%s %s context, D %zu, S %zu", TYPE, level, D, S);
-            k->additive_back(S, D, q, key, ld, v, de, NULL, NULL, 0, NULL);
-            k->context_back(S, D, de, key, ld, q, da, NULL, 0);
+            k->pair->additive_back(S, D, q, key, ld, v, de, NULL, NULL, 0, NULL);
+            k->pair->context_back(S, D, de, key, ld, q, da, NULL, 0);
             real *lists[] = {q, key, v, e, de, dq, dk, dv, c, da, dq0, dk0, dv0, dm, c0};
             for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
                 free(lists[i]);
@@ -823,7 +839,7 @@ static void test_attend(size_t lanes)
         max[c] = -INFINITY;
         sum[c] = 0;
     }
-    k->attend_cut(0, KEYS, lo, hi, s, ld);
+    k->attend->cut(0, KEYS, lo, hi, s, ld);
     for (size_t j = 0; j < KEYS; j++)
         for (size_t c = 0; c < lanes; c++) {
             bool in = j >= lo[c] && j < hi[c];
@@ -833,7 +849,7 @@ static void test_attend(size_t lanes)
     for (size_t part = 0; part < KEYS; part += 4) { /* in parts, as tiles come */
         real *before = copy(lanes, max), *total = copy(lanes, sum);
         size_t n = KEYS - part < 4 ? KEYS - part : 4;
-        k->attend_softmax(n, s + part * ld, ld, max, sum, factor);
+        k->attend->softmax(n, s + part * ld, ld, max, sum, factor);
         for (size_t c = 0; c < lanes; c++) {
             wide most = before[c], more = 0;
             for (size_t j = part; j < part + n; j++)
@@ -853,8 +869,8 @@ static void test_attend(size_t lanes)
     for (size_t c = 0; c < lanes; c++)
         lse[c] = sum[c] == 0 ? INFINITY : (real)(max[c] + logl(sum[c]));
     memcpy(s, seen, all * sizeof *s);
-    k->attend_weights(KEYS, lse, s, ld);
-    k->attend_back(KEYS, p, lo, (real)0.7, dp, ld);
+    k->attend->weights(KEYS, lse, s, ld);
+    k->attend->back(KEYS, p, lo, (real)0.7, dp, ld);
     for (size_t j = 0; j < KEYS; j++)
         for (size_t c = 0; c < lanes; c++) {
             size_t at = j * ld + c;
@@ -884,29 +900,29 @@ static void test_packed(void)
         for (size_t b = 0; b < sizeof ks / sizeof *ks; b++) {
             size_t n = ns[a], K_ = ks[b], ldw = K_ + 2, ldt = n + 1, M = 17;
             real *w = row(n * ldw, 1), *t = row(K_ * ldt, 1), *x = row(M * (K_ + 1), 1);
-            real *packed = row(k->packed_size(n, K_), 1), *other = row(k->packed_size(n, K_), 1);
+            real *packed = row(k->pack->packed_size(n, K_), 1), *other = row(k->pack->packed_size(n, K_), 1);
             real *first = row(M * (n + 3), 1), *xt = row(K_ * M, 1);
             for (size_t i = 0; i < M * K_; i++)
                 xt[i % K_ * M + i / K_] = x[i / K_ * (K_ + 1) + i % K_];
             for (size_t i = 0; i < n; i++)
                 for (size_t j = 0; j < K_; j++)
                     t[j * ldt + i] = w[i * ldw + j];
-            k->pack(false, n, K_, w, ldw, packed);
-            k->pack(true, n, K_, t, ldt, other);
-            check(memcmp(packed, other, k->packed_size(n, K_) * sizeof *packed) == 0,
+            k->pack->pack(false, n, K_, w, ldw, packed);
+            k->pack->pack(true, n, K_, t, ldt, other);
+            check(memcmp(packed, other, k->pack->packed_size(n, K_) * sizeof *packed) == 0,
                   "%s %s pack of %zu x %zu both ways", TYPE, level, n, K_);
             for (size_t c = 0; c < sizeof ms / sizeof *ms; c++) {
                 size_t m = ms[c];
                 real *y = row(m * (n + 3), 1), *old = copy(m * (n + 3), y), *sum = copy(m * (n + 3), y);
-                k->packed_gemm(m, n, K_, x, K_ + 1, packed, y, n + 3, false);
-                k->packed_gemm(m, n, K_, x, K_ + 1, packed, sum, n + 3, true);
+                k->pack->packed_gemm(m, n, K_, x, K_ + 1, packed, y, n + 3, false);
+                k->pack->packed_gemm(m, n, K_, x, K_ + 1, packed, sum, n + 3, true);
                 real *few = copy(m * (n + 3), old), *turned = copy(m * (n + 3), old);
-                k->few_gemm(false, m, n, K_, x, K_ + 1, w, ldw, few, n + 3, false);
-                k->few_gemm(true, m, n, K_, x, K_ + 1, t, ldt, turned, n + 3, false);
+                k->pack->few_gemm(false, m, n, K_, x, K_ + 1, w, ldw, few, n + 3, false);
+                k->pack->few_gemm(true, m, n, K_, x, K_ + 1, t, ldt, turned, n + 3, false);
                 bool same = true;
                 for (size_t i = 0; i < m * (n + 3); i++)
                     same = same && near(few[i], y[i], 2, 16) && near(turned[i], y[i], 2, 16);
-                k->few_gemm(false, m, n, K_, x, K_ + 1, w, ldw, few, n + 3, true);
+                k->pack->few_gemm(false, m, n, K_, x, K_ + 1, w, ldw, few, n + 3, true);
                 for (size_t i = 0; i < m * n; i++)
                     same = same && near(few[i / n * (n + 3) + i % n], 2 * (wide)y[i / n * (n + 3) + i % n], 4, 16);
                 check(same, "%s %s product in place %zu x %zu x %zu", TYPE, level, m, n, K_);
@@ -914,11 +930,11 @@ static void test_packed(void)
                 free(turned);
                 for (int back = 0; back < 2; back++) { /* x as it stands, and turned */
                     real *tile = copy(m * (n + 3), old);
-                    k->tile_gemm(back, m, n, K_, back ? xt : x, back ? M : K_ + 1, t, ldt, tile, n + 3, false);
+                    k->pack->tile_gemm(back, m, n, K_, back ? xt : x, back ? M : K_ + 1, t, ldt, tile, n + 3, false);
                     same = true;
                     for (size_t i = 0; i < m * (n + 3); i++)
                         same = same && near(tile[i], y[i], 2, 16);
-                    k->tile_gemm(back, m, n, K_, back ? xt : x, back ? M : K_ + 1, t, ldt, tile, n + 3, true);
+                    k->pack->tile_gemm(back, m, n, K_, back ? xt : x, back ? M : K_ + 1, t, ldt, tile, n + 3, true);
                     for (size_t i = 0; i < m * (n + 3); i++)
                         same = same && near(tile[i], (i % (n + 3) < n ? 2 : 1) * (wide)y[i], 4, 16);
                     check(same, "%s %s product of tiles %zu x %zu x %zu, turned %d", TYPE, level, m, n, K_, back);
@@ -940,11 +956,11 @@ static void test_packed(void)
                 }
                 check(ok, "%s %s packed product %zu x %zu x %zu", TYPE, level, m, n, K_);
                 real *from = copy(m * (n + 3), old), *turn = room((m * K_ + 1) * sizeof *turn);
-                real *panels = row((m + k->rows) * K_, 1), *by_rows = copy(m * (n + 3), old);
-                k->packed_gemm_from(m, n, K_, x, K_ + 1, packed, from, n + 3, old, 0); /* one row for all */
-                k->transpose(m, K_, x, K_ + 1, turn, m);
-                k->pack_rows(m, K_, turn, m, panels);
-                k->rows_gemm(m, n, K_, panels, packed, by_rows, n + 3, true);
+                real *panels = row((m + k->pack->rows) * K_, 1), *by_rows = copy(m * (n + 3), old);
+                k->pack->packed_gemm_from(m, n, K_, x, K_ + 1, packed, from, n + 3, old, 0); /* one row for all */
+                k->pack->transpose(m, K_, x, K_ + 1, turn, m);
+                k->pack->pack_rows(m, K_, turn, m, panels);
+                k->pack->rows_gemm(m, n, K_, panels, packed, by_rows, n + 3, true);
                 same = true;
                 for (size_t i = 0; i < m * K_; i++)
                     same = same && turn[i % K_ * m + i / K_] == x[i / K_ * (K_ + 1) + i % K_];
@@ -988,12 +1004,15 @@ static void test_steps(void)
             switch (form / 2) {
             case 0:
             case 1:
-                k->adam(N, p, g, m, v, 0.05, 0.9, 0.99, 1e-8, 1 - pow(0.9, t), 1 - pow(0.99, t), (double)wd, form / 2);
+                k->step->adam(N, p, g, m, v, 0.05, 0.9, 0.99, 1e-8, 1 - pow(0.9, t), 1 - pow(0.99, t), (double)wd,
+                              form / 2);
                 break;
-            case 2: k->sgd(N, p, g, form % 2 ? m : NULL, 0.05, 0.9, 0.1, form == 5, (double)wd, t == 1); break;
-            case 3: k->adagrad(N, p, g, v, 0.05, 1e-10, (double)wd); break;
-            case 4: k->adadelta(N, p, g, v, m, 0.05, 0.9, 1e-6, (double)wd); break;
-            default: k->rmsprop(N, p, g, v, form % 2 ? m : NULL, form % 2 ? c : NULL, 0.05, 0.9, 1e-8, 0.8, (double)wd);
+            case 2: k->step->sgd(N, p, g, form % 2 ? m : NULL, 0.05, 0.9, 0.1, form == 5, (double)wd, t == 1); break;
+            case 3: k->step->adagrad(N, p, g, v, 0.05, 1e-10, (double)wd); break;
+            case 4: k->step->adadelta(N, p, g, v, m, 0.05, 0.9, 1e-6, (double)wd); break;
+            default:
+                k->step->rmsprop(N, p, g, v, form % 2 ? m : NULL, form % 2 ? c : NULL, 0.05, 0.9, 1e-8, 0.8,
+                                 (double)wd);
             }
             for (size_t i = 0; i < N; i++) {
                 wide d = g[i] + (form / 2 == 1 ? 0 : wd * q[i]);
@@ -1042,16 +1061,25 @@ static void test_steps(void)
 
 /* ---- all levels ---- */
 
+/* function pointers and numbers: nothing may have been left out */
+static bool is_full(const void *table, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += sizeof(uintptr_t)) {
+        uintptr_t entry;
+        memcpy(&entry, (const char *)table + at, sizeof entry);
+        if (entry == 0)
+            return false;
+    }
+    return true;
+}
+
 static void test_table(void)
 {
-    /* function pointers and one number: nothing may have been left out */
-    bool full = true;
-    for (size_t at = 0; at < sizeof *k; at += sizeof(void *)) {
-        uintptr_t entry;
-        memcpy(&entry, (const char *)k + at, sizeof entry);
-        full = full && entry != 0;
-    }
-    check(full, "%s %s: every entry of the table is filled", TYPE, level);
+#define FULL(family)                                                                                                   \
+    check(k->family &&is_full(k->family, sizeof *k->family), "%s %s: every entry of " #family " is filled", TYPE,      \
+          level);
+    AT_KERNEL_FAMILIES(FULL)
+#undef FULL
 }
 
 int main(void)
@@ -1080,10 +1108,10 @@ int main(void)
             test_cell(cell, 1);
         }
         test_pair();
-        test_attend(k->packed_size(1, 1));
+        test_attend(k->pack->packed_size(1, 1));
         test_packed();
         test_steps();
     }
-    check(AT_REAL(at_kernels_at)(at_cpu_simd()) == AT_REAL(at_kernel), "%s the table in use is the level's", TYPE);
+    check(AT_REAL(at_kernels_at)(at_cpu_simd())->map == K->map, "%s the table in use is the level's", TYPE);
     return finish();
 }

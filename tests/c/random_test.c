@@ -4,7 +4,7 @@
 #define AT_TYPE 32
 #include "attn/core/parallel.h"
 #include "attn/core/random.h"
-#include "attn/kernel/kernel.h"
+#include "attn/kernel/random.h"
 
 static void test_vectors(void)
 {
@@ -36,24 +36,24 @@ static void test_levels(void)
         uint8_t *mask = room(N);
         float x[N], dropped[N];
         bool same = true, dropout = true;
-        k->bits(s.seed, s.counter, 0, N, y);
+        k->random->bits(s.seed, s.counter, 0, N, y);
         for (uint64_t i = 0; i < N; i++)
             same = same && y[i] == at_random_bits(s, i);
         check(same, "%s: elements of a stream one by one", at_simd_name(l));
-        k->bits(s.seed, s.counter, 128, 50, part);
+        k->random->bits(s.seed, s.counter, 128, 50, part);
         check(memcmp(part, y + 128, 50 * sizeof *part) == 0, "%s: a stream can be entered anywhere", at_simd_name(l));
         uint64_t threshold = at_random_threshold(0.3);
-        k->bernoulli(s.seed, s.counter, 0, N, threshold, mask);
+        k->random->bernoulli(s.seed, s.counter, 0, N, threshold, mask);
         for (size_t i = 0; i < N; i++)
             x[i] = 1;
-        k->dropout(s.seed, s.counter, 0, N, threshold, 2, x, dropped, false);
-        k->dropout(s.seed, s.counter, 0, N, threshold, 2, x, dropped, true);
+        k->random->dropout(s.seed, s.counter, 0, N, threshold, 2, x, dropped, false);
+        k->random->dropout(s.seed, s.counter, 0, N, threshold, 2, x, dropped, true);
         for (size_t i = 0; i < N; i++)
             dropout = dropout && mask[i] == (y[i] < threshold) && dropped[i] == (mask[i] ? 4 : 0);
         check(dropout, "%s: dropout is the mask", at_simd_name(l));
-        k->dropout(s.seed, s.counter, 0, N, at_random_threshold(1), 1, x, dropped, false);
+        k->random->dropout(s.seed, s.counter, 0, N, at_random_threshold(1), 1, x, dropped, false);
         check(memcmp(x, dropped, sizeof x) == 0, "%s: keeping everything keeps everything", at_simd_name(l));
-        k->dropout(s.seed, s.counter, 0, N, at_random_threshold(0), 1, x, dropped, false);
+        k->random->dropout(s.seed, s.counter, 0, N, at_random_threshold(0), 1, x, dropped, false);
         check(dropped[0] == 0 && dropped[N - 1] == 0, "%s: keeping nothing keeps nothing", at_simd_name(l));
         free(y);
         free(part);

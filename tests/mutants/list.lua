@@ -37,8 +37,8 @@ return {
     {"encoder.rnn back", "attn/op/rnn.c", "ptrdiff_t back = d == 0 ? -1 : 1;", "ptrdiff_t back = -1;", gradients},
     {"encoder.transformer", "attn/encoder/transformer.c", ".causal = p->option[CAUSAL].flag}", ".causal = false}", golden},
     {"decoder.rnn", "attn/decoder/rnn.c", "{context, s}, -1)", "{s, context}, -1)", golden},
-    {"decoder.rnn back", "attn/op/decode.c", "K->additive_back(S, D, query, keys, D, at_in(c, V), de, dq, dk, D, dv);",
-     "K->additive_back(S, D, query, keys, D, at_in(c, V), da, dq, dk, D, dv);", gradients},
+    {"decoder.rnn back", "attn/op/decode.c", "K->pair->additive_back(S, D, query, keys, D, at_in(c, V), de, dq, dk, D, dv);",
+     "K->pair->additive_back(S, D, query, keys, D, at_in(c, V), da, dq, dk, D, dv);", gradients},
     {"decoder.transformer", "attn/decoder/transformer.c", "LENGTHS), .causal = true}", "LENGTHS), .causal = false}", golden},
     -- masks, caches
     {"key_mask", rows, "m[j] &= row[j * s->key_mask[1]] != 0;", "m[j] |= row[j * s->key_mask[1]] != 0;", walk},
