@@ -20,14 +20,6 @@ function m.lines(path)
     return attn.lines(path)
 end
 
--- Data sets that scripts of this project use and how to come by them.
-local origin = {
-    multi30k = "Multi30k, task 1, raw text: the files train, val and test_2016_flickr (.en.gz, .de.gz) of the folder "
-        .. "data/task1/raw of the GitHub repository multi30k/dataset",
-    tinyshakespeare = "tiny Shakespeare: the file data/tinyshakespeare/input.txt of the GitHub repository "
-        .. "karpathy/char-rnn, compressed (input.txt.gz)",
-}
-
 local function directory()
     local args = rawget(_G, "arg")
     for i, word in ipairs(type(args) == "table" and args or {}) do
@@ -39,23 +31,40 @@ local function directory()
     if value and value ~= "" then return value, "$ATTN_DATA" end
 end
 
+---The path of a file or folder of the data directory, plain or gzip; nil and why if it is not there.
+---@param name string
+---@param folder? string the data directory (default: `--data DIR` or `$ATTN_DATA`)
+---@return string? path
+---@return string? why
+function m.find(name, folder)
+    if type(name) ~= "string" then error(("data.find: name is a %s, expected a string"):format(type(name)), 2) end
+    local set = name:match "^[^/]+"
+    local reader = set and set:find "^[%w_]+$" and require "attn.corpus".reader(set)
+    local hint = reader and (".\n  %s, in a folder named %s"):format(reader.origin:gsub("%.$", ""), reader.folder) or ""
+    local root, source = folder, nil
+    if not root then root, source = directory() end
+    if not root then
+        return nil, ("no data directory for '%s': give --data DIR or set ATTN_DATA to the folder that holds it%s"):format(name, hint)
+    end
+    local path, first = root:gsub("/+$", "") .. "/" .. name, nil
+    for _, one in ipairs{path, path .. ".gz"} do
+        local file, why = io.open(one, "rb")
+        if file then
+            file:close()
+            return one
+        end
+        first = first or why
+    end
+    return nil, ("%s%s%s"):format(first, source and (" (from %s)"):format(source) or "", hint)
+end
+
 ---The path of a file or folder of the data directory, given by `--data DIR` or `$ATTN_DATA`.
 ---@param name string
 ---@return string
 function m.path(name)
     if type(name) ~= "string" then error(("data.path: name is a %s, expected a string"):format(type(name)), 2) end
-    local set = name:match("^[^/]+")
-    local hint = origin[set] and (".\n  " .. origin[set] .. ", in a folder named " .. set) or ""
-    local root, source = directory()
-    if not root then
-        error(("data.path: no data directory for '%s': give --data DIR or set ATTN_DATA to the folder that holds it%s")
-            :format(name, hint), 2)
-    end
-    local path = root:gsub("/+$", "") .. "/" .. name
-    local file, why = io.open(path, "rb")
-    if not file then error(("data.path: %s (from %s)%s"):format(why, source, hint), 2) end
-    file:close()
-    return path
+    local path, why = m.find(name)
+    return path or error("data.path: " .. why, 2)
 end
 
 ---A generator of integers that is independent of `attn.seed`: `draw(n)` is uniform in 1..n, `draw()` in [0, 1).
@@ -656,6 +665,10 @@ end
 attn.describe{name = "data.lines", signature = "lines(path) -> list of strings",
     help = "The lines of a text file, plain or gzip, without their ends.",
     example = 'local lines = require "attn.data".lines("train.en.gz")'}
+attn.describe{name = "data.find", signature = "find(name [, folder]) -> path, or nil and why",
+    help = "The path of a file or folder of the data directory (folder, or what --data DIR or $ATTN_DATA name), plain or gzip; nil\n"
+        .. "and what is missing, and how to get it, if it is not there.",
+    example = 'print(require "attn.data".find("multi30k/train.en", "no/such/folder"))'}
 attn.describe{name = "data.path", signature = "path(name) -> path",
     help = "The path of a data set, in the folder given by --data DIR or $ATTN_DATA. An error says how to get it.",
     example = 'local folder = require "attn.data".path "multi30k"'}

@@ -12,7 +12,7 @@ local function entries()
         local signature, rest = text:match("^([^\n]*)\n?(.*)$")
         all[name] = {signature = signature, text = rest, kind = kind}
     end
-    for _, name in ipairs {"allclose", "search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show",
+    for _, name in ipairs {"allclose", "search", "schedule", "penalty", "data", "corpus", "text", "metric", "train", "run", "show",
         "study", "task", "test"} do
         pcall(require, "attn." .. name)         -- these describe themselves when loaded
     end

@@ -3,7 +3,9 @@
 -- Completion never runs a script's code: it reads tables raw and follows an __index only where it is a table. The
 -- names behind an __index function come from registry["attn.methods"][metatable name] (tensors) or, where it is a
 -- function of C that keeps a table of methods as its first upvalue, from there (layers, optimizers).
-local session = {modules = {}}
+require "attn"
+local session = {modules = require "attn.internal".modules()}
+for i, name in ipairs(session.modules) do session.modules[i] = "attn." .. name end
 
 local getmetatable, rawget, rawlen, next, type, tostring = debug.getmetatable, rawget, rawlen, next, type, tostring
 local math, string, table, utf8 = math, string, table, utf8

@@ -145,6 +145,17 @@ static int list_folder(lua_State *L)
     return 1;
 }
 
+/* attn.internal.modules() -> names of the Lua modules compiled in, without "attn.", sorted */
+static int list_modules(lua_State *L)
+{
+    lua_newtable(L);
+    for (int i = 0; vm_modules[i].name; i++) {
+        lua_pushstring(L, vm_modules[i].name);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
 /* The lock belongs to the open file, so that the system takes it back however the process ends. */
 static int lock(lua_State *L)
 {
@@ -302,6 +313,8 @@ void vm_open_sys(lua_State *L, int lib)
     vm_set_functions(L, lib, functions);
     vm_describe_functions(L, docs);
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
+    lua_pushcfunction(L, list_modules);
+    lua_setfield(L, -2, "modules");
     lua_pushcfunction(L, copy_output);
     lua_setfield(L, -2, "tee");
     lua_pushcfunction(L, at_end);

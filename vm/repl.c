@@ -678,12 +678,6 @@ static void open_module(session *s)
     lua_pop(L, 1);
     lua_pushcfunction(L, folder_entries);
     lua_setfield(L, s->module, "entries");
-    lua_newtable(L);
-    for (int i = 0; vm_modules[i].name; i++) {
-        lua_pushfstring(L, "attn.%s", vm_modules[i].name);
-        lua_rawseti(L, -2, i + 1);
-    }
-    lua_setfield(L, s->module, "modules");
 }
 
 /* $XDG_CONFIG_HOME/attn/init.lua or ~/.config/attn/init.lua: an error in it is shown, and does not lock the user out.
