@@ -92,6 +92,14 @@ end) end
 
 -- ---- statistics ----
 
+---Says that a claim is about what was not measured at all, and why; for `at` of a sample.
+---@param why string
+---@return string why
+function m.unmeasured(why)
+    if notes then notes.unmeasured = notes.unmeasured or why end
+    return why
+end
+
 local function note(text)
     if notes and not notes[text] then
         notes[text] = true
@@ -304,11 +312,8 @@ local function judge_sample(claim, sample)
 end
 
 local function judge_function(f)
-    local outer = notes
-    notes = {}
     local ok, value, words = pcall(f)
     local seen = notes
-    notes = outer
     local out = {verdict = "undecided", words = ok and words ~= nil and tostring(words) or nil}
     if not ok then
         out.why = tostring(value)
@@ -324,10 +329,14 @@ end
 
 ---What the values say of a claim {text, sample | function, at_least = | at_most = | between =, level =, exact =}.
 ---@param claim table
----@return {verdict: "holds"|"fails"|"undecided", why: string?, words: string?, mean: number?, low: number?, high: number?}
+---@return {verdict: "holds"|"fails"|"undecided"|"not measured", why: string?, words: string?, mean: number?, low: number?, high: number?}
 function m.judge(claim)
-    if type(claim[2]) == "function" then return judge_function(claim[2]) end
-    return judge_sample(claim, claim[2])
+    local outer = notes
+    notes = {}
+    local out = type(claim[2]) == "function" and judge_function(claim[2]) or judge_sample(claim, claim[2])
+    if notes.unmeasured then out = {verdict = "not measured", why = notes.unmeasured} end
+    notes = outer
+    return out
 end
 
 -- ---- the paired bootstrap ----

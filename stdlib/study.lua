@@ -5,6 +5,7 @@
 local attn = require "attn"
 local internal = require "attn.internal"
 local cells = require "attn.study_cells"
+local corpus = require "attn.corpus"
 local digest = require "attn.digest"
 local fields = require "attn.fields"
 local options = require "attn.options"
@@ -129,6 +130,7 @@ local function value_of(t, row, seed, name)
     local where = ("%s/%s"):format(t.name, row.label)
     if not cell then return nil, where .. " has not run" end
     if not cell.result then
+        if row.table.missing then return nil, sample.unmeasured(where .. " needs data: " .. row.table.missing:match "[^\n]*") end
         return nil, where .. (cell.failure and " failed: " .. cell.failure.error or " has not run")
     end
     local value = cell.result.values[name]
@@ -206,19 +208,32 @@ local function add_grid(t, grid)
     step(1, {}, {})
 end
 
----A table of the study: {name =, run =, vary = {{label, field = value}, ...} | grid = {field = {...}}, about =, synthetic =, jobs =,
----seeds =, columns =, better = {name = "more" | "less" | "none"}}.
+-- What is missing of the data sets that a table needs.
+local function needs(self, names)
+    for _, name in ipairs(type(names) == "table" and names or {names}) do
+        if type(name) ~= "string" or not corpus.reader(name) then
+            error(("study:table: data has %s, expected the name of a data set: %s"):format(
+                type(name) == "string" and "'" .. name .. "'" or fields.describe(name), table.concat(corpus.names(), ", ")), 3)
+        end
+        local why = self.active and corpus.missing(name, self.options.data)
+        if why then return why end
+    end
+end
+
+---A table of the study: {name =, run =, vary = {{label, field = value}, ...} | grid = {field = {...}}, about =, synthetic =, data =,
+---jobs =, seeds =, columns =, better = {name = "more" | "less" | "none"}}.
 ---@param cfg table
 ---@return table its rows by label, their values by name
 function Study:table(cfg)
-    cfg = fields.read("study:table", cfg, {{"name", "string"}, {"about", "string"}, {"synthetic", "boolean"}, {"vary", "table"},
-        {"grid", "table"}, {"run", "function"}, {"jobs", "integer"}, {"seeds", "integer"}, {"columns", "table"}, {"better", "table"}})
+    cfg = fields.read("study:table", cfg, {{"name", "string"}, {"about", "string"}, {"synthetic", "boolean"}, {"data", "any"},
+        {"vary", "table"}, {"grid", "table"}, {"run", "function"}, {"jobs", "integer"}, {"seeds", "integer"}, {"columns", "table"}, {"better", "table"}})
     if not cfg.name or not cfg.run then error(("study:table: %s is missing"):format(cfg.name and "run" or "name"), 2) end
     if cfg.vary and cfg.grid then error(("study:table: table '%s' has vary and grid, expected one of them"):format(cfg.name), 2) end
     for _, other in ipairs(self.tables) do
         if other.name == cfg.name then error(("study:table: there are two tables '%s'"):format(cfg.name), 2) end
     end
     local t = cfg
+    t.missing = needs(self, t.data == nil and {} or t.data)
     t.rows, t.by_label, t.cells = {}, {}, {}
     local count = self.seeds
     if t.seeds then count = math.min(t.seeds, count) end
@@ -342,7 +357,7 @@ local function summary(self)
         script = arguments[0], seeds = self.seeds, options = plain_options(self.options), attn = attn._VERSION,
         arguments = table.move(arguments, 1, #arguments, 1, {}), finished = os.date "!%Y-%m-%dT%H:%M:%SZ", tables = {}, claims = {}}
     for i, t in ipairs(self.tables) do
-        local one = {name = t.name, about = t.about, synthetic = t.synthetic or false, rows = {}}
+        local one = {name = t.name, about = t.about, synthetic = t.synthetic or false, data_missing = t.missing, rows = {}}
         for k, row in ipairs(t.rows) do
             local files = {}
             for j, seed in ipairs(t.seeds) do
@@ -391,7 +406,7 @@ local function run(self)
     for _, cell in ipairs(all) do
         cells.identify(self, cell)
         local mine = not self.shard or (cell.index - 1) % self.shard[2] + 1 == self.shard[1]
-        if mine and wanted(cell.table, cell.row) then list[#list + 1] = cell end
+        if mine and wanted(cell.table, cell.row) and not cell.table.missing then list[#list + 1] = cell end
     end
     if self.listing then
         for _, cell in ipairs(all) do cells.load(cell) end
@@ -441,18 +456,19 @@ attn.describe{name = "study", signature = "study{options =, quick =, seeds = 3, 
         .. 'local t = paper:table{name = "noise", vary = {{"small", by = 0.1}, {"large", by = 2}},\n'
         .. '    run = function(cfg, cell) return {spread = (attn.randn(cfg.steps) * cfg.by):std():item()} end}\n'
         .. 'paper:claim{"large is larger", t.large.spread - t.small.spread, at_least = 1}\nreturn paper:main{}'}
-attn.describe{name = "study:table", signature = "s:table{name =, run =, vary = | grid =, about =, synthetic =, jobs =, seeds =, columns =, better =}",
+attn.describe{name = "study:table", signature = "s:table{name =, run =, vary = | grid =, about =, synthetic =, data =, jobs =, seeds =, columns =, better =}",
     help = "A table: vary is a list of rows {label, field = value, ...}, grid = {field = {values}} all combinations, labelled\n"
         .. "\"dim=4 score=dot\". run(cfg, cell) gets the options with the row's changes and returns numbers by name; attn.seed was\n"
         .. "called with cell.seed. cell:log{step =, loss =} adds to its curves, cell:keep(name, tensor or string) keeps something\n"
-        .. "for the report. jobs = 1 runs its cells alone, with all threads; seeds = N at most N seeds; columns names the values\n"
+        .. "for the report. data = \"NAME\", or a list, says which data sets (attn.corpus) it needs: where they are missing it is\n"
+        .. "skipped, and claims about it are \"not measured\"; cfg.data is --data. jobs = 1 runs its cells alone, with all threads; seeds = N at most N seeds; columns names the values\n"
         .. "to print, better = {name = \"more\" | \"less\" | \"none\"} which is best. The result has rows by label or by fields, t[\"small\"],\n"
         .. "t{by = 0.1}, and these values by name: samples over seeds (study.sample).",
     example = 'local t = paper:table{name = "scores", grid = {score = {"dot", "additive"}, dim = {4, 8}},\n'
         .. '    run = function(cfg, cell) return {accuracy = train(cfg)} end}\nlocal gain = t["dim=4 score=dot"].accuracy - t{dim = 8, score = "dot"}.accuracy'}
 attn.describe{name = "study:claim", signature = "s:claim{text, sample, at_least = | at_most = | between = {a, b}, level = 0.95, exact = false}",
     help = "A claim, with its verdict: holds or fails where the whole interval of the mean says so, else undecided, as with fewer\n"
-        .. "than three seeds, NaN or a missing cell. exact = true: no chance is in it, every seed must say so, one is enough.\n"
+        .. "than three seeds, NaN or a missing cell; not measured where its table's data are missing. exact = true: no chance is in it, every seed must say so, one is enough.\n"
         .. "{text, function} returns a boolean and the words measured.",
     example = 'paper:claim{"inner attention is not late", t.inner.place - t.outer.place, at_most = 0}\n'
         .. 'paper:claim{"three of them", function() return #t == 3, "rows: " .. #t end}'}

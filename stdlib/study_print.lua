@@ -46,8 +46,19 @@ local function summary(t, row, name)
     return {mean = values:mean(), std = #list > 1 and values:std() or nil}
 end
 
+local function measured(t)
+    for _, cell in ipairs(t.cells) do
+        if cell.result then return true end
+    end
+    return false
+end
+
 local function print_table(study, t, wanted)
     print(("\n%s%s%s%s"):format(t.name, t.about and ": " .. t.about or "", t.synthetic and "  (synthetic)" or "", study.quick and "  (quick)" or ""))
+    if t.missing then
+        print("skipped: " .. t.missing)
+        if not measured(t) then return end
+    end
     local names, rows, best, worst = columns_of(t), {}, {}, {}
     local summaries = {}
     for _, row in ipairs(t.rows) do
@@ -96,7 +107,7 @@ end
 
 local function print_claim(claim)
     local j = claim.judged
-    print(("  %-10s %s"):format(j.verdict, claim[1]))
+    print(("  %-12s %s"):format(j.verdict, claim[1]))
     local parts = {}
     if j.mean and j.mean == j.mean then parts[#parts + 1] = number(j.mean) end
     if j.low then parts[#parts + 1] = ("%g %% interval %s to %s"):format(100 * (claim.level or 0.95), number(j.low), number(j.high)) end
@@ -108,7 +119,7 @@ local function print_claim(claim)
         parts[#parts + 1] = "seeds " .. table.concat(list, " ")
     end
     if j.why then parts[#parts + 1] = j.why end
-    if #parts > 0 then print(("  %-10s %s"):format("", table.concat(parts, "; "))) end
+    if #parts > 0 then print(("  %-12s %s"):format("", table.concat(parts, "; "))) end
 end
 
 ---Tables, claims, result lines.
@@ -121,7 +132,7 @@ function m.report(study, wanted)
         if any then print_table(study, t, wanted) end
     end
     if #study.claims > 0 then print "\nclaims" end
-    local counts = {holds = 0, fails = 0, undecided = 0}
+    local counts = {holds = 0, fails = 0, undecided = 0, ["not measured"] = 0}
     for _, claim in ipairs(study.claims) do
         print_claim(claim)
         counts[claim.judged.verdict] = counts[claim.judged.verdict] + 1
@@ -138,7 +149,9 @@ function m.report(study, wanted)
         end
     end
     if #study.claims > 0 then
-        for _, verdict in ipairs{"holds", "fails", "undecided"} do show.result("claims_" .. verdict, counts[verdict]) end
+        for _, verdict in ipairs{"holds", "fails", "undecided", "not measured"} do
+            show.result("claims_" .. verdict:gsub(" ", "_"), counts[verdict])
+        end
     end
 end
 
@@ -162,16 +175,19 @@ function m.list(study, wanted)
                         if cell.result then done = done + 1 elseif cell.failure then failed = failed + 1 end
                     end
                 end
-                local expected = cells == done and 0 or measured > 0 and (cells - done) * spent / measured / 60
+                local expected = (cells == done or t.missing) and 0 or measured > 0 and (cells - done) * spent / measured / 60
                     / math.min(study.jobs, t.jobs or study.jobs) or nil
                 if expected then minutes = minutes + expected else known = false end
                 rows[#rows + 1] = {t.name, row.label, ("%d"):format(cells), ("%d"):format(done), ("%d"):format(failed),
-                    expected and ("%.1f"):format(expected) or "?"}
+                    t.missing and cells > done and "no data" or expected and ("%.1f"):format(expected) or "?"}
             end
         end
     end
     show.table({"table", "row", "cells", "done", "failed", "minutes left"}, rows)
     print(known and ("%.1f minutes left, %d at a time"):format(minutes, study.jobs) or "minutes left: unknown until a cell of each table has run")
+    for _, t in ipairs(study.tables) do
+        if t.missing then print(("%s: %s"):format(t.name, t.missing)) end
+    end
 end
 
 ---The line that is written over while cells run; nothing if standard error is no terminal.

@@ -96,8 +96,8 @@ t.case("a study prints tables, claims and result lines", function()
     t.is_true(out:find("first: made up  (synthetic)\nrow  seeds   by ", 1, true), out)
     t.is_true(out:find("\na    3 of 3  1 ± 0 ", 1, true), out)
     t.is_true(out:find("\nc    3 of 3  3 ± 0 *", 1, true), out)
-    t.is_true(out:find("  holds      exact\n             1; between 1 and 1, exact; seeds 1 1 1\n", 1, true), out)
-    t.is_true(out:find("  holds      words\n             one\n", 1, true), out)
+    t.is_true(out:find("  holds        exact\n               1; between 1 and 1, exact; seeds 1 1 1\n", 1, true), out)
+    t.is_true(out:find("  holds        words\n               one\n", 1, true), out)
     t.is_true(out:find("\nresult first/b/by 2\n", 1, true), out)
     local all, count = results(folder .. "/one")
     t.equal({count, #lines(folder .. "/one.txt")}, {18, 18})
@@ -202,12 +202,12 @@ end)
 
 t.case("--quick, --seeds and --only", function()
     local out = run "tiny.lua --quick --log=three.txt --results=three"
-    t.is_true(out:find("undecided  more", 1, true) and out:find("1 seed, an interval needs 3", 1, true), out)
+    t.is_true(out:find("undecided    more", 1, true) and out:find("1 seed, an interval needs 3", 1, true), out)
     t.equal(#lines(folder .. "/three.txt"), 6)
     out = run "tiny.lua --seeds 2 --only first/b --log=three.txt --results=three"
     t.equal(#lines(folder .. "/three.txt"), 8)
     t.is_true(not out:find("\nsecond", 1, true) and out:find("\nb    2 of 2", 1, true), out)
-    t.is_true(out:find("undecided  exact\n             between 1 and 1, exact; seed 1 is missing: first/a has not run", 1, true), out)
+    t.is_true(out:find("undecided    exact\n               between 1 and 1, exact; seed 1 is missing: first/a has not run", 1, true), out)
     for words, message in pairs{["--only=firs"] = "--only: no table 'firs' (did you mean 'first'?)",
             ["--only=first/z"] = "--only: table 'first' has no row 'z'", ["--shard=3/2"] = "--shard is '3/2', expected I/N",
             ["--seeds=0"] = "--seeds is '0', expected an integer above 0", ["--jubs=1"] = "unknown option --jubs"} do
@@ -249,6 +249,47 @@ t.case("a cell that raises, ends, is killed or gives no numbers is shown in its 
     t.equal(#lines(folder .. "/bad.txt"), 11)
 end)
 
+t.case("a table whose data are missing is skipped, says so once, and its claims are not measured", function()
+    shell.write("real.lua", [[
+        package.preload["attn.corpus_made_up"] = function()
+            return {folder = "made_up", files = {"x.txt"}, origin = "Made up: written by a test", read = function(path)
+                return {train = require "attn".lines(path "x.txt")}
+            end}
+        end
+        local study, corpus = require "attn.study", require "attn.corpus"
+        local paper = study{name = "real", seeds = 3}
+        local real = paper:table{name = "real", data = {"made_up"}, vary = {{"a", by = 1}, {"b", by = 2}},
+            run = function(cfg) return {lines = cfg.by * #corpus.made_up(cfg.data).train} end}
+        local other = paper:table{name = "other", run = function() return {x = 3} end}
+        paper:claim{"more", real.b.lines - real.a.lines - 0 * other.other.x, at_least = 1}
+        paper:claim{"words", function() return real.a.lines:mean() > 0 and real.a.lines:values()[1] + 1 > 2 end}
+        paper:claim{"three", other.other.x, between = {3, 3}, exact = true}
+        return paper:main()]])
+    local why = "no data directory for 'made_up/x.txt': give --data DIR or set ATTN_DATA to the folder that holds it"
+    local out, err, code = shell.run "env -u ATTN_DATA attn real.lua"
+    t.equal({err, code}, {"", 0})
+    t.equal(select(2, out:gsub("Made up: written by a test", "")), 1)
+    for _, line in ipairs{"\nreal\nskipped: " .. why .. ".\n  Made up: written by a test, in a folder named made_up\n",
+            "\nother  3 of 3  3 ± 0\n", "\n  not measured more\n", "\n  not measured words\n", "\n  holds        three\n",
+            "\nresult claims_holds 1\n", "\nresult claims_not_measured 2\n"} do
+        t.is_true(out:find(line, 1, true), line .. out)
+    end
+    t.is_true(not out:find("result real/", 1, true), out)
+    local summary = whole.read_json(folder .. "/results/real/study.json")
+    t.equal({summary.claims[1].verdict, summary.tables[1].data_missing ~= nil, summary.tables[2].data_missing},
+        {"not measured", true, nil})
+    out = shell.run "env -u ATTN_DATA attn real.lua --list"
+    t.is_true(out:find("real   a      3      0     0       no data\n", 1, true), out)
+    t.is_true(out:find("0.0 minutes left, ", 1, true) and out:find("\nreal: " .. why, 1, true), out)
+    attn.mkdir(folder .. "/made_up")
+    shell.write("made_up/x.txt", "one\ntwo\n")
+    out = run "real.lua --data ."
+    t.is_true(out:find("\nb    3 of 3  4 ± 0 *", 1, true), out)
+    t.is_true(out:find("\n  holds        more\n", 1, true) and out:find("\nresult claims_not_measured 0\n", 1, true), out)
+    out = shell.run "env -u ATTN_DATA attn real.lua"         -- what was measured stays measured
+    t.is_true(out:find("\n  holds        more\n", 1, true), out)
+end)
+
 t.case("a cell whose script changed after its study was started gives up, under the name it was given", function()
     local _, err, code = run "tiny.lua --results=four --log=four.txt --cell=1/0123456789abcdef"
     t.is_true(err:find("the script has changed since the study was started", 1, true), err)
@@ -279,6 +320,7 @@ t.case("errors of scripts name what came and what was expected", function()
     t.raises("study:table: there are two tables 't'", s.table, s, {name = "t", run = print})
     t.raises("study: table 't' has no row 'c'", function() return table1.c end)
     t.raises("study: table 'u' has two rows 'a'", s.table, s, {name = "u", vary = {{"a"}, {"a"}}, run = function() end})
+    t.raises("study:table: data has 'sik', expected the name of a data set: ", s.table, s, {name = "d", run = print, data = {"sik"}})
     t.raises("study:claim: expected one of at_least, at_most, between", s.claim, s, {"x", table1.a.x})
     t.raises("study:claim: 'x' is about a number, expected a sample or a function", s.claim, s, {"x", 3, at_least = 1})
     t.raises("sample: + with a string", function() return table1.a.x + "y" end)
