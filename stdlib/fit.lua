@@ -1,0 +1,98 @@
+-- fit: what every study does between its model and its numbers: a short training loop, an evaluation, columns of a corpus.
+local attn = require "attn"
+local fields = require "attn.fields"
+local train = require "attn.train"
+
+local m = {}
+
+---Trains a model for some steps and logs the curve of its loss with the cell of a study.
+---@param cfg {model: any, batches: any, loss: fun(batch: table): any, steps: integer, lr: number?, optimizer: any, schedule: any, clip: number?, cell: any}
+---@return table history as train.loop gives it
+local function fit(_, cfg)
+    cfg = fields.read("fit", cfg, {{"model", "any", required = true, expected = "a module or layer", methods = {"parameters"}},
+        {"batches", "any", required = true}, {"loss", "function", required = true}, {"steps", "integer", required = true, least = 1},
+        {"lr", "number", 1e-3, above = 0}, {"optimizer", "any"}, {"schedule", "any"}, {"clip", "number", 1, above = 0},
+        {"cell", "any", methods = {"log"}, expected = "the cell of a study"}})
+    local history = train.loop{model = cfg.model, data = cfg.batches, loss = cfg.loss, steps = cfg.steps, clip = cfg.clip, quiet = true,
+        schedule = cfg.schedule, optimizer = cfg.optimizer or attn.optim.adam{params = cfg.model:parameters(), lr = cfg.lr}}
+    if cfg.cell then                        -- fifty points make a curve
+        local width = math.max(1, cfg.steps // 50)
+        for last = width, #history.losses, width do
+            local sum = 0
+            for step = last - width + 1, last do sum = sum + history.losses[step] end
+            cfg.cell:log{step = last, loss = sum / width}
+        end
+    end
+    return history
+end
+
+---Calls fn(batch) for every batch, the model in eval mode, without gradients.
+---@param model any
+---@param batches any
+---@param fn fun(batch: table)
+function m.each(model, batches, fn)
+    fields.read("fit.each", {model = model, batches = batches, fn = fn}, {
+        {"model", "any", required = true, expected = "a module or layer", methods = {"eval", "train"}},
+        {"batches", "any", required = true, expected = "batches", methods = {"epoch"}}, {"fn", "function", required = true}})
+    local training = model.training
+    model:eval()
+    attn.no_grad(function()
+        for batch in batches:epoch(1) do attn.scope(fn, batch) end
+    end)
+    if training then model:train() end
+end
+
+---The share of targets that are the most likely class, over all batches.
+---@param model any
+---@param batches any
+---@param forward fun(batch: table): any, any logits [..., V] and targets (0: ignored)
+---@return number
+function m.accuracy(model, batches, forward)
+    local right, count = 0, 0
+    m.each(model, batches, function(batch)
+        local share, n = attn.metric.accuracy(forward(batch))
+        right, count = right + share * n, count + n
+    end)
+    return count > 0 and right / count or 0
+end
+
+---Fields of data.batches from a list of records: for each name a field of the record or a function of it.
+---@param records table[]
+---@param columns table<string, string|fun(record: table): any>
+---@return table<string, any[]>
+function m.columns(records, columns)
+    local out = {}
+    for name, from in pairs(columns) do
+        local list = {}
+        for i, record in ipairs(records) do
+            if type(from) == "function" then list[i] = from(record) else list[i] = record[from] end
+            if list[i] == nil then
+                error(("fit.columns: '%s' of record %d is nil%s"):format(name, i, type(from) == "string" and (" (its field '%s')"):format(from)
+                    or ""), 2)
+            end
+        end
+        out[name] = list
+    end
+    return out
+end
+
+attn.describe{name = "fit", signature = "fit{model =, batches =, loss = function(batch), steps =, lr = 1e-3, optimizer = adam, schedule =, clip = 1, cell =} -> history",
+    help = "The short training loop of a study: train.loop without its output, with Adam where no optimizer is given. batches is what\n"
+        .. "train.loop takes as data; with the cell of a study fifty points of the loss become its curve.",
+    example = 'local fit = require "attn.fit"\n'
+        .. 'local model, batches = attn.layer.linear{inputs = 2, outputs = 2}, attn.task.parity({}, 1)\n'
+        .. 'local x, y = attn.randn(8, 2), attn.randint(1, 2, 8)\n'
+        .. 'fit{model = model, batches = batches, steps = 3, loss = function() return attn.loss.cross_entropy(model(x), y) end}'}
+attn.describe{name = "fit.each", signature = "each(model, batches, fn(batch))",
+    help = "Calls fn for every batch of an epoch, the model in eval mode, without gradients; what fn makes is freed after each call.",
+    example = 'local model = attn.layer.embedding{count = 9, dim = 2}\n'
+        .. 'require "attn.fit".each(model, attn.task.copy({count = 40}), function(batch) model(batch.source) end)'}
+attn.describe{name = "fit.accuracy", signature = "accuracy(model, batches, forward(batch) -> logits [..., V], targets) -> share",
+    help = "The share (0..1) of targets that are the most likely class, over an epoch in eval mode; targets of 0 are ignored.",
+    example = 'local model = attn.layer.embedding{count = 30, dim = 30}\n'
+        .. 'require "attn.fit".accuracy(model, attn.task.copy({count = 40}), function(b) return model(b.source), b.source end)'}
+attn.describe{name = "fit.columns", signature = "columns(records, {name = \"field\" | function(record)}) -> {name = list}",
+    help = "Records of a corpus as fields of data.batches, each a field of the record or what a function makes of it.",
+    example = 'require "attn.fit".columns({{text = {"a", "b"}, class = 1}}, {answer = "class", size = function(r) return #r.text end})'}
+
+return setmetatable(m, {__call = fit})

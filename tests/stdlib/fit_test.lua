@@ -1,0 +1,53 @@
+-- A study's short loop: it learns, it leaves a curve, it evaluates without side effects.
+local attn, t = require "attn", require "attn.test"
+local data, fit = require "attn.data", require "attn.fit"
+
+local function setup(count)
+    attn.seed(1)
+    local draw, source, class = data.random(3), {}, {}
+    for i = 1, count do source[i], class[i] = {draw(6), draw(6)}, 0 end
+    for i, row in ipairs(source) do class[i] = row[1] > 3 and 2 or 1 end
+    local Tiny = attn.module "Tiny"
+    function Tiny:init() self.embed, self.out = attn.layer.embedding{count = 6, dim = 4}, attn.layer.linear{inputs = 8, outputs = 2} end
+    function Tiny:forward(ids) return self.out(self.embed(ids):reshape(#ids, 8)) end
+    return Tiny(), data.batches{fields = {source = source, class = class}, size = 7, seed = 2}
+end
+
+t.case("it learns, and a cell gets fifty points of the loss", function()
+    local model, batches = setup(40)
+    local records, before = {}, fit.accuracy(model, batches, function(b) return model(b.source), b.class end)
+    local history = fit{model = model, batches = batches, steps = 120, lr = 0.05,
+        cell = {log = function(_, record) records[#records + 1] = record end},
+        loss = function(b) return attn.loss.cross_entropy(model(b.source), b.class) end}
+    t.equal(#records, 60)
+    t.equal(records[1].step, 2)
+    t.near(records[1].loss, (history.losses[1] + history.losses[2]) / 2, 1e-12)
+    local after = fit.accuracy(model, batches, function(b) return model(b.source), b.class end)
+    t.is_true(before < 0.9 and after == 1, before .. " to " .. after)
+end)
+
+t.case("an evaluation sees every example once, in eval mode, without gradients, and leaves the mode", function()
+    local model, batches = setup(20)
+    local seen = {}
+    model:train()
+    fit.each(model, batches, function(b)
+        t.equal(model.training, false)
+        t.equal(model(b.source).requires_grad, false)
+        for _, i in ipairs(b.index) do seen[i] = (seen[i] or 0) + 1 end
+    end)
+    t.equal(model.training, true)
+    for i = 1, 20 do t.equal(seen[i], 1) end
+end)
+
+t.case("accuracy ignores targets of 0 and weighs batches by what counts", function()
+    local model = setup(1)
+    local batches = data.batches{fields = {y = {1, 2, 0, 1}, p = {1, 1, 1, 1}}, size = 3, shuffle = false}
+    t.near(fit.accuracy(model, batches, function(b) return b.p, b.y end), 2 / 3, 1e-12)
+end)
+
+t.case("columns of records are fields or functions", function()
+    local records = {{words = {"a", "b"}, class = 2}, {words = {"c"}, class = 1}}
+    t.equal(fit.columns(records, {answer = "class", size = function(r) return #r.words end}), {answer = {2, 1}, size = {2, 1}})
+    t.raises("fit.columns: 'x' of record 1 is nil (its field 'label')", fit.columns, records, {x = "label"})
+    t.raises("fit: unknown field 'step'", function() return fit{step = 3} end)
+end)
