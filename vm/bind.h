@@ -176,6 +176,8 @@ void vm_describe_functions(lua_State *L, const vm_doc *doc);
 
 /* Sets fields of the table on top: functions with a first upvalue each of the tensor metatable. */
 void vm_set_functions(lua_State *L, int table, const luaL_Reg *f);
+/* The table in `lib` that holds the last part of a dotted name: pushes it, making tables on the way; that part. */
+const char *vm_push_path(lua_State *L, int lib, const char *path);
 
 /* The lua_State that runs now, for hooks from the engine. */
 extern lua_State *vm_running;

@@ -240,13 +240,9 @@ static int custom_inputs(lua_State *L, int n, at_tensor **in)
     return n_in;
 }
 
-/* f(...) of attn.custom; upvalues 1, 2: forward and backward. */
-static int call_custom(lua_State *L)
+/* forward(ctx, the n arguments), unrecorded; ctx and behind it the results are on top, how many results. */
+static int custom_results(lua_State *L, int n)
 {
-    int n = lua_gettop(L);
-    at_tensor *in[AT_MAX_CUSTOM];
-    custom_inputs(L, n, in);
-    luaL_checkstack(L, n + 2 * AT_MAX_OUT + 12, "custom");
     lua_newtable(L);
     int ctx = lua_gettop(L);
     lua_pushvalue(L, lua_upvalueindex(1));
@@ -258,19 +254,20 @@ static int call_custom(lua_State *L)
     int status = lua_pcall(L, n + 1, LUA_MULTRET, 0);
     at_grad_enabled = before;
     if (status != LUA_OK)
-        return lua_error(L);
-    int results = ctx + 1, n_out = lua_gettop(L) - ctx;
+        lua_error(L);
+    int n_out = lua_gettop(L) - ctx;
     if (n_out < 1 || n_out > AT_MAX_OUT)
         vm_error(L, "custom: forward returned %d values, expected 1 to %d tensors", n_out, AT_MAX_OUT);
-    for (int k = 0; k < n_out; k++)
-        vm_check_tensor(L, results + k, "custom", "a result of forward");
-    int n_in = custom_inputs(L, n, in); /* again: the script's code has run */
-    bool record = false;
-    for (int k = 0; k < n_in; k++)
-        record = record || (before && at_needs_grad(in[k]));
-    if (!record)
-        return n_out;
+    for (int k = 1; k <= n_out; k++)
+        vm_check_tensor(L, ctx + k, "custom", "a result of forward");
+    return n_out;
+}
 
+/* The n_out results behind place ctx as tensors of the tape, made of the first n places: pushed, in their order. */
+static void record_custom(lua_State *L, int n, int ctx, int n_out)
+{
+    at_tensor *in[AT_MAX_CUSTOM];
+    int results = ctx + 1;
     vm_tensor_box *box[AT_MAX_OUT];
     custom_record *r = lua_newuserdatauv(L, sizeof *r, 2);
     memset(r, 0, sizeof *r);
@@ -287,7 +284,7 @@ static int call_custom(lua_State *L)
         at_error_clear(&e);
         for (int k = 0; k < n_out; k++)
             r->out[k] = vm_check_tensor(L, results + k, "custom", "a result of forward");
-        n_in = custom_inputs(L, n, in);
+        int n_in = custom_inputs(L, n, in);
         lua_pushvalue(L, results + n_out);
         vm_keep(L, &r->kept); /* from here to the end of the call nothing raises */
         at_call *c = at_call_new(&entry, (size_t)n_in, &e);
@@ -309,6 +306,21 @@ static int call_custom(lua_State *L)
         vm_retry(L, &e, attempt);
     }
     vm_account(L);
+}
+
+/* f(...) of attn.custom; upvalues 1, 2: forward and backward. */
+static int call_custom(lua_State *L)
+{
+    int n = lua_gettop(L);
+    at_tensor *in[AT_MAX_CUSTOM];
+    custom_inputs(L, n, in);
+    luaL_checkstack(L, n + 2 * AT_MAX_OUT + 12, "custom");
+    int n_out = custom_results(L, n), n_in = custom_inputs(L, n, in); /* again: the script's code has run */
+    bool record = false;
+    for (int k = 0; k < n_in; k++)
+        record = record || (at_grad_enabled && at_needs_grad(in[k]));
+    if (record)
+        record_custom(L, n, n + 1, n_out);
     return n_out;
 }
 

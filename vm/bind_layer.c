@@ -408,22 +408,10 @@ void vm_open_layer(lua_State *L, int lib)
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
     for (int i = 0; at_layers[i]; i++) {
-        const char *path = at_layers[i]->name;
-        lua_pushvalue(L, lib);
-        for (const char *dot; (dot = strchr(path, '.')); path = dot + 1) {
-            lua_pushlstring(L, path, (size_t)(dot - path));
-            if (lua_rawget(L, -2) != LUA_TTABLE) {
-                lua_pop(L, 1);
-                lua_newtable(L);
-                lua_pushlstring(L, path, (size_t)(dot - path));
-                lua_pushvalue(L, -2);
-                lua_rawset(L, -4);
-            }
-            lua_remove(L, -2);
-        }
+        const char *name = vm_push_path(L, lib, at_layers[i]->name);
         lua_pushlightuserdata(L, (void *)(uintptr_t)at_layers[i]);
         lua_pushcclosure(L, construct, 1);
-        lua_setfield(L, -2, path);
+        lua_setfield(L, -2, name);
         lua_pop(L, 1);
     }
     lua_pushcfunction(L, layers);

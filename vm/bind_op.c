@@ -475,24 +475,6 @@ static int call_unary(lua_State *L)
     return call_op(L);
 }
 
-/* The table that holds a dotted name's last part: pushes it, creating tables on the way. */
-static const char *descend(lua_State *L, int lib, const char *path)
-{
-    lua_pushvalue(L, lib);
-    for (const char *dot; (dot = strchr(path, '.')); path = dot + 1) {
-        lua_pushlstring(L, path, (size_t)(dot - path));
-        if (lua_gettable(L, -2) != LUA_TTABLE) {
-            lua_pop(L, 1);
-            lua_newtable(L);
-            lua_pushlstring(L, path, (size_t)(dot - path));
-            lua_pushvalue(L, -2);
-            lua_settable(L, -4);
-        }
-        lua_remove(L, -2);
-    }
-    return path;
-}
-
 static const char *const kind_names[] = {
     [AT_FLOAT] = "tensor", [AT_OPERAND] = "operand", [AT_IDS] = "ids",       [AT_MASK] = "mask",
     [AT_ANY] = "any",      [AT_LIST] = "list",       [AT_NUMBER] = "number", [AT_INTEGER] = "integer",
@@ -564,7 +546,7 @@ void vm_open_op(lua_State *L, int lib)
             continue;
         lua_pushlightuserdata(L, (void *)(uintptr_t)&at_ops[id]);
         lua_pushcclosure(L, call_op, 1);
-        const char *name = descend(L, lib, op->name);
+        const char *name = vm_push_path(L, lib, op->name);
         lua_pushvalue(L, -2);
         lua_setfield(L, -2, name);
         lua_pop(L, 1);

@@ -984,111 +984,114 @@ static int equal(lua_State *L)
     return 1;
 }
 
+static const luaL_Reg functions[] = {
+    {"tensor", tensor},
+    {"zeros", zeros},
+    {"ones", ones},
+    {"empty", empty},
+    {"full", full},
+    {"rand", rand_uniform},
+    {"randn", rand_normal},
+    {"randint", randint},
+    {"bernoulli", bernoulli},
+    {"arange", arange},
+    {"eye", eye},
+    {"linspace", linspace},
+    {"randperm", randperm},
+    {"zeros_like", zeros_like},
+    {"ones_like", ones_like},
+    {"empty_like", empty_like},
+    {"full_like", full_like},
+    {"rand_like", rand_like},
+    {"randn_like", randn_like},
+    {"split", split},
+    {"chunk", chunk},
+    {NULL, NULL}};
+
+static const luaL_Reg methods[] = {
+    {"size", size_of},
+    {"dim", dim},
+    {"numel", numel},
+    {"item", item},
+    {"totable", totable},
+    {"to", to},
+    {"detach", detach},
+    {"copy_", copy_},
+    {"fill_", fill_},
+    {"requires_grad_", requires_grad_},
+    {"zero_grad", zero_grad},
+    {"split", split},
+    {"chunk", chunk},
+    {"free", free_tensor},
+    {"is_contiguous", is_contiguous},
+    {"zeros_like", zeros_like},
+    {"ones_like", ones_like},
+    {"empty_like", empty_like},
+    {"full_like", full_like},
+    {"rand_like", rand_like},
+    {"randn_like", randn_like},
+    {NULL, NULL}};
+
+static const vm_doc docs[] = {
+    {"tensor",
+     "tensor(nested table or number, {dtype = \"float32\"}) -> tensor\n"
+     "A tensor with these elements; bool if they are booleans. t[i] is entry i of the first dimension (-1 the "
+     "last), a "
+     "place beyond the end an error; ipairs(t) goes over all entries and ends. t[ids] (int64, any shape) are the "
+     "entries with\n"
+     "these numbers, t[mask] (bool, of the first dimensions) those where it is true; both may be assigned to."},
+    {"zeros", "zeros(size..., {dtype = \"float32\"}) -> tensor\nFilled with 0. Sizes are numbers or one table."},
+    {"ones", "ones(size..., {dtype = \"float32\"}) -> tensor\nFilled with 1."},
+    {"empty", "empty(size..., {dtype = \"float32\"}) -> tensor\nA tensor to be written to; it holds zeros until then."},
+    {"full", "full(sizes, value, {dtype = \"float32\"}) -> tensor\nFilled with value; sizes is a table."},
+    {"rand", "rand(size..., {dtype = \"float32\"}) -> tensor\nUniform in [0, 1)."},
+    {"randn", "randn(size..., {dtype = \"float32\"}) -> tensor\nNormal with mean 0 and deviation 1."},
+    {"randint", "randint(low, high, size..., {dtype = \"int64\"}) -> tensor\nUniform integers low .. high, both "
+                "included; int64 or uint8."},
+    {"bernoulli", "bernoulli(p, size..., {dtype = \"float32\"}) -> tensor\n1 with probability p, else 0."},
+    {"arange", "arange(first, last, step = 1) -> tensor\nfirst, first + step ... up to last (included); int64 if "
+               "all are integers."},
+    {"eye", "eye(n, {dtype = \"float32\"}) -> [n, n]\nThe identity matrix."},
+    {"linspace", "linspace(first, last, count, {dtype = \"float32\"}) -> [count]\n"
+                 "count numbers from first to last, both included, evenly apart; one number is first."},
+    {"randperm", "randperm(n) -> int64 [n]\nThe numbers 1..n in random order."},
+    {"zeros_like", "zeros_like(x, {dtype = that of x}) -> tensor of x's shape\nFilled with 0."},
+    {"ones_like", "ones_like(x, {dtype = that of x}) -> tensor of x's shape\nFilled with 1."},
+    {"empty_like",
+     "empty_like(x, {dtype = that of x}) -> tensor of x's shape\nTo be written to; it holds zeros until then."},
+    {"full_like", "full_like(x, value, {dtype = that of x}) -> tensor of x's shape\nFilled with value."},
+    {"rand_like", "rand_like(x, {dtype = that of x}) -> tensor of x's shape\nUniform in [0, 1)."},
+    {"randn_like", "randn_like(x, {dtype = that of x}) -> tensor of x's shape\nNormal with mean 0 and deviation 1."},
+    {"split", "split(x, size, d = 1) -> list of views\nPieces of `size` along dimension d; the last may be smaller."},
+    {"chunk", "chunk(x, n, d = 1) -> list of views\nAt most n pieces of equal size along dimension d; the last may "
+              "be smaller."},
+    {"tensor:size", "t:size([d]) -> size of dimension d, or a table of all sizes"},
+    {"tensor:dim", "t:dim() -> number of dimensions"},
+    {"tensor:numel", "t:numel() -> number of elements"},
+    {"tensor:item", "t:item() -> the only element as a Lua number or boolean"},
+    {"tensor:totable", "t:totable() -> nested tables of the elements"},
+    {"tensor:to",
+     "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between\n"
+     "floats. A float is cut towards zero for int64 and uint8 (:round() first where that matters), which takes the "
+     "nearest of\n"
+     "0..255 for what it does not hold."},
+    {"tensor:detach", "t:detach() -> the same storage outside the tape"},
+    {"tensor:copy_",
+     "t:copy_(src) -> t, with the values of src (broadcast) written into it\n"
+     "Not recorded, nor is t[...] = src: where t or src has a gradient it is an error outside no_grad (to write\n"
+     "into a result: cat, stack, where, scatter_add)."},
+    {"tensor:fill_", "t:fill_(value) -> t, filled; not recorded"},
+    {"tensor:requires_grad_", "t:requires_grad_(true or false) -> t, a leaf that gathers a gradient in t.grad"},
+    {"tensor:zero_grad", "t:zero_grad()\nForgets t.grad."},
+    {"tensor:free", "t:free()\nGives up this handle now; the storage goes with its last view, tape node or layer."},
+    {"tensor:is_contiguous", "t:is_contiguous() -> whether the elements lie in row order without gaps"},
+    {NULL, NULL}};
+
+static const luaL_Reg meta[] = {{"__newindex", newindex_tensor}, {"__len", length}, {"__gc", free_tensor},
+                                {"__close", free_tensor},        {"__eq", equal},   {NULL, NULL}};
+
 void vm_open_tensor(lua_State *L, int lib)
 {
-    static const luaL_Reg functions[] = {
-        {"tensor", tensor},
-        {"zeros", zeros},
-        {"ones", ones},
-        {"empty", empty},
-        {"full", full},
-        {"rand", rand_uniform},
-        {"randn", rand_normal},
-        {"randint", randint},
-        {"bernoulli", bernoulli},
-        {"arange", arange},
-        {"eye", eye},
-        {"linspace", linspace},
-        {"randperm", randperm},
-        {"zeros_like", zeros_like},
-        {"ones_like", ones_like},
-        {"empty_like", empty_like},
-        {"full_like", full_like},
-        {"rand_like", rand_like},
-        {"randn_like", randn_like},
-        {"split", split},
-        {"chunk", chunk},
-        {NULL, NULL}};
-    static const luaL_Reg methods[] = {
-        {"size", size_of},
-        {"dim", dim},
-        {"numel", numel},
-        {"item", item},
-        {"totable", totable},
-        {"to", to},
-        {"detach", detach},
-        {"copy_", copy_},
-        {"fill_", fill_},
-        {"requires_grad_", requires_grad_},
-        {"zero_grad", zero_grad},
-        {"split", split},
-        {"chunk", chunk},
-        {"free", free_tensor},
-        {"is_contiguous", is_contiguous},
-        {"zeros_like", zeros_like},
-        {"ones_like", ones_like},
-        {"empty_like", empty_like},
-        {"full_like", full_like},
-        {"rand_like", rand_like},
-        {"randn_like", randn_like},
-        {NULL, NULL}};
-    static const vm_doc docs[] = {
-        {"tensor",
-         "tensor(nested table or number, {dtype = \"float32\"}) -> tensor\n"
-         "A tensor with these elements; bool if they are booleans. t[i] is entry i of the first dimension (-1 the "
-         "last), a "
-         "place beyond the end an error; ipairs(t) goes over all entries and ends. t[ids] (int64, any shape) are the "
-         "entries with\n"
-         "these numbers, t[mask] (bool, of the first dimensions) those where it is true; both may be assigned to."},
-        {"zeros", "zeros(size..., {dtype = \"float32\"}) -> tensor\nFilled with 0. Sizes are numbers or one table."},
-        {"ones", "ones(size..., {dtype = \"float32\"}) -> tensor\nFilled with 1."},
-        {"empty",
-         "empty(size..., {dtype = \"float32\"}) -> tensor\nA tensor to be written to; it holds zeros until then."},
-        {"full", "full(sizes, value, {dtype = \"float32\"}) -> tensor\nFilled with value; sizes is a table."},
-        {"rand", "rand(size..., {dtype = \"float32\"}) -> tensor\nUniform in [0, 1)."},
-        {"randn", "randn(size..., {dtype = \"float32\"}) -> tensor\nNormal with mean 0 and deviation 1."},
-        {"randint", "randint(low, high, size..., {dtype = \"int64\"}) -> tensor\nUniform integers low .. high, both "
-                    "included; int64 or uint8."},
-        {"bernoulli", "bernoulli(p, size..., {dtype = \"float32\"}) -> tensor\n1 with probability p, else 0."},
-        {"arange", "arange(first, last, step = 1) -> tensor\nfirst, first + step ... up to last (included); int64 if "
-                   "all are integers."},
-        {"eye", "eye(n, {dtype = \"float32\"}) -> [n, n]\nThe identity matrix."},
-        {"linspace", "linspace(first, last, count, {dtype = \"float32\"}) -> [count]\n"
-                     "count numbers from first to last, both included, evenly apart; one number is first."},
-        {"randperm", "randperm(n) -> int64 [n]\nThe numbers 1..n in random order."},
-        {"zeros_like", "zeros_like(x, {dtype = that of x}) -> tensor of x's shape\nFilled with 0."},
-        {"ones_like", "ones_like(x, {dtype = that of x}) -> tensor of x's shape\nFilled with 1."},
-        {"empty_like",
-         "empty_like(x, {dtype = that of x}) -> tensor of x's shape\nTo be written to; it holds zeros until then."},
-        {"full_like", "full_like(x, value, {dtype = that of x}) -> tensor of x's shape\nFilled with value."},
-        {"rand_like", "rand_like(x, {dtype = that of x}) -> tensor of x's shape\nUniform in [0, 1)."},
-        {"randn_like",
-         "randn_like(x, {dtype = that of x}) -> tensor of x's shape\nNormal with mean 0 and deviation 1."},
-        {"split",
-         "split(x, size, d = 1) -> list of views\nPieces of `size` along dimension d; the last may be smaller."},
-        {"chunk", "chunk(x, n, d = 1) -> list of views\nAt most n pieces of equal size along dimension d; the last may "
-                  "be smaller."},
-        {"tensor:size", "t:size([d]) -> size of dimension d, or a table of all sizes"},
-        {"tensor:dim", "t:dim() -> number of dimensions"},
-        {"tensor:numel", "t:numel() -> number of elements"},
-        {"tensor:item", "t:item() -> the only element as a Lua number or boolean"},
-        {"tensor:totable", "t:totable() -> nested tables of the elements"},
-        {"tensor:to",
-         "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between\n"
-         "floats. A float is cut towards zero for int64 and uint8 (:round() first where that matters), which takes the "
-         "nearest of\n"
-         "0..255 for what it does not hold."},
-        {"tensor:detach", "t:detach() -> the same storage outside the tape"},
-        {"tensor:copy_",
-         "t:copy_(src) -> t, with the values of src (broadcast) written into it\n"
-         "Not recorded, nor is t[...] = src: where t or src has a gradient it is an error outside no_grad (to write\n"
-         "into a result: cat, stack, where, scatter_add)."},
-        {"tensor:fill_", "t:fill_(value) -> t, filled; not recorded"},
-        {"tensor:requires_grad_", "t:requires_grad_(true or false) -> t, a leaf that gathers a gradient in t.grad"},
-        {"tensor:zero_grad", "t:zero_grad()\nForgets t.grad."},
-        {"tensor:free", "t:free()\nGives up this handle now; the storage goes with its last view, tape node or layer."},
-        {"tensor:is_contiguous", "t:is_contiguous() -> whether the elements lie in row order without gaps"},
-        {NULL, NULL}};
     lua_newtable(L);
     vm_set_functions(L, -1, methods);
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
@@ -1102,8 +1105,6 @@ void vm_open_tensor(lua_State *L, int lib)
     lua_call(L, 1, 1); /* its iterator */
     lua_pushcclosure(L, index_tensor, 2);
     lua_setfield(L, -2, "__index");
-    static const luaL_Reg meta[] = {{"__newindex", newindex_tensor}, {"__len", length}, {"__gc", free_tensor},
-                                    {"__close", free_tensor},        {"__eq", equal},   {NULL, NULL}};
     vm_set_functions(L, -1, meta);
     lua_pushcfunction(L, vm_tensor_tostring);
     lua_setfield(L, -2, "__tostring");

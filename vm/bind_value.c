@@ -239,6 +239,23 @@ void vm_set_functions(lua_State *L, int table, const luaL_Reg *f)
     }
 }
 
+const char *vm_push_path(lua_State *L, int lib, const char *path)
+{
+    lua_pushvalue(L, lib);
+    for (const char *dot; (dot = strchr(path, '.')); path = dot + 1) {
+        lua_pushlstring(L, path, (size_t)(dot - path));
+        if (lua_gettable(L, -2) != LUA_TTABLE) {
+            lua_pop(L, 1);
+            lua_newtable(L);
+            lua_pushlstring(L, path, (size_t)(dot - path));
+            lua_pushvalue(L, -2);
+            lua_settable(L, -4);
+        }
+        lua_remove(L, -2);
+    }
+    return path;
+}
+
 void vm_describe_functions(lua_State *L, const vm_doc *doc)
 {
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.docs");

@@ -552,13 +552,42 @@ static bool read_arguments(runner *r, int argc, char **argv)
     return true;
 }
 
+/* The files under the paths; false, said so, if there are none. */
+static bool find_all(runner *r)
+{
+    bool ok = true;
+    if (r->path_count == 0)
+        r->paths[r->path_count++] = "tests";
+    for (int i = 0; i < r->path_count; i++)
+        ok = find(r, r->paths[i], true) && ok;
+    if (ok && r->count == 0) {
+        fprintf(stderr, "attn test: no files named *_test.lua under %s\n", r->paths[0]);
+        ok = false;
+    }
+    return ok;
+}
+
+static void free_runner(runner *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        file *f = &r->files[i];
+        free(f->path);
+        free(f->received.at);
+        free(f->said.at);
+        free(f->failures.at);
+        free(f->junit.at);
+        free(f->current.at);
+    }
+    free(r->files);
+    free(r->paths);
+}
+
 int vm_test(int argc, char **argv)
 {
     char exe[4096];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
     int cores = usable_cores(), passed = 0, failed = 0, skipped = 0;
     runner r = {.jobs = cores, .timeout = 120, .filter = "", .exe = argv[0]};
-    bool ok = true;
 
     if (n > 0) {
         exe[n] = '\0';
@@ -566,17 +595,10 @@ int vm_test(int argc, char **argv)
     }
     r.paths = grow(NULL, (size_t)argc * sizeof *r.paths);
     if (!read_arguments(&r, argc, argv)) {
-        free(r.paths);
+        free_runner(&r);
         return 1;
     }
-    if (r.path_count == 0)
-        r.paths[r.path_count++] = "tests";
-    for (int i = 0; i < r.path_count; i++)
-        ok = find(&r, r.paths[i], true) && ok;
-    if (ok && r.count == 0) {
-        fprintf(stderr, "attn test: no files named *_test.lua under %s\n", r.paths[0]);
-        ok = false;
-    }
+    bool ok = find_all(&r);
     if ((size_t)r.jobs > r.count)
         r.jobs = r.count ? (int)r.count : 1;
     char threads[16];
@@ -597,21 +619,11 @@ int vm_test(int argc, char **argv)
     }
     if (ok && r.junit && !stopped)
         ok = write_junit(&r, passed, failed, skipped);
-    for (size_t i = 0; i < r.count; i++) {
-        file *f = &r.files[i];
-        free(f->path);
-        free(f->received.at);
-        free(f->said.at);
-        free(f->failures.at);
-        free(f->junit.at);
-        free(f->current.at);
-    }
     if (ok && r.count && passed + failed + skipped == 0 && !stopped) {
         fprintf(stderr, "attn test: no case matches '%s'\n", r.filter);
         ok = false;
     }
-    free(r.files);
-    free(r.paths);
+    free_runner(&r);
     if (stopped)
         return 128 + stopped;
     printf("%d passed, %d failed", passed, failed);

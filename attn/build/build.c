@@ -123,13 +123,6 @@ at_tensor *at_apply(at_build *g, int id, const at_inputs *x)
     return first;
 }
 
-at_tensor *at_scale(at_build *g, at_tensor *x, double factor)
-{
-    if (!x || factor == 1)
-        return x;
-    return at_mul(g, x, at_own(g, at_scalar((at_dtype)x->dtype, factor, g->error)));
-}
-
 at_tensor *at_cat(at_build *g, int n, at_tensor *const *list, int d)
 {
     at_tensor *there[8];

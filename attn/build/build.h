@@ -90,9 +90,6 @@ static inline at_tensor *at_matmul(at_build *g, at_tensor *a, at_tensor *b)
 }
 static inline at_tensor *at_tanh(at_build *g, at_tensor *x) { return at_unary(g, AT_ID_tanh, x); }
 
-/* x times a number. */
-at_tensor *at_scale(at_build *g, at_tensor *x, double factor);
-
 /* x W' + b; bias may be NULL. */
 static inline at_tensor *at_linear(at_build *g, at_tensor *x, at_tensor *weight, at_tensor *bias)
 {

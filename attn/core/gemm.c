@@ -38,6 +38,7 @@
 #include <string.h>
 
 #include "attn/core/parallel.h"
+#include "attn/core/tensor.h"
 #include "attn/kernel/map.h"
 #include "attn/kernel/pack.h"
 
@@ -189,8 +190,6 @@ const char *at_blas_name(void)
 
 /* ---- the general case ---- */
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
 static size_t ratio(size_t a, size_t b) { return a / b + (a % b != 0); }
 
 /* What of it is at work: columns from j, k from l. */
@@ -235,7 +234,7 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
 
     for (size_t block = begin; block < end; block++) {
         size_t i = block / s->groups * s->rows, m = p->m - i < s->rows ? p->m - i : s->rows;
-        size_t j = block % s->groups * s->tiles * K->pack->tile, n = least(s->nb - j, s->tiles * K->pack->tile);
+        size_t j = block % s->groups * s->tiles * K->pack->tile, n = at_min_size(s->nb - j, s->tiles * K->pack->tile);
         real *c = p->c + i * p->ldc + s->j + j;
         bool add = s->l > 0 || p->beta != 0;
         if (!p->ta && p->bias && s->l == 0) {
@@ -255,7 +254,7 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
         if (!rows)
             rows = small;
         for (size_t r = 0; r < m; r += room) {
-            size_t part = least(m - r, room);
+            size_t part = at_min_size(m - r, room);
             K->pack->pack_rows(part, s->kb, p->a + s->l * p->lda + i + r, p->lda, rows);
             K->pack->rows_gemm(part, n, s->kb, rows, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
         }
@@ -271,18 +270,19 @@ static void multiply(const product *p)
 
     for (size_t j = 0; j < p->n; j += columns)
         for (size_t l = 0; l < p->k && !at_cut_short(); l += depth) {
-            stage s = {.p = p, .j = j, .nb = least(columns, p->n - j), .l = l, .kb = least(depth, p->k - l)};
+            stage s = {
+                .p = p, .j = j, .nb = at_min_size(columns, p->n - j), .l = l, .kb = at_min_size(depth, p->k - l)};
             s.panel = own ? own : small;
             size_t tiles = ratio(s.nb, K->pack->tile);
             at_for(tiles, ratio(PACK_PART, K->pack->tile * s.kb), pack_tiles, &s);
 
             /* blocks of C: at least PART multiplications, MB rows, as few columns as leave work for every thread */
             size_t parts = p->m * s.nb * s.kb / PART;
-            parts = parts < 1 ? 1 : least(parts, 32);
+            parts = parts < 1 ? 1 : at_min_size(parts, 32);
             size_t high = ratio(p->m, MB);
             s.rows = ratio(ratio(p->m, high), 6) * 6;
             high = ratio(p->m, s.rows);
-            s.tiles = ratio(tiles, least(tiles, ratio(parts, high)));
+            s.tiles = ratio(tiles, at_min_size(tiles, ratio(parts, high)));
             if (p->ta && high >= 8) /* enough blocks; each group would pack its rows of A again */
                 s.tiles = tiles;
             s.groups = ratio(tiles, s.tiles);
@@ -301,7 +301,7 @@ static void few_columns(size_t begin, size_t end, void *ctx)
         start_block(p, 0, p->m, begin, end - begin);
     /* a product may be one block with a depth of any size: in pieces, for at_cut_short */
     for (size_t l = 0; l < p->k && !at_cut_short(); l += FEW_DEPTH)
-        K->pack->few_gemm(!p->tb, p->m, end - begin, least(p->k - l, FEW_DEPTH), p->a + l, p->lda,
+        K->pack->few_gemm(!p->tb, p->m, end - begin, at_min_size(p->k - l, FEW_DEPTH), p->a + l, p->lda,
                           p->b + (p->tb ? begin * p->ldb + l : begin + l * p->ldb), p->ldb, c, p->ldc,
                           p->beta != 0 || l > 0);
     for (size_t r = 0; r < p->m && p->alpha != 1; r++)
@@ -340,8 +340,8 @@ static void blas_blocks(size_t begin, size_t end, void *ctx)
     for (size_t block = begin; block < end; block++) {
         size_t i = block / s->wide * s->rows, j = block % s->wide * s->columns;
         product p = *s->p;
-        p.m = least(s->rows, p.m - i);
-        p.n = least(s->columns, p.n - j);
+        p.m = at_min_size(s->rows, p.m - i);
+        p.n = at_min_size(s->columns, p.n - j);
         p.a += p.ta ? i : i * p.lda;
         p.b += p.tb ? j * p.ldb : j;
         p.c += i * p.ldc + j;
@@ -368,7 +368,7 @@ static size_t half(size_t side)
 
 static void blas(const product *p)
 {
-    size_t wanted = least(p->m * p->n * p->k / (4 * PART), BLAS_BLOCKS);
+    size_t wanted = at_min_size(p->m * p->n * p->k / (4 * PART), BLAS_BLOCKS);
     size_t rows = ratio(ratio(p->m, ratio(p->m, LARGEST)), 64) * 64;
     size_t columns = ratio(ratio(p->n, ratio(p->n, LARGEST)), 64) * 64;
 
@@ -514,7 +514,7 @@ typedef struct packing {
 static void pack_part(size_t begin, size_t end, void *ctx)
 {
     const packing *x = ctx;
-    size_t j = begin * K->pack->tile, columns = least(end * K->pack->tile, x->n) - j;
+    size_t j = begin * K->pack->tile, columns = at_min_size(end * K->pack->tile, x->n) - j;
 
     K->pack->pack(x->transposed, columns, x->k, x->w + (x->transposed ? j : j * x->ldw), x->ldw, x->packed + j * x->k);
 }

@@ -6,12 +6,7 @@
  *
  * Weight and bias start uniform in +-1 / sqrt(inputs / groups * kernel), as PyTorch's.
  */
-#include "attn/layer/layer.h"
-
-#include <math.h>
-
-enum { INPUTS, OUTPUTS, KERNEL, STRIDE, PADDING, DILATION, GROUPS, BIAS };
-enum { W, B }; /* parameters */
+#include "attn/layer/conv.h"
 
 static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "channels of x"},
@@ -30,19 +25,7 @@ static const at_field fields[] = {
 
 static bool setup(at_layer *l, at_error *e)
 {
-    size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer,
-           groups = (size_t)l->set[GROUPS].integer;
-    size_t kernel = (size_t)l->set[KERNEL].integer;
-    const int32_t *padding = l->set[PADDING].counts;
-
-    if (inputs % groups != 0 || outputs % groups != 0)
-        return at_error_set(e, "conv1d: groups is %zu, expected a divisor of inputs = %zu and outputs = %zu", groups,
-                            inputs, outputs);
-    if (padding[0] == AT_WORD && padding[1] == 0 && (l->set[STRIDE].integer != 1))
-        return at_error_set(e, "conv1d: stride is not 1, which padding 'same' expects");
-    double fan = (double)(inputs / groups) * (double)kernel, bound = 1 / sqrt(fan);
-    return at_param(l, "weight", 3, (size_t[]){outputs, inputs / groups, kernel}, AT_INIT_UNIFORM, bound, e) &&
-           (!l->set[BIAS].flag || at_param(l, "bias", 1, &outputs, AT_INIT_UNIFORM, bound, e));
+    return at_conv_declare(l, "conv1d", 0, (size_t)l->set[KERNEL].integer, l->set[STRIDE].integer != 1, e);
 }
 
 static bool conv1d_layer_forward(at_build *g, at_layer *l, at_pass *p)

@@ -6,12 +6,7 @@
  *
  * Weight and bias start uniform in +-1 / sqrt(inputs / groups * kernel * kernel), as PyTorch's.
  */
-#include "attn/layer/layer.h"
-
-#include <math.h>
-
-enum { INPUTS, OUTPUTS, KERNEL, STRIDE, PADDING, DILATION, GROUPS, BIAS };
-enum { W, B }; /* parameters */
+#include "attn/layer/conv.h"
 
 static const at_field fields[] = {
     [INPUTS] = {"inputs", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "channels of x"},
@@ -30,19 +25,8 @@ static const at_field fields[] = {
 
 static bool setup(at_layer *l, at_error *e)
 {
-    size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer,
-           groups = (size_t)l->set[GROUPS].integer;
-    size_t high = (size_t)l->set[KERNEL].counts[0], wide = (size_t)l->set[KERNEL].counts[1];
-    const int32_t *padding = l->set[PADDING].counts;
-
-    if (inputs % groups != 0 || outputs % groups != 0)
-        return at_error_set(e, "conv2d: groups is %zu, expected a divisor of inputs = %zu and outputs = %zu", groups,
-                            inputs, outputs);
-    if (padding[0] == AT_WORD && padding[1] == 0 && (l->set[STRIDE].counts[0] != 1 || l->set[STRIDE].counts[1] != 1))
-        return at_error_set(e, "conv2d: stride is not 1, which padding 'same' expects");
-    double fan = (double)(inputs / groups) * (double)high * (double)wide, bound = 1 / sqrt(fan);
-    return at_param(l, "weight", 4, (size_t[]){outputs, inputs / groups, high, wide}, AT_INIT_UNIFORM, bound, e) &&
-           (!l->set[BIAS].flag || at_param(l, "bias", 1, &outputs, AT_INIT_UNIFORM, bound, e));
+    const int32_t *kernel = l->set[KERNEL].counts, *stride = l->set[STRIDE].counts;
+    return at_conv_declare(l, "conv2d", (size_t)kernel[0], (size_t)kernel[1], stride[0] != 1 || stride[1] != 1, e);
 }
 
 static bool check_channels(at_build *g, const at_layer *l, const at_tensor *x)

@@ -113,42 +113,59 @@ static bool set_size(at_call *c, plan *p, uint64_t *seen, int k, int label, size
                    k + 1, p->size[label], k + 1, at_describe(c->in[k]).text);
 }
 
-static bool read_equation(at_call *c, plan *p)
+/* The operands' terms: labels and sizes into p, how often each letter stands there into times, the dimensions of the longest
+ * '...' into widest. What follows them, NULL after an error. */
+static const char *read_operands(at_call *c, plan *p, int *times, int *widest)
 {
     const char *s = c->arg[0].string;
     int8_t letters[LABELS];
-    int n, dots, widest = 0, times[LETTERS] = {0};
-    uint64_t seen = 0, used = 0;
+    int n, dots;
+    uint64_t seen = 0;
 
     for (int k = 0; k < p->operands; k++) {
         const at_tensor *x = c->in[k];
-        if (k > 0 && *s++ != ',')
-            return at_fail(c, "the equation has %d operand%s, but %d tensors are given (equation: %.80s)", k,
-                           k == 1 ? "" : "s", p->operands, c->arg[0].string);
+        if (k > 0 && *s++ != ',') {
+            at_fail(c, "the equation has %d operand%s, but %d tensors are given (equation: %.80s)", k,
+                    k == 1 ? "" : "s", p->operands, c->arg[0].string);
+            return NULL;
+        }
         if (!(s = read_term(c, s, &n, letters, AT_MAX_DIM, &dots)))
-            return false;
+            return NULL;
         int rest = x->ndim - n;
-        if (rest < 0 || (rest > 0 && dots < 0))
-            return at_fail(c, "operand %d has %d dimensions, but %d label%s (operand %d: %s)", k + 1, x->ndim, n,
-                           n == 1 ? "" : "s", k + 1, at_describe(x).text);
+        if (rest < 0 || (rest > 0 && dots < 0)) {
+            at_fail(c, "operand %d has %d dimensions, but %d label%s (operand %d: %s)", k + 1, x->ndim, n,
+                    n == 1 ? "" : "s", k + 1, at_describe(x).text);
+            return NULL;
+        }
         p->ndim[k] = x->ndim;
         for (int d = 0; d < x->ndim; d++) {
             bool dot = dots >= 0 && d >= dots && d < dots + rest;
             int label = dot ? LETTERS + rest - 1 - (d - dots) : letters[d - (dots >= 0 && d >= dots + rest ? rest : 0)];
             if (!set_size(c, p, &seen, k, label, x->size[d]))
-                return false;
+                return NULL;
             p->label[k][d] = (int8_t)label;
             if (!dot)
                 times[label]++;
         }
-        if (dots >= 0 && rest > widest)
-            widest = rest;
+        if (dots >= 0 && rest > *widest)
+            *widest = rest;
     }
-    if (*s == ',')
-        return at_fail(c, "the equation has more operands than the %d tensors given (equation: %.80s)", p->operands,
-                       c->arg[0].string);
-    bool arrow = *s == '-';
-    if (arrow) {
+    if (*s == ',') {
+        at_fail(c, "the equation has more operands than the %d tensors given (equation: %.80s)", p->operands,
+                c->arg[0].string);
+        return NULL;
+    }
+    return s;
+}
+
+/* The output's term, behind the operands: its labels into p->out. Without an arrow the letters that stand once, sorted. */
+static bool read_output(at_call *c, plan *p, const char *s, const int *times, int widest)
+{
+    int8_t letters[LABELS];
+    int n, dots;
+    uint64_t used = 0;
+
+    if (*s == '-') {
         if (!(s = read_term(c, s + 2, &n, letters, LETTERS, &dots)))
             return false;
         if (*s)
@@ -174,6 +191,16 @@ static bool read_equation(at_call *c, plan *p)
     if (p->out.n > AT_MAX_DIM)
         return at_fail(c, "the output has %d dimensions, expected at most %d (equation: %.80s)", p->out.n, AT_MAX_DIM,
                        c->arg[0].string);
+    return true;
+}
+
+static bool read_equation(at_call *c, plan *p)
+{
+    int widest = 0, times[LETTERS] = {0};
+    const char *s = read_operands(c, p, times, &widest);
+
+    if (!s || !read_output(c, p, s, times, widest))
+        return false;
     for (int k = 0; k < p->operands; k++)
         for (int d = 0; d < p->ndim[k]; d++)
             if (c->in[k]->size[d] != p->size[(int)p->label[k][d]])
@@ -481,12 +508,42 @@ static view result(const at_call *c, const plan *p, int k)
     return dense(p, &p->between[k - 1], c->saved[k - 1]->data);
 }
 
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
+/* The result of the first k + 1 operands, of which the labels `later` are still needed, saved by the call; its size into n. */
+static bool save_between(at_call *c, plan *p, int k, const view *t, const view *x, uint64_t later, size_t *n)
+{
+    list *on = &p->between[k];
+    size_t sizes[LABELS];
+
+    *on = among(&t->on, later);
+    for (int i = 0; i < x->on.n; i++)
+        if ((later & ~t->has) & bit(x->on.at[i]))
+            push(on, x->on.at[i]);
+    for (int i = 0; i < on->n; i++)
+        sizes[i] = p->size[on->at[i]];
+    if (!at_count_elements((size_t)on->n, sizes, n))
+        return at_fail(c, "the product of the first %d operands is too large", k + 1);
+    return at_save(c, AT_REAL_DTYPE, *n);
+}
+
+/* Scratch for y = t x, the k-th product, and for its gradients. */
+static size_t product_room(const at_call *c, const plan *p, int k, const view *t, const view *x, const view *y)
+{
+    product s = plan_product(p, t, x, y);
+    size_t most = room_of(&s);
+
+    if (!at_recording(c))
+        return most;
+    view dt = k == 1 ? operand(p, c->in[0], 0, NULL, true) : *t, dx = operand(p, c->in[k], k, NULL, true);
+    s = plan_product(p, y, x, &dt);
+    most = at_max_size(most, room_of(&s));
+    s = plan_product(p, y, t, &dx);
+    return at_max_size(most, room_of(&s));
+}
 
 static bool shape(at_call *c)
 {
     plan p = {.operands = c->n_in};
-    size_t size[AT_MAX_DIM], n, most = 0, between = 0;
+    size_t size[AT_MAX_DIM], most = 0, between = 0;
 
     if (!c->arg[0].string)
         return at_fail(c, "the equation is missing");
@@ -506,37 +563,20 @@ static bool shape(at_call *c)
     view t = operand(&p, c->in[0], 0, c->in[0]->data, false);
     for (int k = 1; k < p.operands; k++) {
         view x = operand(&p, c->in[k], k, c->in[k]->data, false), y;
+        size_t n = 0;
         if (k + 1 == p.operands) {
             y = dense(&p, &p.out, c->out[0]->data);
         } else {
-            list *on = &p.between[k];
-            *on = among(&t.on, later[k + 1]);
-            for (int i = 0; i < x.on.n; i++)
-                if ((later[k + 1] & ~t.has) & bit(x.on.at[i]))
-                    push(on, x.on.at[i]);
-            size_t sizes[LABELS];
-            for (int i = 0; i < on->n; i++)
-                sizes[i] = p.size[on->at[i]];
-            if (!at_count_elements((size_t)on->n, sizes, &n))
-                return at_fail(c, "the product of the first %d operands is too large", k + 1);
-            if (!at_save(c, AT_REAL_DTYPE, n))
+            if (!save_between(c, &p, k, &t, &x, later[k + 1], &n))
                 return false;
-            between = larger(between, n);
-            y = dense(&p, on, c->saved[k]->data);
+            y = dense(&p, &p.between[k], c->saved[k]->data);
         }
-        product s = plan_product(&p, &t, &x, &y);
-        most = larger(most, room_of(&s));
-        if (at_recording(c)) {
-            view dt = k == 1 ? operand(&p, c->in[0], 0, NULL, true) : t, dx = operand(&p, c->in[k], k, NULL, true);
-            s = plan_product(&p, &y, &x, &dt);
-            most = larger(most, room_of(&s));
-            s = plan_product(&p, &y, &t, &dx);
-            most = larger(most, room_of(&s));
-        }
+        between = at_max_size(between, n);
+        most = at_max_size(most, product_room(c, &p, k, &t, &x, &y));
         t = y;
     }
     if (p.operands == 1)
-        most = larger(at_numel(c->in[0]), at_numel(c->out[0]));
+        most = at_max_size(at_numel(c->in[0]), at_numel(c->out[0]));
     memcpy(c->saved[0]->data, &p, sizeof p);
     at_want_scratch(c, (most + 2 * between) * sizeof(real));
     return true;
@@ -567,7 +607,7 @@ static void einsum_backward(const at_call *c)
     size_t between = 0;
 
     for (int k = 1; k + 1 < p->operands; k++)
-        between = larger(between, count(p, &p->between[k]));
+        between = at_max_size(between, count(p, &p->between[k]));
     real *spare[2] = {(real *)(void *)c->work, (real *)(void *)c->work + between}, *work = spare[1] + between;
     view dy = dense(p, &p->out, c->out[0]->grad->data);
     if (p->operands == 1) {

@@ -1,13 +1,8 @@
 -- attn.save and attn.load: every kind of value comes back as it was, what cannot be saved is named, damage is an error.
 local attn, t = require "attn", require "attn.test"
 
--- in memory where there is such a folder: hundreds of files that are flushed to a disk take seconds
-local path = os.tmpname()
-local shared = "/dev/shm" .. path:match("/[^/]+$")
-if io.open(shared, "w") then
-    os.remove(path)
-    path = shared
-end
+local file = dofile((arg[0]:match("^(.*)/") or ".") .. "/file.lua")
+local path = file.path
 
 local function round(value)
     attn.save(path, {value = value})

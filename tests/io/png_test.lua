@@ -1,25 +1,8 @@
 -- attn.image: pictures of every kind, written by hand here, and hostile files.
 local attn, t = require "attn", require "attn.test"
 
-local path = os.tmpname()
-local shared = "/dev/shm" .. path:match("/[^/]+$")
-if io.open(shared, "w") then
-    os.remove(path)
-    path = shared
-end
-
-local function write(bytes)
-    local f = assert(io.open(path, "wb"))
-    f:write(bytes)
-    f:close()
-end
-
-local function read()
-    local f = assert(io.open(path, "rb"))
-    local bytes = f:read("a")
-    f:close()
-    return bytes
-end
+local file = dofile((arg[0]:match("^(.*)/") or ".") .. "/file.lua")
+local path, write, read = file.path, file.write, file.read
 
 -- ---- a writer of PNG files: stored blocks, so that no compression is needed ----
 

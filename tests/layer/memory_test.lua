@@ -2,13 +2,8 @@
 local attn, t = require "attn", require "attn.test"
 local internal = require "attn.internal"
 
--- in memory where there is such a folder: hundreds of files that are flushed to a disk take seconds
-local path = os.tmpname()
-local shared = "/dev/shm" .. path:match("/[^/]+$")
-if io.open(shared, "w") then
-    os.remove(path)
-    path = shared
-end
+local file = dofile((arg[0]:match("^(.*)/") or ".") .. "/../io/file.lua")
+local path = file.path
 
 local function live()
     collectgarbage()
