@@ -563,7 +563,7 @@ local function kind_of(name, values, dtype)
         if is ~= kind or kind ~= "table" and kind ~= "number" and kind ~= "boolean" and kind ~= "tensor" then
             error(("data.batches: field '%s': entry %d is a %s, expected %s"):format(name, i, is,
                 kind == "number" and "a number" or kind == "table" and "a list of ids" or kind == "boolean" and "true or false"
-                or kind == "tensor" and "a tensor" or "a list of ids or a number"), 3)
+                or kind == "tensor" and "a tensor" or "a list of ids or a number"), 4)
         end
         integers = integers and math.type(value) == "integer"
         if kind == "tensor" then
@@ -571,7 +571,7 @@ local function kind_of(name, values, dtype)
             same = same and table.concat(a, ",") == table.concat(b, ",")
             if first.dtype ~= value.dtype or #a ~= #b or table.concat(a, ",", 2) ~= table.concat(b, ",", 2) then
                 error(("data.batches: field '%s': entry %d is %s, entry 1 %s: only the first size may differ"):format(name, i,
-                    describe(value), describe(first)), 3)
+                    describe(value), describe(first)), 4)
             end
         end
     end
@@ -586,49 +586,54 @@ local function kind_of(name, values, dtype)
     return {list = true, depth = depth or 1, dtype = dtype or math.type(number) == "float" and "float32" or "int64"}
 end
 
----Batches of examples, as tensors.
----@param cfg BatchesConfig
----@return Batches
-function m.batches(cfg)
-    cfg = fields.read("data.batches", cfg, {
-        {"fields", "table", required = true}, {"shift", "table", {}}, {"bos", "integer", 2}, {"eos", "integer", 3},
-        {"size", "integer", required = true, least = 1}, {"seed", "integer", 1}, {"shuffle", "boolean", true},
-        {"by", "string"}, {"classes", "table", {}}, {"dtypes", "table", {}}, {"collate", "function"}})
-    local names, lists, kinds, shifted, values, classes, count = {}, {}, {}, {}, {}, {}, nil
+-- Lists of examples by name, and their names in order.
+local function read_lists(cfg)
+    local names, values = {}, {}
     for name, list in pairs(cfg.fields) do
         if type(name) ~= "string" then
             error(("data.batches: fields has the key %s, expected names: {source = lists, target = lists}"):format(
-                tostring(name)), 2)
+                tostring(name)), 3)
         elseif type(list) ~= "table" and not (is_tensor(list) and list:dim() > 0) then
-            error(("data.batches: field '%s' is %s, expected a list of examples"):format(name, describe(list)), 2)
+            error(("data.batches: field '%s' is %s, expected a list of examples"):format(name, describe(list)), 3)
         elseif name == "index" then
-            error("data.batches: a field cannot be called 'index'", 2)
+            error("data.batches: a field cannot be called 'index'", 3)
         end
         names[#names + 1] = name
         values[name] = list
     end
     table.sort(names)
-    if #names == 0 then error("data.batches: fields is empty", 2) end
+    if #names == 0 then error("data.batches: fields is empty", 3) end
+    return names, values
+end
+
+-- Labels become numbers in `values`; the lists of labels by field.
+local function read_classes(cfg, values)
+    local classes = {}
     for key, of in pairs(cfg.classes) do
         local name = type(key) == "string" and key or of
         if type(values[name]) ~= "table" or name ~= of and type(of) ~= "table" then
-            error(("data.batches: classes names '%s', which is no field of labels"):format(tostring(name)), 2)
+            error(("data.batches: classes names '%s', which is no field of labels"):format(tostring(name)), 3)
         end
         local ok, ids, list = pcall(m.classes, values[name], name ~= of and of or nil)
-        if not ok then error(("data.batches: field '%s': %s"):format(name, (tostring(ids):gsub("^.-data%.classes: ", ""))), 2) end
+        if not ok then error(("data.batches: field '%s': %s"):format(name, (tostring(ids):gsub("^.-data%.classes: ", ""))), 3) end
         values[name], classes[name] = ids, list
     end
+    return classes
+end
+
+-- What each field holds, and the number of examples, which all share.
+local function read_kinds(cfg, names, values)
+    local kinds, count = {}, nil
     for name in pairs(cfg.dtypes) do
-        if not values[name] then error(("data.batches: dtypes names '%s', which is no field"):format(tostring(name)), 2) end
+        if not values[name] then error(("data.batches: dtypes names '%s', which is no field"):format(tostring(name)), 3) end
     end
     for _, name in ipairs(names) do
         local list = values[name]
-        if not count then
-            count = #list
-        elseif #list ~= count then
-            error(("data.batches: field '%s' has %d examples, field '%s' %d"):format(name, #list, names[1], count), 2)
+        count = count or #list
+        if #list ~= count then
+            error(("data.batches: field '%s' has %d examples, field '%s' %d"):format(name, #list, names[1], count), 3)
         end
-        if count == 0 then error(("data.batches: field '%s' has no examples"):format(name), 2) end
+        if count == 0 then error(("data.batches: field '%s' has no examples"):format(name), 3) end
         if cfg.collate then     -- what the values are is its own affair
             kinds[name] = {list = type(list) == "table"}
             for i = 1, kinds[name].list and count or 0 do
@@ -637,29 +642,51 @@ function m.batches(cfg)
         else
             kinds[name] = kind_of(name, list, cfg.dtypes[name])
         end
-        if kinds[name].list then lists[#lists + 1] = name end
     end
+    return kinds, count
+end
+
+-- The fields that are shifted, the one whose lengths order the batches, and another one of lists, if there is.
+local function read_order(cfg, names, kinds)
+    local shifted, by, second = {}, cfg.by, nil
     for _, name in ipairs(cfg.shift) do
         if cfg.collate or not kinds[name] or kinds[name].depth ~= 1 or kinds[name].dtype ~= "int64" then
-            error(("data.batches: shift names '%s', which is no field of lists"):format(tostring(name)), 2)
+            error(("data.batches: shift names '%s', which is no field of lists"):format(tostring(name)), 3)
         end
         shifted[name] = true
     end
-    local by = cfg.by
     if by and not (kinds[by] and kinds[by].list) then
-        error(("data.batches: by names '%s', which is no field of lists"):format(by), 2)
+        error(("data.batches: by names '%s', which is no field of lists"):format(by), 3)
+    end
+    local lists = {}
+    for _, name in ipairs(names) do
+        if kinds[name].list then lists[#lists + 1] = name end
     end
     for _, name in ipairs(lists) do         -- what is read before what is written
         if not by and not shifted[name] then by = name end
     end
     by = by or lists[1]
-    local second
     for _, name in ipairs(lists) do
-        if name ~= by then second = second or values[name] end
+        if name ~= by then second = second or name end
     end
+    return shifted, by, second
+end
+
+---Batches of examples, as tensors.
+---@param cfg BatchesConfig
+---@return Batches
+function m.batches(cfg)
+    cfg = fields.read("data.batches", cfg, {
+        {"fields", "table", required = true}, {"shift", "table", {}}, {"bos", "integer", 2}, {"eos", "integer", 3},
+        {"size", "integer", required = true, least = 1}, {"seed", "integer", 1}, {"shuffle", "boolean", true},
+        {"by", "string"}, {"classes", "table", {}}, {"dtypes", "table", {}}, {"collate", "function"}})
+    local names, values = read_lists(cfg)
+    local classes = read_classes(cfg, values)
+    local kinds, count = read_kinds(cfg, names, values)
+    local shifted, by, second = read_order(cfg, names, kinds)
     return setmetatable({fields = values, names = names, kinds = kinds, shifted = shifted, classes = classes, bos = cfg.bos,
-        eos = cfg.eos, size = cfg.size, seed = cfg.seed, shuffle = cfg.shuffle, by = by, second = second, count = count,
-        by_hand = cfg.collate, at = 0, position = 0, resume = false}, Batches)
+        eos = cfg.eos, size = cfg.size, seed = cfg.seed, shuffle = cfg.shuffle, by = by, second = second and values[second],
+        count = count, by_hand = cfg.collate, at = 0, position = 0, resume = false}, Batches)
 end
 
 attn.describe{name = "data.lines", signature = "lines(path) -> list of strings",
