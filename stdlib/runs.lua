@@ -1,6 +1,7 @@
 -- runs: `attn runs`, the runs in a folder, side by side. Reads only what run.start and train.loop wrote; nothing is
 -- changed, and a run that is being written may be looked at.
 local attn = require "attn"
+local fields = require "attn.fields"
 local run = require "attn.run"
 local show = require "attn.show"
 
@@ -10,6 +11,7 @@ m.usage = [[
 usage: attn runs [--runs DIR] [--json]              the runs of a folder (default: runs)
        attn runs show ID [--runs DIR] [--json]      one run: options, metrics, results, checkpoints
        attn runs diff A B [--runs DIR] [--json]     what differs between two runs
+       attn runs plot ID... [--metric NAME] [--log] [--svg FILE]   curves of runs in one plot (loss)
 An ID is the folder of a run, its last four letters, or the beginning or end of its name.]]
 
 local function flatten(options, prefix, out)
@@ -347,11 +349,47 @@ local function diff(one, other, json)
     return 0
 end
 
+-- The curves of a measure: what was trained with, else what was evaluated, of a run and of its loops.
+local function plot(configs, metric, log, path)
+    local curves, known = {}, {}
+    local function add(title, c)
+        for _, split in ipairs{"train", "valid"} do
+            local entry = {name = title .. (split == "valid" and " (evaluation)" or ""), x = {}, y = {}}
+            for _, record in ipairs(c[split]) do
+                for name, value in pairs(record) do
+                    if type(value) == "number" and name ~= "step" then known[name] = true end
+                end
+                local value = record[metric]
+                if type(value) == "number" or value == "nan" then
+                    entry.x[#entry.x + 1], entry.y[#entry.y + 1] = record.step, tonumber(value) or 0 / 0
+                end
+            end
+            if #entry.y > 0 then curves[#curves + 1] = entry end
+        end
+    end
+    for _, config in ipairs(configs) do
+        local s = summary(config)
+        add(s.run, s)
+        for _, c in ipairs(s.loops) do add(s.run .. ": " .. c.name, c) end
+    end
+    if #curves == 0 then
+        local names = sorted(known)
+        io.stderr:write(("attn runs: no record has '%s'%s (known: %s)\n"):format(metric, fields.suggest(metric, names),
+            #names > 0 and table.concat(names, ", ") or "none"))
+        return 1
+    end
+    local ok, why = pcall(show.plot, curves, {ylabel = metric, xlabel = "step", log = log and "y" or nil, svg = path})
+    if ok then return 0 end
+    io.stderr:write("attn runs: ", tostring(why), "\n")
+    return 1
+end
+
 ---What `attn runs` does.
 ---@param args string[] what follows the word `runs`
 ---@return integer status
 function m.main(args)
     local words, root, json, i = {}, "runs", false, 1
+    local metric, log, svg = "loss", false, nil
     local function refuse(message)
         io.stderr:write("attn runs: ", message, "\n", m.usage, "\n")
         return 1
@@ -366,6 +404,12 @@ function m.main(args)
             if not root then return refuse("--runs needs a value") end
         elseif word:match("^%-%-runs=") then
             root = word:sub(8)
+        elseif word == "--log" then
+            log = true
+        elseif word == "--metric" or word == "--svg" then
+            i = i + 1
+            if not args[i] then return refuse(word .. " needs a value") end
+            if word == "--svg" then svg = args[i] else metric = args[i] end
         elseif word == "--help" or word == "-h" then
             print(m.usage)
             return 0
@@ -378,7 +422,7 @@ function m.main(args)
     end
     root = #root > 1 and root:gsub("/+$", "") or root
     local what = table.remove(words, 1)
-    local expected = ({show = 1, diff = 2})[what or ""] or 0
+    local expected = ({show = 1, diff = 2, plot = math.max(1, #words)})[what or ""] or 0
     if what and expected == 0 then return refuse(("unknown word '%s'"):format(what)) end
     if #words ~= expected then
         return refuse(("%s takes %d run%s, got %d"):format(what, expected, expected == 1 and "" or "s", #words))
@@ -394,6 +438,7 @@ function m.main(args)
         found[k] = config
     end
     if what == "show" then return show_one(found[1], json) end
+    if what == "plot" then return plot(found, metric, log, svg) end
     return diff(found[1], found[2], json)
 end
 

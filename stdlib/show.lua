@@ -7,7 +7,8 @@ local screen = require "attn.show_screen"
 
 local clean, width_of, write = screen.clean, screen.width, screen.write
 
-local m = {attention = require "attn.show_attention".draw, text = require "attn.show_text".draw, image = image.image, overlay = image.overlay}
+local m = {attention = require "attn.show_attention".draw, text = require "attn.show_text".draw, plot = require "attn.show_plot".draw,
+    image = image.image, overlay = image.overlay}
 
 local levels = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}
 
