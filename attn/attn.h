@@ -29,5 +29,7 @@ extern const at_layer_kind *const at_layers[];
 
 /* "OpenBLAS (Cooperlake)": the library that large products go to and its core (gemm.c). */
 const char *at_blas_name(void);
+/* False, with a message, when $ATTN_GEMM is set and none of its words; it is passed over then. */
+bool at_gemm_check(at_error *e);
 
 #endif

@@ -338,7 +338,7 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of the write, not the end */
     at_error e;
     at_error_clear(&e);
-    if (!at_threads_check(&e) || !at_simd_check(&e)) {
+    if (!at_threads_check(&e) || !at_simd_check(&e) || !at_gemm_check(&e)) {
         vm_message(o.program, e.text);
         return EXIT_FAILURE;
     }

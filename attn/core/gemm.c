@@ -36,6 +36,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "attn/core/parallel.h"
 #include "attn/core/tensor.h"
@@ -163,19 +164,25 @@ at_gemm_way at_gemm_use(const at_gemm_way *way)
     return before;
 }
 
-__attribute__((constructor)) static void choose(void)
+/* $ATTN_GEMM; -1 if it is none of the words. */
+static int wanted_way(void)
 {
     const char *wanted = getenv("ATTN_GEMM");
 
     if (!wanted || !*wanted)
-        return;
-    if (strcmp(wanted, "own") == 0)
-        chosen = AT_GEMM_OWN;
-    else if (strcmp(wanted, "openblas") == 0)
-        chosen = AT_GEMM_OPENBLAS;
-    else
-        fprintf(stderr, "attn: ATTN_GEMM is '%s', expected own or openblas; the faster one does each product\n",
-                wanted);
+        return AT_GEMM_FASTER;
+    return strcasecmp(wanted, "own") == 0 ? AT_GEMM_OWN : strcasecmp(wanted, "openblas") == 0 ? AT_GEMM_OPENBLAS : -1;
+}
+
+bool at_gemm_check(at_error *e)
+{
+    return wanted_way() >= 0 || at_error_set(e, "ATTN_GEMM is '%.40s', expected own or openblas", getenv("ATTN_GEMM"));
+}
+
+__attribute__((constructor)) static void choose(void)
+{
+    int wanted = wanted_way();
+    chosen = wanted < 0 ? AT_GEMM_FASTER : (at_gemm_way)wanted;
 }
 
 const char *at_blas_name(void)

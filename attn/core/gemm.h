@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "attn/core/error.h"
 #include "attn/core/real.h"
 
 /* op(A) is [m, k], op(B) is [k, n], C is [m, n]. ta: A is stored [k, m]; tb: B is stored [n, k] (as the weight of a
@@ -46,6 +47,8 @@ void AT_REAL(at_packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t
  * at start. Sets it unless way is NULL, and returns what it was; for tests and the benchmark, while nothing is multiplied. */
 typedef enum at_gemm_way { AT_GEMM_FASTER, AT_GEMM_OWN, AT_GEMM_OPENBLAS } at_gemm_way;
 at_gemm_way at_gemm_use(const at_gemm_way *way);
+/* False, with a message, when $ATTN_GEMM is set and neither of the two words; it is passed over then. */
+bool at_gemm_check(at_error *e);
 
 const char *at_blas_name(void); /* "OpenBLAS (Cooperlake)" and what $ATTN_GEMM chose: for attn --version */
 

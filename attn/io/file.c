@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utf8proc.h>
 #include <zlib.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are little-endian and read as they are");
@@ -422,19 +423,9 @@ bool at_file_elements(at_file *f, const at_tensor *t, at_error *e)
 
 bool at_is_utf8(const char *text, size_t n)
 {
-    const unsigned char *s = (const unsigned char *)text, *end = s + n;
-    while (s < end) {
-        unsigned c = *s++, low = 0x80, high = 0xbf;
-        int more = c < 0x80 ? 0 : c < 0xc2 ? -1 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : c < 0xf5 ? 3 : -1;
-        if (c == 0 || more < 0 || end - s < more)
+    utf8proc_int32_t point = 0;
+    for (utf8proc_ssize_t length; n > 0; text += length, n -= (size_t)length)
+        if ((length = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &point)) <= 0 || point == 0)
             return false;
-        if (c == 0xe0 || c == 0xf0) /* no longer form than needed, no surrogates, nothing above U+10FFFF */
-            low = c == 0xe0 ? 0xa0 : 0x90;
-        if (c == 0xed || c == 0xf4)
-            high = c == 0xed ? 0x9f : 0x8f;
-        for (; more > 0; more--, s++, low = 0x80, high = 0xbf)
-            if (*s < low || *s > high)
-                return false;
-    }
     return true;
 }

@@ -66,8 +66,6 @@ typedef struct job {
     size_t room_size, rooms;
 } job;
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
-static size_t most(size_t a, size_t b) { return a > b ? a : b; }
 static size_t ratio(size_t a, size_t b) { return a / b + (a % b != 0); }
 static size_t round_up(size_t n) { return ratio(n, LANES) * LANES; }
 
@@ -90,11 +88,11 @@ static void settle(axis *a)
     ptrdiff_t last = (ptrdiff_t)((a->out ? a->out - 1 : 0) * a->stride);
     size_t first = places_below(a->front - last, a->step), end = places_below((ptrdiff_t)a->in + a->front, a->step);
 
-    end = least(end, a->taps);
+    end = at_min_size(end, a->taps);
     a->taps = first < end && a->in > 0 ? end - first : 0;
     a->front -= (ptrdiff_t)(first * a->step);
     a->tap += (ptrdiff_t)first * a->next;
-    a->phases = least(a->taps, a->stride / common(a->stride, a->step));
+    a->phases = at_min_size(a->taps, a->stride / common(a->stride, a->step));
     a->reach = a->taps ? (a->taps - 1) * a->step / a->stride : 0;
 }
 
@@ -108,35 +106,35 @@ static size_t slot_of(const axis *a)
               end = (ptrdiff_t)((a->out - 1) * a->stride + (a->taps ? (a->taps - 1) * a->step : 0));
     size_t own = places_below(a->front + (ptrdiff_t)a->in, a->stride), seen = places_below(end + 1 - lead, a->stride);
 
-    return most(a->out, most(own, seen));
+    return at_max_size(a->out, at_max_size(own, seen));
 }
 
 /* Grids of `channels` channels and about `places` places of y; in_place: x may be read where it stands. */
 static void plan(job *j, size_t channels, size_t places, bool in_place)
 {
     const axis *h = &j->h, *w = &j->w;
-    size_t planes = h->phases * w->phases, each = most(channels * planes, 1);
+    size_t planes = h->phases * w->phases, each = at_max_size(channels * planes, 1);
 
     j->k = j->C * h->taps * w->taps;
     j->columns = w->out;
     j->slot = slot_of(w);
     j->images = 1;
-    places = least(places, most(GRID / each, LANES));
+    places = at_min_size(places, at_max_size(GRID / each, LANES));
     if ((1 + h->reach) * j->slot > places) {
         size_t room = places / (1 + h->reach);
-        j->columns = least(w->out, most(room > w->reach ? room - w->reach : 0, 4 * LANES));
+        j->columns = at_min_size(w->out, at_max_size(room > w->reach ? room - w->reach : 0, 4 * LANES));
     }
     if (j->columns < w->out)
         j->slot = j->columns + w->reach;
     size_t lines = places / j->slot;
-    j->rows = lines > h->reach ? least(lines - h->reach, h->out) : 1;
+    j->rows = lines > h->reach ? at_min_size(lines - h->reach, h->out) : 1;
     j->wide = ratio(w->out, j->columns);
     if (j->wide * ratio(h->out, j->rows) * j->B * j->G < PARTS)
-        j->rows = least(j->rows, most(ratio(h->out, ratio(PARTS, j->wide * j->B * j->G)), BAND));
+        j->rows = at_min_size(j->rows, at_max_size(ratio(h->out, ratio(PARTS, j->wide * j->B * j->G)), BAND));
     j->high = ratio(h->out, j->rows);
     j->rows = ratio(h->out, j->high);
     if (j->high * j->wide == 1)
-        j->images = most(1, least(lines / (h->out + h->reach), j->B / PARTS));
+        j->images = at_max_size(1, at_min_size(lines / (h->out + h->reach), j->B / PARTS));
     j->in_place = in_place && h->taps * w->taps == 1 && h->stride * w->stride == 1 && h->front == 0 && w->front == 0 &&
                   h->in == h->out && w->in == w->out && j->columns == w->out && j->of_x.w == 1;
     j->images = j->in_place ? 1 : j->images;
@@ -162,9 +160,9 @@ static part part_of(const job *j, size_t block)
               .row = band / j->wide * j->rows,
               .column = band % j->wide * j->columns};
 
-    p.images = least(j->images, j->B - p.image);
-    p.rows = least(j->rows, j->h.out - p.row);
-    p.columns = least(j->columns, j->w.out - p.column);
+    p.images = at_min_size(j->images, j->B - p.image);
+    p.rows = at_min_size(j->rows, j->h.out - p.row);
+    p.columns = at_min_size(j->columns, j->w.out - p.column);
     p.places = (p.rows - 1) * j->pitch + (p.images - 1) * j->slot + p.columns;
     return p;
 }
@@ -175,7 +173,7 @@ static ptrdiff_t clip(const axis *a, size_t phase, size_t from, size_t room, siz
     ptrdiff_t first = (ptrdiff_t)(rest(a, phase) + from * a->stride) - a->front;
 
     *begin = places_below(-first, a->stride);
-    *end = least(room, places_below((ptrdiff_t)a->in - first, a->stride));
+    *end = at_min_size(room, places_below((ptrdiff_t)a->in - first, a->stride));
     return first;
 }
 
@@ -250,7 +248,7 @@ static size_t panels_of(size_t O) { return ratio(O, K->window->rows); }
 static void pack(size_t begin, size_t end, void *context)
 {
     const job *j = context;
-    size_t panels = panels_of(j->O), group = most(j->w_o * j->O, j->w_c * j->C);
+    size_t panels = panels_of(j->O), group = at_max_size(j->w_o * j->O, j->w_c * j->C);
 
     for (size_t unit = begin; unit < end; unit++) {
         size_t g = unit / panels, n = unit % panels, first = j->O * n / panels, m = j->O * (n + 1) / panels - first;
@@ -291,7 +289,7 @@ static void turns(size_t begin, size_t end, void *context)
 {
     const turn *t = context;
     size_t which = t->each ? begin : (size_t)at_worker(), from = t->each ? begin * t->each : begin;
-    size_t to = t->each ? least(end * t->each, t->units) : end;
+    size_t to = t->each ? at_min_size(end * t->each, t->units) : end;
 
     for (size_t unit = from; unit < to && !at_cut_short(); unit++)
         t->fn(t->j, unit, t->j->room + which * t->j->room_size);
@@ -312,8 +310,8 @@ static void seen(const axis *a, size_t v, size_t *begin, size_t *end)
     ptrdiff_t first = (ptrdiff_t)(v * a->stride) - a->front;
 
     *begin = places_below(-first, a->step);
-    *end = least(a->taps, places_below((ptrdiff_t)a->in - first, a->step));
-    *begin = least(*begin, *end);
+    *end = at_min_size(a->taps, places_below((ptrdiff_t)a->in - first, a->step));
+    *begin = at_min_size(*begin, *end);
 }
 
 /* m rows of the weight times the windows of a part, rows of the same kernel rows together */
@@ -374,10 +372,10 @@ static size_t furnish(job *j, char *work, size_t bytes)
 
     j->at = (size_t *)(void *)aligned(work, &used, j->k, sizeof(size_t));
     j->panels = aligned(work, &used, j->G * j->O * j->k, sizeof(real));
-    j->room_size = (j->in_place ? 0 : j->C * j->channel) + least(K->window->rows, j->O) * round_up(j->places);
+    j->room_size = (j->in_place ? 0 : j->C * j->channel) + at_min_size(K->window->rows, j->O) * round_up(j->places);
     j->room_size = round_up(j->room_size);
     j->room = aligned(work, &used, 0, 1);
-    size_t each = most(j->room_size, LANES) * sizeof(real);
+    size_t each = at_max_size(j->room_size, LANES) * sizeof(real);
     j->rooms = work ? (bytes - used) / each : (size_t)at_threads();
     return used + j->rooms * each;
 }
@@ -447,10 +445,11 @@ static void plan_gradient(gradient *d)
 {
     job *j = &d->j;
 
-    d->inner = least(most(j->C, 1), CHANNELS);
-    d->outer = least(j->O, CHANNELS);
+    d->inner = at_min_size(at_max_size(j->C, 1), CHANNELS);
+    d->outer = at_min_size(j->O, CHANNELS);
     plan(j, d->inner, PLACES, false);
-    d->pieces = least(j->blocks, most(1, least(2 * PARTS, PARTIAL / most(j->G * j->O * j->k, 1))));
+    d->pieces =
+        at_min_size(j->blocks, at_max_size(1, at_min_size(2 * PARTS, PARTIAL / at_max_size(j->G * j->O * j->k, 1))));
 }
 
 static size_t furnish_gradient(gradient *d, char *work, size_t bytes)
@@ -462,7 +461,7 @@ static size_t furnish_gradient(gradient *d, char *work, size_t bytes)
     d->partial = aligned(work, &used, d->pieces * j->G * j->O * j->k, sizeof(real));
     j->room_size = d->inner * j->channel + d->outer * j->plane;
     j->room = aligned(work, &used, 0, 1);
-    size_t each = most(j->room_size, LANES) * sizeof(real);
+    size_t each = at_max_size(j->room_size, LANES) * sizeof(real);
     j->rooms = work ? (bytes - used) / each : (size_t)at_threads();
     return used + j->rooms * each;
 }
@@ -473,7 +472,8 @@ static void weigh(const job *j, size_t unit, real *room)
     const gradient *d = (const gradient *)(const void *)j;
     size_t wide = ratio(j->C, d->inner), high = ratio(j->O, d->outer), taps = j->w.taps;
     size_t c = unit % wide * d->inner, o = unit / wide % high * d->outer, g = unit / (wide * high) % j->G;
-    size_t piece = unit / (wide * high * j->G), channels = least(d->inner, j->C - c), m = least(d->outer, j->O - o);
+    size_t piece = unit / (wide * high * j->G), channels = at_min_size(d->inner, j->C - c),
+           m = at_min_size(d->outer, j->O - o);
     real *dw = d->partial + ((piece * j->G + g) * j->O + o) * j->k, *dy = room + d->inner * j->channel;
     /* dy in a grid of the same places, zeros where they are none of y */
     job of_dy = *j;
@@ -493,8 +493,8 @@ static void weigh(const job *j, size_t unit, real *room)
         lay_out(&of_dy, &p, g * j->O + o, m, dy);
         for (size_t i = 0; i < j->h.taps; i++) { /* the rows of y to which kernel row i is not all zeros */
             ptrdiff_t first = (ptrdiff_t)(i * j->h.step) - j->h.front;
-            size_t from = most(p.row, places_below(-first, j->h.stride));
-            size_t to = least(p.row + p.rows, places_below((ptrdiff_t)j->h.in - first, j->h.stride)),
+            size_t from = at_max_size(p.row, places_below(-first, j->h.stride));
+            size_t to = at_min_size(p.row + p.rows, places_below((ptrdiff_t)j->h.in - first, j->h.stride)),
                    at = (from - p.row) * j->pitch;
             if (from < to)
                 K->window->dot(m, channels * taps, round_up((to - from) * j->pitch), dy + at, j->plane, room + at,
