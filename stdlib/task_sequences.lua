@@ -3,12 +3,13 @@ local data = require "attn.data"
 
 return function(define, draws)
     local length, words, different, lengths = draws.length, draws.words, draws.different, draws.lengths
-    -- A target that takes its words from places of the source: order(source) lists the places.
+    -- A target that takes its words from places of the source: order(source, cfg) lists the places.
     local function rearranged(name, what, order, distinct)
         local shortest, longest = lengths(10)
-        define(name, {options = "words = 20, shortest = 1, longest = 10",
+        define(name, {options = "words = 20, shortest = 1, longest = 10" .. (distinct and ", window =" or ""),
             help = what .. "\nsource [B, S], target [B, S], gold [B, S + 1, S]: rows as target_out.",
-            known = {{"words", "integer", 20, least = 1}, shortest, longest},
+            known = {{"words", "integer", 20, least = 1}, shortest, longest,
+                distinct and {"window", "integer", math.maxinteger, least = 1} or nil},
             shown = "batch.source, batch.target_in, batch.target_out, batch.gold",
             make = function(cfg)
                 if distinct and cfg.words < cfg.longest then
@@ -19,7 +20,7 @@ return function(define, draws)
                     draw = function(draw)
                         local n = length(cfg, draw)
                         local source, target, gold = (distinct and different or words)(n, cfg.words, draw), {}, {}
-                        for t, place in ipairs(order(source)) do target[t], gold[t] = source[place], {place} end
+                        for t, place in ipairs(order(source, cfg)) do target[t], gold[t] = source[place], {place} end
                         gold[n + 1] = {}
                         return {source = source, target = target, gold = gold}
                     end}
@@ -36,9 +37,14 @@ return function(define, draws)
         for i = 1, #source do list[i] = #source + 1 - i end
         return list
     end)
-    rearranged("sort", "The target has the words of the source, all different, by their ids.", function(source)
+    rearranged("sort", "The target has the words of the source, all different, by their ids: all of them, or those of each window of\n"
+            .. "so many places.", function(source, cfg)
         local list = places(source)
-        table.sort(list, function(a, b) return source[a] < source[b] end)
+        table.sort(list, function(a, b)
+            local first, second = (a - 1) // cfg.window, (b - 1) // cfg.window
+            if first ~= second then return first < second end
+            return source[a] < source[b]
+        end)
         return list
     end, true)
 

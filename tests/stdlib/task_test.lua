@@ -318,3 +318,19 @@ t.case("options that make no sense are errors that name them", function()
     t.raises("task.scenes: objects is 5, expected at most shapes (4) and cells (9)", function() task.scenes{objects = 5} end)
     t.raises("task.needle: size is 0, expected at least 1", function() task.needle{size = 0} end)
 end)
+
+t.case("sort by windows: each window of places has its own words in order", function()
+    for batch in task.sort({words = 30, shortest = 7, longest = 7, window = 3, count = 8}, 3):epoch(1) do
+        local source, target, gold = batch.source:totable(), batch.target:totable(), batch.gold:argmax(3):totable()
+        for i, words in ipairs(source) do
+            local expected = {}
+            for first = 1, 7, 3 do
+                local window = table.move(words, first, math.min(first + 2, 7), 1, {})
+                table.sort(window)
+                table.move(window, 1, #window, #expected + 1, expected)
+            end
+            t.equal(target[i], expected)
+            for k = 1, 7 do t.equal(words[gold[i][k]], target[i][k]) end
+        end
+    end
+end)
