@@ -15,7 +15,7 @@ local whole = require "attn.whole"
 
 local m = {sample = sample.of, unpaired = sample.unpaired, bootstrap = sample.bootstrap}
 
-local OWN = {quick = "flag", again = "flag", list = "flag", seeds = "word", only = "word", jobs = "word", threads = "word",
+local OWN = {quick = "flag", again = "flag", list = "flag", show = "flag", seeds = "word", only = "word", jobs = "word", threads = "word",
     shard = "word", results = "word", cell = "word"}
 local HELP = {
     "  --quick              the quick options, one seed: every line runs once",
@@ -26,6 +26,7 @@ local HELP = {
     "  --shard I/N          every N-th cell, beginning with the I-th",
     "  --again              forgets results that are there",
     "  --results DIR        where results are kept (results)",
+    "  --show               also texts and attention that the first cell of each row keeps",
     "  --list               tables, rows, cells, what is done, minutes expected"}
 
 local arguments = rawget(_G, "arg")
@@ -80,6 +81,7 @@ local function read_arguments(self, cfg, reader)
     self.seeds = whole_number(special, "seeds", self.quick and 1 or cfg.seeds)
     self.cores, self.jobs, self.threads = cores, whole_number(special, "jobs", cores), whole_number(special, "threads")
     self.again, self.listing, self.only, self.cell = special.again, special.list, special.only, special.cell
+    self.show = special.show
     self.results = (special.results or self.results):gsub("(.)/+$", "%1")
     if special.shard then
         local i, n = special.shard:match "^(%d+)/(%d+)$"
@@ -459,8 +461,9 @@ attn.describe{name = "study", signature = "study{options =, quick =, seeds = 3, 
 attn.describe{name = "study:table", signature = "s:table{name =, run =, vary = | grid =, about =, synthetic =, data =, jobs =, seeds =, columns =, better =}",
     help = "A table: vary is a list of rows {label, field = value, ...}, grid = {field = {values}} all combinations, labelled\n"
         .. "\"dim=4 score=dot\". run(cfg, cell) gets the options with the row's changes and returns numbers by name; attn.seed was\n"
-        .. "called with cell.seed. cell:log{step =, loss =} adds to its curves, cell:keep(name, tensor or string) keeps something\n"
-        .. "for the report. data = \"NAME\", or a list, says which data sets (attn.corpus) it needs: where they are missing it is\n"
+        .. "called with cell.seed. cell:log{step =, loss =} adds to its curves, cell:keep(name, tensor or string [, {rows =, columns =}])\n"
+        .. "keeps something for the report and --show, weights with their words; cell:train(fields of train.loop) trains with a checkpoint, so that an interrupted cell goes\n"
+        .. "on, and logs the losses. data = \"NAME\", or a list, says which data sets (attn.corpus) it needs: where they are missing it is\n"
         .. "skipped, and claims about it are \"not measured\"; cfg.data is --data. jobs = 1 runs its cells alone, with all threads; seeds = N at most N seeds; columns names the values\n"
         .. "to print, better = {name = \"more\" | \"less\" | \"none\"} which is best. The result has rows by label or by fields, t[\"small\"],\n"
         .. "t{by = 0.1}, and these values by name: samples over seeds (study.sample).",

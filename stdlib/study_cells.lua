@@ -2,6 +2,7 @@
 --
 --     DIR/STUDY/TABLE-ROW-SEED-DIGEST.json          what the cell gave; written whole or not at all
 --     DIR/STUDY/TABLE-ROW-SEED-DIGEST.failed.json   how it ended instead; the next run of the study tries again
+--     DIR/STUDY/TABLE-ROW-SEED-DIGEST.safetensors   the checkpoint of cell:train: where the next run of the cell goes on
 --     DIR/STUDY/.locks/..., .output/...             who has it (flock, given back however the holder ends); what it printed
 --
 -- The process is the same executable with the same words and --cell INDEX/DIGEST. It takes the lock, so that the lock is held as
@@ -11,6 +12,8 @@
 local attn = require "attn"
 local internal = require "attn.internal"
 local digest = require "attn.digest"
+local fields = require "attn.fields"
+local train = require "attn.train"
 local whole = require "attn.whole"
 
 local m = {}
@@ -79,6 +82,7 @@ function m.forget(study, cell)
     if not lock then return end
     os.remove(cell.path .. ".json")
     os.remove(cell.path .. ".failed.json")
+    os.remove(cell.path .. ".safetensors")
 end
 
 -- ---- in the process of a cell ----
@@ -106,10 +110,48 @@ function Api:log(record)
     self.logged[#self.logged + 1] = copy
 end
 
----Keeps a tensor or a text for the report.
+---Keeps a tensor or a text for the report; weights [T, S] with the words of their rows and columns.
 ---@param name string
 ---@param value any
-function Api:keep(name, value) self.kept[name] = kept_value(name, value) end
+---@param labels? {rows: string[], columns: string[]}
+function Api:keep(name, value, labels)
+    local record = kept_value(name, value)
+    labels = fields.read("cell:keep", labels or {}, {{"rows", "table"}, {"columns", "table"}})
+    record.rows, record.columns = labels.rows, labels.columns
+    self.kept[name] = record
+end
+
+-- The loss of every so many steps becomes a curve of so many points.
+local CURVE = 200
+
+---Trains as train.loop does, quietly; the losses become a curve of the cell, and a checkpoint stays beside its result, every
+---`save_every` steps: a cell that was interrupted goes on there, bit for bit. Once in a cell.
+---@param cfg LoopConfig
+---@return table history
+function Api:train(cfg)
+    if self.trained then error("cell:train: the cell has trained already; use train.loop for what needs no checkpoint", 2) end
+    self.trained = true
+    local copy = {checkpoint = self.path .. ".safetensors", quiet = true}
+    for name, value in pairs(cfg) do copy[name] = value end
+    local file = io.open(copy.checkpoint, "rb")
+    copy.resume = file ~= nil
+    if file then file:close() end
+    local history = train.loop(copy)
+    local every, sum = math.max(1, #history.losses // CURVE), 0.0
+    for step, loss in ipairs(history.losses) do
+        sum = sum + loss
+        if step % every == 0 then
+            self:log{step = step, loss = sum / every}
+            sum = 0.0
+        end
+    end
+    for _, one in ipairs(history.values) do
+        local record = {step = one.step}
+        for name, value in pairs(type(one.value) == "table" and one.value or {value = one.value}) do record[name] = value end
+        self:log(record)
+    end
+    return history
+end
 
 local function check_values(cell, values)
     local where = ("study: run of table '%s'"):format(cell.table.name)
@@ -133,7 +175,8 @@ function m.run_here(study, cell, key)
     if key == cell.key and m.load(cell) then os.exit(0, true) end
     os.remove(cell.path .. ".failed.json")
     local began = attn.clock()
-    local api = setmetatable({seed = cell.seed, table = cell.table.name, row = cell.row.label, quick = study.quick, logged = {}, kept = {}}, Api)
+    local api = setmetatable({seed = cell.seed, table = cell.table.name, row = cell.row.label, quick = study.quick, path = cell.path,
+        logged = {}, kept = {}}, Api)
     local ok, values = xpcall(function()
         if key ~= cell.key then
             error("the script has changed since the study was started, or captures what differs from process to process", 0)

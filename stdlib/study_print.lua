@@ -53,6 +53,23 @@ local function measured(t)
     return false
 end
 
+-- The texts and the weights with words that the first cell of a row keeps.
+local function print_kept(t, row)
+    local result = row.cells[t.seeds[1]].result
+    local kept, names = result and result.kept or {}, {}
+    for name in pairs(kept) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do
+        local one = kept[name]
+        if one.text or one.rows and one.columns then print(("\n%s, %s:"):format(row.label, name)) end
+        if one.text then
+            print(one.text)
+        elseif one.rows and one.columns then
+            show.attention(attn.tensor(one.values, {dtype = one.dtype}):reshape(one.size), {rows = one.rows, columns = one.columns})
+        end
+    end
+end
+
 local function print_table(study, t, wanted)
     print(("\n%s%s%s%s"):format(t.name, t.about and ": " .. t.about or "", t.synthetic and "  (synthetic)" or "", study.quick and "  (quick)" or ""))
     if t.missing then
@@ -97,6 +114,9 @@ local function print_table(study, t, wanted)
     end
     show.table({"row", "seeds", table.unpack(names)}, rows)
     for _, line in ipairs(troubles) do print(line) end
+    if study.show then
+        for _, one in ipairs(summaries) do print_kept(t, one.row) end
+    end
 end
 
 local function bound(claim)

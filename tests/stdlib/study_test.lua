@@ -290,6 +290,42 @@ t.case("a table whose data are missing is skipped, says so once, and its claims 
     t.is_true(out:find("\n  holds        more\n", 1, true), out)
 end)
 
+t.case("cell:train goes on where a killed cell was, bit for bit; --show prints what cells keep", function()
+    shell.write("long.lua", [[
+        local attn = require "attn"
+        local study = require "attn.study"
+        local paper = study{name = "long", options = {stop = ""}, seeds = 1}
+        paper:table{name = "t", run = function(cfg, cell)
+            local model, first = attn.layer.linear{inputs = 3, outputs = 2}, nil
+            cell:train{model = model, steps = 9, save_every = 2, optimizer = attn.optim.adam{params = model:parameters(), lr = 0.1},
+                evaluate = function() return 7 end, every = 3,
+                data = function(step)
+                    first = first or step
+                    if cfg.stop == "yes" and step == 6 and first == 1 then os.exit(9) end
+                    return step
+                end,
+                loss = function() return (model(attn.randn(4, 3)) ^ 2):mean() end}
+            cell:keep("said", "what it said")
+            cell:keep("map", attn.tensor{{1, 0}, {0, 1}}, {rows = {"a", "b"}, columns = {"x", "y"}})
+            return {sum = model.weight:sum():item(), first = first}
+        end}
+        return paper:main()]])
+    run "long.lua --results=smooth"
+    local _, _, code = run "long.lua --results=broken --stop=yes"
+    t.equal(code, 1)
+    local out = run "long.lua --results=broken --stop=yes --show"
+    local function result(path)
+        for _, name in ipairs(attn.list_folder(folder .. "/" .. path .. "/long")) do
+            if name:match "%-%x+%.json$" then return whole.read_json(folder .. "/" .. path .. "/long/" .. name) end
+        end
+    end
+    local smooth, broken = result "smooth", result "broken"
+    t.equal({smooth.values.first, broken.values.first, broken.values.sum}, {1, 5, smooth.values.sum})
+    t.equal(broken.log, smooth.log)
+    t.equal({#broken.log, broken.log[10], broken.kept.map.rows}, {12, {step = 3, value = 7}, {"a", "b"}})
+    t.is_true(out:find("\nt, said:\nwhat it said\n", 1, true) and out:find("\nt, map:\n", 1, true), out)
+end)
+
 t.case("a cell whose script changed after its study was started gives up, under the name it was given", function()
     local _, err, code = run "tiny.lua --results=four --log=four.txt --cell=1/0123456789abcdef"
     t.is_true(err:find("the script has changed since the study was started", 1, true), err)
