@@ -13,7 +13,7 @@ local function entries()
         all[name] = {signature = signature, text = rest, kind = kind}
     end
     for _, name in ipairs {"allclose", "search", "schedule", "penalty", "data", "corpus", "text", "metric", "train", "run", "show",
-        "study", "fit", "task", "test"} do
+        "translate", "study", "fit", "task", "test"} do
         pcall(require, "attn." .. name)         -- these describe themselves when loaded
     end
     for _, op in ipairs(attn.operations()) do
