@@ -129,7 +129,7 @@ JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null ||
 demo:
 	@$(MAKE) --no-print-directory deps
 	@$(MAKE) --no-print-directory $(JOBS) $(BIN)/attn
-	@$(BIN)/attn scripts/dates.lua
+	@$(BIN)/attn scripts/translation/dates.lua --seeds 1 --jobs 1 --again --show
 
 # make test ARGS="tests/op/softmax_test.lua tests/c/gemm_f32_test.c": these and nothing else
 test:

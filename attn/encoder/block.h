@@ -42,8 +42,8 @@ bool at_blocks_setup(at_layer *l, bool cross, at_error *e);
  * Weights of attention that a pass gives beside its output: those over the memory in decoders, else those of the
  * self-attention. One matrix [B, T, S] by default, the mean over the heads of the last block, since that is what
  * searches and alignments are made of; each head's [B, H, T, S] and other blocks by name. The last: of words spelled
- * alike in both languages it finds most (scripts/transformer.lua after 832 steps: 59, 67 and 70 % by blocks 1, 2, 3);
- * in deeper models the last but one may be better (Garg et al. 2019).
+ * alike in both languages it finds most (the Transformer of scripts/self_attention after 832 steps: 59, 67 and 70 % by
+ * blocks 1, 2, 3); in deeper models the last but one may be better (Garg et al. 2019).
  */
 typedef struct at_blocks_weights {
     at_attend_options part; /* want_weights, rows, heads */
