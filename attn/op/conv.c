@@ -8,7 +8,8 @@
  *
  * No window is ever laid out. A part of x is copied into a grid with its zeros, one plane for each place a tap can have within a
  * stride, so that entry j of the window of place q is grid[at[j] + q] for all q: what kernel/window.c multiplies with. Images stand
- * side by side in the rows of a grid and share the zeros between them; the few places q that are no place of y are thrown away.
+ * side by side in the rows of a grid and share the zeros between them; the few places q that are no place of y are thrown away. Small
+ * images would be mostly edges and short rows: of them LANES stand in each place of a grid, so that a vector is one pixel of all.
  *
  * dx is such a convolution too: of dy with the turned weight, one for each place within a stride. A sequence is an image of height 1
  * whose channels are its innermost dimension.
@@ -27,6 +28,7 @@ enum {
     PLACES = 2048,     /* in a grid of the weight's gradient: four rows of dy about fill the first-level cache */
     CHANNELS = 64,     /* and of these as many of x and of y */
     PARTIAL = 1 << 20, /* numbers in partial gradients of the weight */
+    NARROW = 16,       /* images not wider nor higher have lanes */
     LANES = 64 / sizeof(real)
 };
 
@@ -60,6 +62,7 @@ typedef struct job {
     size_t slot, pitch, plane, channel; /* from one image to the next, one row, one phase, one channel */
     size_t places;                      /* in a grid, at most */
     bool in_place;                      /* x is its own grid */
+    size_t lanes;                       /* images in one place: 1 or LANES */
     /* memory */
     size_t *at;
     real *panels, *room;
@@ -109,13 +112,47 @@ static size_t slot_of(const axis *a)
     return at_max_size(a->out, at_max_size(own, seen));
 }
 
+static void set_grid(job *j, size_t plane)
+{
+    j->plane = round_up(plane);
+    if (j->plane * sizeof(real) % 4096 == 0) /* channels in the same sets of the caches */
+        j->plane += LANES;
+    j->channel = j->h.phases * j->w.phases * j->plane;
+}
+
+/* Images of narrow rows, LANES of them in each place, if the batch has as many and a grid holds them whole. */
+static bool plan_lanes(job *j, size_t channels, size_t places)
+{
+    const axis *h = &j->h, *w = &j->w;
+    size_t slot = slot_of(w), high = h->out + h->reach, blocks = ratio(j->B, LANES);
+
+    j->lanes = 1;
+    if (j->of_x.w != 1 || j->of_y.w != 1 || w->out > NARROW || h->out > NARROW || blocks * LANES * 8 > j->B * 9 ||
+        h->phases * w->phases > 4 || h->out * slot * LANES > places ||
+        channels * h->phases * w->phases * high * slot * LANES > 2 * GRID)
+        return false;
+    j->lanes = j->images = LANES;
+    j->rows = h->out;
+    j->columns = w->out;
+    j->high = j->wide = 1;
+    j->blocks = blocks;
+    j->slot = slot;
+    j->pitch = slot * LANES;
+    j->places = h->out * w->out * LANES;
+    j->in_place = false;
+    set_grid(j, high * j->pitch + w->reach * LANES);
+    return true;
+}
+
 /* Grids of `channels` channels and about `places` places of y; in_place: x may be read where it stands. */
 static void plan(job *j, size_t channels, size_t places, bool in_place)
 {
     const axis *h = &j->h, *w = &j->w;
-    size_t planes = h->phases * w->phases, each = at_max_size(channels * planes, 1);
+    size_t each = at_max_size(channels * h->phases * w->phases, 1);
 
     j->k = j->C * h->taps * w->taps;
+    if (plan_lanes(j, channels, places))
+        return;
     j->columns = w->out;
     j->slot = slot_of(w);
     j->images = 1;
@@ -141,10 +178,7 @@ static void plan(job *j, size_t channels, size_t places, bool in_place)
     j->blocks = ratio(j->B, j->images) * j->high * j->wide;
     j->pitch = j->images * j->slot;
     j->places = j->rows * j->pitch;
-    j->plane = round_up((j->rows + h->reach) * j->pitch + w->reach + LANES);
-    if (j->plane * sizeof(real) % 4096 == 0) /* channels in the same sets of the caches */
-        j->plane += LANES;
-    j->channel = planes * j->plane;
+    set_grid(j, (j->rows + h->reach) * j->pitch + w->reach + LANES);
 }
 
 /* A grid is at hand: x of these images, this band. */
@@ -163,7 +197,7 @@ static part part_of(const job *j, size_t block)
     p.images = at_min_size(j->images, j->B - p.image);
     p.rows = at_min_size(j->rows, j->h.out - p.row);
     p.columns = at_min_size(j->columns, j->w.out - p.column);
-    p.places = (p.rows - 1) * j->pitch + (p.images - 1) * j->slot + p.columns;
+    p.places = j->lanes > 1 ? j->places : (p.rows - 1) * j->pitch + (p.images - 1) * j->slot + p.columns;
     return p;
 }
 
@@ -177,12 +211,54 @@ static ptrdiff_t clip(const axis *a, size_t phase, size_t from, size_t room, siz
     return first;
 }
 
+/* Numbers that images with lanes pass through: of one channel of x or y, and of all channels of a panel. */
+static size_t passage(const job *j)
+{
+    size_t of_x = j->h.in * j->w.in, of_y = j->h.out * j->w.out;
+    return j->lanes > 1 ? at_max_size(of_x, of_y) * LANES : 0;
+}
+
+/* x into a grid of LANES images to a place, by way of `pixels`, which holds all of one channel. */
+static void lay_lanes(const job *j, const part *p, size_t channel, size_t channels, real *grid, real *pixels)
+{
+    steps s = j->of_x;
+    const real *x = j->x + p->image * s.b + channel * s.c;
+
+    memset(grid, 0, channels * j->channel * sizeof *grid);
+    if (p->images < LANES)
+        memset(pixels, 0, passage(j) * sizeof *pixels);
+    for (size_t c = 0; c < channels; c++, x += s.c, grid += j->channel) {
+        K->pack->transpose(p->images, j->h.in * j->w.in, x, s.b, pixels, LANES);
+        for (size_t f = 0; f < j->h.phases * j->w.phases; f++) {
+            size_t top, bottom, left, right;
+            ptrdiff_t row = clip(&j->h, f / j->w.phases, 0, p->rows + j->h.reach, &top, &bottom);
+            ptrdiff_t column = clip(&j->w, f % j->w.phases, 0, j->slot, &left, &right);
+            for (size_t i = top; i < bottom && left < right; i++) {
+                const real *from = pixels + ((row + (ptrdiff_t)(i * j->h.stride)) * (ptrdiff_t)j->w.in + column +
+                                             (ptrdiff_t)(left * j->w.stride)) *
+                                                LANES;
+                real *to = grid + f * j->plane + i * j->pitch + left * LANES;
+                if (j->w.stride == 1) {
+                    memcpy(to, from, (right - left) * LANES * sizeof *to);
+                    continue;
+                }
+                for (size_t v = 0; v < right - left; v++)
+                    memcpy(to + v * LANES, from + v * j->w.stride * LANES, LANES * sizeof *to);
+            }
+        }
+    }
+}
+
 /* x into a grid, from channel `channel` of x on. */
-static void lay_out(const job *j, const part *p, size_t channel, size_t channels, real *grid)
+static void lay_out(const job *j, const part *p, size_t channel, size_t channels, real *grid, real *pixels)
 {
     steps s = j->of_x;
     size_t width = j->columns < j->w.out ? p->columns + j->w.reach : j->slot;
 
+    if (j->lanes > 1) {
+        lay_lanes(j, p, channel, channels, grid, pixels);
+        return;
+    }
     memset(grid, 0, channels * j->channel * sizeof *grid);
     for (size_t f = 0; f < j->h.phases * j->w.phases; f++) {
         size_t top, bottom, left, right, across = j->w.stride * s.w, down = j->h.stride * s.h;
@@ -213,32 +289,68 @@ static void lay_out(const job *j, const part *p, size_t channel, size_t channels
     }
 }
 
-/* m channels of results, [m, places] in rows ld apart, to where they belong. */
-static void hand_out(const job *j, const part *p, size_t channel, size_t m, const real *from, size_t ld)
+/* One channel of one image, its rows `pitch` apart, to where it belongs. */
+static void hand_image(const job *j, const part *p, const real *q, size_t pitch, real *y)
+{
+    size_t across = j->w.every * j->of_y.w, down = j->h.every * j->of_y.h;
+
+    if (across == 1) {
+        K->window->block(p->rows, p->columns, q, pitch, y, down, j->add);
+        return;
+    }
+    for (size_t i = 0; i < p->rows; i++)
+        for (size_t v = 0; v < p->columns; v++) {
+            real *to = y + i * down + v * across;
+            *to = (j->add ? *to : 0) + q[i * pitch + v];
+        }
+}
+
+/* The place of the first result of image b of a part. */
+static real *place_of(const job *j, const part *p, size_t b, size_t channel)
 {
     steps s = j->of_y;
-    size_t across = j->w.every * s.w, down = j->h.every * s.h;
+    return j->y + (p->image + b) * s.b + channel * s.c + (j->h.start + p->row * j->h.every) * s.h +
+           (j->w.start + p->column * j->w.every) * s.w;
+}
 
+/* m channels of results, [m, places] in rows ld apart, LANES images to a place, to where they belong, by way of `pixels`. */
+static void hand_lanes(const job *j, const part *p, size_t channel, size_t m, const real *from, size_t ld, real *pixels)
+{
+    steps s = j->of_y;
+    size_t n = p->rows * p->columns;
+    bool whole = !j->add && j->w.every == 1 && j->h.every == 1 && s.h == p->columns;
+
+    for (size_t r = 0; r < m; r++, from += ld) {
+        real *y = place_of(j, p, 0, channel + r);
+        if (whole) {
+            K->pack->transpose(n, p->images, from, LANES, y, s.b);
+            continue;
+        }
+        K->pack->transpose(n, p->images, from, LANES, pixels, n);
+        for (size_t b = 0; b < p->images; b++)
+            hand_image(j, p, pixels + b * n, p->columns, y + b * s.b);
+    }
+}
+
+/* m channels of results, [m, places] in rows ld apart, to where they belong. */
+static void hand_out(const job *j, const part *p, size_t channel, size_t m, const real *from, size_t ld, real *pixels)
+{
+    steps s = j->of_y;
+
+    if (j->lanes > 1) {
+        hand_lanes(j, p, channel, m, from, ld, pixels);
+        return;
+    }
     for (size_t b = 0; b < p->images; b++) {
-        real *y = j->y + (p->image + b) * s.b + channel * s.c + (j->h.start + p->row * j->h.every) * s.h +
-                  (j->w.start + p->column * j->w.every) * s.w;
+        real *y = place_of(j, p, b, channel);
         const real *q = from + b * j->slot;
         if (s.w != 1 && s.c == 1 && !j->add) {
             for (size_t i = 0; i < p->rows; i++)
-                K->pack->transpose(m, p->columns, q + i * j->pitch, ld, y + i * down, across);
+                K->pack->transpose(m, p->columns, q + i * j->pitch, ld, y + i * j->h.every * s.h, j->w.every * s.w);
             continue;
         }
-        for (size_t r = 0; r < m; r++, q += ld, y += s.c) {
-            if (across == 1) {
-                K->window->block(p->rows, p->columns, q, j->pitch, y, down, j->add);
-                continue;
-            }
-            for (size_t i = 0; i < p->rows; i++)
-                for (size_t v = 0; v < p->columns; v++) {
-                    real *to = y + i * down + v * across;
-                    *to = (j->add ? *to : 0) + q[i * j->pitch + v];
-                }
-        }
+        for (size_t r = 0; r < m; r++, q += ld, y += s.c)
+            hand_image(j, p, q, j->pitch, y);
     }
 }
 
@@ -273,9 +385,10 @@ static void place_taps(const job *j, size_t channels)
     for (size_t i = 0; i < j->h.taps; i++)
         for (size_t c = 0; c < channels; c++)
             for (size_t k = 0; k < j->w.taps; k++)
-                *at++ = j->in_place ? c * j->of_x.c
-                                    : c * j->channel + (i % j->h.phases * j->w.phases + k % j->w.phases) * j->plane +
-                                          i * j->h.step / j->h.stride * j->pitch + k * j->w.step / j->w.stride;
+                *at++ = j->in_place
+                            ? c * j->of_x.c
+                            : c * j->channel + (i % j->h.phases * j->w.phases + k % j->w.phases) * j->plane +
+                                  i * j->h.step / j->h.stride * j->pitch + k * j->w.step / j->w.stride * j->lanes;
 }
 
 /* Units with a room of memory each: of the thread that is at work, or of as many blocks of them as there are rooms. */
@@ -318,18 +431,19 @@ static void seen(const axis *a, size_t v, size_t *begin, size_t *end)
 static void multiply(const job *j, const part *p, size_t m, const real *w, const real *x, const real *bias, real *y,
                      size_t ld)
 {
-    size_t each = j->C * j->w.taps, last = p->places - (p->rows - 1) * j->pitch;
+    size_t each = j->C * j->w.taps, row_of_y = j->lanes > 1 ? p->columns * LANES : j->pitch;
+    size_t last = p->places - (p->rows - 1) * row_of_y;
 
     for (size_t row = 0, next; row < p->rows; row = next) {
         size_t begin, end, b, e;
         seen(&j->h, p->row + row, &begin, &end);
-        for (next = row + 1; next < p->rows; next++) {
+        for (next = row + 1; next < p->rows && j->lanes == 1; next++) {
             seen(&j->h, p->row + next, &b, &e);
             if (b != begin || e != end)
                 break;
         }
         K->window->gemm(m, (next - row - 1) * j->pitch + last, (end - begin) * each, w + begin * each * m,
-                        x + row * j->pitch, j->at + begin * each, bias, y + row * j->pitch, ld);
+                        x + row * j->pitch, j->at + begin * each, bias, y + row * row_of_y, ld);
     }
 }
 
@@ -340,13 +454,13 @@ static void convolve(const job *j, size_t unit, real *room)
     part p = part_of(j, unit / j->G);
     steps s = j->of_y;
     const real *x = room;
-    real *y = room + (j->in_place ? 0 : j->C * j->channel);
+    real *y = room + (j->in_place ? 0 : j->C * j->channel), *pixels = y + at_min_size(K->window->rows, j->O) * ld;
     bool straight = s.w == 1 && s.h == j->pitch && j->images == 1 && !j->add && j->h.every * j->w.every == 1;
 
     if (j->in_place)
         x = j->x + p.image * j->of_x.b + g * j->C * j->of_x.c + p.row * j->of_x.h;
     else
-        lay_out(j, &p, g * j->C, j->C, room);
+        lay_out(j, &p, g * j->C, j->C, room, pixels);
     if (straight)
         y = j->y + p.image * s.b + (j->h.start + p.row) * s.h + j->w.start;
     for (size_t n = 0; n < panels && !at_cut_short(); n++) {
@@ -354,7 +468,7 @@ static void convolve(const job *j, size_t unit, real *room)
         multiply(j, &p, m, j->panels + channel * j->k, x, j->bias ? j->bias + channel : NULL,
                  straight ? y + channel * s.c : y, straight ? s.c : ld);
         if (!straight)
-            hand_out(j, &p, channel, m, y, ld);
+            hand_out(j, &p, channel, m, y, ld, pixels);
     }
 }
 
@@ -373,7 +487,7 @@ static size_t furnish(job *j, char *work, size_t bytes)
     j->at = (size_t *)(void *)aligned(work, &used, j->k, sizeof(size_t));
     j->panels = aligned(work, &used, j->G * j->O * j->k, sizeof(real));
     j->room_size = (j->in_place ? 0 : j->C * j->channel) + at_min_size(K->window->rows, j->O) * round_up(j->places);
-    j->room_size = round_up(j->room_size);
+    j->room_size = round_up(j->room_size + passage(j));
     j->room = aligned(work, &used, 0, 1);
     size_t each = at_max_size(j->room_size, LANES) * sizeof(real);
     j->rooms = work ? (bytes - used) / each : (size_t)at_threads();
@@ -459,7 +573,7 @@ static size_t furnish_gradient(gradient *d, char *work, size_t bytes)
 
     j->at = (size_t *)(void *)aligned(work, &used, d->inner * taps, sizeof(size_t));
     d->partial = aligned(work, &used, d->pieces * j->G * j->O * j->k, sizeof(real));
-    j->room_size = d->inner * j->channel + d->outer * j->plane;
+    j->room_size = d->inner * j->channel + d->outer * j->plane + passage(j);
     j->room = aligned(work, &used, 0, 1);
     size_t each = at_max_size(j->room_size, LANES) * sizeof(real);
     j->rooms = work ? (bytes - used) / each : (size_t)at_threads();
@@ -475,6 +589,7 @@ static void weigh(const job *j, size_t unit, real *room)
     size_t piece = unit / (wide * high * j->G), channels = at_min_size(d->inner, j->C - c),
            m = at_min_size(d->outer, j->O - o);
     real *dw = d->partial + ((piece * j->G + g) * j->O + o) * j->k, *dy = room + d->inner * j->channel;
+    real *pixels = dy + d->outer * j->plane;
     /* dy in a grid of the same places, zeros where they are none of y */
     job of_dy = *j;
     of_dy.x = d->dy;
@@ -489,8 +604,8 @@ static void weigh(const job *j, size_t unit, real *room)
     for (size_t block = j->blocks * piece / d->pieces; block < j->blocks * (piece + 1) / d->pieces && !at_cut_short();
          block++) {
         part p = part_of(j, block);
-        lay_out(j, &p, g * j->C + c, channels, room);
-        lay_out(&of_dy, &p, g * j->O + o, m, dy);
+        lay_out(j, &p, g * j->C + c, channels, room, pixels);
+        lay_out(&of_dy, &p, g * j->O + o, m, dy, pixels);
         for (size_t i = 0; i < j->h.taps; i++) { /* the rows of y to which kernel row i is not all zeros */
             ptrdiff_t first = (ptrdiff_t)(i * j->h.step) - j->h.front;
             size_t from = at_max_size(p.row, places_below(-first, j->h.stride));

@@ -148,6 +148,41 @@ t.case("images too large for one grid, in bands of rows and of columns, equal a 
     end
 end)
 
+t.case("small images of a large batch, a pixel of many at a time, equal those of one: strides, padding, dilation, groups", function()
+    for _, c in ipairs{
+        {B = 16, side = {7, 7}, stride = 1, padding = 1, dilation = 1, groups = 1},
+        {B = 31, side = {6, 9}, stride = 1, padding = 0, dilation = 1, groups = 1},
+        {B = 30, side = {7, 5}, stride = 2, padding = 1, dilation = 1, groups = 1},
+        {B = 16, side = {9, 8}, stride = {1, 2}, padding = {2, 0}, dilation = 2, groups = 1},
+        {B = 32, side = {5, 5}, stride = 1, padding = 2, dilation = 1, groups = 2},
+        {B = 16, side = {4, 16}, stride = 3, padding = 1, dilation = 1, groups = 1},
+    } do
+        for _, dtype in ipairs{"float32", "float64"} do
+            local o = {dtype = dtype}
+            local x, w, b = attn.randn(c.B, 4, c.side[1], c.side[2], o), attn.randn(10, 4 // c.groups, 3, 3, o), attn.randn(10, o)
+            local options = {stride = c.stride, padding = c.padding, dilation = c.dilation, groups = c.groups}
+            local function pass(first, count)
+                local list = {x:narrow(1, first, count):clone(), w:clone(), b:clone()}
+                for _, leaf in ipairs(list) do leaf:requires_grad_(true) end
+                local y = attn.conv2d(list[1], list[2], list[3], options)
+                local g = (attn.arange(1, y:numel() // count):reshape(1, y:size(2), y:size(3), y:size(4)) % 7 - 3):to(dtype)
+                y:backward((g * attn.arange(first, first + count - 1):reshape(count, 1, 1, 1):to(dtype)):expand(y.shape))
+                return y:detach(), list[1].grad, list[2].grad, list[3].grad
+            end
+            local y, dx, dw, db = pass(1, c.B)
+            local sum_w, sum_b = attn.zeros_like(w), attn.zeros_like(b)
+            for i = 1, c.B do
+                local one = {pass(i, 1)}
+                t.equal(y[i], one[1][1], "the same bits")
+                t.near(dx[i], one[2][1], dtype == "float32" and 1e-2 or 1e-9)
+                sum_w, sum_b = sum_w + one[3], sum_b + one[4]
+            end
+            t.near(dw / c.B ^ 2, sum_w / c.B ^ 2, dtype == "float32" and 1e-4 or 1e-11)
+            t.near(db / c.B ^ 2, sum_b / c.B ^ 2, dtype == "float32" and 1e-4 or 1e-11)
+        end
+    end
+end)
+
 t.case("gradients add to what is there", function()
     local x, w = attn.randn(2, 3, 5, 5, F64):requires_grad_(true), attn.randn(4, 3, 3, 3, F64):requires_grad_(true)
     local once = attn.conv2d(x, w, nil, {stride = 2, padding = 1})
