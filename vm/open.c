@@ -9,10 +9,9 @@
 static int lazy(lua_State *L)
 {
     static const char *const modules[] = {
-        "checkpoint", "estimate", "dist",     "sequential", "init", "parameter", "checkgrad",
-        "allclose",   "search",   "schedule", "penalty",    "data", "text",      "metric",
-        "train",      "fit",      "run",      "show",       "task",
-        "corpus",     "translate", NULL};
+        "checkpoint", "estimate", "dist",    "sequential", "init",      "parameter", "checkgrad", "allclose",
+        "search",     "schedule", "penalty", "data",       "text",      "metric",    "train",     "fit",
+        "run",        "show",     "task",    "corpus",     "translate", NULL};
     if (lua_type(L, 1) != LUA_TTABLE || lua_type(L, 2) != LUA_TSTRING)
         return 0;
     const char *name = lua_tostring(L, 2);
