@@ -9,8 +9,10 @@
  * batch. Short rows of softmax (of two, say) are taken many at a time, so that the exponential runs over whole vectors.
  */
 #include <math.h>
+#include <string.h>
 
 #include "attn/kernel/map.h"
+#include "attn/kernel/pack.h"
 #include "attn/op/masked.h"
 #include "attn/op/rows.h"
 #include "attn/row/row.h"
@@ -31,18 +33,74 @@ static void row_back(const at_rows *job, size_t r, const real *const *in, real *
 
 /* ---- short rows ---- */
 
-enum { SHORT = 32, BLOCK = 2048 }; /* elements of a short row; of those that are taken at once */
+enum { SHORT = 47, FEW = 4, BLOCK = 2048 }; /* elements of a short row; those that are taken at once */
 
 static at_axis axis_of(const at_call *c) { return at_along(c->out[0], c->arg[0].integer); }
 
 /* Divisions cost as much as a row. */
 static inline size_t start_of(at_axis a, size_t r) { return a.step == 1 ? r * a.n : at_row_start(a, r); }
 
+/* Rows that lie one behind the other, from FEW elements on, are turned: element j of all rows of a block is a row. */
+static bool are_turned(at_axis a) { return a.step == 1 && a.n >= FEW; }
+
+static void turned_rows(size_t begin, size_t end, const at_call *c, size_t n)
+{
+    real e[BLOCK], max[BLOCK / FEW], sum[BLOCK / FEW];
+
+    for (size_t r = begin, rows; r < end && !at_cut_short(); r += rows) {
+        rows = at_min_size(end - r, BLOCK / n);
+        K->pack->transpose(rows, n, at_in(c, 0) + r * n, n, e, rows);
+        memcpy(max, e, rows * sizeof *max);
+        for (size_t j = 1; j < n; j++)
+            K->map->maximum(rows, max, 1, e + j * rows, 1, max);
+        for (size_t i = 0; i < rows; i++)
+            max[i] = max[i] == -INFINITY ? 0 : max[i]; /* -inf - -inf would be NaN */
+        for (size_t j = 0; j < n; j++)
+            K->map->sub(rows, e + j * rows, 1, max, 1, e + j * rows);
+        K->map->vexp(rows * n, e, e);
+        K->map->fill(rows, 0, sum);
+        for (size_t j = 0; j < n; j++)
+            K->map->acc(rows, e + j * rows, sum);
+        for (size_t i = 0; i < rows; i++)
+            sum[i] = sum[i] == 0 ? 0 : 1 / sum[i];
+        for (size_t j = 0; j < n; j++)
+            K->map->mul(rows, e + j * rows, 1, sum, 1, e + j * rows);
+        K->pack->transpose(n, rows, e, rows, at_outp(c, 0) + r * n, n);
+    }
+}
+
+static void turned_rows_back(size_t begin, size_t end, const at_call *c, size_t n)
+{
+    real y[BLOCK], d[BLOCK], dot[BLOCK / FEW];
+    bool fresh = at_is_fresh(c, 0);
+
+    for (size_t r = begin, rows; r < end && !at_cut_short(); r += rows) {
+        real *dx = at_din(c, 0) + r * n;
+        rows = at_min_size(end - r, BLOCK / n);
+        K->pack->transpose(rows, n, at_outp(c, 0) + r * n, n, y, rows);
+        K->pack->transpose(rows, n, at_dout(c, 0) + r * n, n, d, rows);
+        K->map->fill(rows, 0, dot);
+        for (size_t j = 0; j < n; j++)
+            K->map->muladd(rows, y + j * rows, 1, d + j * rows, 1, dot);
+        for (size_t j = 0; j < n; j++)
+            K->map->sub(rows, d + j * rows, 1, dot, 1, d + j * rows);
+        K->map->mul(rows * n, y, 1, d, 1, d);
+        K->pack->transpose(n, rows, d, rows, fresh ? dx : y, n);
+        if (!fresh)
+            K->map->acc(rows * n, y, dx);
+    }
+}
+
 static void short_rows(size_t begin, size_t end, void *context)
 {
     const at_call *c = context;
     at_axis a = axis_of(c);
     real e[BLOCK];
+
+    if (are_turned(a)) {
+        turned_rows(begin, end, c, a.n);
+        return;
+    }
 
     for (size_t r = begin, count; r < end && !at_cut_short(); r += count) {
         count = end - r < BLOCK / a.n ? end - r : BLOCK / a.n;
@@ -75,6 +133,10 @@ static void short_rows_back(size_t begin, size_t end, void *context)
     at_axis a = axis_of(c);
     bool fresh = at_is_fresh(c, 0);
 
+    if (are_turned(a)) {
+        turned_rows_back(begin, end, c, a.n);
+        return;
+    }
     for (size_t r = begin; r < end && !at_cut_short(); r++) {
         size_t start = start_of(a, r);
         const real *y = at_outp(c, 0) + start, *dy = at_dout(c, 0) + start;
