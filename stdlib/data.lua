@@ -689,6 +689,13 @@ function m.batches(cfg)
         count = count, by_hand = cfg.collate, at = 0, position = 0, resume = false}, Batches)
 end
 
+---Pictures moved, turned, scaled and cluttered: see data_augment.lua.
+---@param images any uint8 or float [n, C, H, W]
+---@param options? {canvas: integer, shift: integer, rotate: number, scale: number, clutter: integer, patch: integer, seed: integer}
+---@return any images [n, C, canvas, canvas]
+---@return any boxes int64 [n, 4]
+function m.augment(images, options) return require "attn.data_augment".augment(m, images, options) end
+
 attn.describe{name = "data.lines", signature = "lines(path) -> list of strings",
     help = "The lines of a text file, plain or gzip, without their ends.",
     example = 'local lines = require "attn.data".lines("train.en.gz")'}

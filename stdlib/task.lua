@@ -78,7 +78,7 @@ local function define(name, task)
     attn.describe{name = here,
         signature = ("%s({%s, size = 32, count = 10000, shuffle = true}, seed = 1) -> batches"):format(name, task.options),
         help = task.help .. "\nBatches as data.batches gives them, b.optimum the best that can be reached: see attn help task.",
-        example = ('local b = attn.task.%s({size = 2, count = 4}, 1)\nfor batch in b:epoch(1) do print(%s) end'):format(name,
+        example = task.example or ('local b = attn.task.%s({size = 2, count = 4}, 1)\nfor batch in b:epoch(1) do print(%s) end'):format(name,
             task.shown or "batch.source, batch.gold")}
 end
 
@@ -105,7 +105,7 @@ function draws.lengths(longest)
     return {"shortest", "integer", 1, least = 1}, {"longest", "integer", longest, least = 1}
 end
 
-for _, family in ipairs{"sequences", "structure", "reading"} do
+for _, family in ipairs{"sequences", "structure", "reading", "digits"} do
     require("attn.task_" .. family)(define, draws)
 end
 

@@ -115,12 +115,15 @@ return function(define, draws)
         function(y, x) return x <= y end,
         function(y, x) return y == x or y == 6 - x end,
     }
-    define("scenes", {options = "grid = 3, shapes = 4, colours = 4, objects = 3",
+    define("scenes", {options = "grid = 3, shapes = 4, colours = 4, objects = 3, caption = false",
         help = "Pictures: on a grid of cells of 6 x 6 points stand objects, all of different shapes (up to 6), in one of up to 7\n"
             .. "colours each. Asked is a shape, the answer is its colour. image [B, 3, 6 grid, 6 grid], query [B], answer [B],\n"
-            .. "gold [B, 1, grid * grid]: the cell, row by row.",
+            .. "gold [B, 1, grid * grid]: the cell, row by row. caption: there are 1 to objects of them, and in place of query and\n"
+            .. "answer target [B, T] says them from left to right (in a column from above), each its colour and then its shape\n"
+            .. "(ids above colours); gold has a row for each word, rows as target_out.",
         known = {{"grid", "integer", 3, least = 1, most = 64}, {"shapes", "integer", 4, least = 1, most = #shapes},
-            {"colours", "integer", 4, least = 1, most = 7}, {"objects", "integer", 3, least = 1}},
+            {"colours", "integer", 4, least = 1, most = 7}, {"objects", "integer", 3, least = 1},
+            {"caption", "boolean", false}},
         shown = "batch.image, batch.query, batch.gold",
         make = function(cfg)
             local cells = cfg.grid * cfg.grid
@@ -128,17 +131,19 @@ return function(define, draws)
                 error(("task.scenes: objects is %d, expected at most shapes (%d) and cells (%d)"):format(cfg.objects, cfg.shapes,
                     cells), 3)
             end
-            return {answers = cfg.colours, questions = cfg.shapes, gold = {gold = cells}, draw = function(draw)
-                local side, image = 6 * cfg.grid, {{}, {}, {}}
+            local words_of = cfg.colours + cfg.shapes
+            return {answers = cfg.colours, questions = cfg.shapes, gold = {gold = cells}, targets = cfg.caption and words_of + 2 or nil,
+                bos = cfg.caption and words_of + 1 or nil, eos = cfg.caption and words_of + 2 or nil, draw = function(draw)
+                local side, image, objects = 6 * cfg.grid, {{}, {}, {}}, cfg.caption and draw(cfg.objects) or cfg.objects
                 for channel = 1, 3 do
                     for y = 1, side do
                         image[channel][y] = {}
                         for x = 1, side do image[channel][y][x] = 0.0 end
                     end
                 end
-                local shape, cell = different(cfg.objects, cfg.shapes, draw), different(cfg.objects, cells, draw)
-                local colour = words(cfg.objects, cfg.colours, draw)
-                for i = 1, cfg.objects do
+                local shape, cell = different(objects, cfg.shapes, draw), different(objects, cells, draw)
+                local colour = words(objects, cfg.colours, draw)
+                for i = 1, objects do
                     local top, left = (cell[i] - 1) // cfg.grid * 6, (cell[i] - 1) % cfg.grid * 6
                     for y = 1, 5 do
                         for x = 1, 5 do
@@ -148,7 +153,19 @@ return function(define, draws)
                         end
                     end
                 end
-                local asked = draw(cfg.objects)
+                if cfg.caption then
+                    local order, target, gold = {}, {}, {}
+                    for i = 1, objects do order[i] = i end
+                    local function place(i) return (cell[i] - 1) % cfg.grid * cfg.grid + (cell[i] - 1) // cfg.grid end
+                    table.sort(order, function(a, b) return place(a) < place(b) end)
+                    for k, i in ipairs(order) do
+                        target[2 * k - 1], target[2 * k] = colour[i], cfg.colours + shape[i]
+                        gold[2 * k - 1], gold[2 * k] = {cell[i]}, {cell[i]}
+                    end
+                    gold[2 * objects + 1] = {}
+                    return {image = attn.tensor(image), target = target, gold = gold}
+                end
+                local asked = draw(objects)
                 return {image = attn.tensor(image), query = shape[asked], answer = colour[asked], gold = {{cell[asked]}}}
             end}
         end})

@@ -74,3 +74,13 @@ t.case("tinyshakespeare: nine tenths and one", function()
     write("tinyshakespeare/input.txt", "To be, or\nnot to be.\n")
     t.equal(corpus.tinyshakespeare(folder), {train = "To be, or\nnot to b", dev = "e.\n"})
 end)
+
+t.case("mnist: pictures and classes, of one part if asked", function()
+    for part, labels in pairs{train = "\3\0", t10k = "\9"} do
+        write("mnist/" .. part .. "-images-idx3-ubyte", string.pack(">I4I4I4I4", 0x803, #labels, 1, 2) .. ("\1\2"):rep(#labels))
+        write("mnist/" .. part .. "-labels-idx1-ubyte", string.pack(">I4I4", 0x801, #labels) .. labels)
+    end
+    local sets = corpus.mnist(folder)
+    t.equal({sets.train.images:totable(), sets.train.labels:totable()}, {{{{{1, 2}}}, {{{1, 2}}}}, {4, 1}})
+    t.equal({sets.test.labels:totable(), corpus.mnist(folder, {part = "test"}).train}, {{10}, nil})
+end)
