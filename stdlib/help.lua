@@ -90,7 +90,14 @@ A script that begins with attn.run.start keeps a folder for each run: options, m
 A run is `running` while a process holds it, `finished` once its script came to the end, else `stopped`: the script goes
 on with --resume [ID]. A train.loop that has a name keeps its metrics and checkpoints in loops/NAME of the folder, and is listed
 under its run. diff tells the options that differ, what was measured, and the first step where the losses part.
+plot draws a measure of one or several runs over the steps, on a logarithmic scale with --log, also to an SVG file.
 See run.start for what scripts write, run.list, run.find and run.metrics for reading it.]],
+    report = require "attn.report".usage .. [[
+
+
+The list of systems is the project's own (attn.systems); a study says which it measures: study{system = {"E9"}}, a claim with
+id = "E9" is about that one alone. Maps, texts and pictures are what cells keep: cell:keep, see study:table. A file that cannot be
+read is named and the rest shown. It is a report, not a test: claims that fail do not make it fail.]],
 }
 
 local function sorted(t)

@@ -90,8 +90,7 @@ local function state_of(curves, cfg)
         s.y = scales.new(ys, {log = log:find "y" ~= nil, count = down, low = cfg.ymin, high = cfg.ymax})
         if cfg.labels then
             s.x.ticks = {}
-            local every = math.max(1, math.ceil(#cfg.labels / math.max(1, across)))
-            for i = 1, #cfg.labels, every do s.x.ticks[#s.x.ticks + 1] = {i, screen.cut(screen.clean(cfg.labels[i]), 16)} end
+            for i, label in ipairs(cfg.labels) do s.x.ticks[i] = {i, screen.cut(screen.clean(label), 24)} end
         end
     end
     s.axes(5, 5)
@@ -286,6 +285,11 @@ local function svg(s, width, height)
     local left, top, bottom = 16, s.cfg.title and 24 or 8, s.cfg.xlabel and 38 or 22
     for _, tick in ipairs(s.y.ticks) do left = math.max(left, screen.width(tick[2]) * letter + 12) end
     if s.cfg.ylabel then left = left + 16 end
+    local longest = 0
+    for _, tick in ipairs(s.x.ticks) do longest = math.max(longest, screen.width(tick[2]) * letter) end
+    local slanted = s.cfg.labels and longest + 8 > (width - left - 12) / #s.x.ticks       -- words that would meet
+    if slanted then bottom = bottom + math.ceil(longest * 0.45) end
+    height = height + (slanted and math.ceil(longest * 0.45) or 0)
     local wide, high = width - left - 12, height - top - bottom
     local function px(share) return left + share * wide end
     local function py(share) return top + (1 - share) * high end
@@ -301,11 +305,13 @@ local function svg(s, width, height)
         local share = s.x.share(tick[1])
         if share and share >= 0 and share <= 1 then
             add('<path d="M%.4g %.4gv4" stroke="currentColor"/>', px(share), top + high)
-            body[#body + 1] = file.label(px(share), top + high + 15, tick[2], small .. ' text-anchor="middle"')
+            local x, y = px(share), top + high + 15
+            body[#body + 1] = file.label(x, y, tick[2], slanted and ('%s text-anchor="end" transform="rotate(-27 %.4g %.4g)"'):format(small, x, y)
+                or small .. ' text-anchor="middle"')
         end
     end
     add('<path d="M%.4g %.4gv%.4gh%.4g" fill="none" stroke="currentColor"/>', left, top, high, wide)
-    if s.cfg.xlabel then body[#body + 1] = file.label(left + wide / 2, top + high + 31, s.cfg.xlabel, small .. ' text-anchor="middle"') end
+    if s.cfg.xlabel then body[#body + 1] = file.label(left + wide / 2, height - 7, s.cfg.xlabel, small .. ' text-anchor="middle"') end
     if s.cfg.ylabel then
         body[#body + 1] = file.label(12, top + high / 2, s.cfg.ylabel, ('%s text-anchor="middle" transform="rotate(-90 12 %.4g)"'):format(small,
             top + high / 2))
@@ -387,7 +393,7 @@ end
 
 ---The plot as an SVG document.
 ---@return string
-function m.svg(curves, options) return svg(read(curves, options), 560, 280) end
+function m.svg(curves, options) return svg(read(curves, options), 520, 270) end
 
 ---Draws curves.
 ---@param curves any a list of {name =, y =, x =, low =, high =}; or one, or a list of numbers
@@ -395,7 +401,7 @@ function m.svg(curves, options) return svg(read(curves, options), 560, 280) end
 function m.draw(curves, options)
     local s, cfg = read(curves, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width(), cfg.height))
-    if cfg.svg then file.save("show.plot", cfg.svg, svg(s, 560, 280)) end
+    if cfg.svg then file.save("show.plot", cfg.svg, svg(s, 520, 270)) end
 end
 
 attn.describe{name = "show.plot", signature = "plot(curves, {title =, xlabel =, ylabel =, log =, points =, labels =, svg =, width =, height =})",

@@ -359,7 +359,8 @@ local function summary(self)
         script = arguments[0], seeds = self.seeds, options = plain_options(self.options), attn = attn._VERSION,
         arguments = table.move(arguments, 1, #arguments, 1, {}), finished = os.date "!%Y-%m-%dT%H:%M:%SZ", tables = {}, claims = {}}
     for i, t in ipairs(self.tables) do
-        local one = {name = t.name, about = t.about, synthetic = t.synthetic or false, data_missing = t.missing, rows = {}}
+        local one = {name = t.name, about = t.about, synthetic = t.synthetic or false, data_missing = t.missing,
+            columns = printing.columns(t), better = printing.better(t), rows = {}}
         for k, row in ipairs(t.rows) do
             local files = {}
             for j, seed in ipairs(t.seeds) do
@@ -461,11 +462,14 @@ attn.describe{name = "study", signature = "study{options =, quick =, seeds = 3, 
 attn.describe{name = "study:table", signature = "s:table{name =, run =, vary = | grid =, about =, synthetic =, data =, jobs =, seeds =, columns =, better =}",
     help = "A table: vary is a list of rows {label, field = value, ...}, grid = {field = {values}} all combinations, labelled\n"
         .. "\"dim=4 score=dot\". run(cfg, cell) gets the options with the row's changes and returns numbers by name; attn.seed was\n"
-        .. "called with cell.seed. cell:log{step =, loss =} adds to its curves, cell:keep(name, tensor or string [, {rows =, columns =}])\n"
-        .. "keeps something for the report and --show, weights with their words; cell:train(fields of train.loop) trains with a checkpoint, so that an interrupted cell goes\n"
-        .. "on, and logs the losses. data = \"NAME\", or a list, says which data sets (attn.corpus) it needs: where they are missing it is\n"
-        .. "skipped, and claims about it are \"not measured\"; cfg.data is --data. jobs = 1 runs its cells alone, with all threads; seeds = N at most N seeds; columns names the values\n"
-        .. "to print, better = {name = \"more\" | \"less\" | \"none\"} which is best. The result has rows by label or by fields, t[\"small\"],\n"
+        .. "called with cell.seed. cell:log{step =, loss =} adds to its curves, cell:keep(name, tensor or string [, how]) keeps\n"
+        .. "something for the report and --show: [T] is a curve, [Tq, Tk] to [L, H, Tq, Tk] are attention maps, how = {rows =,\n"
+        .. "columns =} their words; {tokens =} shades a text by weights [T], {as = \"image\", titles =} are pictures.\n"
+        .. "cell:train(fields of train.loop) trains with a checkpoint, so that an interrupted cell goes on, and logs the losses.\n"
+        .. "data = \"NAME\", or a list, says which data sets (attn.corpus) it needs: where they are missing it is skipped, and\n"
+        .. "claims about it are \"not measured\"; cfg.data is --data. jobs = 1 runs its cells alone, with all threads; seeds = N at\n"
+        .. "most N seeds; columns names the values to print, better = {name = \"more\" | \"less\" | \"none\"} which is best. The result\n"
+        .. "has rows by label or by fields, t[\"small\"],\n"
         .. "t{by = 0.1}, and these values by name: samples over seeds (study.sample).",
     example = 'local t = paper:table{name = "scores", grid = {score = {"dot", "additive"}, dim = {4, 8}},\n'
         .. '    run = function(cfg, cell) return {accuracy = train(cfg)} end}\nlocal gain = t["dim=4 score=dot"].accuracy - t{dim = 8, score = "dot"}.accuracy'}

@@ -110,14 +110,16 @@ function Api:log(record)
     self.logged[#self.logged + 1] = copy
 end
 
----Keeps a tensor or a text for the report; weights [T, S] with the words of their rows and columns.
+---Keeps a tensor or a text for the report. `how` says how a tensor is drawn: weights with the words of their rows and columns, a
+---text shaded by its weights (tokens), pictures with titles; without it [T] is a curve, what has more dimensions attention maps.
 ---@param name string
 ---@param value any
----@param labels? {rows: string[], columns: string[]}
-function Api:keep(name, value, labels)
+---@param how? {rows: string[]?, columns: string[]?, tokens: string[]?, titles: string[]?, as: "attention"|"image"|"text"|"plot"?}
+function Api:keep(name, value, how)
     local record = kept_value(name, value)
-    labels = fields.read("cell:keep", labels or {}, {{"rows", "table"}, {"columns", "table"}})
-    record.rows, record.columns = labels.rows, labels.columns
+    how = fields.read("cell:keep", how or {}, {{"rows", "table"}, {"columns", "table"}, {"tokens", "table"}, {"titles", "table"},
+        {"as", "string", choices = {"attention", "image", "text", "plot"}}})
+    for field, said in pairs(how) do record[field] = said end
     self.kept[name] = record
 end
 

@@ -1,5 +1,6 @@
 -- study_print: what a study says: tables with mean and spread, claims, result lines, and the list of --list.
 local attn = require "attn"
+local pictures = require "attn.show_kept"
 local sample = require "attn.sample"
 local show = require "attn.show"
 
@@ -24,6 +25,8 @@ local function columns_of(t)
     return names
 end
 
+m.columns = columns_of
+
 local less = {"loss", "perplexity", "error", "bits", "seconds", "aer", "distance"}
 
 local function direction(t, name)
@@ -33,6 +36,18 @@ local function direction(t, name)
         if name:lower():find(part, 1, true) then return -1 end
     end
     return 1
+end
+
+---Which is better of each value of a table, "more" or "less"; nothing for a value of which neither is.
+---@param t table
+---@return table<string, string>
+function m.better(t)
+    local out = {}
+    for _, name in ipairs(columns_of(t)) do
+        local sign = direction(t, name)
+        out[name] = sign == 1 and "more" or sign == -1 and "less" or nil
+    end
+    return out
 end
 
 -- mean and spread of what is there
@@ -53,19 +68,17 @@ local function measured(t)
     return false
 end
 
--- The texts and the weights with words that the first cell of a row keeps.
+-- What the first cell of a row keeps.
 local function print_kept(t, row)
     local result = row.cells[t.seeds[1]].result
     local kept, names = result and result.kept or {}, {}
     for name in pairs(kept) do names[#names + 1] = name end
     table.sort(names)
     for _, name in ipairs(names) do
-        local one = kept[name]
-        if one.text or one.rows and one.columns then print(("\n%s, %s:"):format(row.label, name)) end
-        if one.text then
-            print(one.text)
-        elseif one.rows and one.columns then
-            show.attention(attn.tensor(one.values, {dtype = one.dtype}):reshape(one.size), {rows = one.rows, columns = one.columns})
+        local one = pictures.read(kept[name])
+        if one then
+            print(("\n%s, %s:"):format(row.label, name))
+            pictures.terminal(one)
         end
     end
 end

@@ -28,6 +28,12 @@ typedef struct options {
     bool ok; /* result */
 } options;
 
+/* Sub-commands that are Lua modules. */
+static bool is_command(const char *word)
+{
+    return strcmp(word, "help") == 0 || strcmp(word, "runs") == 0 || strcmp(word, "report") == 0;
+}
+
 static void print_usage(const options *o)
 {
     const char *wrong = o->argv[o->bad];
@@ -39,7 +45,8 @@ static void print_usage(const options *o)
     fprintf(stderr,
             "usage: %s [options] [script [args]]\n"
             "       %s test [paths] [-j N] [--filter PATTERN] [--junit FILE]   run test scripts\n"
-            "       %s runs [show ID | diff A B] [--runs DIR] [--json]         the runs that scripts kept\n"
+            "       %s runs [show ID | diff A B | plot ID...] [--runs DIR]     the runs that scripts kept\n"
+            "       %s report [scripts or results] [--html FILE]               what studies measured\n"
             "       %s help [name]                                             the documentation\n"
             "options:\n"
             "  -e stat      execute string 'stat'\n"
@@ -53,7 +60,7 @@ static void print_usage(const options *o)
             "  --           stop handling options\n"
             "  -            stop handling options and execute stdin\n"
             "  --version    version, BLAS, threads, SIMD level\n",
-            o->program, o->program, o->program, o->program);
+            o->program, o->program, o->program, o->program, o->program);
 }
 
 static void print_version(const char *lua, const char *hint)
@@ -270,7 +277,7 @@ static bool run_command(lua_State *L, const options *o)
 static int run(lua_State *L)
 {
     options *o = lua_touserdata(L, 1);
-    bool command = !o->worker && o->argc > 1 && (strcmp(o->argv[1], "help") == 0 || strcmp(o->argv[1], "runs") == 0);
+    bool command = !o->worker && o->argc > 1 && is_command(o->argv[1]);
 
     luaL_checkversion(L);
     if (o->version && !(o->interactive && isatty(STDIN_FILENO))) {
@@ -353,7 +360,7 @@ int main(int argc, char **argv)
         argv[1] = argv[argc - 1];
         o.argc = 2;
         o.script = 1;
-    } else if (argc > 1 && strcmp(argv[1], "help") != 0 && strcmp(argv[1], "runs") != 0) {
+    } else if (argc > 1 && !is_command(argv[1])) {
         read_options(&o);
     }
     if (o.bad) {

@@ -155,7 +155,7 @@ end)
 
 t.case("the usage and the help name every sub-command; runs has a help", function()
     local _, usage = run("attn --nonsense")
-    for _, word in ipairs{"test [paths]", "runs [show ID | diff A B]", "help [name]"} do
+    for _, word in ipairs{"test [paths]", "runs [show ID | diff A B | plot ID...]", "report [scripts or results] [--html FILE]", "help [name]"} do
         t.is_true(usage:find("/attn " .. word, 1, true), usage)
     end
     local out, err, code = run("attn help runs")

@@ -91,6 +91,15 @@ t.case("intervals: bars on points, bands around lines", function()
     t.equal(select(2, plot.svg({curve}, {points = true}):gsub("<circle", "")), 2)
 end)
 
+t.case("words along x that would meet are slanted, all of them are there", function()
+    local y, labels = {}, {}
+    for i = 1, 9 do y[i], labels[i] = i, ("quite a long row %d"):format(i) end
+    local picture = plot.svg({y = y}, {points = true, labels = labels})
+    t.equal(select(2, picture:gsub("quite a long row %d</text>", "")), 9)
+    t.equal(select(2, picture:gsub("rotate%(%-27", "")), 9)
+    t.equal(plot.svg({y = {1, 2}}, {points = true, labels = {"a", "b"}}):find("rotate(-27", 1, true), nil)
+end)
+
 t.case("colours only where there are any", function()
     t.equal(drawn({1, 2}, {}):find("\27", 1, true), nil)
     t.equal(drawn({1, 2}, {color = "truecolor"}):find("\27[38;2;37;99;235m", 1, true) ~= nil, true)
