@@ -46,11 +46,14 @@ function m.read(record)
         return attn.tensor(values, {dtype = "float64"}):reshape(table.unpack(record.size))
     end)
     if not ok then return nil end
-    return {tensor = tensor, how = {as = record.as, rows = words(record.rows), columns = words(record.columns),
+    local over, path = m.read(record.over), m.read(record.path)
+    return {tensor = tensor, how = {as = record.as, over = over and over.tensor, path = path and path.tensor, rows = words(record.rows), columns = words(record.columns),
         tokens = words(record.tokens), titles = words(record.titles)}}
 end
 
 local function kind(one)
+    if one.how.over then return "overlay" end
+    if one.how.path then return "image" end
     local known = {attention = true, image = true, text = one.how.tokens ~= nil, plot = true}
     if known[one.how.as] then return one.how.as end
     local dims = one.tensor:dim()
@@ -59,7 +62,8 @@ end
 
 local terminal = {
     text = function(x, how, write) text.draw(how.tokens, x, {write = write}) end,
-    image = function(x, how, write) image.image(x, {titles = how.titles, write = write}) end,
+    image = function(x, how, write) image.image(x, {titles = how.titles, path = how.path, write = write}) end,
+    overlay = function(x, how, write) image.overlay(how.over, x, {titles = how.titles, path = how.path, write = write}) end,
     plot = function(x, _, write) plot.draw(x:reshape(-1), {write = write}) end,
     attention = function(x, how, write) attention.draw(x, {rows = how.rows, columns = how.columns, write = write}) end,
     number = function(x, _, write) write(screen.number(x:item()) .. "\n") end,
@@ -77,7 +81,8 @@ end
 
 local html = {
     text = function(x, how) return text.html(how.tokens, x) end,
-    image = function(x, how) return image.image_svg(x, {titles = how.titles}) end,
+    image = function(x, how) return image.image_svg(x, {titles = how.titles, path = how.path}) end,
+    overlay = function(x, how) return image.overlay_svg(how.over, x, {titles = how.titles, path = how.path}) end,
     plot = function(x) return plot.svg{y = x:reshape(-1)} end,
     attention = function(x, how) return attention.svg(x, {rows = how.rows, columns = how.columns}) end,
     number = function(x) return "<p>" .. file.escape(screen.number(x:item())) .. "</p>" end,

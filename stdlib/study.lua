@@ -464,13 +464,13 @@ attn.describe{name = "study:table", signature = "s:table{name =, run =, vary = |
         .. "\"dim=4 score=dot\". run(cfg, cell) gets the options with the row's changes and returns numbers by name; attn.seed was\n"
         .. "called with cell.seed. cell:log{step =, loss =} adds to its curves, cell:keep(name, tensor or string [, how]) keeps\n"
         .. "something for the report and --show: [T] is a curve, [Tq, Tk] to [L, H, Tq, Tk] are attention maps, how = {rows =,\n"
-        .. "columns =} their words; {tokens =} shades a text by weights [T], {as = \"image\", titles =} are pictures.\n"
+        .. "columns =} their words; {tokens =} shades a text by weights [T], {as = \"image\", titles =, path =} are pictures\n"
+        .. "(show.image), {over = picture} weights over one (show.overlay).\n"
         .. "cell:train(fields of train.loop) trains with a checkpoint, so that an interrupted cell goes on, and logs the losses.\n"
         .. "data = \"NAME\", or a list, says which data sets (attn.corpus) it needs: where they are missing it is skipped, and\n"
         .. "claims about it are \"not measured\"; cfg.data is --data. jobs = 1 runs its cells alone, with all threads; seeds = N at\n"
         .. "most N seeds; columns names the values to print, better = {name = \"more\" | \"less\" | \"none\"} which is best. The result\n"
-        .. "has rows by label or by fields, t[\"small\"],\n"
-        .. "t{by = 0.1}, and these values by name: samples over seeds (study.sample).",
+        .. "has rows by label or by fields, t[\"small\"], t{by = 0.1}, and these values by name: samples over seeds (study.sample).",
     example = 'local t = paper:table{name = "scores", grid = {score = {"dot", "additive"}, dim = {4, 8}},\n'
         .. '    run = function(cfg, cell) return {accuracy = train(cfg)} end}\nlocal gain = t["dim=4 score=dot"].accuracy - t{dim = 8, score = "dot"}.accuracy'}
 attn.describe{name = "study:claim", signature = "s:claim{text, sample, at_least = | at_most = | between = {a, b}, level = 0.95, exact = false}",

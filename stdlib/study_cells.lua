@@ -110,16 +110,23 @@ function Api:log(record)
     self.logged[#self.logged + 1] = copy
 end
 
+local HOW = {{"rows", "table"}, {"columns", "table"}, {"tokens", "table"}, {"titles", "table"}, {"over", "any"}, {"path", "any"},
+    {"as", "string", choices = {"attention", "image", "text", "plot"}}}
+
 ---Keeps a tensor or a text for the report. `how` says how a tensor is drawn: weights with the words of their rows and columns, a
----text shaded by its weights (tokens), pictures with titles; without it [T] is a curve, what has more dimensions attention maps.
+---text shaded by its weights (tokens), pictures with titles, a path over them (show.image), weights over a picture; without it [T] is
+---a curve, what has more dimensions attention maps.
 ---@param name string
 ---@param value any
----@param how? {rows: string[]?, columns: string[]?, tokens: string[]?, titles: string[]?, as: "attention"|"image"|"text"|"plot"?}
+---@param how? {rows: string[]?, columns: string[]?, tokens: string[]?, titles: string[]?, as: string?, over: any?, path: any?}
 function Api:keep(name, value, how)
     local record = kept_value(name, value)
-    how = fields.read("cell:keep", how or {}, {{"rows", "table"}, {"columns", "table"}, {"tokens", "table"}, {"titles", "table"},
-        {"as", "string", choices = {"attention", "image", "text", "plot"}}})
-    for field, said in pairs(how) do record[field] = said end
+    for field, said in pairs(fields.read("cell:keep", how or {}, HOW)) do
+        if field == "over" or field == "path" then
+            said = kept_value(name, type(said) == "table" and attn.tensor(said) or said)
+        end
+        record[field] = said
+    end
     self.kept[name] = record
 end
 

@@ -18,7 +18,8 @@ local t = paper:table{name = "place", about = "where", synthetic = true, vary = 
         for step = 1, cfg.steps do cell:log{step = step, loss = cell.seed / step} end
         cell:keep("map", attn.eye(2), {rows = {"<script>", "b"}, columns = {"c", "d"}})
         cell:keep("words", attn.tensor{0.25, 0.75}, {tokens = {"very", "<bad>"}})
-        cell:keep("digit", attn.zeros(1, 4, 4), {as = "image"})
+        cell:keep("digit", attn.zeros(1, 4, 4), {as = "image", path = {{0, 0}, {0.5, 0.5}}})
+        cell:keep("looked", attn.ones(2, 2, 2), {over = attn.zeros(1, 4, 4), titles = {"a", "<dog>"}})
         cell:keep("said", "line <1>\nline 2")
         cell:keep("one", attn.tensor{1, 2, 3})
         return {words = cfg.by * 10 + cell.seed, loss = cfg.by}
@@ -51,7 +52,7 @@ t.case("what a study leaves is read: values by seed, claims, curves, what was ke
     t.equal(s.tables[1].rows[1].cells[2].log[3], {step = 3, loss = 2 / 3})
     local names = {}
     for i, one in ipairs(s.tables[1].rows[1].cells[1].kept) do names[i] = one.name end
-    t.equal(names, {"digit", "map", "one", "said", "words"})
+    t.equal(names, {"digit", "looked", "map", "one", "said", "words"})
     t.equal({s.claims[1].verdict, s.claims[2].verdict, s.claims[3].verdict}, {"holds", "fails", "undecided"})
     t.equal({s.claims[1].mean, s.claims[1].low, s.claims[1].values}, {10, 10, {10, 10, 10}})
 end)
@@ -116,8 +117,10 @@ t.case("the page has tables, curves, maps, texts and pictures, and nothing from 
     t.is_true(page:find("no &lt;i&gt;by&lt;/i&gt;", 1, true) and page:find("line &lt;1&gt;\nline 2", 1, true))
     t.is_true(page:find("<b>22 ± 1</b>", 1, true) and page:find("<b>1 ± 0</b>", 1, true))       -- the best of each column
     t.equal(page:find("cannot be drawn", 1, true), nil)
-    -- of two rows: map and picture as PNG, the words shaded, a kept curve; of the table: two plots of intervals, one of losses
-    t.equal(select(2, page:gsub("<image", "")), 4)
+    -- of two rows: map, picture and two overlays as PNG, the words shaded, a kept curve; of the table: two plots of intervals, one of losses
+    t.equal(select(2, page:gsub("<image", "")), 8)
+    t.equal(select(2, page:gsub("<polyline", "")), 2)
+    t.equal(select(2, page:gsub("&lt;dog&gt;</text>", "")), 2)
     t.equal(select(2, page:gsub('class="attn%-text"', "")), 2)
     t.equal(select(2, page:gsub("mean and 95 %% interval", "")), 2)
     t.equal(select(2, page:gsub("loss: mean of the seeds", "")), 1)
