@@ -14,6 +14,29 @@ static at_layer *layer_at(lua_State *L, int at, const char *where)
 
 /* ---- constructors ---- */
 
+/* Whether a field that may be anything holds a module written in Lua. */
+static bool holds_module(lua_State *L, const at_layer_kind *kind)
+{
+    bool found = false;
+    for (size_t k = 0; kind->fields && kind->fields[k].name && !found; k++)
+        if (kind->fields[k].kind == AT_FIELD_VALUE) {
+            lua_pushstring(L, kind->fields[k].name);
+            lua_rawget(L, 1);
+            found = vm_is_module(L, -1);
+            lua_pop(L, 1);
+        }
+    return found;
+}
+
+/* The engine calls no Lua: what is built around a module, decoder.rnn, is built in Lua, by stdlib/decoder_rnn.lua. */
+static int construct_in_lua(lua_State *L, const at_layer_kind *kind)
+{
+    vm_require(L, luaL_gsub(L, kind->name, ".", "_"));
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
 /* attn.layer.linear{...}; upvalue 1: the kind */
 static int construct(lua_State *L)
 {
@@ -24,6 +47,8 @@ static int construct(lua_State *L)
         lua_newtable(L), lua_replace(L, 1);
     if (lua_type(L, 1) != LUA_TTABLE)
         vm_error(L, "%s: argument is %s, expected a table of fields", where, vm_describe(L, 1).text);
+    if (holds_module(L, kind))
+        return construct_in_lua(L, kind);
     at_arena *arena = vm_push_arena(L);
     vm_object_box *box = vm_push_object_box(L, &at_layer_class);
     for (int attempt = 0; !box->o; attempt++) {

@@ -34,7 +34,8 @@ static const at_field fields[] = {
     [HIDDEN] = {"hidden", AT_FIELD_INTEGER, .required = true, AT_POSITIVE, .help = "units of the cell"},
     [MEMORY] = {"memory", AT_FIELD_INTEGER, AT_POSITIVE, .help = "width of the memory; needed with an attention"},
     [CELL] = {"cell", AT_FIELD_CHOICE, .value = AT_CELL_GRU, .choices = AT_CELLS, .help = "the recurrent cell"},
-    [ATTENTION] = {"attention", AT_FIELD_VALUE, .help = "fields of an attention, an attention layer, or nil for none"},
+    [ATTENTION] = {"attention", AT_FIELD_VALUE,
+                   .help = "fields of an attention, an attention layer, a module with its call, or nil for none"},
     [STYLE] = {"style", AT_FIELD_CHOICE, .value = BAHDANAU, .choices = "bahdanau|luong",
                .help = "attends before or after the cell"},
     [FEEDING] = {"input_feeding", AT_FIELD_FLAG, .value = true, .help = "luong: h~ of a step goes into the next"},
@@ -84,14 +85,15 @@ static at_layer *make_attention(const at_layer *l, at_error *e)
     if (v.type == AT_OBJECT) {
         at_layer *a = (at_layer *)(void *)v.object;
         if (v.object->class != &at_layer_class || a->kind != &at_layer_attention) {
-            at_error_set(e, "decoder.rnn: attention is %s, expected a table of its fields or an attention layer",
+            at_error_set(e,
+                         "decoder.rnn: attention is %s, expected a table of its fields, an attention layer or a module",
                          v.object->class != &at_layer_class ? at_describe_value(v).text : a->kind->name);
             return NULL;
         }
         return (at_layer *)(void *)at_object_retain(v.object);
     }
     if (v.type != AT_TABLE) {
-        at_error_set(e, "decoder.rnn: attention is %s, expected a table of its fields or an attention layer",
+        at_error_set(e, "decoder.rnn: attention is %s, expected a table of its fields, an attention layer or a module",
                      at_describe_value(v).text);
         return NULL;
     }
@@ -504,7 +506,7 @@ static const at_method methods[] = {
 AT_LAYER(
     decoder_rnn, "decoder.rnn", .fields = fields, .setup = setup, .own_bytes = sizeof(own), .methods = methods,
     .help =
-        "decoder.rnn{inputs =, hidden =, memory =, cell = \"gru\", attention = {...} | layer | nil,\n"
+        "decoder.rnn{inputs =, hidden =, memory =, cell = \"gru\", attention = {...} | layer | module | nil,\n"
         "    style = \"bahdanau\" | \"luong\", input_feeding = true, outputs =, readout = \"linear\" | \"maxout\",\n"
         "    dropout = 0} -> layer\n"
         "logits, weights = decoder(y [B, T, inputs], memory [B, S, memory], {memory_lengths =, state =}) with the true "
@@ -520,6 +522,13 @@ AT_LAYER(
         "h~_{t-1}],\n"
         "s_{t-1}), c from s_t, h~_t = tanh(W_c [c; s_t]), logits from h~_t; without input_feeding s_t = cell(y, "
         "s_{t-1}).\n"
+        "A module of attn.module as attention is called once a step, as attn.attention with a query [B, hidden]:\n"
+        "context, weights [B, S] [, tensors of the step ...] [, own] = attention(query, memory, nil, {lengths =,\n"
+        "position = step, weights = true, state = own}). The context is memory wide, or attention.out wide where that "
+        "is a number.\n"
+        "Tensors of the step come back behind the weights. own is a table, absent at the first step: what the module "
+        "keeps of its\n"
+        "past, [B, ...] each, such as the sum of the weights so far (coverage); it travels in state.attention.\n"
         "Without attention the memory is ignored. The attention's query is hidden wide, key and value are the memory.\n"
         "state is nil (zeros), {h = [1, B, hidden], c =} or what step returned. Parameters: cell.weight_ih ...,\n"
         "attention.*, combine.weight [hidden, memory + hidden], readout.*.");

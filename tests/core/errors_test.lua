@@ -202,9 +202,10 @@ end)
 
 t.case("a module where a layer or a tensor is expected is called a module", function()
     local Mine = attn.module "Mine"
-    t.raises("decoder.rnn: attention is a module, expected a table of its fields or an attention layer", attn.decoder.rnn,
+    t.raises("encoder.transformer: attention is a module, expected", attn.encoder.transformer, {dim = 4, heads = 2, layers = 1, attention = Mine()})
+    t.raises("decoder.rnn: attention is a module without a method forward", attn.decoder.rnn,
         {inputs = 2, hidden = 3, memory = 4, outputs = 5, attention = Mine()})
-    t.raises("decoder.rnn: attention is a function, expected a table of its fields or an attention layer",
+    t.raises("decoder.rnn: attention is a function, expected a table of its fields, an attention layer or a module",
         attn.decoder.rnn, {inputs = 2, hidden = 3, memory = 4, outputs = 5, attention = print})
     t.raises("linear: x is a module, expected a tensor", attn.layer.linear{inputs = 3, outputs = 2}, Mine())
     t.raises("adam: params[1] is a module, expected a tensor", attn.optim.adam, {params = {Mine()}})

@@ -405,12 +405,12 @@ t.case("errors name the argument, what came and what was expected", function()
     t.raises("decoder.rnn: rows is float32 [2], expected int64 [M]", decoder.reorder, decoder, {h = h}, attn.randn(2))
     t.raises("decoder.rnn: memory is missing, expected its width", attn.decoder.rnn,
         {inputs = 3, hidden = 4, outputs = 5, attention = {score = "dot"}})
-    t.raises("decoder.rnn: attention is 'dot', expected a table of its fields or an attention layer",
+    t.raises("decoder.rnn: attention is 'dot', expected a table of its fields, an attention layer or a module",
         attn.decoder.rnn,
         {inputs = 3, hidden = 4, memory = 4, outputs = 5, attention = "dot"})
     t.raises("decoder.rnn: attention.query is 5, expected 4 (hidden)", attn.decoder.rnn,
         {inputs = 3, hidden = 4, memory = 5, outputs = 5, attention = attn.attention{query = 5, score = "dot"}})
-    t.raises("decoder.rnn: attention is layer.linear, expected a table of its fields or an attention layer",
+    t.raises("decoder.rnn: attention is layer.linear, expected a table of its fields, an attention layer or a module",
         attn.decoder.rnn,
         {inputs = 3, hidden = 4, memory = 5, outputs = 5, attention = attn.layer.linear{inputs = 4, outputs = 4}})
 end)
