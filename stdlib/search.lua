@@ -61,6 +61,36 @@ end
 ---@return any
 function m.reorder(state, rows) return reorder(state, rows, 1) end
 
+---Log-probabilities of a model that generates or copies, over the vocabulary and behind it the words that only the
+---source has: what the step of a search returns in place of logits. The distribution is that of attn.loss.copy.
+---@param logits any [R, V]
+---@param weights any [R, S]
+---@param gate any [R]
+---@param ids any int64 [R, S]
+---@param size integer? how many ids there are (default: up to the largest of ids)
+---@return any logp [R, size]
+function m.copy(logits, weights, gate, ids, size)
+    local function refuse(...) error("search.copy: " .. string.format(...), 3) end
+    for _, one in ipairs{{"logits", logits, 2, "[R, V]"}, {"weights", weights, 2, "[R, S]"}, {"gate", gate, 1, "[R]"},
+                         {"ids", ids, 2, "int64 [R, S]"}} do
+        local name, x, dims, shape = table.unpack(one)
+        if not is_tensor(x) or x:dim() ~= dims or x:size(1) ~= logits:size(1) or (name == "ids") ~= (x.dtype == "int64") then
+            refuse("%s is %s, expected a tensor, %s", name, fields.describe(x), shape)
+        end
+    end
+    local V, rows = logits:size(2), logits:size(1)
+    local most = ids:numel() > 0 and math.max(V, ids:max():item()) or V
+    size = size or most
+    if math.type(size) ~= "integer" or size < most then
+        refuse("size is %s, expected an integer from %d on", fields.describe(size), most)
+    end
+    local none = attn.zeros(rows, size, {dtype = logits.dtype})
+    local mass = none:scatter_add(2, ids, weights)
+    local copied = attn.where(mass:gt(0), mass, none + 1):log():masked_fill(mass:le(0), -math.huge)
+    local generated = logits:log_softmax(2):pad(2, 0, size - V, {value = -math.huge})
+    return attn.logaddexp(generated - (-gate):softplus():unsqueeze(2), copied - gate:softplus():unsqueeze(2))
+end
+
 local common = {
     {"state", "any"}, {"count", "integer", required = true, least = 1}, {"bos", "integer", 2, least = 1},
     {"eos", "integer", 3, least = 1}, {"max_length", "integer", 50, least = 1}, {"lengths", "any"}}
@@ -665,6 +695,13 @@ attn.describe{name = "search.corpus",
         .. "in the order of the sources. options are further fields of the search; fields = {NAME = list}: more of each\n"
         .. "source, of which encode gets those of its batch as lists, extra.NAME.",
     example = example .. 'attn.search.corpus(step, {{5, 6}, {7}}, {encode = function(ids, lengths) return nil end})'}
+attn.describe{name = "search.copy",
+    signature = "copy(logits [R, V], weights [R, S], gate [R], ids [R, S], size) -> logp [R, size]",
+    help = "Log-probabilities of a model that generates or copies, the distribution of attn.loss.copy: what the step of\n"
+        .. "a search returns. ids are those of the source, above V the words that only it has (text.extend); size is\n"
+        .. "how many there are in all, by default up to the largest. Differentiable.",
+    example = 'local ids = attn.tensor({{2, 5}}, {dtype = "int64"})\n'
+        .. 'attn.search.copy(attn.randn(1, 4), attn.tensor{{0.5, 0.5}}, attn.zeros(1), ids)'}
 attn.describe{name = "search.reorder", signature = "reorder(state, rows) -> state",
     help = "Picks, repeats or drops rows (int64 [M]) of a state: tensors along dimension 1, a decoder's state by\n"
         .. "its decoder, tables field by field; anything else is kept. Tensors in a table whose metatable has\n"

@@ -3,6 +3,7 @@
 -- Strings are UTF-8, but any bytes are accepted: an invalid byte is a character of its own and survives.
 local attn = require "attn"
 local fields = require "attn.fields"
+local internal = require "attn.internal"
 
 local m = {}
 
@@ -68,7 +69,7 @@ Vocabulary.__name = "vocabulary"
 function Vocabulary:__len() return #self.words end
 
 function Vocabulary:__tostring()
-    return ("vocabulary  %d words"):format(#self.words)
+    return ("vocabulary  %d words"):format(#self)
 end
 
 ---The id of a word; that of `<unk>` for a word not known (an error if there is no `<unk>`).
@@ -81,7 +82,7 @@ end
 ---The word of an id.
 function Vocabulary:word(id)
     local word = self.words[id]
-    if not word then error(("vocabulary: id %s is outside 1..%d"):format(tostring(id), #self.words), 2) end
+    if not word then error(("vocabulary: id %s is outside 1..%d"):format(tostring(id), #self), 2) end
     return word
 end
 
@@ -101,10 +102,21 @@ function Vocabulary:decode(ids)
     for _, id in ipairs(ids) do
         if id ~= 0 then
             words[#words + 1] = self.words[id]
-                or error(("vocabulary: id %s is outside 1..%d"):format(tostring(id), #self.words), 2)
+                or error(("vocabulary: id %s is outside 1..%d"):format(tostring(id), #self), 2)
         end
     end
     return words
+end
+
+---Ids of any shape with `<unk>` for those above the vocabulary: what an embedding takes of an extended vocabulary's ids.
+---@param ids any int64
+---@return any
+function Vocabulary:fold(ids)
+    if internal.kind(ids) ~= "tensor" or ids.dtype ~= "int64" then
+        error(("vocabulary: ids are %s, expected an int64 tensor"):format(fields.describe(ids)), 2)
+    end
+    if not self.unknown then error("vocabulary: ids above it cannot be folded, there is no <unk>", 2) end
+    return ids:masked_fill(ids:gt(#self), self.unknown)
 end
 
 ---A vocabulary of the words of `lists`, the most frequent first (ties in byte order), after the special words.
@@ -151,6 +163,39 @@ function m.vocabulary(lists, options)
         end
     end
     return setmetatable({words = words, ids = ids, unknown = ids["<unk>"]}, Vocabulary)
+end
+
+-- A vocabulary and words of an example behind it: the tables of the one below are looked through, not copied.
+local Extended = setmetatable({__name = "vocabulary", __tostring = Vocabulary.__tostring}, {__index = Vocabulary})
+Extended.__index = Extended
+
+function Extended:__len() return #self.base + #self.own end
+
+---A vocabulary grown by an example's own words: those of `words` that it lacks have the ids behind it, in the order in
+---which they come first (the extended vocabulary of a pointer-generator, See et al. 2017).
+---@param vocabulary Vocabulary
+---@param words string[] of the example's source
+---@return Vocabulary extended the list of its own words is extended.own
+function m.extend(vocabulary, words)
+    local meta = getmetatable(vocabulary)
+    if meta ~= Vocabulary and meta ~= Extended then
+        error(("text.extend: vocabulary is %s, expected one of text.vocabulary"):format(fields.describe(vocabulary)), 2)
+    end
+    if type(words) ~= "table" then
+        error(("text.extend: words is %s, expected a list of words"):format(fields.describe(words)), 2)
+    end
+    local extended = {base = vocabulary, own = {}, unknown = vocabulary.unknown,
+        words = setmetatable({}, {__index = vocabulary.words}), ids = setmetatable({}, {__index = vocabulary.ids})}
+    for i, word in ipairs(words) do
+        if type(word) ~= "string" then
+            error(("text.extend: word %d is %s, expected a string"):format(i, fields.describe(word)), 2)
+        end
+        if not extended.ids[word] then
+            local id = #vocabulary + #extended.own + 1
+            extended.own[#extended.own + 1], extended.words[id], extended.ids[word] = word, word, id
+        end
+    end
+    return setmetatable(extended, Extended)
 end
 
 ---Replaces `<unk>` in a translation by the source word it looked at most (Luong et al. 2015; Jean et al. 2015).
@@ -607,9 +652,18 @@ attn.describe{name = "text.vocabulary",
         .. "vocabulary",
     help = "Words of the lists with ids from 1: the specials, then the most frequent first (ties in byte order),\n"
         .. "at most size in all, each seen min_count times or more. v:encode(words), v:decode(ids), v:id(word),\n"
-        .. "v:word(id), #v. v.words is the list of words; vocabulary(nil, {words = list}) makes the same\n"
+        .. "v:word(id), v:fold(ids), #v. v.words is the list of words; vocabulary(nil, {words = list}) makes the same\n"
         .. "vocabulary again.",
     example = 'local v = require "attn.text".vocabulary({{"a", "b", "a"}}, {size = 5})'}
+attn.describe{name = "text.extend", signature = "extend(vocabulary, words) -> vocabulary",
+    help = "The vocabulary grown by an example's own words: those of words (the source) that it lacks have the ids\n"
+        .. "behind it. x:encode, x:decode, x:id and #x as of any vocabulary, for source and target alike; x.own lists\n"
+        .. "its own words. v:fold(ids) turns ids above v into <unk>, for an embedding. A copying model, with search.copy:\n"
+        .. "    source[i] = x[i]:encode(words), target[i] = x[i]:encode(answer)      lists, batched and padded as any\n"
+        .. "    loss = attn.loss.copy(logits, weights, gate, batch.source, batch.target_out)",
+    example = 'local text = require "attn.text"\n'
+        .. 'local x = text.extend(text.vocabulary{{"my", "name", "is"}}, {"i", "am", "Zork"})\n'
+        .. 'print(x:decode(x:encode{"my", "name", "is", "Zork"})[4])'}
 attn.describe{name = "text.replace_unknown",
     signature = "replace_unknown(words, source, weights [T, S], {unknown = \"<unk>\", dictionary =}) -> words, count",
     help = "Each unknown word becomes the source word with the largest weight at that step, or its entry in the\n"

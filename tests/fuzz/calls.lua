@@ -112,6 +112,14 @@ local function refill()
     made(layers, (rawget(attn, "decoder") or {}).rnn or error,
         {inputs = 4, hidden = 4, memory = 4, outputs = 5, attention = chance(0.5)
         and {score = "additive", dim = 3} or nil, readout = any{"linear", "maxout"}, cell = any{"gru", "lstm"}})
+    local Attend = attn.module "Attend"
+    function Attend:init() self.inner = attn.attention{query = 4} end
+    function Attend:forward(query, memory, _, options)
+        local context, weights = self.inner(query, memory, nil, {lengths = options.lengths, weights = true})
+        return context, weights, weights:sum(-1), {sum = options.state and options.state.sum + weights or weights}
+    end
+    made(layers, attn.decoder.rnn, {inputs = 4, hidden = 4, memory = 4, outputs = 5, attention = Attend(),
+        readout = any{"linear", "maxout"}, cell = any{"gru", "lstm"}, style = any{"bahdanau", "luong"}})
     local objects = pool.object
     if attend then pcall(function() objects[#objects + 1] = attend:cache() end) end
     local Class = attn.module "Fuzzed"
@@ -354,6 +362,10 @@ local RIGHT = {
         coverage_penalty = 0.1} end,
     ["search.sample"] = function() return search_config{temperature = 0.8, top_k = 3, top_p = 0.9, nbest = 2} end,
     ["search.forced"] = function() return {step, {targets = {{4, 5}, {1}}, state = attn.ones(2)}} end,
+    ["search.copy"] = function() return {attn.randn(2, 4), attn.rand(2, 3), attn.randn(2), attn.randint(0, 6, 2, 3),
+        chance(0.5) and 6 or nil} end,
+    ["loss.copy"] = function() return {attn.randn(2, 3, 4):requires_grad_(true), attn.rand(2, 3, 3), attn.randn(2, 3),
+        attn.randint(0, 6, 2, 3), attn.randint(0, 6, 2, 3), {reduction = any{"mean", "sum", "none"}}} end,
     ["search.reorder"] = function() return {{attn.ones(3, 2), {x = attn.ones(3)}, "s"}, attn.randint(1, 3, 4)} end,
     ["data.pad"] = function() return {{{1, 2, 3}, {}, {4}}} end,
     ["data.split"] = function() return {{1, 2, 3, 4}, {0.5, 0.5}, 1} end,
@@ -365,6 +377,7 @@ local RIGHT = {
     ["data.lines"] = function() return {temporary} end,
     ["text.vocabulary"] = function() return {SENTENCES, {size = 6}} end,
     ["text.bpe"] = function() return {LINES, {merges = 4, min_count = 1}} end,
+    ["text.extend"] = function() return {attn.text.vocabulary(SENTENCES, {size = 4}), any(SENTENCES)} end,
     ["text.join"] = function() return {any(SENTENCES)} end,
     ["text.replace_unknown"] = function() return {{"<unk>", "sat"}, {"a", "cat"}, attn.rand(2, 2)} end,
     ["show.attention"] = function() return {attn.rand(2, 3), {rows = {"a", "b"}, columns = {"x", "y", "z"}}} end,

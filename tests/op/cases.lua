@@ -225,6 +225,13 @@ for _, reduction in ipairs{"mean", "sum", "none"} do
         case("loss.nll", function(x) return loss.nll(x, targets, weighted) end, function() return {R(3, 4)} end)
         case("loss.bce_logits", function(x, t) return loss.bce_logits(x, t, weighted) end, function() return {R(3, 4), R(3, 4)} end)
     end
+    for _, flat in ipairs{false, true} do           -- generated, only copied, both, nowhere, ignored
+        local source, words = ids{{2, 6, 2}, {5, 7, 0}}, ids{{2, 6, 3}, {7, 9, 0}}
+        case("loss.copy", function(x, w, g)
+            if flat then return loss.copy(x[{{}, 1}], w[{{}, 1}], g[{{}, 1}], source, words[{{}, 1}], options) end
+            return loss.copy(x, w, g, source, words, options)
+        end, function() return {R(2, 3, 5), (positive(2, 3, 3) * 0.3):detach(), R(2, 3)} end)
+    end
     case("loss.mse", function(x, t) return loss.mse(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
     case("loss.l1", function(x, t) return loss.l1(x, t, options) end, function() return {R(3, 4), R(3, 4)} end)
     case("loss.huber", function(x, t) return loss.huber(x, t, {reduction = reduction, delta = 0.7}) end,

@@ -80,6 +80,9 @@ same("conv2d, 1 x 1", function(x, w, b) return attn.conv2d(x, w, b) end, R(9, 16
 local ids, targets = attn.randint(0, 500, 3000), attn.randint(0, 300, 1000)
 same("embedding", function(w) return attn.embedding(ids, w) end, R(500, 40))
 same("cross_entropy", function(x) return attn.loss.cross_entropy(x, targets) end, R(1000, 300))
+local source, words = attn.randint(0, 330, 50, 12), attn.randint(0, 310, 50, 20)
+same("copy", function(x, e, g) return attn.loss.copy(x, e:softmax(3), g, source, words) end, R(50, 20, 300), R(50, 20, 12),
+    R(50, 20))
 same("mse", attn.loss.mse, R(300, 400), R(300, 400))
 same("sort", function(x) return (x:sort(2)) end, R(60, 700))
 same("topk", function(x) return (x:topk(7, 1)) end, R(700, 60))

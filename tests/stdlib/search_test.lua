@@ -621,3 +621,26 @@ t.case("corpus: encode gets the fields of its batch, in its order", function()
     t.raises("search.corpus: fields.topic is a list of 1, expected a list of 4 entries", attn.search.corpus, encode, lists,
              {encode = encode, fields = {topic = {"a"}}})
 end)
+
+t.case("copy: the distribution of a pointer-generator, by hand; search returns a word that only the source has", function()
+    local logits = attn.tensor({{0, 0, 0, 0}, {0, 0, math.log(2), -math.huge}}, {dtype = "float64"})
+    local weights = attn.tensor({{0.25, 0.5, 0.25}, {1, 0, 0}}, {dtype = "float64"})
+    local gate = attn.tensor({0, math.log(3)}, {dtype = "float64"})
+    local source = attn.tensor({{2, 6, 2}, {5, 3, 0}}, {dtype = "int64"})
+    local p = search.copy(logits, weights, gate, source)
+    t.near(p:exp(), {{0.125, 0.375, 0.125, 0.125, 0, 0.25}, {0.1875, 0.1875, 0.375, 0, 0.25, 0}}, 1e-12)
+    t.near(search.copy(logits, weights, gate, source, 8):narrow(2, 1, 6), p, 0)
+    t.equal(search.copy(logits, weights, gate, source, 8)[1][8]:item(), -math.huge)
+    local options = {dtype = "float64"}
+    local found = search.greedy(function(_, s)
+        return search.copy(attn.zeros(1, 4, options), attn.tensor({{0.2, 0.6, 0.2}}, options), gate[{{1, 1}}] - 5, s.source), s
+    end, {state = {source = source:narrow(1, 1, 1)}, count = 1, max_length = 3})
+    t.equal(found[1][1].ids, {6, 6, 6})
+    t.gradient(function(x, w, g) return search.copy(x, w, g, attn.tensor({{2, 5, 6}}, {dtype = "int64"})) end,
+        {attn.randn(1, 4, options), attn.rand(1, 3, options) + 0.1, attn.randn(1, options)})
+    t.raises("search.copy: gate is float64 [2, 1], expected a tensor, [R]", search.copy, logits, weights, gate:unsqueeze(2),
+        source)
+    t.raises("search.copy: ids is float64 [2, 3], expected a tensor, int64 [R, S]", search.copy, logits, weights, gate,
+        weights)
+    t.raises("search.copy: size is 5, expected an integer from 6 on", search.copy, logits, weights, gate, source, 5)
+end)
