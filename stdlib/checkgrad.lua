@@ -28,6 +28,11 @@ local function describe(value)
     return getmetatable(value) == "tensor" and "a tensor" or value == nil and "nil" or "a " .. type(value)
 end
 
+attn.describe{name = "checkgrad", signature = "checkgrad(fn, inputs, {eps = 1e-6, atol = 1e-6, rtol = 1e-5}) -> good, report",
+    help = "Whether the gradients of fn(inputs ...) agree with central differences, and where they do not. inputs is a list of\n"
+        .. "float64 tensors; of a layer or module as fn the parameters are checked too.",
+    example = 'local x = attn.randn(2, 3, {dtype = "float64"})\nprint(attn.checkgrad(attn.softmax, {x}))'}
+
 ---@param fn function
 ---@param inputs table
 ---@param options? {eps: number, atol: number, rtol: number}

@@ -12,10 +12,9 @@ local function entries()
         local signature, rest = text:match("^([^\n]*)\n?(.*)$")
         all[name] = {signature = signature, text = rest, kind = kind}
     end
-    for _, name in ipairs {"allclose", "search", "schedule", "penalty", "data", "corpus", "text", "metric", "train", "run", "show",
-        "translate", "study", "fit", "task", "test"} do
-        pcall(require, "attn." .. name)         -- these describe themselves when loaded
-    end
+    local modules = internal.modules()
+    table.move({"fields", "study", "test"}, 1, 3, #modules + 1, modules)
+    for _, name in ipairs(modules) do pcall(require, "attn." .. name) end           -- these describe themselves when loaded
     for _, op in ipairs(attn.operations()) do
         if not op.internal then add(op.name, op.help, "function") end
     end

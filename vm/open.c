@@ -5,13 +5,15 @@
 
 #include <string.h>
 
-/* attn.<name> that is not there: a module of the standard library, under "attn.<name>" as require knows it. */
+/* The standard library's modules that are fields of attn. */
+static const char *const modules[] = {
+    "checkpoint", "estimate", "dist",    "sequential", "init",      "parameter", "checkgrad", "allclose",
+    "search",     "schedule", "penalty", "data",       "text",      "metric",    "train",     "fit",
+    "run",        "show",     "task",    "corpus",     "translate", NULL};
+
+/* attn.<name> that is not there: a module, under "attn.<name>" as require knows it. */
 static int lazy(lua_State *L)
 {
-    static const char *const modules[] = {
-        "checkpoint", "estimate", "dist",    "sequential", "init",      "parameter", "checkgrad", "allclose",
-        "search",     "schedule", "penalty", "data",       "text",      "metric",    "train",     "fit",
-        "run",        "show",     "task",    "corpus",     "translate", NULL};
     if (lua_type(L, 1) != LUA_TTABLE || lua_type(L, 2) != LUA_TSTRING)
         return 0;
     const char *name = lua_tostring(L, 2);
@@ -24,6 +26,17 @@ static int lazy(lua_State *L)
             return 1;
         }
     return 0;
+}
+
+/* attn.internal.modules() -> list of their names */
+static int list_modules(lua_State *L)
+{
+    lua_newtable(L);
+    for (int k = 0; modules[k]; k++) {
+        lua_pushstring(L, modules[k]);
+        lua_rawseti(L, -2, k + 1);
+    }
+    return 1;
 }
 
 /* attn.describe{name =, signature =, help =, example =}: documentation of a function written in Lua, in the registry of all. */
@@ -90,6 +103,8 @@ int luaopen_attn(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
     lua_pushcfunction(L, docs);
     lua_setfield(L, -2, "docs");
+    lua_pushcfunction(L, list_modules);
+    lua_setfield(L, -2, "modules");
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_insert(L, -2);
     lua_setfield(L, -2, "attn.internal");

@@ -28,3 +28,16 @@ t.case("the stubs for editors are a Lua file that names functions, methods and l
     t.equal({type(getmetatable(stubs.study).__call), type(stubs.study.bootstrap)}, {"function", "function"})   -- called, and holds functions
     t.is_true(text:find("\nfunction tensor:backward(...) end\n", 1, true))
 end)
+
+t.case("what a module of the library describes is in attn help, without a word of which modules there are", function()
+    local attn, internal = require "attn", require "attn.internal"
+    for _, name in ipairs(internal.modules()) do t.is_true(attn[name]) end
+    local stubs, count = assert(load(output(("'%s' help --stubs"):format(exe)), "=stubs"))(), 0
+    for name in pairs(internal.docs()) do
+        local at = not name:find ":" and stubs
+        for part in name:gmatch "[^.]+" do at = at and at[part] end
+        t.is_true(at ~= nil, name)
+        count = count + 1
+    end
+    t.is_true(count > 150 and stubs.checkgrad and stubs.dist.normal and stubs.estimate.reinforce, count)
+end)
