@@ -118,9 +118,9 @@ return function(define, draws)
     define("scenes", {options = "grid = 3, shapes = 4, colours = 4, objects = 3, caption = false",
         help = "Pictures: on a grid of cells of 6 x 6 points stand objects, all of different shapes (up to 6), in one of up to 7\n"
             .. "colours each. Asked is a shape, the answer is its colour. image [B, 3, 6 grid, 6 grid], query [B], answer [B],\n"
-            .. "gold [B, 1, grid * grid]: the cell, row by row. caption: there are 1 to objects of them, and in place of query and\n"
-            .. "answer target [B, T] says them from left to right (in a column from above), each its colour and then its shape\n"
-            .. "(ids above colours); gold has a row for each word, rows as target_out.",
+            .. "gold [B, 1, grid * grid]: the cell, row by row; shape, colour, cell [B, objects]: all that is there. caption: there are\n"
+            .. "1 to objects of them, and in place of these target [B, T] says them from left to right (in a column from\n"
+            .. "above), each its colour and then its shape (ids above colours); gold has a row for each word, rows as target_out.",
         known = {{"grid", "integer", 3, least = 1, most = 64}, {"shapes", "integer", 4, least = 1, most = #shapes},
             {"colours", "integer", 4, least = 1, most = 7}, {"objects", "integer", 3, least = 1},
             {"caption", "boolean", false}},
@@ -166,7 +166,8 @@ return function(define, draws)
                     return {image = attn.tensor(image), target = target, gold = gold}
                 end
                 local asked = draw(objects)
-                return {image = attn.tensor(image), query = shape[asked], answer = colour[asked], gold = {{cell[asked]}}}
+                return {image = attn.tensor(image), query = shape[asked], answer = colour[asked], gold = {{cell[asked]}},
+                    shape = shape, colour = colour, cell = cell}
             end}
         end})
 end
