@@ -56,6 +56,30 @@ function m.accuracy(model, batches, forward)
     return count > 0 and right / count or 0
 end
 
+---How candidates are ranked, over all batches: metric.map_mrr over the questions that have right and wrong candidates.
+---@param model any
+---@param batches any
+---@param forward fun(batch: table): any, any, any scores [B], right [B] (bool) and the question's number [B]
+---@return {map: number, mrr: number, questions: integer}
+function m.ranking(model, batches, forward)
+    local by_group, scores, labels = {}, {}, {}
+    m.each(model, batches, function(batch)
+        local score, right, group = forward(batch)
+        score, right, group = score:totable(), right:totable(), group:totable()
+        for i, g in ipairs(group) do
+            local one = by_group[g] or {scores = {}, labels = {}}
+            by_group[g] = one
+            table.insert(one.scores, score[i])
+            table.insert(one.labels, right[i])
+            one.wrong = one.wrong or not right[i]
+        end
+    end)
+    for _, one in pairs(by_group) do
+        if one.wrong then scores[#scores + 1], labels[#labels + 1] = one.scores, one.labels end
+    end
+    return attn.metric.map_mrr(scores, labels)
+end
+
 ---Fields of data.batches from a list of records: for each name a field of the record or a function of it.
 ---@param records table[]
 ---@param columns table<string, string|fun(record: table): any>
@@ -91,6 +115,13 @@ attn.describe{name = "fit.accuracy", signature = "accuracy(model, batches, forwa
     help = "The share (0..1) of targets that are the most likely class, over an epoch in eval mode; targets of 0 are ignored.",
     example = 'local model = attn.layer.embedding{count = 30, dim = 30}\n'
         .. 'require "attn.fit".accuracy(model, attn.task.copy({count = 40}), function(b) return model(b.source), b.source end)'}
+attn.describe{name = "fit.ranking", signature = "ranking(model, batches, forward(batch) -> scores [B], right [B], group [B])"
+    .. " -> {map =, mrr =, questions =}",
+    help = "metric.map_mrr of candidates (right: bool) that belong to questions (group: their number), over an epoch in eval\n"
+        .. "mode. Questions without a right or without a wrong candidate do not count.",
+    example = 'local model = attn.layer.linear{inputs = 1, outputs = 1}\n'
+        .. 'local b = attn.data.batches{fields = {x = {0.1, 0.2}, right = {true, false}, group = {1, 1}}, size = 2}\n'
+        .. 'require "attn.fit".ranking(model, b, function(b) return b.x, b.right, b.group end)'}
 attn.describe{name = "fit.columns", signature = "columns(records, {name = \"field\" | function(record)}) -> {name = list}",
     help = "Records of a corpus as fields of data.batches, each a field of the record or what a function makes of it.",
     example = 'require "attn.fit".columns({{text = {"a", "b"}, class = 1}}, {answer = "class", size = function(r) return #r.text end})'}

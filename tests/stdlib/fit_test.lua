@@ -45,6 +45,14 @@ t.case("accuracy ignores targets of 0 and weighs batches by what counts", functi
     t.near(fit.accuracy(model, batches, function(b) return b.p, b.y end), 2 / 3, 1e-12)
 end)
 
+t.case("candidates are ranked by question, questions without a wrong or a right one left out", function()
+    local batches = data.batches{size = 3, shuffle = false, fields = {score = {0.1, 0.9, 0.5, 0.3, 0.2, 0.4},
+        right = {true, false, true, false, true, false}, group = {7, 7, 2, 2, 1, 3}}}
+    local result = fit.ranking(setup(1), batches, function(b) return b.score, b.right, b.group end)
+    t.equal(result.questions, 2)
+    t.near(result.map, (1 / 2 + 1) / 2, 1e-12)
+end)
+
 t.case("columns of records are fields or functions", function()
     local records = {{words = {"a", "b"}, class = 2}, {words = {"c"}, class = 1}}
     t.equal(fit.columns(records, {answer = "class", size = function(r) return #r.words end}), {answer = {2, 1}, size = {2, 1}})
