@@ -1,13 +1,14 @@
 -- corpus_cmudict: words and how they are spoken (the Carnegie Mellon Pronouncing Dictionary).
 --
--- A record is {word = {"a", "b", "a", "d", "i"}, phones = {"AH0", "B", ...}}: letters (lower case, and the apostrophe), phones of
--- ARPAbet, vowels with their stress. Options: stress = false takes the stress away; most: so many records of each part, spread
--- evenly over it (the files are in the order of the alphabet).
+-- A record is {word = {"a", "b", "a", "d", "i"}, phones = {"AH0", "B", ...}}: letters (lower case, and the apostrophe),
+-- phones of ARPAbet, vowels with their stress. Options: stress = false takes the stress away; most: so many records of
+-- each part, spread evenly over it (the files are in the order of the alphabet).
 local data = require "attn.data"
 local fields = require "attn.fields"
 
 local function read(path, options)
-    options = fields.read("corpus.cmudict", options, {{"stress", "boolean", true}, {"most", "integer", math.maxinteger, least = 1}}, 3)
+    options = fields.read("corpus.cmudict", options, {{"stress", "boolean", true},
+        {"most", "integer", math.maxinteger, least = 1}}, 3)
     local sets = {}
     for _, part in ipairs{"train", "dev", "test"} do
         local rows, set = data.tsv(path(part .. ".tsv"), {columns = {"word", "phones"}}), {}
@@ -26,6 +27,6 @@ local function read(path, options)
 end
 
 return {folder = "cmudict", files = {"dev.tsv", "test.tsv", "train.tsv"}, read = read,
-    origin = "The CMU Pronouncing Dictionary: cmudict.dict of the GitHub repository cmusphinx/cmudict, words of letters and apostrophes "
-        .. "only, as train.tsv, dev.tsv and test.tsv with a word, a tab and its phones a line (by the MD5 of the word modulo 20: 0 test, "
-        .. "1 dev)"}
+    origin = "The CMU Pronouncing Dictionary: cmudict.dict of the GitHub repository cmusphinx/cmudict, words of letters "
+        .. "and apostrophes only, as train.tsv, dev.tsv, test.tsv, a word, a tab and its phones a line (by the MD5 of "
+        .. "the word modulo 20: 0 test, 1 dev)"}
