@@ -9,7 +9,8 @@ local source, lengths, target = ids{{5, 6, 7}, {3, 4, 0}}, ids{3, 2}, ids{{4, 1}
 
 local function translator(score, layers)
     attn.seed(3)
-    local model = Translator{sources = 9, targets = 5, dim = 3, hidden = 4, layers = layers or 1, score = score, width = 6}
+    local model = Translator{sources = 9, targets = 5, dim = 3, hidden = 4, layers = layers or 1, score = score,
+        width = 6}
     model:to "float64"
     return model
 end
@@ -19,7 +20,8 @@ t.case("multiplicative and scaled weights are softmax of (W s) . (U h), plain an
         local model = translator(score)
         local _, weights = model(source, lengths, target)
         local memory, last = model.encoder(model.source(source), {lengths = lengths})
-        local states = model.decoder(model.target(target), {state = {h = attn.cat({last.h[1], last.h[2]}, 2):unsqueeze(1)}})
+        local first = attn.cat({last.h[1], last.h[2]}, 2):unsqueeze(1)
+        local states = model.decoder(model.target(target), {state = {h = first}})
         local q, k = model.query(states)[1][2]:totable(), model.key(memory)[1]:totable()
         local sum, e = 0, {}
         for j = 1, 3 do

@@ -1,6 +1,7 @@
 -- reversal: what the encoder is shown, against lists in plain Lua; the gradient of the model with every presentation.
 local attn, t = require "attn", require "attn.test"
-package.path = (os.getenv "ATTN_SCRIPTS" or debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../../../scripts") .. "/?.lua;" .. package.path
+package.path = (os.getenv "ATTN_SCRIPTS" or debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../../../scripts")
+    .. "/?.lua;" .. package.path
 local reversal = require "reading.reversal"
 
 local function ids(lists) return attn.tensor(lists, {dtype = "int64"}) end
@@ -32,7 +33,8 @@ t.case("gradient, with attention and without", function()
             local model = reversal.Model{sources = 9, targets = 5, dim = 3, hidden = 4, attention = attention or nil}
             model:to "float64"
             local ok, report = attn.checkgrad(function()
-                return attn.loss.cross_entropy((model(source, lengths, ids{{4, 1, 2}, {4, 3, 0}}, order)), ids{{1, 2, 5}, {3, 5, 0}})
+                local logits = model(source, lengths, ids{{4, 1, 2}, {4, 3, 0}}, order)
+                return attn.loss.cross_entropy(logits, ids{{1, 2, 5}, {3, 5, 0}})
             end, model:parameters())
             t.is_true(ok, report)
         end

@@ -1,5 +1,5 @@
--- structured: the segmenter's chain and the heads' tree against sums over all taggings and all trees, segments and their
--- F1 by hand, gradients of the three models.
+-- structured: the segmenter's chain and the heads' tree against sums over all taggings and all trees, segments and
+-- their F1 by hand, gradients of the three models.
 local attn, t = require "attn", require "attn.test"
 package.path = (os.getenv "ATTN_SCRIPTS" or debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../../../scripts")
     .. "/?.lua;" .. package.path
@@ -14,9 +14,9 @@ t.case("chain: the weight of a place is the share of all taggings that have it i
     model:to "float64"
     local state = model:state()
     local words = model.embed(source)[1]
-    local function plus(x, w, bias) return bias and x:matmul(w:transpose(1, 2)) + bias or x:matmul(w:transpose(1, 2)) end
-    local key = plus(words, state["attend.score.weight_key"], state["attend.score.bias"])
-    local e = ((key + plus(model.query, state["attend.score.weight_query"])):tanh() * state["attend.score.v"]):sum(2):totable()
+    local key = words:matmul(state["attend.score.weight_key"]:transpose(1, 2)) + state["attend.score.bias"]
+    local query = model.query:matmul(state["attend.score.weight_query"]:transpose(1, 2))
+    local e = ((key + query):tanh() * state["attend.score.v"]):sum(2):totable()
     local move = state["attend.distribution.transition"]:totable()
     local sum, inside = 0, {0, 0, 0, 0}
     for tagging = 0, 15 do
@@ -55,7 +55,8 @@ end)
 t.case("gradients", function()
     for _, distribution in ipairs{"softmax", "sigmoid", "chain", "tree"} do
         attn.seed(2)
-        local c = {words = 9, answers = 3, classes = 3, dim = 4, hidden = 4, dropout = 0, distribution = distribution, encoder = true}
+        local c = {words = 9, answers = 3, classes = 3, dim = 4, hidden = 4, dropout = 0, distribution = distribution,
+            encoder = true}
         local tree = distribution == "tree"
         local model = tree and structured.Entailment(c) or structured.Segmenter(c)
         model:to "float64"
