@@ -12,7 +12,7 @@ local function entries()
         local signature, rest = text:match("^([^\n]*)\n?(.*)$")
         all[name] = {signature = signature, text = rest, kind = kind}
     end
-    local modules = internal.modules()
+    local modules = internal.named_modules()
     table.move({"fields", "study", "test"}, 1, 3, #modules + 1, modules)
     for _, name in ipairs(modules) do pcall(require, "attn." .. name) end           -- these describe themselves when loaded
     for _, op in ipairs(attn.operations()) do

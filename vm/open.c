@@ -28,8 +28,8 @@ static int lazy(lua_State *L)
     return 0;
 }
 
-/* attn.internal.modules() -> list of their names */
-static int list_modules(lua_State *L)
+/* attn.internal.named_modules() -> list of their names */
+static int list_named(lua_State *L)
 {
     lua_newtable(L);
     for (int k = 0; modules[k]; k++) {
@@ -103,8 +103,8 @@ int luaopen_attn(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
     lua_pushcfunction(L, docs);
     lua_setfield(L, -2, "docs");
-    lua_pushcfunction(L, list_modules);
-    lua_setfield(L, -2, "modules");
+    lua_pushcfunction(L, list_named);
+    lua_setfield(L, -2, "named_modules");
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_insert(L, -2);
     lua_setfield(L, -2, "attn.internal");
