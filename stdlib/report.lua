@@ -1,5 +1,5 @@
--- report: `attn report`, everything that studies measured on one page: in the terminal, as Markdown, as HTML. Only files are read
--- that studies wrote; nothing is run, and a study that is running may be looked at.
+-- report: `attn report`, everything that studies measured on one page: in the terminal, as Markdown, as HTML. Only
+-- files are read that studies wrote; nothing is run, and a study that is running may be looked at.
 local attn = require "attn"
 local read = require "attn.report_read"
 local show = require "attn.show"
@@ -10,8 +10,9 @@ local m = {}
 
 m.usage = [[
 usage: attn report [SCRIPT or FOLDER...] [--html FILE] [--markdown FILE]
-What studies measured, all systems of the project's list on top: claims with mean, interval and verdict, tables, curves, maps.
-A folder is where studies keep results (default: results), searched with those below it; SCRIPT.lua picks the study of that name.
+What studies measured, all systems of the project's list on top: claims with mean, interval and verdict, tables, maps.
+A folder is where studies keep results (default: results), searched with those below it; SCRIPT.lua picks the study of
+that name.
 --html FILE       one page that needs nothing else: light and dark, narrow screens, paper
 --markdown FILE   the same without pictures; - is standard output]]
 
@@ -24,14 +25,17 @@ local function terminal(studies)
             names[k] = study.name
             seconds = seconds + study.seconds
         end
-        rows[i] = {entry.system.id, entry.system.name, words.state(entry), table.concat(names, ", "), #names > 0 and words.minutes(seconds) or ""}
+        rows[i] = {entry.system.id, entry.system.name, words.state(entry), table.concat(names, ", "),
+            #names > 0 and words.minutes(seconds) or ""}
     end
     show.table({"id", "system", "claims", "study", "minutes"}, rows)
     for _, study in ipairs(studies) do
         if #study.claims > 0 then
             print(("\n%s"):format(study.name))
             local list = {}
-            for i, claim in ipairs(study.claims) do list[i] = {claim.verdict, words.measured(claim), words.bound(claim), claim.text} end
+            for i, claim in ipairs(study.claims) do
+                list[i] = {claim.verdict, words.measured(claim), words.bound(claim), claim.text}
+            end
             show.table({"verdict", "measured", "claimed", "claim"}, list)
         end
     end
@@ -96,12 +100,15 @@ function m.main(args)
         end
         table.sort(missing)
         for _, name in ipairs(missing) do
-            troubles[#troubles + 1] = {path = name .. ".lua", why = "no results of this study in " .. table.concat(folders, ", ")}
+            local why = "no results of this study in " .. table.concat(folders, ", ")
+            troubles[#troubles + 1] = {path = name .. ".lua", why = why}
         end
     end
     local good = true
     if files.html then good = write(files.html, require "attn.report_html".write(studies, troubles)) and good end
-    if files.markdown then good = write(files.markdown, require "attn.report_markdown".write(studies, troubles)) and good end
+    if files.markdown then
+        good = write(files.markdown, require "attn.report_markdown".write(studies, troubles)) and good
+    end
     if not files.html and not files.markdown then terminal(studies) end
     for _, one in ipairs(troubles) do
         io.stdout:flush()

@@ -37,7 +37,8 @@ function m.write(studies, troubles)
             names[k] = plain(study.name)
             seconds = seconds + study.seconds
         end
-        rows[i] = {plain(entry.system.id), plain(entry.system.name), plain(entry.system.paper), words.state(entry), table.concat(names, ", "),
+        rows[i] = {plain(entry.system.id), plain(entry.system.name), plain(entry.system.paper), words.state(entry),
+            table.concat(names, ", "),
             #names > 0 and words.minutes(seconds) or ""}
     end
     out[#out + 1] = table_of({"id", "system", "paper", "claims", "study", "minutes"}, rows, {[6] = true})
@@ -50,18 +51,21 @@ function m.write(studies, troubles)
         if study.command then facts[#facts + 1] = code(study.command) end
         if study.seeds then facts[#facts + 1] = ("%d seeds"):format(study.seeds) end
         facts[#facts + 1] = words.minutes(study.seconds) .. " minutes of computing"
-        facts[#facts + 1] = ("%d of %d cells%s"):format(study.done, study.cells, study.failed > 0 and (", %d failed"):format(study.failed) or "")
+        facts[#facts + 1] = ("%d of %d cells%s"):format(study.done, study.cells,
+            study.failed > 0 and (", %d failed"):format(study.failed) or "")
         out[#out + 1] = table.concat(facts, "; ") .. "."
         if #study.claims > 0 then
             local list = {}
             for i, claim in ipairs(study.claims) do
-                list[i] = {"**" .. claim.verdict .. "**", plain(claim.text), plain(words.measured(claim)), words.bound(claim), words.values(claim),
+                list[i] = {"**" .. claim.verdict .. "**", plain(claim.text), plain(words.measured(claim)),
+                    words.bound(claim), words.values(claim),
                     plain(claim.why or "")}
             end
             out[#out + 1] = table_of({"verdict", "claim", "measured", "claimed", "seeds", "why"}, list)
         end
         for _, t in ipairs(study.tables) do
-            out[#out + 1] = ("### %s%s%s"):format(plain(t.name), t.about and ": " .. plain(t.about) or "", t.synthetic and " (synthetic)" or "")
+            out[#out + 1] = ("### %s%s%s"):format(plain(t.name), t.about and ": " .. plain(t.about) or "",
+                t.synthetic and " (synthetic)" or "")
             if t.missing then out[#out + 1] = "Skipped: " .. plain(t.missing:match "[^\n]*") end
             local list, right = {}, {[2] = true}
             local columns = {"row", "seeds"}
@@ -74,7 +78,9 @@ function m.write(studies, troubles)
             end
             if #t.columns > 0 then out[#out + 1] = table_of(columns, list, right) end
             for _, row in ipairs(t.rows) do
-                for _, why in ipairs(row.errors) do out[#out + 1] = ("%s, %s"):format(plain(row.label), plain(why:sub(1, 400))) end
+                for _, why in ipairs(row.errors) do
+                    out[#out + 1] = ("%s, %s"):format(plain(row.label), plain(why:sub(1, 400)))
+                end
             end
         end
     end

@@ -1,7 +1,8 @@
 -- report_read: results as studies left them, for the report: what each measured, claimed and kept.
 --
--- Files may be broken, half written, foreign or hostile: what cannot be read is a trouble {path, why} and the rest is there; what is
--- of another type than a study writes counts as absent; names of files lead to no other folder; sizes are bounded.
+-- Files may be broken, half written, foreign or hostile: what cannot be read is a trouble {path, why} and the rest is
+-- there; what is of another type than a study writes counts as absent; names of files lead to no other folder; sizes
+-- are bounded.
 local attn = require "attn"
 local pictures = require "attn.show_kept"
 local sample = require "attn.sample"
@@ -53,7 +54,8 @@ local function kept_of(record)
 end
 
 local function read_cell(folder, said, troubles)
-    local cell = {seed = number(said.seed) or 0, state = text(said.state) or "missing", values = {}, log = {}, kept = {}}
+    local cell = {seed = number(said.seed) or 0, state = text(said.state) or "missing", values = {}, log = {},
+        kept = {}}
     local name = text(said.file)
     if cell.state == "missing" then return cell end
     local path = folder .. "/" .. (name or "")
@@ -88,9 +90,11 @@ end
 local verdicts = {holds = true, fails = true, undecided = true, ["not measured"] = true}
 
 local function claim_of(said)
-    local claim = {text = text(said.text) or "", id = text(said.id), at_least = number(said.at_least), at_most = number(said.at_most),
-        level = number(said.level) or 0.95, exact = said.exact == true, verdict = verdicts[said.verdict] and said.verdict or "undecided",
-        why = text(said.why), words = text(said.words), mean = number(said.mean), low = number(said.low), high = number(said.high), values = {}}
+    local claim = {text = text(said.text) or "", id = text(said.id), at_least = number(said.at_least),
+        at_most = number(said.at_most),
+        level = number(said.level) or 0.95, exact = said.exact == true, why = text(said.why),
+        verdict = verdicts[said.verdict] and said.verdict or "undecided", words = text(said.words),
+        mean = number(said.mean), low = number(said.low), high = number(said.high), values = {}}
     local between = list(said.between)
     if number(between[1]) and number(between[2]) then claim.between = {number(between[1]), number(between[2])} end
     for _, value in ipairs(list(said.values)) do claim.values[#claim.values + 1] = number(value) end
@@ -136,13 +140,15 @@ local function command_of(script, arguments)
 end
 
 local function study_of(folder, said, troubles)
-    local study = {folder = folder, name = text(said.study) or folder:match "[^/]*$", paper = text(said.paper), about = text(said.about),
-        systems = systems.ids(said.system or {}), script = text(said.script), finished = text(said.finished), attn = text(said.attn),
+    local study = {folder = folder, name = text(said.study) or folder:match "[^/]*$", paper = text(said.paper),
+        about = text(said.about),
+        systems = systems.ids(said.system or {}), script = text(said.script), finished = text(said.finished),
         seeds = count(said.seeds), tables = {}, claims = {}, seconds = 0, cells = 0, done = 0, failed = 0}
     study.command = study.script and command_of(study.script, list(said.arguments)) or nil
     for _, one in ipairs(list(said.tables)) do
         if type(one) == "table" then
-            local t = {name = text(one.name) or "?", about = text(one.about), synthetic = one.synthetic == true, missing = text(one.data_missing),
+            local t = {name = text(one.name) or "?", about = text(one.about), synthetic = one.synthetic == true,
+                missing = text(one.data_missing),
                 rows = {}, columns = {}}
             local known = {}
             for _, entry in ipairs(list(one.rows)) do
@@ -199,11 +205,14 @@ local function find(path, depth, found, troubles)
             found[#found + 1] = study_of(path, said, troubles)
         end
     elseif cells > 0 then
-        troubles[#troubles + 1] = {path = path, why = ("%d cells, but no study.json: the study has not come to its end"):format(cells)}
+        local why = ("%d cells, but no study.json: the study has not come to its end"):format(cells)
+        troubles[#troubles + 1] = {path = path, why = why}
     end
     if depth == DEPTH then return end
     for _, name in ipairs(names) do
-        if name:sub(1, 1) ~= "." and not name:match "%.json$" then find(path .. "/" .. name, depth + 1, found, troubles) end
+        if name:sub(1, 1) ~= "." and not name:match "%.json$" then
+            find(path .. "/" .. name, depth + 1, found, troubles)
+        end
     end
 end
 

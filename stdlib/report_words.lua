@@ -1,4 +1,5 @@
--- report_words: what the report says in the terminal, in Markdown and in HTML alike: numbers, claims, states, the list of systems.
+-- report_words: what the report says in the terminal, in Markdown and in HTML alike: numbers, claims, states, the list
+-- of systems.
 local systems = require "attn.systems"
 
 local m = {verdicts = {"holds", "fails", "undecided", "not measured"}}
@@ -19,7 +20,8 @@ function m.measured(claim)
 end
 
 function m.bound(claim)
-    local text = claim.at_least and "at least " .. m.number(claim.at_least) or claim.at_most and "at most " .. m.number(claim.at_most)
+    local text = claim.at_least and "at least " .. m.number(claim.at_least)
+        or claim.at_most and "at most " .. m.number(claim.at_most)
         or claim.between and ("%s to %s"):format(m.number(claim.between[1]), m.number(claim.between[2])) or ""
     return claim.exact and text .. ", exact" or text
 end
@@ -31,7 +33,9 @@ function m.values(claim)
 end
 
 ---Mean and deviation of a row's values, and whether it is the best of its column.
-function m.cell(statistics) return m.number(statistics.mean) .. (statistics.std and " ± " .. m.number(statistics.std) or "") end
+function m.cell(statistics)
+    return m.number(statistics.mean) .. (statistics.std and " ± " .. m.number(statistics.std) or "")
+end
 
 function m.minutes(seconds)
     local minutes = seconds / 60
@@ -49,8 +53,8 @@ function m.counts(claims)
     return counts, table.concat(parts, ", ")
 end
 
----Every system, in the list's order, then those that only studies name: {system =, studies = {study...}, claims = {claim...}}. A claim
----whose id is a system's is about this one, else about all that its study measures.
+---Every system, in the list's order, then those that only studies name: {system =, studies = {study...}, claims =
+---{claim...}}. A claim whose id is a system's is about this one, else about all that its study measures.
 function m.overview(studies)
     local entries, by_id = {}, {}
     local function entry(system)
@@ -63,7 +67,8 @@ function m.overview(studies)
         local measures = {}
         for _, id in ipairs(study.systems) do measures[id] = true end
         for _, id in ipairs(study.systems) do
-            local one = by_id[id] or entry{id = id, family = "", name = study.name, paper = study.paper or "", formula = study.about or ""}
+            local one = by_id[id] or entry{id = id, family = "", name = study.name, paper = study.paper or "",
+                formula = study.about or ""}
             one.studies[#one.studies + 1] = study
             for _, claim in ipairs(study.claims) do
                 local own, others = false, false
@@ -74,7 +79,8 @@ function m.overview(studies)
             end
         end
         if #study.systems == 0 then
-            local one = entry{id = "", family = "", name = study.name, paper = study.paper or "", formula = study.about or ""}
+            local one = entry{id = "", family = "", name = study.name, paper = study.paper or "", 
+                formula = study.about or ""}
             one.studies[1], one.claims = study, study.claims
         end
     end
@@ -97,8 +103,8 @@ function m.total(studies, entries)
     for _, study in ipairs(studies) do table.move(study.claims, 1, #study.claims, #claims + 1, claims) end
     for _, entry in ipairs(entries) do measured = measured + (#entry.studies > 0 and 1 or 0) end
     local _, text = m.counts(claims)
-    return ("%d of %d systems measured by %d stud%s; claims: %s"):format(measured, #entries, #studies, #studies == 1 and "y" or "ies",
-        text ~= "" and text or "none")
+    return ("%d of %d systems measured by %d stud%s; claims: %s"):format(measured, #entries, #studies,
+        #studies == 1 and "y" or "ies", text ~= "" and text or "none")
 end
 
 return m

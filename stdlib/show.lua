@@ -1,5 +1,6 @@
--- show: numbers as a person reads them: sparklines, tables, and the `result` lines that other programs may read. Attention maps,
--- texts, pictures and curves have files of their own (show_attention.lua, show_text.lua, show_image.lua).
+-- show: numbers as a person reads them: sparklines, tables, and the `result` lines that other programs may read.
+-- Attention maps, texts, pictures and curves have files of their own (show_attention.lua, show_text.lua,
+-- show_image.lua).
 local attn = require "attn"
 local fields = require "attn.fields"
 local image = require "attn.show_image"
@@ -7,7 +8,8 @@ local screen = require "attn.show_screen"
 
 local clean, width_of, write = screen.clean, screen.width, screen.write
 
-local m = {attention = require "attn.show_attention".draw, text = require "attn.show_text".draw, plot = require "attn.show_plot".draw,
+local m = {attention = require "attn.show_attention".draw, text = require "attn.show_text".draw,
+    plot = require "attn.show_plot".draw,
     image = image.image, overlay = image.overlay}
 
 local levels = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}

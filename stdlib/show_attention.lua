@@ -1,10 +1,11 @@
 -- show.attention: attention weights as maps: one, or a grid of heads and layers.
 --
---   weights   [Tq, Tk], [H, Tq, Tk], [L, H, Tq, Tk]      all maps in the colours of one scale: 0 to the largest weight, or max
+--   weights   [Tq, Tk], [H, Tq, Tk], [L, H, Tq, Tk]      all maps in the colours of one scale: 0 to the largest weight,
+--   or max
 --
--- A weight that is exactly 0 stays empty, the smallest that is not has a colour: what a mask took away and what attention left
--- out cannot be taken for one another. With mask = (true: may be attended to) masked keys are hatched. A side too long for the
--- screen is pooled, the largest weight of each block is shown, and a note says so.
+-- A weight that is exactly 0 stays empty, the smallest that is not has a colour: what a mask took away and what
+-- attention left out cannot be taken for one another. With mask = (true: may be attended to) masked keys are hatched. A
+-- side too long for the screen is pooled, the largest weight of each block is shown, and a note says so.
 local attn = require "attn"
 local internal = require "attn.internal"
 local fields = require "attn.fields"
@@ -39,7 +40,8 @@ local function tensor_of(weights)
     if internal.kind(weights) ~= "tensor" then bad "weights is no tensor [Tq, Tk] and no list of lists of numbers" end
     local dims = weights:dim()
     if dims < 2 or dims > 4 then
-        bad(("weights has %d dimensions, expected [Tq, Tk], [H, Tq, Tk] or [L, H, Tq, Tk] (weights: %s)"):format(dims, fields.describe(weights)))
+        bad(("weights has %d dimensions, expected [Tq, Tk], [H, Tq, Tk] or [L, H, Tq, Tk] (weights: %s)"):format(dims,
+            fields.describe(weights)))
     elseif weights:numel() == 0 then
         bad(("there are no weights (weights: %s)"):format(fields.describe(weights)))
     end
@@ -52,10 +54,13 @@ end
 local function masked_of(mask, weights)
     if mask == nil then return nil end
     if type(mask) == "table" then mask = attn.tensor(mask, {dtype = "bool"}) end
-    if internal.kind(mask) ~= "tensor" or mask.dtype ~= "bool" then bad(("mask is %s, expected bool"):format(fields.describe(mask))) end
+    if internal.kind(mask) ~= "tensor" or mask.dtype ~= "bool" then
+        bad(("mask is %s, expected bool"):format(fields.describe(mask)))
+    end
     local ok, wide = pcall(mask.expand, mask, table.unpack(weights.shape))
     if not ok then
-        bad(("mask does not broadcast to the weights (mask: %s, weights: %s)"):format(fields.describe(mask), fields.describe(weights)))
+        bad(("mask does not broadcast to the weights (mask: %s, weights: %s)"):format(fields.describe(mask),
+            fields.describe(weights)))
     end
     return ~wide
 end
@@ -89,7 +94,8 @@ local function maps_of(s, row_limit, column_limit)
         columns = pool_labels(s.columns, s.columns_count, by_column)}
     for l = 1, s.layers do
         for h = 1, s.heads do
-            local title = s.dims == 4 and ("layer %d, head %d"):format(l, h) or s.dims == 3 and ("head %d"):format(h) or nil
+            local head = s.dims >= 3 and ("head %d"):format(h) or nil
+            local title = s.dims == 4 and ("layer %d, %s"):format(l, head) or head
             maps[#maps + 1] = {tensor = values[l][h], hidden = masked and masked[l][h], values = values[l][h]:totable(),
                 masked = masked and masked[l][h]:totable(), title = title, layer = l, head = h}
         end
@@ -105,7 +111,8 @@ local function notes_of(s, maps)
     if s.strange > 0 then notes[#notes + 1] = ("%d NaN or infinite, shown as ?"):format(s.strange) end
     if s.masked then notes[#notes + 1] = "masked keys hatched" end
     if maps.by_row > 1 or maps.by_column > 1 then
-        notes[#notes + 1] = ("the largest of each %d x %d of %d x %d"):format(maps.by_row, maps.by_column, s.rows_count, s.columns_count)
+        notes[#notes + 1] = ("the largest of each %d x %d of %d x %d"):format(maps.by_row, maps.by_column,
+            s.rows_count, s.columns_count)
     end
     return table.concat(notes, ", ")
 end
@@ -194,8 +201,9 @@ local function path_of(map, size, left, top, is)
             local yes = j <= #row and is(row[j], map.masked and map.masked[i][j] ~= 0)
             if yes and not from then from = j end
             if not yes and from then
-                parts[#parts + 1] = ("M%g %gh%gv%gh%gz"):format(left + size * (from - 1), top + size * (i - 1), size * (j - from), size,
-                    -size * (j - from))
+                local wide = size * (j - from)
+                parts[#parts + 1] = ("M%g %gh%gv%gh%gz"):format(left + size * (from - 1), top + size * (i - 1),
+                    wide, size, -wide)
                 from = nil
             end
         end
@@ -225,28 +233,35 @@ local function svg(s)
         if named then
             for j = 1, across do
                 local cx, cy = x + size * (j - 0.5) + font / 3, y - 5
-                body[#body + 1] = file.label(cx, cy, maps.columns[j], ('font-size="%g" transform="rotate(-90 %.6g %.6g)"'):format(font, cx, cy))
+                body[#body + 1] = file.label(cx, cy, maps.columns[j],
+                    ('font-size="%g" transform="rotate(-90 %.6g %.6g)"'):format(font, cx, cy))
             end
             for i = 1, down do
-                body[#body + 1] = file.label(x - 5, y + size * (i - 0.5) + font / 3, maps.rows[i], ('font-size="%g" text-anchor="end"'):format(font))
+                body[#body + 1] = file.label(x - 5, y + size * (i - 0.5) + font / 3, maps.rows[i],
+                    ('font-size="%g" text-anchor="end"'):format(font))
             end
         end
         body[#body + 1] = file.image(x, y, size * across, size * down, tint(map, s.most))
         local hidden = s.masked and path_of(map, size, x, y, function(_, masked) return masked end)
         if hidden then body[#body + 1] = ('<path d="%s" fill="currentColor" fill-opacity=".18"/>'):format(hidden) end
-        local wrong = s.strange > 0 and path_of(map, size, x, y, function(value, masked) return not masked and strange(value) end)
+        local wrong = s.strange > 0 and path_of(map, size, x, y, function(value, masked)
+            return not masked and strange(value)
+        end)
         if wrong then body[#body + 1] = ('<path d="%s" fill="#d6453d"/>'):format(wrong) end
-        body[#body + 1] = ('<rect x="%g" y="%g" width="%g" height="%g" fill="none" stroke="currentColor" stroke-opacity=".4"/>')
-            :format(x, y, size * across, size * down)
+        body[#body + 1] = ('<path d="M%g %gh%gv%gh%gz" fill="none" stroke="currentColor" stroke-opacity=".4"/>')
+            :format(x, y, size * across, size * down, -size * across)
     end
     local notes = notes_of(s, maps):gsub("hatched", "grey"):gsub("shown as %?", "shown red")
     local height = s.layers * high + 14
     body[#body + 1] = file.label(4, height - 4, notes, 'font-size="11" fill-opacity=".7"')
-    return file.svg(math.max(s.heads * wide, file.text_width(notes) * 11 / 13 + 8), height, body, "attention weights, " .. notes)
+    local width = math.max(s.heads * wide, file.text_width(notes) * 11 / 13 + 8)
+    return file.svg(width, height, body, "attention weights, " .. notes)
 end
 
 local function labels(given, count, name)
-    if given and #given > count then bad(("%s has %d labels, the weights have %d %s"):format(name, #given, count, name)) end
+    if given and #given > count then
+        bad(("%s has %d labels, the weights have %d %s"):format(name, #given, count, name))
+    end
     local out = {}
     for i = 1, count do out[i] = screen.clean(given and given[i] or i) end
     return out
@@ -270,7 +285,8 @@ local function state_of(weights, cfg)
     return s
 end
 
-local known = {{"rows", "table"}, {"columns", "table"}, {"max", "number", above = 0}, {"mask", "any"}, {"svg", "string"},
+local known = {{"rows", "table"}, {"columns", "table"}, {"max", "number", above = 0}, {"mask", "any"},
+    {"svg", "string"},
     {"color", "string", choices = screen.depths}, {"width", "integer", least = 1}, {"write", "function", screen.write}}
 
 local m = {}
@@ -279,9 +295,10 @@ local m = {}
 ---@return string
 function m.svg(weights, options) return svg(state_of(weights, fields.read("show.attention", options or {}, known))) end
 
----Draws attention weights: in the terminal (in colour if stdout is one and NO_COLOR is not set), and with `svg` to a file too.
+---Draws attention weights: in the terminal (in colour if stdout is one and NO_COLOR is not set), and with `svg` to a
+---file too.
 ---@param weights any [Tq, Tk], [H, Tq, Tk] or [L, H, Tq, Tk], a tensor or lists of lists
----@param options? {rows: string[]?, columns: string[]?, max: number?, mask: any?, svg: string?, color: string?, width: integer?, write: (fun(text: string))?}
+---@param options? table rows =, columns =, max =, mask =, svg =, color =, width =, write =
 function m.draw(weights, options)
     local cfg = fields.read("show.attention", options or {}, known)
     local ok, s = pcall(state_of, weights, cfg)
@@ -290,12 +307,14 @@ function m.draw(weights, options)
     if cfg.svg then file.save("show.attention", cfg.svg, svg(s)) end
 end
 
-attn.describe{name = "show.attention", signature = "attention(weights, {rows =, columns =, max =, mask =, svg =, color =, width =})",
-    help = "Draws attention weights [Tq, Tk], of heads [H, Tq, Tk] or of layers and heads [L, H, Tq, Tk] in the terminal, rows and\n"
-        .. "columns labelled with tokens; with svg also to that file. All maps share one scale, from 0 to their largest weight, which\n"
-        .. "is printed, or to max. A weight of exactly 0 is empty; what mask (bool, broadcast to the weights, true: may be attended\n"
-        .. "to) leaves out is hatched. Sides too long for the screen are pooled, with a note. color is \"truecolor\", \"256\" or \"none\"\n"
-        .. "(default: what the terminal can, \"none\" when NO_COLOR is set or stdout is no terminal).",
+attn.describe{name = "show.attention",
+    signature = "attention(weights, {rows =, columns =, max =, mask =, svg =, color =, width =})",
+    help = "Draws attention weights [Tq, Tk], of heads [H, Tq, Tk] or of layers and heads [L, H, Tq, Tk] in the\n"
+        .. "terminal, rows and columns labelled with tokens; with svg also to that file. All maps share one scale,\n"
+        .. "from 0 to their largest weight, which is printed, or to max. A weight of exactly 0 is empty; what mask\n"
+        .. "(bool, broadcast to the weights, true: may be attended to) leaves out is hatched. Sides too long for the\n"
+        .. "screen are pooled, with a note. color is \"truecolor\", \"256\" or \"none\" (default: what the terminal\n"
+        .. "can, \"none\" when NO_COLOR is set or stdout is no terminal).",
     example = 'require "attn.show".attention({{0.9, 0.1}, {0.2, 0.8}}, {rows = {"ein", "Hund"}})\n'
         .. 'require "attn.show".attention(attn.randn(4, 6, 6):softmax(-1), {max = 1})      -- four heads'}
 

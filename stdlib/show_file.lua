@@ -28,8 +28,9 @@ local STYLE = "<style>.attn{color:#222}@media(prefers-color-scheme:dark){.attn{c
 ---@return string
 function m.svg(width, height, body, title)
     width, height = math.ceil(width), math.ceil(height)
-    return ('<svg xmlns="http://www.w3.org/2000/svg" class="attn" role="img" width="%d" height="%d" viewBox="0 0 %d %d" '
-        .. 'font-family="sans-serif" font-size="13" fill="currentColor"><title>%s</title>%s\n%s\n</svg>\n')
+    return ('<svg xmlns="http://www.w3.org/2000/svg" class="attn" role="img" width="%d" height="%d" '
+        .. 'viewBox="0 0 %d %d" font-family="sans-serif" font-size="13" fill="currentColor">'
+        .. '<title>%s</title>%s\n%s\n</svg>\n')
         :format(width, height, width, height, m.escape(title), STYLE, table.concat(body, "\n"))
 end
 
@@ -68,7 +69,8 @@ end
 
 ---A picture [C, H, W] in an SVG, its pixels sharp.
 function m.image(x, y, width, height, picture)
-    return ('<image x="%.6g" y="%.6g" width="%.6g" height="%.6g" preserveAspectRatio="none" style="image-rendering:pixelated" href="%s"/>')
+    return ('<image x="%.6g" y="%.6g" width="%.6g" height="%.6g" preserveAspectRatio="none" '
+        .. 'style="image-rendering:pixelated" href="%s"/>')
         :format(x, y, width, height, m.png(picture))
 end
 

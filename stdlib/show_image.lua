@@ -1,8 +1,10 @@
 -- show.image, show.overlay: pictures in the terminal (two pixels a character), as PNG and as SVG.
 --
---   picture   [H, W], [1, H, W] grey, [3, H, W] RGB, [4, H, W] with opacity, uint8 0 .. 255 or numbers; several as a list or [N, C, H, W]
---   weights   [h, w] of any grid, or [h w] of a square one, brought to the picture's size; several as a list or [N, h, w]
---   path      places (x, y) in -1 .. 1, as attn.glimpse has them: [N, 2] or a list; for several pictures a list of them
+--   picture   [H, W], [1, H, W] grey, [3, H, W] RGB, [4, H, W] with opacity, uint8 0 .. 255 or numbers
+--   weights   [h, w] of any grid, or [h w] of a square one, brought to the picture's size
+--   path      places (x, y) in -1 .. 1, as attn.glimpse has them: [N, 2]
+--
+-- Several of each are a list, or have one dimension more.
 --
 -- Numbers in 0 .. 1 are shown as they are, others from the least to the largest of all pictures.
 local attn = require "attn"
@@ -22,7 +24,9 @@ local function tensor_of(where, name, value)
         local ok, made = pcall(attn.tensor, value)
         value = ok and made or value
     end
-    if internal.kind(value) ~= "tensor" then bad(where, ("%s is %s, expected a tensor"):format(name, fields.describe(value))) end
+    if internal.kind(value) ~= "tensor" then
+        bad(where, ("%s is %s, expected a tensor"):format(name, fields.describe(value)))
+    end
     return value:detach()
 end
 
@@ -138,7 +142,8 @@ local function lines_of(p, depth, width)
                 last = ink
             end
         end
-        lines[#lines + 1] = depth == "none" and (table.concat(parts):gsub(" +$", "")) or table.concat(parts) .. screen.reset
+        local line = table.concat(parts)
+        lines[#lines + 1] = depth == "none" and (line:gsub(" +$", "")) or line .. screen.reset
     end
     return lines
 end
@@ -178,7 +183,8 @@ local function png(s)
             local a, b = path[math.max(1, k - 1)], path[k]
             local steps = math.max(1, math.ceil(math.max(math.abs(b[1] - a[1]), math.abs(b[2] - a[2]))))
             for n = 0, steps do
-                local x, y = math.floor(a[1] + (b[1] - a[1]) * n / steps) + 1, math.floor(a[2] + (b[2] - a[2]) * n / steps) + 1
+                local x, y = math.floor(a[1] + (b[1] - a[1]) * n / steps) + 1,
+                    math.floor(a[2] + (b[2] - a[2]) * n / steps) + 1
                 if x >= 1 and x <= w and y >= 1 and y <= h then
                     for c = 1, 3 do pixels[c][y][x] = PATH_RGB[c] / 255 end
                 end
@@ -213,10 +219,13 @@ local function svg(s)
             end
         end
         if #path > 0 then
-            body[#body + 1] = ('<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>'):format(table.concat(points, " "), PATH)
+            body[#body + 1] = ('<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>')
+                :format(table.concat(points, " "), PATH)
             for k, place in ipairs(path) do
-                body[#body + 1] = ('<circle cx="%.4g" cy="%.4g" r="7" fill="%s"/>'):format(x + place[1], y + place[2], PATH)
-                body[#body + 1] = file.label(x + place[1], y + place[2] + 4, tostring(k), 'font-size="10" text-anchor="middle" style="fill:#000"')
+                body[#body + 1] = ('<circle cx="%.4g" cy="%.4g" r="7" fill="%s"/>'):format(x + place[1], y + place[2],
+                    PATH)
+                body[#body + 1] = file.label(x + place[1], y + place[2] + 4, tostring(k),
+                    'font-size="10" text-anchor="middle" style="fill:#000"')
             end
         end
     end
@@ -230,15 +239,17 @@ end
 
 -- ---- what is drawn ----
 
-local common = {{"titles", "table"}, {"across", "integer", least = 1}, {"path", "any"}, {"size", "integer", least = 1}, {"min", "number"},
-    {"max", "number"}, {"png", "string"}, {"svg", "string"}, {"color", "string", choices = screen.depths}, {"width", "integer", least = 1},
+local common = {{"titles", "table"}, {"across", "integer", least = 1}, {"path", "any"}, {"size", "integer", least = 1},
+    {"min", "number"}, {"max", "number"}, {"png", "string"}, {"svg", "string"},
+    {"color", "string", choices = screen.depths}, {"width", "integer", least = 1},
     {"write", "function", screen.write}}
 
 local function add_paths(where, s, cfg)
     if cfg.path == nil then return end
     local paths = cfg.path
     if #s.pictures == 1 or internal.kind(paths) == "tensor" and paths:dim() == 2 then
-        if not (type(paths) == "table" and #paths == 1 and internal.kind(paths[1]) == "tensor" and paths[1]:dim() == 2) then paths = {paths} end
+        local listed = type(paths) == "table" and internal.kind(paths[1]) == "tensor" and paths[1]:dim() == 2
+        paths = listed and paths or {paths}
     end
     for i, p in ipairs(s.pictures) do
         if paths[i] ~= nil then
@@ -269,10 +280,14 @@ local function state_of(where, image, weights, cfg)
             map = map:to "float32"
             if map:dim() == 1 then
                 local side = math.floor(math.sqrt(map:size(1)) + 0.5)
-                if side * side ~= map:size(1) then bad(where, ("%d weights are no square grid; give them as [h, w]"):format(map:size(1))) end
+                if side * side ~= map:size(1) then
+                    bad(where, ("%d weights are no square grid; give them as [h, w]"):format(map:size(1)))
+                end
                 map = map:reshape(side, side)
             end
-            if map:dim() ~= 2 or map:numel() == 0 then bad(where, ("weights is %s, expected [h, w]"):format(fields.describe(maps[i]))) end
+            if map:dim() ~= 2 or map:numel() == 0 then
+                bad(where, ("weights is %s, expected [h, w]"):format(fields.describe(maps[i])))
+            end
             maps[i] = map:masked_fill(~attn.isfinite(map), 0)
             if not cfg.most then most = math.max(most, maps[i]:max():item()) end
         end
@@ -282,14 +297,16 @@ local function state_of(where, image, weights, cfg)
             local share = resize(map:unsqueeze(1), height, width, cfg.smooth and "bilinear" or "nearest")
             share = (share / (most > 0 and most or 1)):clamp(0, 1)
             local grey = resize(x, height, width, "nearest"):mean(1, true)
-            local tint = attn.tensor{1, 0.45, 0}:reshape(3, 1, 1)           -- dark where nothing looks, orange where all does
+            -- dark where nothing looks, orange where all does
+            local tint = attn.tensor{1, 0.45, 0}:reshape(3, 1, 1)
             pixels[i] = (grey * (0.35 + 0.45 * share) * (1 - 0.45 * share) + tint * (0.6 * share)):clamp(0, 1)
         end
         s.note = "weights: max " .. screen.number(most)
     end
     for i, x in ipairs(pixels) do
         local title = cfg.titles and cfg.titles[i]
-        s.pictures[i] = {pixels = x, title = title ~= nil and screen.clean(title) or nil, colourful = weights ~= nil or list[i]:size(1) > 1}
+        s.pictures[i] = {pixels = x, title = title ~= nil and screen.clean(title) or nil,
+            colourful = weights ~= nil or list[i]:size(1) > 1}
     end
     s.across = cfg.across or math.min(#pixels, 8)
     add_paths(where, s, cfg)
@@ -320,7 +337,9 @@ function m.image_svg(image, options) return svg((read("show.image", image, nil, 
 
 ---The pictures with weights over them as an SVG document.
 ---@return string
-function m.overlay_svg(image, weights, options) return svg((read("show.overlay", image, weights, options, overlay_fields))) end
+function m.overlay_svg(image, weights, options)
+    return svg((read("show.overlay", image, weights, options, overlay_fields)))
+end
 
 ---Draws pictures in the terminal, and with `png` or `svg` to files too.
 ---@param image any [H, W], [C, H, W], [N, C, H, W] or a list of pictures
@@ -340,18 +359,20 @@ function m.overlay(image, weights, options)
     draw("show.overlay", s, cfg)
 end
 
-attn.describe{name = "show.image", signature = "image(x, {titles =, across =, path =, size =, min =, max =, png =, svg =, color =, width =})",
-    help = "Draws a picture [H, W], [1, H, W], [3, H, W] or [4, H, W], uint8 or numbers, in the terminal: two pixels a character, in\n"
-        .. "true colour where the terminal has it, else in grey or in characters. [N, C, H, W] or a list is a grid, `across` pictures\n"
-        .. "in a row, with titles. Numbers in 0 .. 1 are shown as they are, others from the least to the largest, or from min to max.\n"
-        .. "path draws places (x, y) in -1 .. 1, as attn.glimpse has them ([N, 2], for several pictures a list), numbered, with\n"
-        .. "squares of size pixels (svg). Too wide pictures are shrunk. png and svg are files to write it to as well.",
+attn.describe{name = "show.image",
+    signature = "image(x, {titles =, across =, path =, size =, min =, max =, png =, svg =, color =, width =})",
+    help = "Draws a picture [H, W], [1, H, W], [3, H, W] or [4, H, W], uint8 or numbers, in the terminal: two pixels\n"
+        .. "a character, in true colour where the terminal has it, else in grey or in characters. [N, C, H, W] or a\n"
+        .. "list is a grid, `across` pictures in a row, with titles. Numbers in 0 .. 1 are shown as they are, others\n"
+        .. "from the least to the largest, or from min to max. path draws places (x, y) in -1 .. 1, as attn.glimpse\n"
+        .. "has them ([N, 2], for several pictures a list), numbered, with squares of size pixels (svg). Too wide\n"
+        .. "pictures are shrunk. png and svg are files to write it to as well.",
     example = 'require "attn.show".image(attn.rand(3, 8, 8), {path = {{-0.5, -0.5}, {0.5, 0.25}}})'}
 attn.describe{name = "show.overlay", signature = "overlay(x, weights, {most =, smooth = false, titles =, path =, ...})",
-    help = "Draws attention weights, [h, w] of any grid or [h w] of a square one, over a picture: dark where nothing is looked at,\n"
-        .. "orange where most is. All maps share one scale, from 0 to their largest weight, which is printed, or to most. Several maps\n"
-        .. "([N, h, w] or a list) over one picture or over as many. smooth goes from place to place without steps. The other\n"
-        .. "options are those of show.image.",
+    help = "Draws attention weights, [h, w] of any grid or [h w] of a square one, over a picture: dark where nothing\n"
+        .. "is looked at, orange where most is. All maps share one scale, from 0 to their largest weight, which is\n"
+        .. "printed, or to most. Several maps ([N, h, w] or a list) over one picture or over as many. smooth goes\n"
+        .. "from place to place without steps. The other options are those of show.image.",
     example = 'require "attn.show".overlay(attn.rand(1, 12, 12), attn.rand(3, 3))\n'
         .. 'require "attn.show".overlay(attn.rand(1, 12, 12), attn.rand(2, 3, 3), {titles = {"a", "dog"}})'}
 

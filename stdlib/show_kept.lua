@@ -1,4 +1,5 @@
--- show_kept: what cells of a study keep (cell:keep), read from their files and drawn, in the terminal and for the report.
+-- show_kept: what cells of a study keep (cell:keep), read from their files and drawn, in the terminal and for the
+-- report.
 --
 -- The files are not trusted: what is not as cell:keep writes it is left out.
 local attn = require "attn"
@@ -47,7 +48,8 @@ function m.read(record)
     end)
     if not ok then return nil end
     local over, path = m.read(record.over), m.read(record.path)
-    return {tensor = tensor, how = {as = record.as, over = over and over.tensor, path = path and path.tensor, rows = words(record.rows), columns = words(record.columns),
+    return {tensor = tensor, how = {as = record.as, over = over and over.tensor, path = path and path.tensor,
+        rows = words(record.rows), columns = words(record.columns),
         tokens = words(record.tokens), titles = words(record.titles)}}
 end
 
@@ -63,7 +65,9 @@ end
 local terminal = {
     text = function(x, how, write) text.draw(how.tokens, x, {write = write}) end,
     image = function(x, how, write) image.image(x, {titles = how.titles, path = how.path, write = write}) end,
-    overlay = function(x, how, write) image.overlay(how.over, x, {titles = how.titles, path = how.path, write = write}) end,
+    overlay = function(x, how, write)
+        image.overlay(how.over, x, {titles = how.titles, path = how.path, write = write})
+    end,
     plot = function(x, _, write) plot.draw(x:reshape(-1), {write = write}) end,
     attention = function(x, how, write) attention.draw(x, {rows = how.rows, columns = how.columns, write = write}) end,
     number = function(x, _, write) write(screen.number(x:item()) .. "\n") end,

@@ -1,7 +1,8 @@
 -- show.plot: curves of several runs in one plot, with bands or bars for their intervals, in the terminal and as SVG.
 --
--- In the terminal a character has 2 x 4 dots (Braille); where several curves have no colours to tell them apart, each has a
--- character of its own. NaN, infinities and what a logarithmic axis cannot show are gaps, and are counted below the plot.
+-- In the terminal a character has 2 x 4 dots (Braille); where several curves have no colours to tell them apart, each
+-- has a character of its own. NaN, infinities and what a logarithmic axis cannot show are gaps, and are counted below
+-- the plot.
 local attn = require "attn"
 local internal = require "attn.internal"
 local fields = require "attn.fields"
@@ -10,7 +11,8 @@ local scales = require "attn.show_scale"
 local screen = require "attn.show_screen"
 
 -- Of medium lightness: told apart on light and on dark, also by who sees no red or no green.
-local palette = {{37, 99, 235}, {224, 123, 32}, {16, 150, 114}, {168, 85, 247}, {214, 69, 61}, {139, 125, 96}, {14, 165, 190}, {190, 80, 140}}
+local palette = {{37, 99, 235}, {224, 123, 32}, {16, 150, 114}, {168, 85, 247}, {214, 69, 61}, {139, 125, 96},
+    {14, 165, 190}, {190, 80, 140}}
 local letters = {"*", "o", "+", "x", "#", "@", "%", "="}
 
 local POINTS = 500          -- of a curve in a file; longer ones keep the least and the largest of each stretch
@@ -22,7 +24,9 @@ local function numbers(value, what)
         if value:dim() ~= 1 then bad(("%s is %s, expected [N]"):format(what, fields.describe(value))) end
         value = value:detach():to "float64":totable()
     end
-    if type(value) ~= "table" then bad(("%s is %s, expected a list of numbers"):format(what, fields.describe(value))) end
+    if type(value) ~= "table" then
+        bad(("%s is %s, expected a list of numbers"):format(what, fields.describe(value)))
+    end
     for i, one in ipairs(value) do
         if type(one) ~= "number" then bad(("%s[%d] is %s, expected a number"):format(what, i, fields.describe(one))) end
     end
@@ -55,12 +59,16 @@ end
 
 local function curves_of(curves)
     if internal.kind(curves) == "tensor" then curves = {y = curves} end
-    if type(curves) ~= "table" then bad(("curves is %s, expected a list of curves {name =, y =, x =, low =, high =}"):format(fields.describe(curves))) end
+    if type(curves) ~= "table" then
+        bad(("curves is %s, expected a list of {name =, y =, x =, low =, high =}"):format(fields.describe(curves)))
+    end
     if type(curves[1]) == "number" then curves = {y = curves} end
     if curves.y ~= nil then curves = {curves} end
     local out = {}
     for i, entry in ipairs(curves) do
-        if type(entry) ~= "table" then bad(("curve %d is %s, expected {name =, y =, x =, low =, high =}"):format(i, fields.describe(entry))) end
+        if type(entry) ~= "table" then
+            bad(("curve %d is %s, expected {name =, y =, x =, low =, high =}"):format(i, fields.describe(entry)))
+        end
         out[i] = curve_of(entry, i)
     end
     return out
@@ -232,7 +240,8 @@ local function terminal(s, depth, width, height)
     local dots = depth ~= "none" or #s.curves <= 1
     local c = canvas(wide, height, dots)
     draw_curves(s, c, dots)
-    local paint = depth ~= "none" and function(i) return screen.ink(palette[(i - 1) % #palette + 1], depth, 38) end or nil
+    local paint = depth ~= "none" and function(i) return screen.ink(palette[(i - 1) % #palette + 1], depth, 38) end
+        or nil
     local lines, at = {}, {}
     if s.cfg.title then lines[1] = screen.cut(screen.clean(s.cfg.title), width) end
     if s.cfg.ylabel then lines[#lines + 1] = screen.cut(screen.clean(s.cfg.ylabel), width) end
@@ -242,7 +251,8 @@ local function terminal(s, depth, width, height)
     end
     for row = 0, height - 1 do
         local word = at[row]
-        lines[#lines + 1] = (word and (" "):rep(label - screen.width(word)) .. word .. " ┤" or (" "):rep(label + 1) .. "│") .. c.line(row, paint)
+        lines[#lines + 1] = (word and (" "):rep(label - screen.width(word)) .. word .. " ┤" or (" "):rep(label + 1)
+            .. "│") .. c.line(row, paint)
     end
     local rule, below = {}, {}
     for column = 0, wide - 1 do rule[column + 1] = "─" end
@@ -261,12 +271,14 @@ local function terminal(s, depth, width, height)
         end
     end
     lines[#lines + 1] = (" "):rep(label + 1) .. "└" .. table.concat(rule)
-    lines[#lines + 1] = (" "):rep(label + 2) .. table.concat(below) .. (s.cfg.xlabel and "  " .. screen.clean(s.cfg.xlabel) or "")
+    lines[#lines + 1] = (" "):rep(label + 2) .. table.concat(below)
+        .. (s.cfg.xlabel and "  " .. screen.clean(s.cfg.xlabel) or "")
     local names = {}
     for i, curve in ipairs(s.curves) do
         if curve.name then
             local mark = dots and "──" or letters[(i - 1) % #letters + 1]
-            names[#names + 1] = {(paint and paint(i) .. mark .. screen.reset or mark) .. " " .. screen.cut(curve.name, width - 4)}
+            names[#names + 1] = {(paint and paint(i) .. mark .. screen.reset or mark) .. " "
+                .. screen.cut(curve.name, width - 4)}
         end
     end
     for _, line in ipairs(screen.beside(names, width)) do
@@ -306,14 +318,18 @@ local function svg(s, width, height)
         if share and share >= 0 and share <= 1 then
             add('<path d="M%.4g %.4gv4" stroke="currentColor"/>', px(share), top + high)
             local x, y = px(share), top + high + 15
-            body[#body + 1] = file.label(x, y, tick[2], slanted and ('%s text-anchor="end" transform="rotate(-27 %.4g %.4g)"'):format(small, x, y)
+            body[#body + 1] = file.label(x, y, tick[2], slanted
+                and ('%s text-anchor="end" transform="rotate(-27 %.4g %.4g)"'):format(small, x, y)
                 or small .. ' text-anchor="middle"')
         end
     end
     add('<path d="M%.4g %.4gv%.4gh%.4g" fill="none" stroke="currentColor"/>', left, top, high, wide)
-    if s.cfg.xlabel then body[#body + 1] = file.label(left + wide / 2, height - 7, s.cfg.xlabel, small .. ' text-anchor="middle"') end
+    if s.cfg.xlabel then
+        body[#body + 1] = file.label(left + wide / 2, height - 7, s.cfg.xlabel, small .. ' text-anchor="middle"')
+    end
     if s.cfg.ylabel then
-        body[#body + 1] = file.label(12, top + high / 2, s.cfg.ylabel, ('%s text-anchor="middle" transform="rotate(-90 12 %.4g)"'):format(small,
+        body[#body + 1] = file.label(12, top + high / 2, s.cfg.ylabel,
+            ('%s text-anchor="middle" transform="rotate(-90 12 %.4g)"'):format(small,
             top + high / 2))
     end
     local function path(line, first)
@@ -323,7 +339,8 @@ local function svg(s, width, height)
         end
         return table.concat(parts)
     end
-    add('<svg x="%.4g" y="%.4g" width="%.4g" height="%.4g" viewBox="%.4g %.4g %.4g %.4g">', left - 4, top - 4, wide + 8, high + 8, left - 4, top - 4,
+    add('<svg x="%.4g" y="%.4g" width="%.4g" height="%.4g" viewBox="%.4g %.4g %.4g %.4g">', left - 4, top - 4,
+        wide + 8, high + 8, left - 4, top - 4,
         wide + 8, high + 8)             -- what min and max leave out is cut
     for i, c in ipairs(s.curves) do
         local rgb = palette[(i - 1) % #palette + 1]
@@ -333,7 +350,8 @@ local function svg(s, width, height)
                 local x, low, high_share = s.x.share(c.x[k]), s.y.share(c.low[k]), s.y.share(c.high[k])
                 if x and low and high_share then
                     local at, a, b = px(x), py(low), py(high_share)
-                    add('<path d="M%.4g %.4gV%.4gM%.4g %.4gh8M%.4g %.4gh8" fill="none" stroke="%s" stroke-width="1.5"/>', at, a, b, at - 4, a, at - 4, b, colour)
+                    add('<path d="M%.4g %.4gV%.4gM%.4g %.4gh8M%.4g %.4gh8" fill="none" stroke="%s"/>',
+                        at, a, b, at - 4, a, at - 4, b, colour)
                 end
             end
         elseif c.low then
@@ -347,13 +365,16 @@ local function svg(s, width, height)
         local lines = {}
         for _, line in ipairs(stretches(s, c, c.y)) do
             if s.cfg.points or #line == 1 then
-                for _, point in ipairs(line) do add('<circle cx="%.4g" cy="%.4g" r="3.5" fill="%s"/>', px(point[1]), py(point[2]), colour) end
+                for _, point in ipairs(line) do
+                    add('<circle cx="%.4g" cy="%.4g" r="3.5" fill="%s"/>', px(point[1]), py(point[2]), colour)
+                end
             else
                 lines[#lines + 1] = path(thin(line), "M")
             end
         end
         if #lines > 0 then
-            add('<path d="%s" fill="none" stroke="%s" stroke-width="1.8" stroke-linejoin="round"/>', table.concat(lines), colour)
+            add('<path d="%s" fill="none" stroke="%s" stroke-width="1.8" stroke-linejoin="round"/>',
+                table.concat(lines), colour)
         end
     end
     body[#body + 1] = "</svg>"
@@ -377,9 +398,11 @@ local function svg(s, width, height)
     return file.svg(width, x > left and y + 8 or height, body, s.cfg.title or s.cfg.ylabel or "a plot")
 end
 
-local known = {{"title", "string"}, {"xlabel", "string"}, {"ylabel", "string"}, {"labels", "table"}, {"points", "boolean", false},
-    {"log", "string", choices = {"x", "y", "xy"}}, {"xmin", "number"}, {"xmax", "number"}, {"ymin", "number"}, {"ymax", "number"},
-    {"svg", "string"}, {"color", "string", choices = screen.depths}, {"width", "integer", least = 12}, {"height", "integer", 12, least = 2},
+local known = {{"title", "string"}, {"xlabel", "string"}, {"ylabel", "string"}, {"labels", "table"},
+    {"points", "boolean", false},
+    {"log", "string", choices = {"x", "y", "xy"}}, {"xmin", "number"}, {"xmax", "number"}, {"ymin", "number"},
+    {"ymax", "number"}, {"svg", "string"}, {"color", "string", choices = screen.depths},
+    {"width", "integer", least = 12}, {"height", "integer", 12, least = 2},
     {"write", "function", screen.write}}
 
 local m = {}
@@ -397,20 +420,22 @@ function m.svg(curves, options) return svg(read(curves, options), 520, 270) end
 
 ---Draws curves.
 ---@param curves any a list of {name =, y =, x =, low =, high =}; or one, or a list of numbers
----@param options? table title =, xlabel =, ylabel =, labels =, points =, log =, xmin =, xmax =, ymin =, ymax =, svg =, color =, width =, height =
+---@param options? table title, xlabel, ylabel, labels, points, log, xmin, xmax, ymin, ymax, svg, color, width, height
 function m.draw(curves, options)
     local s, cfg = read(curves, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width(), cfg.height))
     if cfg.svg then file.save("show.plot", cfg.svg, svg(s, 520, 270)) end
 end
 
-attn.describe{name = "show.plot", signature = "plot(curves, {title =, xlabel =, ylabel =, log =, points =, labels =, svg =, width =, height =})",
-    help = "Draws curves in one plot: a list of {name =, y = [N], x = [N], low =, high =} (or one of them, or just its numbers), lists or\n"
-        .. "tensors; low and high are the ends of intervals: a band, with points = true bars on points that no line joins. log is \"x\",\n"
-        .. "\"y\" or \"xy\"; xmin, xmax, ymin, ymax fix the ends of the axes; labels are words along x for 1, 2, 3 and so on. NaN is a\n"
-        .. "gap. In the terminal the plot has its width and height lines (12); svg is a file to write it to as well. color as in\n"
-        .. "show.attention.",
-    example = 'require "attn.show".plot({{name = "a", y = {3, 2, 1.5, 1.2}}, {name = "b", y = {3, 2.5, 0 / 0, 2.3}}}, {ylabel = "loss", log = "y"})\n'
-        .. 'require "attn.show".plot({y = {0.8, 0.9}, low = {0.7, 0.85}, high = {0.9, 0.95}}, {points = true, labels = {"dot", "additive"}})'}
+attn.describe{name = "show.plot",
+    signature = "plot(curves, {title =, xlabel =, ylabel =, log =, points =, labels =, svg =, width =, height =})",
+    help = "Draws curves in one plot: a list of {name =, y = [N], x = [N], low =, high =} (or one of them, or just\n"
+        .. "its numbers), lists or tensors; low and high are the ends of intervals: a band, with points = true bars\n"
+        .. "on points that no line joins. log is \"x\", \"y\" or \"xy\"; xmin, xmax, ymin, ymax fix the ends of the\n"
+        .. "axes; labels are words along x for 1, 2, 3 and so on. NaN is a gap. In the terminal the plot has its\n"
+        .. "width and height lines (12); svg is a file to write it to as well. color as in show.attention.",
+    example = 'local plot = require "attn.show".plot\n'
+        .. 'plot({{name = "a", y = {3, 2, 1.5}}, {name = "b", y = {3, 0 / 0, 2.3}}}, {ylabel = "loss", log = "y"})\n'
+        .. 'plot({y = {0.8, 0.9}, low = {0.7, 0.85}, high = {0.9, 0.95}}, {points = true, labels = {"dot", "sum"}})'}
 
 return m

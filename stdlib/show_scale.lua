@@ -1,10 +1,14 @@
 -- show_scale: an axis: from where to where, its ticks, and where on it a value lies.
 --
--- Linear ticks are multiples of 1, 2 or 5 times a power of ten; logarithmic ones powers of ten, or 1, 2 and 5 times these where there
--- are few. An axis of equal values is widened around them; one without values goes from 0 to 1, or 1 to 10.
+-- Linear ticks are multiples of 1, 2 or 5 times a power of ten; logarithmic ones powers of ten, or 1, 2 and 5 times
+-- these where there are few. An axis of equal values is widened around them; one without values goes from 0 to 1, or 1
+-- to 10.
 local m = {}
 
 local function finite(value) return type(value) == "number" and value == value and math.abs(value) < math.huge end
+
+-- 1e+05 as 1e5
+local function short(text) return (text:gsub("e([+-])0", "e%1"):gsub("e%+", "e")) end
 
 -- As few digits as tell the ticks apart.
 local function words(ticks, step)
@@ -12,7 +16,9 @@ local function words(ticks, step)
     for _, value in ipairs(ticks) do most = math.max(most, math.abs(value)) end
     if most ~= 0 and (most >= 1e6 or step < 1e-4) then
         local digits = math.max(0, math.floor(math.log(most, 10) + 1e-9) - math.floor(math.log(step, 10) + 1e-9))
-        return function(value) return value == 0 and "0" or ("%." .. digits .. "e"):format(value):gsub("e([+-])0", "e%1"):gsub("e%+", "e") end
+        return function(value)
+            return value == 0 and "0" or short(("%." .. digits .. "e"):format(value))
+        end
     end
     local digits = math.max(0, -math.floor(math.log(step, 10) + 1e-9))
     return function(value) return ("%." .. digits .. "f"):format(value) end
@@ -38,7 +44,7 @@ end
 
 local function plain(value)
     if value >= 1e-3 and value < 1e6 then return ("%.10g"):format(value) end
-    return (("%.0e"):format(value):gsub("e([+-])0", "e%1"):gsub("e%+", "e"))
+    return short(("%.0e"):format(value))
 end
 
 local function logarithmic(low, high, count)
@@ -49,7 +55,9 @@ local function logarithmic(low, high, count)
     for k = first, last, every do
         for _, factor in ipairs(factors) do
             local value = factor * 10.0 ^ k
-            if value >= low * (1 - 1e-9) and value <= high * (1 + 1e-9) then ticks[#ticks + 1] = {value, plain(value)} end
+            if value >= low * (1 - 1e-9) and value <= high * (1 + 1e-9) then
+                ticks[#ticks + 1] = {value, plain(value)}
+            end
         end
     end
     return #ticks >= 2 and ticks or linear(low, high, count)
@@ -57,7 +65,7 @@ end
 
 ---An axis over values (what is no finite number, or on a logarithmic one not above 0, does not count).
 ---@param values number[]
----@param cfg {log: boolean?, low: number?, high: number?, count: integer?} low and high fix an end; about how many ticks
+---@param cfg {log: boolean?, low: number?, high: number?, count: integer?} low, high fix an end; count of ticks
 ---@return {low: number, high: number, ticks: any[], share: fun(value: number): number?}
 function m.new(values, cfg)
     local function usable(value) return finite(value) and (not cfg.log or value > 0) end

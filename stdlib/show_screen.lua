@@ -86,8 +86,8 @@ function m.colour(share)
     return rgb
 end
 
----What switches to a colour: its code for `48;` (behind the text) or `38;` (the text itself). Of 256 colours the nearest of the
----6 x 6 x 6 cube, of greys the nearest of 24.
+---What switches to a colour: its code for `48;` (behind the text) or `38;` (the text itself). Of 256 colours the
+---nearest of the 6 x 6 x 6 cube, of greys the nearest of 24.
 function m.ink(rgb, depth, plane)
     if depth == "truecolor" then return ("\27[%d;2;%d;%d;%dm"):format(plane, rgb[1], rgb[2], rgb[3]) end
     local code = 16

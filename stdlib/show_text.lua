@@ -19,17 +19,25 @@ local function state_of(tokens, weights, cfg)
         for word in tokens:gmatch "%S+" do words[#words + 1] = word end
         tokens = words
     end
-    if type(tokens) ~= "table" then bad(("tokens is %s, expected a list of strings"):format(fields.describe(tokens))) end
+    if type(tokens) ~= "table" then
+        bad(("tokens is %s, expected a list of strings"):format(fields.describe(tokens)))
+    end
     if internal.kind(weights) == "tensor" then weights = weights:detach():to "float64":totable() end
-    if type(weights) ~= "table" then bad(("weights is %s, expected a tensor [T] or a list of numbers"):format(fields.describe(weights))) end
-    local s = {rows = type(weights[1]) == "table" and weights or {weights}, words = {}, most = cfg.max or 0, shares = {}}
+    if type(weights) ~= "table" then
+        bad(("weights is %s, expected a tensor [T] or a list of numbers"):format(fields.describe(weights)))
+    end
+    local s = {rows = type(weights[1]) == "table" and weights or {weights}, words = {}, most = cfg.max or 0,
+        shares = {}}
     for j, word in ipairs(tokens) do s.words[j] = screen.clean(word) end
     for i, row in ipairs(s.rows) do
         if type(row) ~= "table" or #row ~= #s.words then
-            bad(("%d weights for %d tokens%s"):format(type(row) == "table" and #row or 0, #s.words, #s.rows > 1 and (" (row %d)"):format(i) or ""))
+            bad(("%d weights for %d tokens%s"):format(type(row) == "table" and #row or 0, #s.words,
+                #s.rows > 1 and (" (row %d)"):format(i) or ""))
         end
         for j, value in ipairs(row) do
-            if type(value) ~= "number" then bad(("weight %d is %s, expected a number"):format(j, fields.describe(value))) end
+            if type(value) ~= "number" then
+                bad(("weight %d is %s, expected a number"):format(j, fields.describe(value)))
+            end
             if not cfg.max and value == value and value < math.huge then s.most = math.max(s.most, value) end
         end
     end
@@ -78,7 +86,8 @@ local function terminal(s, depth, width)
                 else
                     local back = screen.colour(shares[j])
                     local front = screen.grey(back) > 120 and {0, 0, 0} or {255, 255, 255}
-                    parts[#parts + 1] = s.rows[i][j] > 0 and screen.ink(back, depth, 48) .. screen.ink(front, depth, 38) .. words[j]
+                    parts[#parts + 1] = s.rows[i][j] > 0 and screen.ink(back, depth, 48)
+                        .. screen.ink(front, depth, 38) .. words[j]
                         .. screen.reset or words[j]
                 end
             end
@@ -115,7 +124,7 @@ local function svg(s, width)
             local x = 4
             for j = span[1], span[2] do
                 local wide = file.text_width(s.words[j]) + 4
-                body[#body + 1] = ('<rect x="%.5g" y="%.5g" width="%.5g" height="18" rx="2" fill="#2563eb" fill-opacity="%s"/>')
+                body[#body + 1] = ('<rect x="%.5g" y="%.5g" width="%.5g" height="18" fill="#2563eb" fill-opacity="%s"/>')
                     :format(x, y, wide, opacity(shares[j]))
                 body[#body + 1] = file.label(x + wide / 2, y + 13, s.words[j], 'text-anchor="middle"')
                 x = x + wide + 5
@@ -128,7 +137,8 @@ local function svg(s, width)
     return file.svg(width, y + 16, body, "text shaded by weight, " .. s.note)
 end
 
-local known = {{"max", "number", above = 0}, {"svg", "string"}, {"html", "string"}, {"color", "string", choices = screen.depths},
+local known = {{"max", "number", above = 0}, {"svg", "string"}, {"html", "string"},
+    {"color", "string", choices = screen.depths},
     {"width", "integer", least = 1}, {"write", "function", screen.write}}
 
 local m = {}
@@ -151,19 +161,23 @@ function m.svg(tokens, weights, options) return svg(read(tokens, weights, option
 ---Draws a text shaded by weight: in the terminal, and with `svg` or `html` to files too.
 ---@param tokens string[]|string a list, or words with spaces between
 ---@param weights any [T] or [R, T]
----@param options? {max: number?, svg: string?, html: string?, color: string?, width: integer?, write: (fun(text: string))?}
+---@param options? table max =, svg =, html =, color =, width =, write =
 function m.draw(tokens, weights, options)
     local s, cfg = read(tokens, weights, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width()))
     if cfg.svg then file.save("show.text", cfg.svg, svg(s, 720)) end
-    if cfg.html then file.save("show.text", cfg.html, '<!DOCTYPE html><meta charset="utf-8"><title>text shaded by weight</title>'
-        .. "<style>:root{color-scheme:light dark}body{font:16px/1.7 sans-serif;margin:1.5em;max-width:45em}</style>\n" .. html(s)) end
+    if cfg.html then
+        file.save("show.text", cfg.html, '<!DOCTYPE html><meta charset="utf-8"><title>text shaded by weight</title>'
+            .. "<style>:root{color-scheme:light dark}body{font:16px/1.7 sans-serif;margin:1.5em;max-width:45em}</style>\n"
+            .. html(s))
+    end
 end
 
-attn.describe{name = "show.text", signature = "text(tokens, weights [T] or [R, T], {max =, svg =, html =, color =, width =})",
-    help = "Draws a text whose tokens (a list, or words in a string) are shaded by their weights, from 0 to the largest, which is\n"
-        .. "printed, or to max; without colours a bar stands below each. R rows of weights are R readings of the same text. svg and\n"
-        .. "html are files to write it to as well.",
+attn.describe{name = "show.text",
+    signature = "text(tokens, weights [T] or [R, T], {max =, svg =, html =, color =, width =})",
+    help = "Draws a text whose tokens (a list, or words in a string) are shaded by their weights, from 0 to the\n"
+        .. "largest, which is printed, or to max; without colours a bar stands below each. R rows of weights are R\n"
+        .. "readings of the same text. svg and html are files to write it to as well.",
     example = 'require "attn.show".text({"a", "truly", "bad", "film"}, {0.05, 0.3, 0.6, 0.05})'}
 
 return m

@@ -9,8 +9,10 @@ local folder = shell.folder()
 local script = [[
 local attn = require "attn"
 local study = require "attn.study"
-local paper = study{name = "small", system = {"E9", "Z1"}, paper = "A <b>, B 2016", about = "a | b", options = {steps = 3}, seeds = 3}
-local t = paper:table{name = "place", about = "where", synthetic = true, vary = {{"outer", by = 1}, {"inner", by = 2}, {"broken", by = 0}},
+local paper = study{name = "small", system = {"E9", "Z1"}, paper = "A <b>, B 2016", about = "a | b",
+    options = {steps = 3}, seeds = 3}
+local t = paper:table{name = "place", about = "where", synthetic = true,
+    vary = {{"outer", by = 1}, {"inner", by = 2}, {"broken", by = 0}},
     run = function(cfg, cell)
         assert(cfg.by > 0, "no <i>by</i>")
         local _, why = pcall(cell.keep, cell, "map", attn.eye(2), {row = {"a", "b"}})
@@ -94,7 +96,8 @@ t.case("attn report: terminal, Markdown and HTML from the command line", functio
     t.is_true(out:find("more by 10", 1, true), out)
     out, err, code = shell.run "attn report other.lua"
     t.equal(code, 0)
-    t.is_true(err:find("other.lua: no results of this study in results", 1, true) and not out:find("more by 10", 1, true), err)
+    t.is_true(err:find("other.lua: no results of this study in results", 1, true)
+        and not out:find("more by 10", 1, true), err)
     _, err, code = shell.run "attn report nowhere"
     t.equal({err, code}, {"attn report: nowhere: there is no such folder\n", 1})
     _, err, code = shell.run "attn report --htlm x"
@@ -110,21 +113,27 @@ end)
 
 t.case("the page has tables, curves, maps, texts and pictures, and nothing from outside", function()
     local page = html.write(read.read{folder .. "/results"})
-    t.equal(page:find("http", 1, true) ~= nil and page:gsub("http://www.w3.org/2000/svg", ""):gsub("http%-equiv", ""):find("http", 1, true), nil)
+    t.equal(page:find("http", 1, true) ~= nil and page:gsub("http://www.w3.org/2000/svg", ""):gsub("http%-equiv",
+        ""):find("http", 1, true), nil)
     t.equal(page:find("<script", 1, true), nil)
-    t.is_true(page:find("default-src 'none'", 1, true) and page:find("prefers-color-scheme", 1, true) and page:find("@media print", 1, true))
-    t.is_true(page:find("&lt;script&gt;", 1, true) and page:find("&lt;bad&gt;", 1, true) and page:find("A &lt;b&gt;, B 2016", 1, true))
+    t.is_true(page:find("default-src 'none'", 1, true) and page:find("prefers-color-scheme", 1, true)
+        and page:find("@media print", 1, true))
+    t.is_true(page:find("&lt;script&gt;", 1, true) and page:find("&lt;bad&gt;", 1, true)
+        and page:find("A &lt;b&gt;, B 2016", 1, true))
     t.is_true(page:find("no &lt;i&gt;by&lt;/i&gt;", 1, true) and page:find("line &lt;1&gt;\nline 2", 1, true))
-    t.is_true(page:find("<b>22 ± 1</b>", 1, true) and page:find("<b>1 ± 0</b>", 1, true))       -- the best of each column
+    -- the best of each column
+    t.is_true(page:find("<b>22 ± 1</b>", 1, true) and page:find("<b>1 ± 0</b>", 1, true))
     t.equal(page:find("cannot be drawn", 1, true), nil)
-    -- of two rows: map, picture and two overlays as PNG, the words shaded, a kept curve; of the table: two plots of intervals, one of losses
+    -- of two rows: map, picture and two overlays as PNG, the words shaded, a kept curve; of the table: two plots of
+    -- intervals, one of losses
     t.equal(select(2, page:gsub("<image", "")), 8)
     t.equal(select(2, page:gsub("<polyline", "")), 2)
     t.equal(select(2, page:gsub("&lt;dog&gt;</text>", "")), 2)
     t.equal(select(2, page:gsub('class="attn%-text"', "")), 2)
     t.equal(select(2, page:gsub("mean and 95 %% interval", "")), 2)
     t.equal(select(2, page:gsub("loss: mean of the seeds", "")), 1)
-    t.equal(select(2, page:gsub('fill="#10b981"', "")), 2)                                         -- strips of claims with a mean
+    -- strips of claims with a mean
+    t.equal(select(2, page:gsub('fill="#10b981"', "")), 2)
     local open, close = select(2, page:gsub("<svg", "")), select(2, page:gsub("</svg>", ""))
     t.equal(open, close)
 end)
@@ -150,10 +159,14 @@ t.case("broken, half-written, foreign and hostile files are named, the rest is s
     local names, seen = {}, {}
     for i, s in ipairs(studies) do names[i] = s.name end
     t.equal(names, {"<img src=x onerror=alert(1)>", "small", "types"})
-    for _, one in ipairs(troubles) do seen[#seen + 1] = one.path:sub(#folder + 6) .. ": " .. one.why:gsub("\n.*", "") end
+    for _, one in ipairs(troubles) do
+        seen[#seen + 1] = one.path:sub(#folder + 6) .. ": " .. one.why:gsub("\n.*", "")
+    end
     local all = table.concat(seen, "\n")
-    for _, wanted in ipairs{"empty/study.json: not whole", "half/study.json: not whole", "foreign/study.json: no summary of a study",
-        "list/study.json: ", "running: 1 cells, but no study.json", "lead/study.json: names a cell's file that is none", "lead/gone.json: ",
+    for _, wanted in ipairs{"empty/study.json: not whole", "half/study.json: not whole",
+        "foreign/study.json: no summary of a study",
+        "list/study.json: ", "running: 1 cells, but no study.json",
+            "lead/study.json: names a cell's file that is none", "lead/gone.json: ",
         "types/study.json: names a cell's file that is none", "small/place%-outer", "none: there is no such folder"} do
         t.is_true(all:find(wanted), wanted .. " in\n" .. all)
     end

@@ -78,7 +78,8 @@ t.case("one point, equal values and no data are drawn", function()
     t.equal(select(2, drawn({5}, {height = 3}):gsub("[⠁-⣿]", "")) > 0, true)
     t.equal(drawn({2, 2, 2}, {height = 3}):find("2 ┤", 1, true) ~= nil, true)
     t.equal(drawn({}, {height = 3}):find("no data\n", 1, true) ~= nil, true)
-    t.equal(drawn({{name = "x", y = {0 / 0}}}, {height = 3}):find("no data, 1 of 1 points cannot be shown\n", 1, true) ~= nil, true)
+    t.equal(drawn({{name = "x", y = {0 / 0}}}, {height = 3}):find("no data, 1 of 1 points cannot be shown\n", 1,
+        true) ~= nil, true)
     t.equal(plot.svg({}):find("no data", 1, true) ~= nil, true)
 end)
 
@@ -110,14 +111,16 @@ t.case("a long curve makes a small file that keeps its extremes", function()
     for i = 1, 50000 do y[i] = i == 777 and 9 or 0 end
     local picture = plot.svg{y = y}
     t.equal(#picture < 20000, true)
-    t.equal(picture:find(" 8L", 1, true) ~= nil or picture:find(" 8 ", 1, true) ~= nil, true)     -- 9 is the top of the plot
+    -- 9 is the top of the plot
+    t.equal(picture:find(" 8L", 1, true) ~= nil or picture:find(" 8 ", 1, true) ~= nil, true)
 end)
 
 t.case("words are escaped, and the file is light and dark", function()
     local picture = plot.svg({{name = "<b>", y = {1, 2}}}, {title = "a & b"})
     t.equal(picture:find("<b>", 1, true), nil)
     t.equal(picture:find("a &amp; b", 1, true) ~= nil, true)
-    t.equal(picture:find("prefers-color-scheme:dark", 1, true) ~= nil and picture:find("currentColor", 1, true) ~= nil, true)
+    t.equal(picture:find("prefers-color-scheme:dark", 1, true) ~= nil and picture:find("currentColor", 1, true) ~= nil,
+        true)
 end)
 
 t.case("errors name what came", function()

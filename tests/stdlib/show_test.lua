@@ -53,7 +53,8 @@ t.case("heads and layers are numbered and share one scale", function()
     weights[2][1][1][2] = 0.25
     t.equal(drawn(weights[1]), "head 1  head 2\n  1 2     1 2\n1       1 @@\nmax 0.5\n")
     local lines = drawn(weights)
-    t.equal(lines:find("layer 2, head 1  layer 2, head 2\n  1 2              1 2\n1   ++           1\nmax 0.5\n", 1, true) ~= nil, true)
+    t.equal(lines:find("layer 2, head 1  layer 2, head 2\n  1 2              1 2\n1   ++           1\nmax 0.5\n", 1,
+        true) ~= nil, true)
 end)
 
 t.case("long sides are pooled to their largest, with a note", function()
@@ -106,7 +107,8 @@ t.case("the SVG of 64 x 64 weights is small, and so is one of 4 layers of 8 head
 end)
 
 t.case("errors name what came", function()
-    t.raises("show.attention: weights has 5 dimensions, expected [Tq, Tk], [H, Tq, Tk] or [L, H, Tq, Tk]", show.attention, attn.zeros(1, 1, 1, 2, 3))
+    t.raises("show.attention: weights has 5 dimensions, expected [Tq, Tk], [H, Tq, Tk] or [L, H, Tq, Tk]",
+        show.attention, attn.zeros(1, 1, 1, 2, 3))
     t.raises("there are no weights (weights: float32 [0, 3])", show.attention, attn.zeros(0, 3))
     t.raises("row 2 has 1 weights, the first 2", show.attention, {{1, 2}, {1}})
     t.raises("no tensor", show.attention, {})
@@ -116,7 +118,8 @@ end)
 
 t.case("a text with its weights below, wrapped", function()
     t.equal(said(show.text, {}, {"a", "bad", "film"}, {0, 0.8, 0.4}), "a bad film\n  ███ ▄▄▄▄\nmax 0.8\n")
-    t.equal(said(show.text, {width = 6}, "a bad film", attn.tensor{0, 0.8, 1e-6}), "a bad\n  ███\nfilm\n▁▁▁▁\nmax 0.8\n")
+    t.equal(said(show.text, {width = 6}, "a bad film", attn.tensor{0, 0.8, 1e-6}),
+        "a bad\n  ███\nfilm\n▁▁▁▁\nmax 0.8\n")
     t.equal(said(show.text, {max = 1}, "a b", {{0, 1}, {1, 0}}), "1 a b\n    █\n2 a b\n  █\nmax 1\n")
 end)
 
@@ -171,7 +174,8 @@ t.case("places of a path stand where glimpse looks", function()
     end, "svg", attn.zeros(4, 4))
     t.equal(content:find('<circle cx="164" cy="164"', 1, true) ~= nil, true)
     t.equal(content:find('width="160" height="160" fill="none"', 1, true) ~= nil, true)
-    t.raises("show.image: path is float32 [1, 3], expected places [N, 2]", show.image, attn.zeros(2, 2), {path = {{1, 2, 3}}})
+    t.raises("show.image: path is float32 [1, 3], expected places [N, 2]", show.image, attn.zeros(2, 2),
+        {path = {{1, 2, 3}}})
 end)
 
 t.case("an attention map laid over a picture: bright where it looks", function()
@@ -195,7 +199,8 @@ t.case("PNG files hold the pictures, side by side", function()
     os.remove(name)
     t.equal(x.shape, {3, 3, 6})
     t.equal(x[1][1]:totable(), {1, 1, 1, 1, 0, 0})
-    t.raises("show.image: expected pictures [H, W], [1, H, W], [3, H, W] or [4, H, W], got float32 [2, 3, 3]", show.image, attn.zeros(2, 3, 3))
+    t.raises("show.image: expected pictures [H, W], [1, H, W], [3, H, W] or [4, H, W], got float32 [2, 3, 3]",
+        show.image, attn.zeros(2, 3, 3))
 end)
 
 t.case("base64", function()
