@@ -217,9 +217,9 @@ local function curve_of(row, name)
     local c = {name = row.label, x = steps, y = {}, low = {}, high = {}}
     for i, step in ipairs(steps) do
         local values = by_step[step]
-        local sum = 0
-        for _, value in ipairs(values) do sum = sum + value end
-        c.y[i], c.low[i], c.high[i] = sum / #values, math.min(table.unpack(values)), math.max(table.unpack(values))
+        local sum, low, high = 0, math.huge, -math.huge
+        for _, value in ipairs(values) do sum, low, high = sum + value, math.min(low, value), math.max(high, value) end
+        c.y[i], c.low[i], c.high[i] = sum / #values, low, high
     end
     return c
 end

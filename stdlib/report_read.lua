@@ -12,6 +12,7 @@ local whole = require "attn.whole"
 local m = {}
 
 local DEPTH = 6                     -- folders below the one that was given
+local FOLDERS = 20000               -- looked at: links may lead in circles
 local FILE = 64 * 1024 * 1024       -- bytes
 
 local function text(value) return type(value) == "string" and value or nil end
@@ -183,13 +184,18 @@ local function study_of(folder, said, troubles)
     return study
 end
 
-local function find(path, depth, found, troubles)
+-- `above` are the listings of the folders that led here: what lists the same as one of them is a link back to it.
+local function find(path, depth, found, troubles, above)
+    found.folders = found.folders + 1
+    if found.folders > FOLDERS then return end
     local ok, names = pcall(attn.list_folder, path)
     if not ok then
         if depth == 0 then troubles[#troubles + 1] = {path = path, why = "there is no such folder", given = true} end
         return
     end
     table.sort(names)
+    local listing = #names > 1 and table.concat(names, "\0")
+    if listing and above[listing] then return end
     local cells, summary = 0, false
     for _, name in ipairs(names) do
         if name == "study.json" then summary = true end
@@ -211,7 +217,9 @@ local function find(path, depth, found, troubles)
     if depth == DEPTH then return end
     for _, name in ipairs(names) do
         if name:sub(1, 1) ~= "." and not name:match "%.json$" then
-            find(path .. "/" .. name, depth + 1, found, troubles)
+            local below = setmetatable({}, {__index = above})
+            if listing then below[listing] = true end
+            find(path .. "/" .. name, depth + 1, found, troubles, below)
         end
     end
 end
@@ -221,9 +229,17 @@ end
 ---@return table[] studies
 ---@return {path: string, why: string, given: boolean?}[] troubles
 function m.read(folders)
-    local found, troubles = {}, {}
-    for _, folder in ipairs(folders) do find(#folder > 1 and folder:gsub("/+$", "") or folder, 0, found, troubles) end
-    table.sort(found, function(a, b)
+    local found, troubles = {folders = 0}, {}
+    for _, folder in ipairs(folders) do find((folder:gsub("(.)/+$", "%1")), 0, found, troubles, {}) end
+    if found.folders > FOLDERS then
+        local why = ("more than %d folders, the rest is left out"):format(FOLDERS)
+        troubles[#troubles + 1] = {path = folders[#folders], why = why}
+    end
+    local place = {}
+    for i, system in ipairs(systems.list) do place[system.id] = i end
+    table.sort(found, function(a, b)            -- in the order of the systems
+        local i, j = place[a.systems[1]] or math.huge, place[b.systems[1]] or math.huge
+        if i ~= j then return i < j end
         if a.name ~= b.name then return a.name < b.name end
         return a.folder < b.folder
     end)
