@@ -327,18 +327,20 @@ function m.write(studies, troubles)
         local s = entry.system
         if s.family ~= last then
             if last then out[#out + 1] = "</table>" end
-            out[#out + 1] = ('<table><tr><th colspan="4">%s</th></tr>'):format(escape(titles[s.family] or "Others"))
+            out[#out + 1] = ('<table><tr><th colspan="3">%s</th></tr>'):format(escape(titles[s.family] or "Others"))
             last = s.family
         end
-        local links, seconds = {}, 0
+        local name, links, seconds = escape(s.name), {}, 0
         for k, study in ipairs(entry.studies) do
-            links[k] = ('<a href="#study-%d">%s</a>'):format(number_of[study], escape(study.name))
+            local text = #entry.studies == 1 and name or escape(study.name)
+            links[k] = ('<a href="#study-%d">%s</a>'):format(number_of[study], text)
             seconds = seconds + study.seconds
         end
         local minutes = #links > 0 and (' <span class="soft min">%s min</span>'):format(words.minutes(seconds)) or ""
-        out[#out + 1] = ('<tr%s><td>%s</td><td title="%s">%s <span class="soft">%s</span></td><td>%s</td><td>%s%s</td></tr>')
-            :format(#links == 0 and ' class="missing"' or "", escape(s.id), escape(s.formula), escape(s.name),
-                escape(s.paper), table.concat(links, ", "), state(entry), minutes)
+        local linked = #links == 1 and links[1] or name .. " " .. table.concat(links, ", ")
+        out[#out + 1] = ('<tr%s><td>%s</td><td title="%s">%s <span class="soft">%s</span></td><td>%s%s</td></tr>'):format(
+            #links == 0 and ' class="missing"' or "", escape(s.id), escape(s.formula), linked, escape(s.paper),
+            state(entry), minutes)
     end
     out[#out + 1] = "</table></div>"
     for i, study in ipairs(studies) do section(out, study, i) end

@@ -120,6 +120,7 @@ t.case("the page has tables, curves, maps, texts and pictures, and nothing from 
         and page:find("@media print", 1, true))
     t.is_true(page:find("&lt;script&gt;", 1, true) and page:find("&lt;bad&gt;", 1, true)
         and page:find("A &lt;b&gt;, B 2016", 1, true))
+    t.is_true(page:find('<a href="#study-1">Inner attention</a>', 1, true) and page:find('<section id="study-1">', 1, true))
     t.is_true(page:find("no &lt;i&gt;by&lt;/i&gt;", 1, true) and page:find("line &lt;1&gt;\nline 2", 1, true))
     -- the best of each column
     t.is_true(page:find("<b>22 ± 1</b>", 1, true) and page:find("<b>1 ± 0</b>", 1, true))
