@@ -118,8 +118,8 @@ local function strip(claim)
 end
 
 local function claims(out, study)
-    out[#out + 1] = '<table class="claims"><thead><tr><th>verdict</th><th>claim</th><th>measured</th><th></th></tr></thead>'
-        .. "<tbody>"
+    out[#out + 1] = '<table class="claims"><thead><tr><th>verdict</th><th>claim</th><th>measured</th>'
+        .. "<th></th></tr></thead><tbody>"
     for _, claim in ipairs(study.claims) do
         local notes = {}
         local bound, values = words.bound(claim), words.values(claim)
@@ -127,7 +127,8 @@ local function claims(out, study)
         if values ~= "" then notes[#notes + 1] = "seeds " .. escape(values) end
         if claim.why then notes[#notes + 1] = escape(claim.why) end
         out[#out + 1] = ('<tr><td>%s</td><td>%s</td><td>%s<div class="soft">%s</div></td><td>%s</td></tr>'):format(
-            verdict(claim.verdict), escape(claim.text), escape(words.measured(claim)), table.concat(notes, "; "), strip(claim))
+            verdict(claim.verdict), escape(claim.text), escape(words.measured(claim)), table.concat(notes, "; "),
+            strip(claim))
     end
     out[#out + 1] = "</tbody></table>"
 end
@@ -338,8 +339,8 @@ function m.write(studies, troubles)
         end
         local minutes = #links > 0 and (' <span class="soft min">%s min</span>'):format(words.minutes(seconds)) or ""
         local linked = #links == 1 and links[1] or name .. " " .. table.concat(links, ", ")
-        out[#out + 1] = ('<tr%s><td>%s</td><td title="%s">%s <span class="soft">%s</span></td><td>%s%s</td></tr>'):format(
-            #links == 0 and ' class="missing"' or "", escape(s.id), escape(s.formula), linked, escape(s.paper),
+        out[#out + 1] = ('<tr%s><td>%s</td><td title="%s">%s <span class="soft">%s</span></td><td>%s%s</td></tr>')
+            :format(#links == 0 and ' class="missing"' or "", escape(s.id), escape(s.formula), linked, escape(s.paper),
             state(entry), minutes)
     end
     out[#out + 1] = "</table></div>"

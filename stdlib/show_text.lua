@@ -124,8 +124,8 @@ local function svg(s, width)
             local x = 4
             for j = span[1], span[2] do
                 local wide = file.text_width(s.words[j]) + 4
-                body[#body + 1] = ('<rect x="%.5g" y="%.5g" width="%.5g" height="18" fill="#2563eb" fill-opacity="%s"/>')
-                    :format(x, y, wide, opacity(shares[j]))
+                body[#body + 1] = ('<path d="M%.5g %.5gh%.5gv18h%.5gz" fill="#2563eb" fill-opacity="%s"/>')
+                    :format(x, y, wide, -wide, opacity(shares[j]))
                 body[#body + 1] = file.label(x + wide / 2, y + 13, s.words[j], 'text-anchor="middle"')
                 x = x + wide + 5
             end
@@ -168,7 +168,7 @@ function m.draw(tokens, weights, options)
     if cfg.svg then file.save("show.text", cfg.svg, svg(s, 720)) end
     if cfg.html then
         file.save("show.text", cfg.html, '<!DOCTYPE html><meta charset="utf-8"><title>text shaded by weight</title>'
-            .. "<style>:root{color-scheme:light dark}body{font:16px/1.7 sans-serif;margin:1.5em;max-width:45em}</style>\n"
+            .. "<style>:root{color-scheme:light dark}body{font:16px/1.7 sans-serif;margin:1.5em}</style>\n"
             .. html(s))
     end
 end
