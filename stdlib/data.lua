@@ -698,14 +698,15 @@ function m.augment(images, options) return require "attn.data_augment".augment(m
 
 attn.describe{name = "data.lines", signature = "lines(path) -> list of strings",
     help = "The lines of a text file, plain or gzip, without their ends.",
-    example = 'local lines = require "attn.data".lines("train.en.gz")'}
+    example = 'local path = os.tmpname()\nio.open(path, "w"):write("a man\\na dog\\n"):close()\n'
+        .. 'print(#require "attn.data".lines(path))\nos.remove(path)'}
 attn.describe{name = "data.find", signature = "find(name [, folder]) -> path, or nil and why",
     help = "The path of a file or folder of the data directory (folder, or what --data DIR or $ATTN_DATA name), plain or gzip; nil\n"
         .. "and what is missing, and how to get it, if it is not there.",
     example = 'print(require "attn.data".find("multi30k/train.en", "no/such/folder"))'}
 attn.describe{name = "data.path", signature = "path(name) -> path",
     help = "The path of a data set, in the folder given by --data DIR or $ATTN_DATA. An error says how to get it.",
-    example = 'local folder = require "attn.data".path "multi30k"'}
+    example = 'local data = require "attn.data"\nif data.find "multi30k" then print(data.path "multi30k") end'}
 attn.describe{name = "data.random", signature = "random(seed [, stream]) -> draw",
     help = "A generator independent of attn.seed: draw(n) is an integer in 1..n, draw() a number in [0, 1).",
     example = 'local draw = require "attn.data".random(1); print(draw(6))'}
@@ -723,19 +724,22 @@ attn.describe{name = "data.bytes", signature = "bytes(path) -> uint8 [n]",
     example = 'local bytes = require "attn.data".bytes(arg[0])'}
 attn.describe{name = "data.idx", signature = "idx(path) -> uint8 tensor",
     help = "An idx file of unsigned bytes (the format of MNIST), plain or gzip, with the sizes it says.",
-    example = 'local images = require "attn.data".idx("train-images-idx3-ubyte.gz")'}
+    example = 'local path = os.tmpname()\nio.open(path, "wb"):write("\\0\\0\\8\\1\\0\\0\\0\\2\\7\\9"):close()\n'
+        .. 'print(require "attn.data".idx(path))\nos.remove(path)'}
 attn.describe{name = "data.mnist", signature = "mnist(folder, part = \"train\") -> images [n, 1, 28, 28], labels [n]",
     help = "The digits of MNIST: pictures as uint8 (:to \"float32\" / 255 is what a layer takes), labels as int64 from 1: the\n"
         .. "digit plus 1. part is \"train\" or \"test\". The folder has the four files train-... and t10k-..., plain or gzip.",
-    example = 'local images, labels = require "attn.data".mnist(attn.data.path "mnist")'}
+    example = 'local data = require "attn.data"\nif data.find "mnist" then local images, labels = data.mnist(data.path "mnist") end'}
 attn.describe{name = "data.cifar", signature = "cifar(path or paths, {classes = 10}) -> images [n, 3, 32, 32], labels [n]",
     help = "Pictures (uint8) and labels (int64 from 1) of files in CIFAR-10's binary layout, or CIFAR-100's (classes = 100: the\n"
         .. "fine labels), plain or gzip.",
-    example = 'local images, labels = require "attn.data".cifar(attn.data.path "cifar10_subset/train_batch.bin.gz")'}
+    example = 'local data, file = require "attn.data", "cifar10_subset/train_batch.bin.gz"\n'
+        .. 'if data.find(file) then local images, labels = data.cifar(data.path(file)) end'}
 attn.describe{name = "data.tsv", signature = "tsv(path, {header = false, columns =, ragged = false}) -> rows, names",
     help = "The rows of a file of tab-separated values, plain or gzip: lists of strings, or tables by name if the first line\n"
         .. "(header = true) or columns, a list, names the fields. All rows must have equally many, unless ragged.",
-    example = 'local rows = require "attn.data".tsv("train.tsv", {columns = {"class", "text"}})'}
+    example = 'local path = os.tmpname()\nio.open(path, "w"):write("1\\ta good film\\n2\\ta bad one\\n"):close()\n'
+        .. 'print(require "attn.data".tsv(path, {columns = {"class", "text"}})[1].text)\nos.remove(path)'}
 attn.describe{name = "data.classes", signature = "classes(labels [, names]) -> ids, names",
     help = "Labels (strings, or numbers) as classes that count from 1: their places in names, by default all labels that occur,\n"
         .. "sorted. A label that is not in names is an error.",

@@ -109,7 +109,7 @@ attn.describe{name = "fit", signature = "fit{model =, batches =, loss = function
         .. 'fit{model = model, batches = batches, steps = 3, loss = function() return attn.loss.cross_entropy(model(x), y) end}'}
 attn.describe{name = "fit.each", signature = "each(model, batches, fn(batch))",
     help = "Calls fn for every batch of an epoch, the model in eval mode, without gradients; what fn makes is freed after each call.",
-    example = 'local model = attn.layer.embedding{count = 9, dim = 2}\n'
+    example = 'local model = attn.layer.embedding{count = 30, dim = 2}\n'
         .. 'require "attn.fit".each(model, attn.task.copy({count = 40}), function(batch) model(batch.source) end)'}
 attn.describe{name = "fit.accuracy", signature = "accuracy(model, batches, forward(batch) -> logits [..., V], targets) -> share",
     help = "The share (0..1) of targets that are the most likely class, over an epoch in eval mode; targets of 0 are ignored.",

@@ -2,15 +2,18 @@
 
 local attn = require "attn"
 local internal = require "attn.internal"
+local examples = require "attn.examples"
 
 local help = {}
 
--- Everything documented: name -> {signature =, text =, kind =}
-local function entries()
+---Everything documented, by name; example: code that runs by itself in which attn is known.
+---@return table<string, {signature: string, text: string, kind: string, example: string?}>
+function help.entries()
     local all = {}
     local function add(name, text, kind)
         local signature, rest = text:match("^([^\n]*)\n?(.*)$")
-        all[name] = {signature = signature, text = rest, kind = kind}
+        local before, example = rest:match "^(.-)\n*Example: (.*)$"
+        all[name] = {signature = signature, text = before or rest, kind = kind, example = example or examples[name]}
     end
     local modules = internal.named_modules()
     table.move({"fields", "study", "test"}, 1, 3, #modules + 1, modules)
@@ -39,9 +42,11 @@ local function entries()
         if type(doc) == "string" then
             add(name, doc, name:find(":", 1, true) and "method" or "function")
         else
-            local text = (doc.help or "") .. (doc.example and "\n\nExample:\n    " .. doc.example:gsub("\n", "\n    ") or "")
-            all[name] = {signature = doc.signature or name, text = text, kind = "function"}
+            all[name] = {signature = doc.signature or name, text = doc.help or "", kind = "function", example = doc.example}
         end
+    end
+    for _, entry in pairs(all) do
+        if entry.example then entry.text = entry.text .. "\n\nExample:\n    " .. entry.example:gsub("\n", "\n    ") end
     end
     return all
 end
@@ -122,7 +127,7 @@ end
 ---@param out? fun(line: string)
 function help.show(name, out)
     out = out or print
-    local all = entries()
+    local all = help.entries()
     if not name or name == "" then
         out("attn " .. attn._VERSION .. ": attn help NAME, or ?NAME in the session")
         for _, kind in ipairs {"layer", "function", "method"} do
@@ -160,7 +165,7 @@ end
 
 -- LuaLS annotations of everything: `attn help --stubs`
 local function stubs()
-    local all = entries()
+    local all = help.entries()
     print("---@meta\n\n---@class attn.Tensor\n---@operator add(attn.Tensor|number): attn.Tensor\n---@operator sub(attn.Tensor|number): "
         .. "attn.Tensor\n---@operator mul(attn.Tensor|number): attn.Tensor\n---@operator div(attn.Tensor|number): attn.Tensor\n"
         .. "---@field shape integer[]\n---@field dtype string\n---@field grad attn.Tensor?\nlocal tensor = {}\n\nlocal attn = {}")

@@ -125,8 +125,7 @@ attn.describe{name = "metric.f1",
         .. "(9+1)-way with directionality, macro over the relations of the targets without Other. ignore lists\n"
         .. "labels that are left out of the average. A share of nothing is 0. classes has the numbers of each\n"
         .. "class, by label.",
-    example = 'require "attn.metric".f1({"a", "b", "b"}, {"a", "a", "b"}).f1\n'
-        .. 'require "attn.metric".f1({"Cause-Effect(e2,e1)", "Other"}, {"Cause-Effect(e1,e2)", "Other"},\n'
-        .. '    {average = "semeval"}).f1'}
+    example = 'local metric = require "attn.metric"\nprint(metric.f1({"a", "b", "b"}, {"a", "a", "b"}).f1)\n'
+        .. 'print(metric.f1({"Cause-Effect(e2,e1)", "Other"}, {"Cause-Effect(e1,e2)", "Other"}, {average = "semeval"}).f1)'}
 
 return m

@@ -456,14 +456,17 @@ attn.describe{name = "run.start", signature = "start(name, {option = default, ..
         .. "one, run:at(step) that of a step (history.best lists the best), run:part(name) has these of a loop with\n"
         .. "a name, run:once(name, make) keeps what must be the same after a resume. `attn runs` lists them: finished\n"
         .. "is what called run:finish() or came to the end of its script.",
-    example = 'local job = attn.run.start("tagger", {dim = 64, steps = 1000, seed = 1})\n'
-        .. 'attn.train.loop{run = job, steps = job.options.steps, ...}'}
+    example = 'local job = attn.run.start("tagger", {dim = 4, steps = 10, seed = 1})\n'
+        .. 'local model = attn.layer.linear{inputs = job.options.dim, outputs = 1}\n'
+        .. 'attn.train.loop{run = job, model = model, optimizer = attn.optim.adam{params = model:parameters()},\n'
+        .. '    steps = job.options.steps, data = function() return attn.randn(8, job.options.dim) end,\n'
+        .. '    loss = function(batch) return model(batch):square():mean() end}'}
 attn.describe{name = "run.list", signature = "list(folder) -> list of runs",
     help = "The runs in a folder, the oldest first: the table of each config.json, with folder and path.",
     example = 'for _, one in ipairs(attn.run.list "runs") do print(one.folder, one.options.lr) end'}
 attn.describe{name = "run.find", signature = "find(folder, word) -> run",
     help = "The run that a word means: its folder, its id, or the beginning or end of its folder's name.",
-    example = 'local one = attn.run.find("runs", "3f2a")'}
+    example = 'for _, one in ipairs(attn.run.list("runs")) do print(attn.run.find("runs", one.id).id) end'}
 attn.describe{name = "run.metrics", signature = "metrics(path) -> list of records",
     help = "The records of a metrics.jsonl; torn lines are passed over, steps that were repeated after a resume\n"
         .. "count once.",

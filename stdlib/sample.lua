@@ -391,16 +391,16 @@ end
 attn.describe{name = "study.sample", signature = "sample{value, ...} -> sample over seeds",
     help = "A sample of numbers, one for each seed, as the values of a table's row are: + - * / pair by seed, s:mean(),\n"
         .. "s:std() (n - 1), s:interval(level = 0.95) is Student's for at least 3 seeds, else nil and why; s:values().",
-    example = 'local gain = study.sample{0.8, 0.9, 0.85} - study.sample{0.7, 0.75, 0.8}\nprint(gain:mean(), gain:interval())'}
+    example = 'local study = require "attn.study"\nlocal gain = study.sample{0.8, 0.9, 0.85} - study.sample{0.7, 0.75, 0.8}\nprint(gain:mean(), gain:interval())'}
 attn.describe{name = "study.unpaired", signature = "unpaired(a, b, level = 0.95) -> difference, low, high, df",
     help = "The difference of the means of two samples that share no seeds, with the interval of Welch (1947). What shares\n"
         .. "seeds is paired: (a - b):interval() is narrower.",
-    example = 'print(study.unpaired(study.sample{1, 2, 3}, study.sample{2, 4, 6}))'}
+    example = 'local study = require "attn.study"\nprint(study.unpaired(study.sample{1, 2, 3}, study.sample{2, 4, 6}))'}
 attn.describe{name = "study.bootstrap", signature = "bootstrap(a, b, metric, {resamples = 1000, seed = 1, level = 0.95}) -> table",
     help = "Compares two systems on the same test examples (Koehn 2004): a and b are lists of what each did on an example,\n"
         .. "metric(list) a number, more is better. Gives a, b, difference, low and high (its interval over resampled test\n"
         .. "sets), wins (the share of them on which a is better) and p (of so large a difference if there were none).",
-    example = 'local function accuracy(list)\n    local sum = 0\n    for _, right in ipairs(list) do sum = sum + right end\n'
+    example = 'local study = require "attn.study"\nlocal function accuracy(list)\n    local sum = 0\n    for _, right in ipairs(list) do sum = sum + right end\n'
         .. '    return sum / #list\nend\nprint(study.bootstrap({1, 1, 0, 1}, {0, 1, 0, 1}, accuracy).p)'}
 
 return m

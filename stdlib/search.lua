@@ -670,31 +670,31 @@ attn.describe{name = "search.greedy",
     signature = "greedy(step, {state =, count =, bos = 2, eos = 3, max_length = 50, no_repeat =, forbid =, lengths =}) -> list of"
         .. " lists",
     help = "The most likely word at each step. " .. form,
-    example = example .. 'attn.search.greedy(step, {count = 2})[1][1].ids'}
+    example = example .. 'print(#attn.search.greedy(step, {count = 2})[1][1].ids)'}
 attn.describe{name = "search.beam",
     signature = "beam(step, {state =, count =, bos = 2, eos = 3, max_length = 50, width = 5, nbest = 1,"
         .. " length_penalty = 0, coverage_penalty = 0, no_repeat =, forbid =, lengths =}) -> list of lists",
     help = "Beam search; score = logp / ((5 + n) / 6)^length_penalty + coverage_penalty sum_j log min(1, sum_i\n"
         .. "a_ij).\n" .. form,
-    example = example .. 'attn.search.beam(step, {count = 2, width = 3})[1][1].score'}
+    example = example .. 'print(attn.search.beam(step, {count = 2, width = 3})[1][1].score)'}
 attn.describe{name = "search.sample",
     signature = "sample(step, {state =, count =, bos = 2, eos = 3, max_length = 50, temperature = 1, top_k =, top_p =,"
         .. " nbest = 1, no_repeat =, forbid =, lengths =}) -> list of lists",
     help = "Words drawn at random from softmax(logits / temperature), from the top_k words, or from the fewest\n"
         .. "whose probabilities reach top_p. nbest hypotheses are drawn. " .. form,
-    example = example .. 'attn.search.sample(step, {count = 2, temperature = 0.7})[2][1].ids'}
+    example = example .. 'print(attn.search.sample(step, {count = 2, temperature = 0.7})[2][1].logp)'}
 attn.describe{name = "search.forced",
     signature = "forced(step, {state =, targets = lists of ids, bos = 2, eos = 3, lengths =}) -> list of lists",
     help = "The log-probability of given targets (logps: of each word and of eos) and their attention weights. "
         .. form,
-    example = example .. 'attn.search.forced(step, {targets = {{5, 6}, {7}}})[1][1].logp'}
+    example = example .. 'print(attn.search.forced(step, {targets = {{5, 6}, {7}}})[1][1].logp)'}
 attn.describe{name = "search.corpus",
     signature = "corpus(step, lists, {encode = f(ids, lengths, extra) -> state, search = search.greedy, options = {},"
         .. " fields = {}, size = 100}) -> list of lists",
     help = "Decodes many sources (lists of ids) in batches of similar length; what the search gives for each,\n"
         .. "in the order of the sources. options are further fields of the search; fields = {NAME = list}: more of each\n"
         .. "source, of which encode gets those of its batch as lists, extra.NAME.",
-    example = example .. 'attn.search.corpus(step, {{5, 6}, {7}}, {encode = function(ids, lengths) return nil end})'}
+    example = example .. 'print(attn.search.corpus(step, {{5, 6}, {7}}, {encode = function(ids, lengths) return nil end}))'}
 attn.describe{name = "search.copy",
     signature = "copy(logits [R, V], weights [R, S], gate [R], ids [R, S], size) -> logp [R, size]",
     help = "Log-probabilities of a model that generates or copies, the distribution of attn.loss.copy: what the step of\n"

@@ -471,17 +471,20 @@ attn.describe{name = "study:table", signature = "s:table{name =, run =, vary = |
         .. "claims about it are \"not measured\"; cfg.data is --data. jobs = 1 runs its cells alone, with all threads; seeds = N at\n"
         .. "most N seeds; columns names the values to print, better = {name = \"more\" | \"less\" | \"none\"} which is best. The result\n"
         .. "has rows by label or by fields, t[\"small\"], t{by = 0.1}, and these values by name: samples over seeds (study.sample).",
-    example = 'local t = paper:table{name = "scores", grid = {score = {"dot", "additive"}, dim = {4, 8}},\n'
-        .. '    run = function(cfg, cell) return {accuracy = train(cfg)} end}\nlocal gain = t["dim=4 score=dot"].accuracy - t{dim = 8, score = "dot"}.accuracy'}
+    example = 'local study = require "attn.study"\nlocal paper = study{options = {steps = 100}, quick = {steps = 5}, seeds = 3}\n'
+        .. 'local t = paper:table{name = "scores", grid = {score = {"dot", "additive"}, dim = {4, 8}},\n'
+        .. '    run = function(cfg, cell) return {accuracy = attn.rand(1):item()} end}\nlocal gain = t["dim=4 score=dot"].accuracy - t{dim = 8, score = "dot"}.accuracy'}
 attn.describe{name = "study:claim", signature = "s:claim{text, sample, at_least = | at_most = | between = {a, b}, level = 0.95, exact = false}",
     help = "A claim, with its verdict: holds or fails where the whole interval of the mean says so, else undecided, as with fewer\n"
         .. "than three seeds, NaN or a missing cell; not measured where its table's data are missing. exact = true: no chance is in it, every seed must say so, one is enough.\n"
         .. "{text, function} returns a boolean and the words measured.",
-    example = 'paper:claim{"inner attention is not late", t.inner.place - t.outer.place, at_most = 0}\n'
-        .. 'paper:claim{"three of them", function() return #t == 3, "rows: " .. #t end}'}
+    example = 'local study = require "attn.study"\nlocal paper = study{options = {steps = 100}, quick = {steps = 5}, seeds = 3}\n'
+        .. 'local t = paper:table{name = "position", vary = {{"inner"}, {"outer"}}, run = function() return {place = attn.rand(1):item()} end}\n'
+        .. 'paper:claim{"inner attention is not late", t.inner.place - t.outer.place, at_most = 0}\n'
+        .. 'paper:claim{"a place is a share", function() return t.inner.place:mean() < 1, "below one" end}'}
 attn.describe{name = "study:main", signature = "s:main(exports) -> exports",
     help = "The end of the script: runs the study if this script is the one that was started, prints tables (the best marked *),\n"
         .. "claims and result lines, and fails if a cell did. A script that is required (attn -I DIR, LUA_PATH) only gives exports.",
-    example = 'return paper:main{Ranker = Ranker}'}
+    example = 'local study = require "attn.study"\nlocal paper = study{options = {steps = 100}, quick = {steps = 5}, seeds = 3}\nreturn paper:main{}'}
 
 return setmetatable(m, {__call = new})

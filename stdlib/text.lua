@@ -677,6 +677,9 @@ attn.describe{name = "text.byte_bpe", signature = "byte_bpe{encoder = path, merg
     help = "The byte-level encoding of GPT-2, from its files encoder.json and vocab.bpe (plain or gzip).\n"
         .. "b:encode(text) gives ids, b:decode(ids) the text again, whatever its bytes; #b is the number of tokens.\n"
         .. "Ids are those of the file, which begin at 0; for an embedding, where 0 is padding, take shift = 1.",
-    example = 'local b = require "attn.text".byte_bpe{encoder = "encoder.json", merges = "vocab.bpe"}'}
+    example = 'local data = require "attn.data"\n'
+        .. 'if data.find "gpt2_bpe/vocab.bpe" then\n'
+        .. '    local bpe = attn.text.byte_bpe{encoder = data.path "gpt2_bpe/encoder.json.gz", merges = data.path "gpt2_bpe/vocab.bpe"}\n'
+        .. '    print(#bpe:encode "attention is all you need")\nend'}
 
 return m

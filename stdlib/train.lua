@@ -579,18 +579,27 @@ attn.describe{name = "train.loop",
         .. "newest valid one. A run with several loops gives each a name. checkpoint = path with\n"
         .. "resume = true does that with one file. history has step,\n"
         .. "losses (one for each step), values ({step =, value =}), best, seconds, tokens, rate.",
-    example = 'attn.train.loop{model = model, optimizer = optimizer, data = batches, steps = 1000,\n'
-        .. '  loss = function(batch) return attn.loss.cross_entropy(model(batch.source), batch.target) end}'}
+    example = 'local model = attn.layer.linear{inputs = 2, outputs = 1}\n'
+        .. 'attn.train.loop{model = model, optimizer = attn.optim.adam{params = model:parameters()}, steps = 20, quiet = true,\n'
+        .. '    data = function() return attn.randn(8, 2) end,\n'
+        .. '    loss = function(batch) return attn.loss.mse(model(batch), batch:sum(2, true)) end}'}
 attn.describe{name = "train.ema", signature = "ema{model =, decay = 0.999} -> average",
     help = "An exponential moving average of a model's parameters. a:update() after each step of the optimizer;\n"
         .. "a:swap() exchanges parameters and averages, a second call puts them back; a:state(), a:load(state).",
-    example = 'local a = attn.train.ema{model = model, decay = 0.99}; a:update(); a:swap()'}
+    example = 'local model = attn.layer.linear{inputs = 2, outputs = 1}\n'
+        .. 'local a = attn.train.ema{model = model, decay = 0.99}\na:update()\na:swap()'}
 attn.describe{name = "train.average", signature = "average(paths) -> state",
     help = "The mean of the models in several checkpoints of train.loop, for model:load.",
-    example = 'model:load(attn.train.average{"a.safetensors", "b.safetensors"})'}
+    example = 'local model, path = attn.layer.linear{inputs = 2, outputs = 1}, os.tmpname()\n'
+        .. 'attn.train.loop{model = model, optimizer = attn.optim.sgd{params = model:parameters(), lr = 0.1}, steps = 2, quiet = true,\n'
+        .. '    data = function() return attn.randn(8, 2) end, loss = function(batch) return model(batch):square():mean() end,\n'
+        .. '    checkpoint = path}\nmodel:load(attn.train.average{path})\nos.remove(path)'}
 attn.describe{name = "train.pace", signature = "pace{model =, data =, loss =, batches = 10} -> seconds",
     help = "Seconds of a training step (loss and gradient), measured on some batches; model, data and random\n"
         .. "numbers are as before.",
-    example = 'local steps = minutes * 60 // attn.train.pace{model = model, data = batches, loss = loss}'}
+    example = 'local model = attn.layer.linear{inputs = 2, outputs = 1}\n'
+        .. 'local batches = attn.data.batches{fields = {x = {1.0, 2.0, 3.0, 4.0}}, size = 2}\n'
+        .. 'local seconds = attn.train.pace{model = model, data = batches, loss = function(batch)\n'
+        .. '    return model(batch.x:unsqueeze(2):expand(-1, 2)):mean() end}\nprint(10 * 60 // seconds)'}
 
 return m

@@ -278,7 +278,7 @@ attn.describe{name = "translate.recurrent", signature = "recurrent{sources =, ta
         .. "map of the backward encoder's last; \"luong\": it is the encoder's, hidden wide in both directions together. fixed joins\n"
         .. "the encoder's last state to every word (Cho et al. 2014), for models without attention.\n"
         .. "model(ids [B, S], lengths, target_in [B, T]) -> logits [B, T, targets]; model:encode, model:step as search takes them.",
-    example = made .. 'print(#model.step)'}
+    example = made .. 'print(model:count())'}
 attn.describe{name = "translate.loss", signature = "loss(model, {smoothing = 0}) -> function(batch)",
     help = "For train.loop: the cross entropy of target_out, given source, source_lengths and target_in. " .. model_help,
     example = made .. 'print(type(translate.loss(model)))'}
