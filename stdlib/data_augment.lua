@@ -53,8 +53,10 @@ end
 ---@param draw fun(n: integer): integer
 function m.clutter(canvas, pool, count, patch, draw)
     for _ = 1, count do
-        local from = pool[draw(#pool)]:narrow(2, draw(pool:size(3) - patch + 1), patch):narrow(3, draw(pool:size(4) - patch + 1), patch)
-        local to = canvas:narrow(2, draw(canvas:size(2) - patch + 1), patch):narrow(3, draw(canvas:size(3) - patch + 1), patch)
+        local from = pool[draw(#pool)]:narrow(2, draw(pool:size(3) - patch + 1), patch):narrow(3,
+            draw(pool:size(4) - patch + 1), patch)
+        local to = canvas:narrow(2, draw(canvas:size(2) - patch + 1), patch):narrow(3,
+            draw(canvas:size(3) - patch + 1), patch)
         to:copy_(attn.maximum(from, to))
     end
 end
@@ -72,7 +74,8 @@ function m.draw(cfg, canvas, size, shift, draw)
     return {y = place(1), x = place(2), angle = between(cfg.rotate), scale = 1 + between(cfg.scale)}
 end
 
-m.known = {{"rotate", "number", 0, least = 0}, {"scale", "number", 0, least = 0, most = 0.9}, {"clutter", "integer", 0, least = 0},
+m.known = {{"rotate", "number", 0, least = 0}, {"scale", "number", 0, least = 0, most = 0.9},
+    {"clutter", "integer", 0, least = 0},
     {"patch", "integer", 8, least = 1}}
 
 ---data.augment, with the generators of data.

@@ -58,7 +58,8 @@ return function(define, draws)
             .. "[B, frames, 1, canvas, canvas]), 0 to 1; box [B, N, 4] (top, left, bottom, right, in points), centre [B, N, 2] (row, column,\n"
             .. "-1 to 1) of each digit or frame; gold [B, N, grid * grid]: evenly over the cells of a grid that the box touches, one row for\n"
             .. "each answer or frame (sum: one for both; sequence: rows as target_out).",
-        known = {{"data", "string"}, {"part", "string", "train", choices = {"train", "test"}}, {"canvas", "integer", SIDE, least = SIDE},
+        known = {{"data", "string"}, {"part", "string", "train", choices = {"train", "test"}},
+            {"canvas", "integer", SIDE, least = SIDE},
             {"shift", "integer", least = 0}, {"pair", "string", choices = {"two digits", "sum", "sequence"}},
             {"longest", "integer", least = 1}, {"moving", "integer", 0, least = 0}, {"grid", "integer", 4, least = 1},
             table.unpack(augment.known, 1, 3)},
@@ -80,9 +81,11 @@ return function(define, draws)
                 for k = 1, n do
                     local which, wide = draw(#set.labels), k == n and cfg.canvas - (n - 1) * width or width
                     local function reach(side) return math.min(cfg.shift or side, (side - SIDE) // 2) end
-                    local how = augment.draw(cfg, {cfg.canvas, wide}, {SIDE, SIDE}, {reach(cfg.canvas), reach(wide)}, draw)
+                    local how = augment.draw(cfg, {cfg.canvas, wide}, {SIDE, SIDE}, {reach(cfg.canvas), reach(wide)},
+                        draw)
                     local frames = cfg.moving > 0 and walk(cfg, how, draw) or {how}
-                    local put = augment.placed(set.images[which]:unsqueeze(1):expand(#frames, 1, SIDE, SIDE):contiguous(), cfg.canvas,
+                    local put = augment.placed(set.images[which]:unsqueeze(1):expand(#frames, 1, SIDE,
+                        SIDE):contiguous(), cfg.canvas,
                         wide, frames)
                     for _, box in ipairs(augment.boxes(put)) do
                         box[2], box[4] = box[2] + (k - 1) * width, box[4] + (k - 1) * width
@@ -93,8 +96,10 @@ return function(define, draws)
                 local image = n == 1 and parts[1] or attn.cat(parts, 4)
                 for frame = 1, #image do augment.clutter(image[frame], set.images, cfg.clutter, 8, draw) end
                 local gold, places = {}, {}
-                for i, box in ipairs(boxes) do gold[i], places[i] = cells(box, cfg.canvas, cfg.grid), centre(box, cfg.canvas) end
-                local example = {image = cfg.moving > 0 and image or image[1], box = boxes, centre = places, gold = gold}
+                for i, box in ipairs(boxes) do gold[i], places[i] = cells(box, cfg.canvas, cfg.grid),
+                    centre(box, cfg.canvas) end
+                local example = {image = cfg.moving > 0 and image or image[1], box = boxes, centre = places,
+                    gold = gold}
                 if cfg.pair == "sequence" then
                     example.target, gold[#gold + 1] = labels, {}
                 elseif cfg.pair == "two digits" then
@@ -114,7 +119,8 @@ return function(define, draws)
                 return example
             end
             local sequence = cfg.pair == "sequence"
-            return {answers = cfg.pair == "sum" and 19 or 10, targets = sequence and 12 or nil, bos = sequence and 11 or nil,
+            return {answers = cfg.pair == "sum" and 19 or 10, targets = sequence and 12 or nil, bos = sequence and 11
+                or nil,
                 eos = sequence and 12 or nil, gold = {gold = cfg.grid * cfg.grid}, draw = draw_example}
         end})
 end

@@ -19,10 +19,13 @@ local Recurrent = attn.module "Recurrent"
 -- style "bahdanau": as wide an encoder in each direction as the decoder is, whose first state is made of the backward one;
 -- "luong": the encoder's last state, both directions together as wide as the decoder, is the decoder's first.
 function Recurrent:init(c)
-    c = fields.read("translate.recurrent", c, {{"sources", "integer", required = true}, {"targets", "integer", required = true},
+    c = fields.read("translate.recurrent", c, {{"sources", "integer", required = true},
+        {"targets", "integer", required = true},
         {"dim", "integer", required = true}, {"hidden", "integer", required = true}, {"dropout", "number", 0},
-        {"cell", "string", "gru"}, {"style", "string", "bahdanau", choices = {"bahdanau", "luong"}}, {"attention", "table"},
-        {"feeding", "boolean", false}, {"bidirectional", "boolean", true}, {"readout", "string"}, {"fixed", "boolean", false}})
+        {"cell", "string", "gru"}, {"style", "string", "bahdanau", choices = {"bahdanau", "luong"}},
+            {"attention", "table"},
+        {"feeding", "boolean", false}, {"bidirectional", "boolean", true}, {"readout", "string"},
+            {"fixed", "boolean", false}})
     local luong, directions = c.style == "luong", c.bidirectional and 2 or 1
     local width, feeding = luong and c.hidden // directions or c.hidden, nil
     if luong then feeding = c.feeding end
@@ -33,7 +36,8 @@ function Recurrent:init(c)
     self.encoder = attn.encoder.rnn{inputs = c.dim, hidden = width, cell = c.cell, bidirectional = c.bidirectional}
     self.bridge = not luong and attn.layer.linear{inputs = width, outputs = c.hidden} or nil
     self.decoder = attn.decoder.rnn{        -- fixed: the summary of the source is joined to every word (Cho et al. 2014)
-        inputs = c.dim + (c.fixed and directions * width or 0), hidden = c.hidden, memory = directions * width, cell = c.cell,
+        inputs = c.dim + (c.fixed and directions * width or 0), hidden = c.hidden, memory = directions * width,
+            cell = c.cell,
         style = c.style, attention = c.attention, input_feeding = feeding, readout = c.readout,
         outputs = c.targets, dropout = c.dropout}
 end
@@ -84,7 +88,8 @@ function m.loss(model, options)
 end
 
 local function functions(model)
-    return function(ids, state) return model:step(ids, state) end, function(ids, lengths) return model:encode(ids, lengths) end
+    return function(ids, state) return model:step(ids, state) end, function(ids, lengths) return model:encode(ids,
+        lengths) end
 end
 
 ---The best hypothesis for each source.
@@ -93,12 +98,14 @@ end
 ---@param options? {width: integer, length_penalty: number, max_length: integer, bos: integer, eos: integer}
 ---@return Hypothesis[]
 function m.decode(model, sources, options)
-    local cfg = fields.read("translate.decode", options or {}, {{"width", "integer", 1, least = 1}, {"length_penalty", "number", 1},
+    local cfg = fields.read("translate.decode", options or {}, {{"width", "integer", 1, least = 1},
+        {"length_penalty", "number", 1},
         {"max_length", "integer", 50}, {"bos", "integer", 2}, {"eos", "integer", 3}})
     local step, encode = functions(model)
     local beam = cfg.width > 1
     local found = search.corpus(step, sources, {encode = encode, search = beam and search.beam or search.greedy,
-        options = {width = beam and cfg.width or nil, length_penalty = beam and cfg.length_penalty or nil, max_length = cfg.max_length,
+        options = {width = beam and cfg.width or nil, length_penalty = beam and cfg.length_penalty or nil,
+            max_length = cfg.max_length,
             bos = cfg.bos, eos = cfg.eos}})
     for i, list in ipairs(found) do found[i] = list[1] end
     return found
@@ -115,7 +122,8 @@ function m.align(model, set)
     for first = 1, #set.source, size do
         local last = math.min(first + size - 1, #set.source)
         local ids, lengths = data.pad(table.move(set.source, first, last, 1, {}))
-        local forced = search.forced(step, {state = attn.no_grad(encode, ids, lengths), lengths = lengths, bos = set.bos, eos = set.eos,
+        local forced = search.forced(step, {state = attn.no_grad(encode, ids, lengths), lengths = lengths,
+            bos = set.bos, eos = set.eos,
             targets = table.move(set.target, first, last, 1, {})})
         for i, list in ipairs(forced) do
             local one, target = {}, set.target[first + i - 1]
@@ -162,12 +170,14 @@ end
 ---@param options {steps: integer, lr: number, size: integer?, seed: integer?}
 ---@return table history
 function m.fit(model, set, options)
-    local cfg = fields.read("translate.fit", options, {{"steps", "integer", required = true}, {"lr", "number", required = true},
+    local cfg = fields.read("translate.fit", options, {{"steps", "integer", required = true},
+        {"lr", "number", required = true},
         {"size", "integer", 32}, {"seed", "integer", 1}})
     return train.loop{model = model, steps = cfg.steps, clip = 5, quiet = true, loss = m.loss(model),
         optimizer = attn.optim.adam{params = model:parameters(), lr = cfg.lr},
         schedule = function(step) return cfg.lr * math.min(1, 3 * (1 - (step - 1) / cfg.steps)) end,
-        data = data.batches{fields = {source = set.source, target = set.target}, shift = {"target"}, bos = set.bos, eos = set.eos,
+        data = data.batches{fields = {source = set.source, target = set.target}, shift = {"target"}, bos = set.bos,
+            eos = set.eos,
             size = cfg.size, seed = cfg.seed}}
 end
 
@@ -267,6 +277,36 @@ function Pair:bleu(lines, records, bounds)
     return metric.bleu(lines, references).score, bounds and metric.bleu_by_length(lines, references, lengths, bounds)
 end
 
+---BLEU of a model on records: greedy, with unknown words replaced, by beam, of the shortest and the longest sources; in the cell
+---of a study the first sentences are kept, and where the model looked.
+---@param model any
+---@param records table[]
+---@param options {max_length: integer?, width: integer?, length_penalty: number?, bounds: integer[]?, cell: any}
+---@return {bleu: number, replaced: number?, beam: number, short: number, long: number}
+function Pair:score(model, records, options)
+    local cfg = fields.read("pair:score", options or {}, {{"max_length", "integer", 50}, {"width", "integer", 5},
+        {"length_penalty", "number", 1}, {"bounds", "table", {9, 12, 16}}, {"cell", "any"}})
+    local found = self:translate(model, records, {max_length = cfg.max_length})
+    local lines, out = self:lines(found), {}
+    local by_length
+    out.bleu, by_length = self:bleu(lines, records, cfg.bounds)
+    out.short, out.long = by_length[1].score, by_length[#by_length].score
+    local looked
+    for _, best in ipairs(found) do looked = looked or best.weights ~= nil end
+    if looked then out.replaced = self:bleu(self:lines(found, records), records) end
+    out.beam = self:bleu(self:lines(self:translate(model, records, {max_length = cfg.max_length, width = cfg.width,
+        length_penalty = cfg.length_penalty})), records)
+    if cfg.cell then
+        local kept = {}
+        for i = 1, math.min(3, #records) do kept[i] = ("%s\n  %s"):format(records[i].source_line, lines[i]) end
+        cfg.cell:keep("translations", table.concat(kept, "\n"))
+        if found[1].weights then
+            cfg.cell:keep("where it looked", found[1].weights, {rows = found[1].words, columns = records[1].source})
+        end
+    end
+    return out
+end
+
 local model_help = "A model has encode(ids [B, S], lengths) -> state, forward(ids, lengths, target_in) -> logits, step(ids [R], state)\n"
     .. "-> logits, state, weights [R, S]."
 local made = 'local translate = require "attn.translate"\n'
@@ -280,7 +320,8 @@ attn.describe{name = "translate.recurrent", signature = "recurrent{sources =, ta
         .. "model(ids [B, S], lengths, target_in [B, T]) -> logits [B, T, targets]; model:encode, model:step as search takes them.",
     example = made .. 'print(model:count())'}
 attn.describe{name = "translate.loss", signature = "loss(model, {smoothing = 0}) -> function(batch)",
-    help = "For train.loop: the cross entropy of target_out, given source, source_lengths and target_in. " .. model_help,
+    help = "For train.loop: the cross entropy of target_out, given source, source_lengths and target_in. "
+        .. model_help,
     example = made .. 'print(type(translate.loss(model)))'}
 attn.describe{name = "translate.decode", signature = "decode(model, lists of ids, {width = 1, length_penalty = 1, max_length = 50, bos = 2, "
         .. "eos = 3}) -> hypotheses",
@@ -308,7 +349,9 @@ attn.describe{name = "translate.pair", signature = "pair(records, {min_count = 1
     help = "Vocabularies of records {source = words, target = words, target_line =}: p.source, p.target.\n"
         .. "p:batches(records, {size =, seed = 1, longest =}), p:translate(model, records, options of decode) -> hypotheses with words,\n"
         .. "p:lines(hypotheses [, records]) -> lines, with records unknown words replaced by what they looked at,\n"
-        .. "p:bleu(lines, records [, bounds]) -> score, and by length of the source.",
+        .. "p:bleu(lines, records [, bounds]) -> score, and by length of the source;\n"
+        .. "p:score(model, records, {max_length = 50, width = 5, length_penalty = 1, bounds = {9, 12, 16}, cell =}) -> {bleu =, replaced =,\n"
+        .. "beam =, short =, long =}: greedy, with unknown words replaced, by beam, of the shortest and the longest sources.",
     example = 'local p = require "attn.translate".pair{{source = {"a"}, target = {"b", "c"}, target_line = "b c"}}\n'
         .. 'print(#p.target, p:bleu({"b c"}, {{source = {"a"}, target_line = "b c"}}))'}
 

@@ -11,11 +11,14 @@
 --            local model = Writer({dim = 128, layers = 4, heads = 4, context = 64, dropout = 0, norm = "pre", activation = "gelu",
 --                tied = true}, 65); model(ids [B, T]) -> logits [B, T, 65]
 local attn = require "attn"
-local corpus, schedule, search, study = require "attn.corpus", require "attn.schedule", require "attn.search", require "attn.study"
+local corpus, schedule, search, study = require "attn.corpus", require "attn.schedule", require "attn.search",
+    require "attn.study"
 
 local options = {
-    model = {dim = 128, layers = 4, heads = 4, context = 64, dropout = 0.0, norm = "pre", activation = "gelu", tied = true},
-    batch = 16, steps = 1000, lr = 1e-3, warmup = 100, final = 1e-4, decay = 0.1, clip = 1.0, accumulate = 1, every = 250, windows = 200,
+    model = {dim = 128, layers = 4, heads = 4, context = 64, dropout = 0.0, norm = "pre", activation = "gelu",
+        tied = true},
+    batch = 16, steps = 1000, lr = 1e-3, warmup = 100, final = 1e-4, decay = 0.1, clip = 1.0, accumulate = 1,
+        every = 250, windows = 200,
     text = "", nanogpt = false, sample = 300, temperature = 0.8, top_k = 40, prompt = "\n"}
 for _, word in ipairs(arg or {}) do
     if word == "--nanogpt" then
@@ -25,7 +28,8 @@ for _, word in ipairs(arg or {}) do
 end
 local paper = study{
     paper = "Radford et al. 2019, Language models are unsupervised multitask learners", options = options, seeds = 3,
-    quick = {model = {dim = 16, layers = 1, heads = 2, context = 16}, batch = 4, steps = 4, warmup = 1, every = 2, windows = 2, sample = 20},
+    quick = {model = {dim = 16, layers = 1, heads = 2, context = 16}, batch = 4, steps = 4, warmup = 1, every = 2,
+        windows = 2, sample = 20},
 }
 
 local Writer = attn.module "Writer"
@@ -34,7 +38,8 @@ function Writer:init(c, characters)
     self.embed = attn.layer.embedding{count = characters, dim = c.dim}
     self.place = attn.layer.positional{dim = c.dim, type = "learned", max_length = c.context}
     self.dropout = attn.layer.dropout{p = c.dropout}
-    self.blocks = attn.encoder.transformer{dim = c.dim, heads = c.heads, layers = c.layers, dropout = c.dropout, norm = c.norm,
+    self.blocks = attn.encoder.transformer{dim = c.dim, heads = c.heads, layers = c.layers, dropout = c.dropout,
+        norm = c.norm,
         activation = c.activation}
     self.out = attn.layer.linear{inputs = c.dim, outputs = characters, bias = false}
     if c.tied then self.out.weight = self.embed.weight end
@@ -85,7 +90,8 @@ local function read(cfg)
         for i = 1, #text do list[i] = id_of[text:sub(i, i)] end
         ids[name] = attn.tensor(list, {dtype = "int64"})
         if #list <= cfg.model.context then
-            error(("the text's part %s has %d characters: too few for a context of %d"):format(name, #list, cfg.model.context), 0)
+            error(("the text's part %s has %d characters: too few for a context of %d"):format(name, #list,
+                cfg.model.context), 0)
         end
     end
     return alphabet, id_of, ids
@@ -122,9 +128,12 @@ local function write(model, cfg, alphabet, id_of)
     local function step(x, s) return model:step(x, s) end
     while #written - prompt < cfg.sample do
         local from, state = math.max(1, #written - T // 2 + 1), {place = 1}
-        for i = from, #written - 1 do state = select(2, attn.no_grad(step, attn.tensor({written[i]}, {dtype = "int64"}), state)) end
-        local found = search.sample(step, {state = state, count = 1, bos = written[#written], eos = #alphabet + 1, temperature = cfg.temperature,
-            top_k = cfg.top_k > 0 and cfg.top_k or nil, max_length = math.min(T - (#written - from), cfg.sample - (#written - prompt))})
+        for i = from, #written - 1 do state = select(2, attn.no_grad(step, attn.tensor({written[i]},
+            {dtype = "int64"}), state)) end
+        local found = search.sample(step, {state = state, count = 1, bos = written[#written], eos = #alphabet + 1,
+            temperature = cfg.temperature,
+            top_k = cfg.top_k > 0 and cfg.top_k or nil, max_length = math.min(T - (#written - from),
+                cfg.sample - (#written - prompt))})
         for _, id in ipairs(found[1][1].ids) do written[#written + 1] = id end
     end
     for i, id in ipairs(written) do written[i] = alphabet[id] end
@@ -132,20 +141,24 @@ local function write(model, cfg, alphabet, id_of)
 end
 
 local result = paper:table{
-    name = "characters", about = "loss of the validation text in nats a character", columns = {"loss", "bits", "parameters", "tokens_per_second"},
+    name = "characters", about = "loss of the validation text in nats a character",
+        columns = {"loss", "bits", "parameters", "tokens_per_second"},
     data = paper.options.text == "" and "tinyshakespeare" or nil, better = {parameters = "none"},
     run = function(cfg, cell)
         local alphabet, id_of, ids = read(cfg)
         local T, model = cfg.model.context, Writer(cfg.model, #alphabet)
         local history = cell:train{
-            model = model, steps = cfg.steps, every = cfg.every, clip = cfg.clip > 0 and cfg.clip or nil, accumulate = cfg.accumulate,
+            model = model, steps = cfg.steps, every = cfg.every, clip = cfg.clip > 0 and cfg.clip or nil,
+                accumulate = cfg.accumulate,
             data = function(step, part)     -- a function of seed and step alone: a training that is resumed goes on with the same
                 local draw, starts = attn.data.random(cell.seed, step * 1000 + part), {}
                 for i = 1, cfg.batch do starts[i] = draw(#ids.train - T) end
                 return windows(ids.train, starts, T)
             end,
-            optimizer = attn.optim.adamw{params = model:parameters(), lr = cfg.lr, betas = {0.9, 0.99}, weight_decay = cfg.decay},
-            schedule = schedule.cosine{steps = cfg.steps, lr = cfg.lr, warmup = math.min(cfg.warmup, cfg.steps - 1), final = cfg.final},
+            optimizer = attn.optim.adamw{params = model:parameters(), lr = cfg.lr, betas = {0.9, 0.99},
+                weight_decay = cfg.decay},
+            schedule = schedule.cosine{steps = cfg.steps, lr = cfg.lr, warmup = math.min(cfg.warmup, cfg.steps - 1),
+                final = cfg.final},
             loss = function(b) return attn.loss.cross_entropy(model(b.x), b.y), b.y:numel() end,
             evaluate = function() return {validation = validate(model, ids.dev, T, cfg.windows)} end}
         local loss = validate(model, ids.dev, T, 0)

@@ -31,7 +31,8 @@ local function places(B, T) return attn.arange(1, T):unsqueeze(1):expand(B, T) e
 local tasks = {
     needle = function(B, T, V)
         local marked, values = attn.randint(1, T, B, 1), attn.randint(1, V, B, T)
-        return places(B, T):eq(marked):to "int64" + 1, values, attn.ones(B, 1, {dtype = "int64"}), choose(values, marked)
+        return places(B, T):eq(marked):to "int64" + 1, values, attn.ones(B, 1, {dtype = "int64"}),
+            choose(values, marked)
     end,
     lookup = function(B, T, V)
         local _, order = attn.rand(B, 2 * T):sort(2)           -- T different keys of 2 T
@@ -74,12 +75,16 @@ end
 
 local T, dim = paper.options.slots, paper.options.dim
 local stops = {
-    {"dot", {score = "dot"}}, {"scaled dot", {}}, {"cosine", {score = "cosine", beta = 10}}, {"general", {score = "general"}},
+    {"dot", {score = "dot"}}, {"scaled dot", {}}, {"cosine", {score = "cosine", beta = 10}},
+        {"general", {score = "general"}},
     {"additive", {score = "additive", dim = dim}}, {"concat", {score = "concat", dim = dim}},
-    {"location", {score = "location", max_keys = T}}, {"kernel (rbf)", {score = "kernel", kernel = "rbf"}}, {"linear", {score = "linear"}},
-    {"synthesizer", {score = "synthesizer_random", max_queries = T, max_keys = T}}, {"sparsemax", {distribution = "sparsemax"}},
+    {"location", {score = "location", max_keys = T}}, {"kernel (rbf)", {score = "kernel", kernel = "rbf"}},
+        {"linear", {score = "linear"}},
+    {"synthesizer", {score = "synthesizer_random", max_queries = T, max_keys = T}},
+        {"sparsemax", {distribution = "sparsemax"}},
     {"entmax15", {distribution = "entmax15"}}, {"sigmoid", {distribution = "sigmoid"}},
-    {"monotonic", {window = {type = "monotonic", radius = 2}}}, {"predictive", {window = {type = "predictive", radius = 4}, dim = dim}},
+    {"monotonic", {window = {type = "monotonic", radius = 2}}}, {"predictive", {window = {type = "predictive",
+        radius = 4}, dim = dim}},
     {"4 heads", {heads = 4}},
 }
 local rows = {}
@@ -116,14 +121,17 @@ for _, name in ipairs{"needle", "lookup", "copy", "reorder"} do
     t[name] = paper:table{name = name, synthetic = true, vary = rows, run = run, better = {support = "none"}}
 end
 for _, name in ipairs{"needle", "lookup", "copy", "reorder"} do
-    paper:claim{name .. ": the plain mechanism is right in 99 % of cases", t[name]["scaled dot"].accuracy, at_least = 0.99}
+    paper:claim{name .. ": the plain mechanism is right in 99 % of cases", t[name]["scaled dot"].accuracy,
+        at_least = 0.99}
 end
 for _, blind in ipairs{"location", "synthesizer"} do
     for _, name in ipairs{"needle", "lookup"} do
-        paper:claim{("%s does not see the slots' content: at most 0.3 on %s"):format(blind, name), t[name][blind].accuracy, at_most = 0.3}
+        paper:claim{("%s does not see the slots' content: at most 0.3 on %s"):format(blind, name),
+            t[name][blind].accuracy, at_most = 0.3}
     end
 end
-paper:claim{"monotonic: what it should look at on reorder is outside its window: at most 0.3", t.reorder.monotonic.accuracy, at_most = 0.3}
+paper:claim{"monotonic: what it should look at on reorder is outside its window: at most 0.3",
+    t.reorder.monotonic.accuracy, at_most = 0.3}
 paper:claim{"sparsemax looks at fewer than 30 % of the slots that softmax looks at, on lookup",
     t.lookup.sparsemax.support / t.lookup["scaled dot"].support, at_most = 0.3}
 

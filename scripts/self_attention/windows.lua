@@ -12,9 +12,12 @@ local study, task, translate = require "attn.study", require "attn.task", requir
 
 local paper = study{
     system = {"A5", "A6"}, paper = "Luong, Pham, Manning 2015, Effective approaches to attention-based neural machine translation, EMNLP",
-    options = {dim = 32, hidden = 64, radius = 3, batch = 32, lr = 4e-3, steps = 700, examples = 3000, tests = 200, words = 30,
-        shortest = 4, longest = 12, cost = {batch = 32, dim = 128, radius = 10, repeats = 15, lengths = {50, 200, 800}}},
-    quick = {dim = 4, hidden = 8, steps = 2, examples = 20, tests = 3, cost = {repeats = 1, batch = 2, dim = 8}}, seeds = 3,
+    options = {dim = 32, hidden = 64, radius = 3, batch = 32, lr = 4e-3, steps = 700, examples = 3000, tests = 200,
+        words = 30,
+        shortest = 4, longest = 12, cost = {batch = 32, dim = 128, radius = 10, repeats = 15,
+            lengths = {50, 200, 800}}},
+    quick = {dim = 4, hidden = 8, steps = 2, examples = 20, tests = 3, cost = {repeats = 1, batch = 2, dim = 8}},
+        seeds = 3,
 }
 
 -- Mean distance between the predicted centre p_t = S sigmoid(v' tanh(W h_t)) and the place of the gold source word.
@@ -51,7 +54,8 @@ local function by_displacement(model, set, radius)
 end
 
 local radius = paper.options.radius
-local kinds = {{"global", nil}, {"local-m", {type = "monotonic", radius = radius}}, {"local-p", {type = "predictive", radius = radius}}}
+local kinds = {{"global", nil}, {"local-m", {type = "monotonic", radius = radius}},
+    {"local-p", {type = "predictive", radius = radius}}}
 local rows = {}
 for _, kind in ipairs(kinds) do
     for _, score in ipairs{"dot", "general"} do
@@ -62,14 +66,17 @@ end
 
 local function translation(name, make, about)
     return paper:table{
-        name = name, about = about, synthetic = true, vary = rows, columns = {"accuracy", "far", "bleu", "aer", "centre"},
+        name = name, about = about, synthetic = true, vary = rows, columns = {"accuracy", "far", "bleu", "aer",
+            "centre"},
         better = {aer = "less", centre = "less"},
         run = function(cfg, cell)
             local options = {words = cfg.words, shortest = cfg.shortest, longest = cfg.longest, count = cfg.examples}
             local training = make(options, cell.seed)
-            local model = translate.recurrent{sources = training.vocabulary, targets = training.targets, dim = cfg.dim, hidden = cfg.hidden,
+            local model = translate.recurrent{sources = training.vocabulary, targets = training.targets,
+                dim = cfg.dim, hidden = cfg.hidden,
                 cell = "lstm", style = "luong", attention = cfg.attention, feeding = true}
-            translate.fit(model, translate.examples(training), {steps = cfg.steps, lr = cfg.lr, size = cfg.batch, seed = cell.seed})
+            translate.fit(model, translate.examples(training), {steps = cfg.steps, lr = cfg.lr, size = cfg.batch,
+                seed = cell.seed})
             options.count = cfg.tests
             local set = translate.examples(make(options, 1000 + cell.seed))
             local out = translate.measure(model, set, {max_length = cfg.longest + 3})
@@ -92,9 +99,11 @@ for _, score in ipairs{"dot", "general"} do
     paper:claim{("A5: where words move further than its radius local-m (%s) fails: at most half as often right"):format(score),
         back[walking].far - 0.5 * back[global].far, at_most = 0}
 end
-paper:claim{"A6: on reversal the predicted centre is less than one place from the gold one (general)", back["local-p general"].centre,
+paper:claim{"A6: on reversal the predicted centre is less than one place from the gold one (general)",
+    back["local-p general"].centre,
     at_most = 1}
-paper:claim{"A6: on reversal general is no worse than dot, within 1 BLEU", back["local-p general"].bleu - back["local-p dot"].bleu,
+paper:claim{"A6: on reversal general is no worse than dot, within 1 BLEU",
+    back["local-p general"].bleu - back["local-p dot"].bleu,
     at_least = -1}
 
 -- Microseconds of a step of the decoder, and of self-attention for each word, over a source of so many words: the best of several.
@@ -111,8 +120,10 @@ local window = {["local-m"] = {type = "monotonic", radius = paper.options.cost.r
     band = {type = "band", left = paper.options.cost.radius, right = paper.options.cost.radius}}
 local cost = paper:table{
     name = "cost", about = "microseconds of a step of the decoder (band: of self-attention, a word)", jobs = 1,
-    vary = {{"global", kind = "global"}, {"local-m", kind = "local-m"}, {"self-attention", kind = "self"}, {"band", kind = "band"}},
-    columns = {"words_50", "words_200", "words_800"}, better = {words_50 = "less", words_200 = "less", words_800 = "less"},
+    vary = {{"global", kind = "global"}, {"local-m", kind = "local-m"}, {"self-attention", kind = "self"},
+        {"band", kind = "band"}},
+    columns = {"words_50", "words_200", "words_800"}, better = {words_50 = "less", words_200 = "less",
+        words_800 = "less"},
     run = function(cfg)
         local c, out = cfg.cost, {}
         attn.no_grad(function()
@@ -123,7 +134,8 @@ local cost = paper:table{
                     f = function() layer(memory, memory, memory) end
                     out["words_" .. S] = best_of(c.repeats, f) / S
                 else
-                    local decoder, y = attn.decoder.rnn{inputs = c.dim, hidden = c.dim, memory = c.dim, cell = "lstm", style = "luong", outputs = 50,
+                    local decoder, y = attn.decoder.rnn{inputs = c.dim, hidden = c.dim, memory = c.dim, cell = "lstm",
+                        style = "luong", outputs = 50,
                         attention = {score = "general", window = window[cfg.kind]}}, attn.randn(c.batch, c.dim)
                     local _, state = decoder:step(y, memory)
                     out["words_" .. S] = best_of(c.repeats, function() _, state = decoder:step(y, memory, state) end)

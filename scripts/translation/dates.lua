@@ -11,7 +11,8 @@
 --            local model = translate.recurrent{sources = 99, targets = 40, dim = 32, hidden = 96, attention = {score = "additive", dim = 96}}
 --            attn.train.loop{model = model, loss = translate.loss(model), ...}; translate.decode(model, sources)
 local attn = require "attn"
-local data, study, text, translate = require "attn.data", require "attn.study", require "attn.text", require "attn.translate"
+local data, study, text, translate = require "attn.data", require "attn.study", require "attn.text",
+    require "attn.translate"
 
 local paper = study{
     system = {"A3"}, paper = "Bahdanau, Cho, Bengio 2015, Neural machine translation by jointly learning to align and translate, ICLR",
@@ -66,7 +67,8 @@ local function dates(cfg, seed)
         local source, target = written(draw)
         while part == "test" and seen[target] do source, target = written(draw) end
         if part == "train" then seen[target] = true end
-        table.insert(sets[part], {source = characters(source), target = characters(target), line = source, answer = target})
+        table.insert(sets[part], {source = characters(source), target = characters(target), line = source,
+            answer = target})
     end
     return sets
 end
@@ -74,16 +76,20 @@ end
 -- The study ---------------------------------------------------------------------------------------------------------
 
 local result = paper:table{
-    name = "dates", about = "dates that were not in training, all characters right", synthetic = true, columns = {"exact", "seconds"},
+    name = "dates", about = "dates that were not in training, all characters right", synthetic = true,
+        columns = {"exact", "seconds"},
     run = function(cfg, cell)
         local sets = dates(cfg, cell.seed)
         local pair = translate.pair(sets.train)
-        local model = translate.recurrent{sources = #pair.source, targets = #pair.target, dim = cfg.dim, hidden = cfg.hidden,
+        local model = translate.recurrent{sources = #pair.source, targets = #pair.target, dim = cfg.dim,
+            hidden = cfg.hidden,
             attention = {score = "additive", dim = cfg.hidden}}
         local history = cell:train{
-            model = model, data = pair:batches(sets.train, {size = cfg.batch, seed = cell.seed}), loss = translate.loss(model),
+            model = model, data = pair:batches(sets.train, {size = cfg.batch, seed = cell.seed}),
+                loss = translate.loss(model),
             optimizer = attn.optim.adam{params = model:parameters(), lr = cfg.lr}, clip = 1, steps = cfg.steps,
-            schedule = attn.schedule.cosine{steps = cfg.steps, lr = cfg.lr, warmup = math.min(50, cfg.steps - 1), final = 1e-5}}
+            schedule = attn.schedule.cosine{steps = cfg.steps, lr = cfg.lr, warmup = math.min(50, cfg.steps - 1),
+                final = 1e-5}}
         local found = pair:translate(model, sets.test, {max_length = 12})
         local right, longest, lines = 0, 1, {}
         for i, best in ipairs(found) do
@@ -96,7 +102,8 @@ local result = paper:table{
         end
         cell:keep("answers", table.concat(lines, "\n"))
         if #found[longest].words > 0 then
-            cell:keep("where it looked", found[longest].weights, {rows = found[longest].words, columns = sets.test[longest].source})
+            cell:keep("where it looked", found[longest].weights, {rows = found[longest].words,
+                columns = sets.test[longest].source})
         end
         return {exact = 100 * right / #found, seconds = history.seconds}
     end,

@@ -13,7 +13,8 @@ local study, task, translate = require "attn.study", require "attn.task", requir
 
 local paper = study{
     system = {"A4"}, paper = "Luong, Pham, Manning 2015, Effective approaches to attention-based neural machine translation, EMNLP",
-    options = {dim = 32, hidden = 64, dropout = 0.2, batch = 32, lr = 4e-3, steps = 900, examples = 1500, tests = 200, words = 60,
+    options = {dim = 32, hidden = 64, dropout = 0.2, batch = 32, lr = 4e-3, steps = 900, examples = 1500, tests = 200,
+        words = 60,
         shortest = 4, longest = 12, sort = {words = 150, examples = 3000},
         feeding = {words = 6, longest = 24, hidden = 64}},
     quick = {dim = 4, hidden = 8, steps = 2, examples = 20, tests = 3, sort = {words = 20, examples = 20}}, seeds = 3,
@@ -21,8 +22,10 @@ local paper = study{
 
 -- parts: attention, fed, dropout, bidirectional
 local function build(sizes, parts)
-    return translate.recurrent{sources = sizes.sources, targets = sizes.targets, dim = sizes.dim, hidden = sizes.hidden, cell = "lstm",
-        style = "luong", bidirectional = parts.bidirectional or false, attention = parts.attention, feeding = parts.fed or false,
+    return translate.recurrent{sources = sizes.sources, targets = sizes.targets, dim = sizes.dim,
+        hidden = sizes.hidden, cell = "lstm",
+        style = "luong", bidirectional = parts.bidirectional or false, attention = parts.attention,
+            feeding = parts.fed or false,
         dropout = parts.dropout or 0}
 end
 
@@ -35,7 +38,8 @@ local function experiment(make, options, cfg, cell, change)
     end
     options.count = cfg.examples
     local training = make(options, cell.seed)
-    local model = build({sources = training.vocabulary, targets = training.targets, dim = cfg.dim, hidden = cfg.hidden}, cfg)
+    local model = build({sources = training.vocabulary, targets = training.targets, dim = cfg.dim,
+        hidden = cfg.hidden}, cfg)
     translate.fit(model, examples(training), {steps = cfg.steps, lr = cfg.lr, size = cfg.batch, seed = cell.seed})
     options.count = cfg.tests
     return translate.measure(model, examples(make(options, 1000 + cell.seed)), {max_length = 4 * cfg.longest})
@@ -52,10 +56,12 @@ local parts = paper:table{
         {"+ attention", dropout = dropout, reversed = true, attention = general},
         {"+ input feeding", dropout = dropout, reversed = true, attention = general, fed = true}},
     run = function(cfg, cell)
-        return experiment(task.sort, {words = cfg.words, window = 4, shortest = cfg.shortest, longest = cfg.longest}, cfg, cell)
+        return experiment(task.sort, {words = cfg.words, window = 4, shortest = cfg.shortest, longest = cfg.longest},
+            cfg, cell)
     end,
 }
-paper:claim{"A4: all parts together add at least 10 BLEU", parts["+ input feeding"].bleu - parts.base.bleu, at_least = 10}
+paper:claim{"A4: all parts together add at least 10 BLEU", parts["+ input feeding"].bleu - parts.base.bleu,
+    at_least = 10}
 paper:claim{"A4: base, dropout, attention, input feeding: each adds, within the noise of the seeds", function()
     local order, words, all = {"base", "+ dropout", "+ attention", "+ input feeding"}, {}, true
     for i = 2, #order do
@@ -69,16 +75,19 @@ end}
 
 local max_keys = paper.options.longest
 local scores = paper:table{
-    name = "scores", about = "words to be sorted: their order in the source says nothing", synthetic = true, columns = {"bleu", "exact", "aer"},
+    name = "scores", about = "words to be sorted: their order in the source says nothing", synthetic = true,
+        columns = {"bleu", "exact", "aer"},
     vary = {{"dot", attention = {score = "dot"}}, {"general", attention = general},
         {"concat", attention = {score = "concat", dim = paper.options.hidden}},
         {"location", attention = {score = "location", max_keys = max_keys}}, {"no attention"}},
     run = function(cfg, cell)
         cfg.bidirectional, cfg.dropout, cfg.examples = true, 0, cfg.sort.examples
-        return experiment(task.sort, {words = cfg.sort.words, shortest = cfg.shortest, longest = cfg.longest}, cfg, cell)
+        return experiment(task.sort, {words = cfg.sort.words, shortest = cfg.shortest, longest = cfg.longest}, cfg,
+            cell)
     end,
 }
-paper:claim{"A4: the location score is near the model without attention, within 10 BLEU", scores.location.bleu - scores["no attention"].bleu,
+paper:claim{"A4: the location score is near the model without attention, within 10 BLEU",
+    scores.location.bleu - scores["no attention"].bleu,
     at_most = 10}
 for _, score in ipairs{"dot", "general", "concat"} do
     paper:claim{("A4: the %s score is not: at least 10 BLEU above no attention"):format(score),
@@ -86,8 +95,10 @@ for _, score in ipairs{"dot", "general", "concat"} do
 end
 
 local feeding = paper:table{
-    name = "feeding", about = "long sentences of six words, written none to three times: words too many in 100", synthetic = true,
-    columns = {"many", "bleu", "aer"}, better = {many = "less", aer = "less"}, vary = {{"without"}, {"with", fed = true}},
+    name = "feeding", about = "long sentences of six words, written none to three times: words too many in 100",
+        synthetic = true,
+    columns = {"many", "bleu", "aer"}, better = {many = "less", aer = "less"}, vary = {{"without"},
+        {"with", fed = true}},
     run = function(cfg, cell)
         local function same(set, batches)       -- a word becomes the first of its words so many times: it is to be counted
             local first = {}
@@ -99,7 +110,8 @@ local feeding = paper:table{
             end
         end
         cfg.bidirectional, cfg.attention, cfg.dropout, cfg.hidden = true, general, 0, cfg.feeding.hidden
-        return experiment(task.lookup, {words = cfg.feeding.words, fertility = 3, swap = 0, shortest = cfg.shortest, longest = cfg.feeding.longest}, cfg, cell,
+        return experiment(task.lookup, {words = cfg.feeding.words, fertility = 3, swap = 0, shortest = cfg.shortest,
+            longest = cfg.feeding.longest}, cfg, cell,
             same)
     end,
 }

@@ -10,20 +10,24 @@
 --            local model = build{sources = 5000, targets = 6000, dim = 128, hidden = 128, dropout = 0.3, fixed = false}
 --            records {source = words, target = words, target_line =} are for translate.pair, as corpus.multi30k makes them
 local attn = require "attn"
-local corpus, study, task, translate = require "attn.corpus", require "attn.study", require "attn.task", require "attn.translate"
+local study = require "attn.study"
+local corpus, task, translate = attn.corpus, attn.task, attn.translate
 
 local paper = study{
     system = {"A1", "A3", "A7"}, paper = "Bahdanau, Cho, Bengio 2015, Neural machine translation by jointly learning to align and translate, ICLR",
-    options = {dim = 128, hidden = 128, dropout = 0.3, batch = 64, lr = 1e-3, clip = 1.0, words = 2000, max_length = 50, beam = 5, steps = 700,
+    options = {dim = 128, hidden = 128, dropout = 0.3, batch = 64, lr = 1e-3, clip = 1.0, words = 2000,
+        max_length = 50, beam = 5, steps = 700,
         examples = 0, small = {dim = 32, hidden = 64, batch = 32, lr = 4e-3, steps = 1200, tests = 400}},
-    quick = {dim = 8, hidden = 8, steps = 3, examples = 50, max_length = 8, beam = 2, small = {dim = 4, hidden = 8, steps = 2, tests = 16}},
+    quick = {dim = 8, hidden = 8, steps = 3, examples = 50, max_length = 8, beam = 2,
+        small = {dim = 4, hidden = 8, steps = 2, tests = 16}},
     seeds = 3,
 }
 
 -- RNNsearch, or as many parameters without attention, in a wider state.
 local function build(c)
     local function model(fixed, hidden)
-        return translate.recurrent{sources = c.sources, targets = c.targets, dim = c.dim, hidden = hidden, dropout = c.dropout or 0,
+        return translate.recurrent{sources = c.sources, targets = c.targets, dim = c.dim, hidden = hidden,
+            dropout = c.dropout or 0,
             fixed = fixed, attention = not fixed and {score = "additive", dim = hidden} or nil, readout = "maxout"}
     end
     local search, hidden = model(false, c.hidden), c.hidden
@@ -33,14 +37,14 @@ local function build(c)
 end
 
 local function learn(cfg, cell, model, batches, steps)
-    local function rate(step) return cfg.lr * 0.5 ^ math.max(0, math.ceil(12 * step / steps) - 8) end  -- halved four times, late
-    return cell:train{model = model, data = batches, loss = translate.loss(model), steps = steps, schedule = rate, clip = 1.0,
+    local function rate(step) return cfg.lr * 0.5 ^ math.max(0,
+        math.ceil(12 * step / steps) - 8) end  -- halved four times, late
+    return cell:train{model = model, data = batches, loss = translate.loss(model), steps = steps, schedule = rate,
+        clip = 1.0,
         optimizer = attn.optim.adam{params = model:parameters(), lr = cfg.lr}, save_every = math.max(1, steps // 10)}
 end
 
 -- Multi30k ------------------------------------------------------------------------------------------------------------
-
-local bounds = {9, 12, 16}
 
 local text = paper:table{
     name = "multi30k", about = "English to German, BLEU of test2016", data = "multi30k",
@@ -48,34 +52,26 @@ local text = paper:table{
     vary = {{"RNNsearch"}, {"fixed vector", fixed = true}, {"RNNsearch <= 15", longest = 15},
         {"fixed vector <= 25", fixed = true, longest = 25}},
     run = function(cfg, cell)
-        local sets = corpus.multi30k(cfg.data, {most = cfg.examples > 0 and cfg.examples or nil})
+        local sets = corpus.multi30k(cfg.data, {most = cfg.examples})
         local pair = translate.pair(sets.train, cfg.words > 0 and {size = cfg.words} or {min_count = 2})
-        local model = build{sources = #pair.source, targets = #pair.target, dim = cfg.dim, hidden = cfg.hidden, dropout = cfg.dropout,
-            fixed = cfg.fixed}
-        local history = learn(cfg, cell, model, pair:batches(sets.train, {size = cfg.batch, seed = cell.seed, longest = cfg.longest}),
-            cfg.steps)
-        local found = pair:translate(model, sets.test, {max_length = cfg.max_length})
-        local lines = pair:lines(found)
-        local bleu, by_length = pair:bleu(lines, sets.test, bounds)
-        local replaced = not cfg.fixed and pair:bleu(pair:lines(found, sets.test), sets.test) or bleu
-        local beam = pair:bleu(pair:lines(pair:translate(model, sets.test, {max_length = cfg.max_length, width = cfg.beam})), sets.test)
-        cell:keep("translations", ("%s\n%s\n%s\n%s"):format(sets.test[1].source_line, lines[1], sets.test[2].source_line, lines[2]))
-        if found[1].weights and #found[1].words > 0 then
-            cell:keep("where it looked", found[1].weights, {rows = found[1].words, columns = sets.test[1].source})
-        end
-        return {bleu = bleu, replaced = replaced, beam = beam, tokens_per_second = history.rate, short = by_length[1].score,
-            long = by_length[#by_length].score}
+        local model = build{sources = #pair.source, targets = #pair.target, dim = cfg.dim, hidden = cfg.hidden,
+            dropout = cfg.dropout, fixed = cfg.fixed}
+        local batches = pair:batches(sets.train, {size = cfg.batch, seed = cell.seed, longest = cfg.longest})
+        local history = learn(cfg, cell, model, batches, cfg.steps)
+        local out = pair:score(model, sets.test, {max_length = cfg.max_length, width = cfg.beam, cell = cell})
+        out.tokens_per_second = history.rate
+        return out
     end,
 }
 local search, fixed = text["RNNsearch"], text["fixed vector"]
-paper:claim{"A3 (a): RNNsearch beats the fixed vector by at least 5 BLEU, as many parameters, as many steps", search.bleu - fixed.bleu,
-    at_least = 5}
+paper:claim{"A3 (a): RNNsearch beats the fixed vector by at least 5 BLEU, as many parameters, as many steps",
+    search.bleu - fixed.bleu, at_least = 5}
 paper:claim{"A3 (b): RNNsearch trained on up to 15 words beats the fixed vector trained on up to 25",
     text["RNNsearch <= 15"].bleu - text["fixed vector <= 25"].bleu, at_least = 0}
 paper:claim{"A3 (c): from sources of up to 9 words to those above 16 the fixed vector loses more BLEU, by 5 at least",
     (fixed.short - fixed.long) - (search.short - search.long), at_least = 5}
-paper:claim{"A7: with 2,000 words, replacing unknown ones by what was looked at raises BLEU by at least 0.5", search.replaced - search.bleu,
-    at_least = 0.5}
+paper:claim{"A7: with 2,000 words, replacing unknown ones by what was looked at raises BLEU by at least 0.5",
+    search.replaced - search.bleu, at_least = 0.5}
 paper:claim{"A7: and never lowers it", search.replaced - search.bleu, at_least = 0, exact = true}
 
 -- Length and alignment, where they are known ------------------------------------------------------------------------------
@@ -87,13 +83,15 @@ local function small(cfg, cell, options)
     local c = cfg.small
     options.size, options.count = c.batch, 20000
     local batches = task.lookup(options, cell.seed)
-    local model = build{sources = batches.vocabulary, targets = batches.targets, dim = c.dim, hidden = c.hidden, fixed = cfg.fixed}
+    local model = build{sources = batches.vocabulary, targets = batches.targets, dim = c.dim, hidden = c.hidden,
+        fixed = cfg.fixed}
     learn(c, cell, model, batches, c.steps)
     return model
 end
 
 local length = paper:table{
-    name = "length", about = "dictionary, 5 to 40 words: sentences of each length that are right in %", synthetic = true,
+    name = "length", about = "dictionary, 5 to 40 words: sentences of each length that are right in %",
+        synthetic = true,
     columns = {"to_13", "to_22", "to_31", "to_40"}, vary = {{"RNNsearch"}, {"fixed vector", fixed = true}},
     run = function(cfg, cell)
         local options = {words = 20, fertility = 1, swap = 0, shortest = 5, longest = 40}
@@ -101,13 +99,15 @@ local length = paper:table{
         local out = {}
         for _, bucket in ipairs(buckets) do
             options.shortest, options.longest, options.count = bucket[1], bucket[2], cfg.small.tests // 4
-            out["to_" .. bucket[2]] = translate.measure(model, translate.examples(task.lookup(options, 1000 + cell.seed))).exact
+            out["to_" .. bucket[2]] = translate.measure(model, translate.examples(task.lookup(options,
+                1000 + cell.seed))).exact
         end
         return out
     end,
 }
 local with, without = length["RNNsearch"], length["fixed vector"]
-paper:claim{"A1: the fixed vector loses at least 20 points of exact sentences from 5-13 to 32-40 words", without.to_13 - without.to_40,
+paper:claim{"A1: the fixed vector loses at least 20 points of exact sentences from 5-13 to 32-40 words",
+    without.to_13 - without.to_40,
     at_least = 20}
 paper:claim{"A1: and loses from each of the four lengths to the next", function()
     local one, two, three, four = without.to_13:mean(), without.to_22:mean(), without.to_31:mean(), without.to_40:mean()
@@ -124,6 +124,7 @@ local alignment = paper:table{
         return translate.measure(model, translate.examples(task.lookup(options, 1000 + cell.seed)))
     end,
 }
-paper:claim{"A3 (d): alignment error rate below 0.10 against the gold alignment", alignment.alignment.aer, at_most = 0.1}
+paper:claim{"A3 (d): alignment error rate below 0.10 against the gold alignment", alignment.alignment.aer,
+    at_most = 0.1}
 
 return paper:main{build = build}
