@@ -4,6 +4,7 @@
 -- stay what they are, to rounding. Clutter are patches of other pictures, as in "cluttered MNIST" (Mnih et al. 2014).
 local attn = require "attn"
 local fields = require "attn.fields"
+local internal = require "attn.internal"
 
 local m = {}
 
@@ -80,14 +81,13 @@ m.known = {{"rotate", "number", 0, least = 0}, {"scale", "number", 0, least = 0,
 
 ---data.augment, with the generators of data.
 function m.augment(data, images, options)
-    local ok, uint8 = pcall(function() return images.dtype == "uint8" end)
-    if not ok or images:dim() ~= 4 then
+    if internal.kind(images) ~= "tensor" or images:dim() ~= 4 then
         error(("data.augment: images are %s, expected [n, channels, height, width]"):format(fields.describe(images)), 3)
     end
     local known = table.move(m.known, 1, #m.known, 4, {{"canvas", "integer", images:size(3), least = 1},
         {"shift", "integer", 0, least = 0}, {"seed", "integer", 1}})
     local cfg = fields.read("data.augment", options or {}, known, 3)
-    local h, w, how, draws = images:size(3), images:size(4), {}, {}
+    local h, w, how, draws, uint8 = images:size(3), images:size(4), {}, {}, images.dtype == "uint8"
     if cfg.clutter > 0 and cfg.patch > math.min(h, w, cfg.canvas) then
         error(("data.augment: patch is %d, expected at most the pictures' sides (%d, %d)"):format(cfg.patch, h, w), 3)
     end

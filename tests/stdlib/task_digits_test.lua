@@ -138,6 +138,7 @@ t.case("augment: points stay what they are; a turn by hand; types, boxes, clutte
     local clear = data.augment(many, {shift = 3, rotate = 10, scale = 0.1, seed = 4})
     t.is_true(clear:le(moved):all():item() and not attn.allclose(clear, moved))     -- what is brighter stays
     t.raises("data.augment: images are float32 [2, 2], expected [n, channels, height, width]", data.augment, attn.ones(2, 2))
+    t.raises("data.augment: images are a string", data.augment, "x")
     t.raises("data.augment: patch is 8, expected at most the pictures' sides (3, 3)", data.augment, picture, {clutter = 1})
     t.raises("data.augment: unknown field 'turn'", data.augment, picture, {turn = 3})
 end)
