@@ -75,17 +75,13 @@ end
 
 local T, dim = paper.options.slots, paper.options.dim
 local stops = {
-    {"dot", {score = "dot"}}, {"scaled dot", {}}, {"cosine", {score = "cosine", beta = 10}},
-        {"general", {score = "general"}},
+    {"dot", {score = "dot"}}, {"scaled dot", {}}, {"cosine", {score = "cosine", beta = 10}}, {"general", {score = "general"}},
     {"additive", {score = "additive", dim = dim}}, {"concat", {score = "concat", dim = dim}},
     {"location", {score = "location", max_keys = T}}, {"kernel (rbf)", {score = "kernel", kernel = "rbf"}},
-        {"linear", {score = "linear"}},
-    {"synthesizer", {score = "synthesizer_random", max_queries = T, max_keys = T}},
-        {"sparsemax", {distribution = "sparsemax"}},
-    {"entmax15", {distribution = "entmax15"}}, {"sigmoid", {distribution = "sigmoid"}},
-    {"monotonic", {window = {type = "monotonic", radius = 2}}}, {"predictive", {window = {type = "predictive",
-        radius = 4}, dim = dim}},
-    {"4 heads", {heads = 4}},
+    {"linear", {score = "linear"}}, {"synthesizer", {score = "synthesizer_random", max_queries = T, max_keys = T}},
+    {"sparsemax", {distribution = "sparsemax"}}, {"entmax15", {distribution = "entmax15"}},
+    {"sigmoid", {distribution = "sigmoid"}}, {"monotonic", {window = {type = "monotonic", radius = 2}}},
+    {"predictive", {window = {type = "predictive", radius = 4}, dim = dim}}, {"4 heads", {heads = 4}},
 }
 local rows = {}
 for i, stop in ipairs(stops) do rows[i] = {stop[1], attention = stop[2]} end

@@ -11,13 +11,12 @@ local attn = require "attn"
 local study, task, translate = require "attn.study", require "attn.task", require "attn.translate"
 
 local paper = study{
-    system = {"A5", "A6"}, paper = "Luong, Pham, Manning 2015, Effective approaches to attention-based neural machine translation, EMNLP",
+    system = {"A5", "A6"},
+    paper = "Luong, Pham, Manning 2015, Effective approaches to attention-based neural machine translation, EMNLP",
     options = {dim = 32, hidden = 64, radius = 3, batch = 32, lr = 4e-3, steps = 700, examples = 3000, tests = 200,
-        words = 30,
-        shortest = 4, longest = 12, cost = {batch = 32, dim = 128, radius = 10, repeats = 15,
-            lengths = {50, 200, 800}}},
-    quick = {dim = 4, hidden = 8, steps = 2, examples = 20, tests = 3, cost = {repeats = 1, batch = 2, dim = 8}},
-        seeds = 3,
+        words = 30, shortest = 4, longest = 12,
+        cost = {batch = 32, dim = 128, radius = 10, repeats = 15, lengths = {50, 200, 800}}},
+    quick = {dim = 4, hidden = 8, steps = 2, examples = 20, tests = 3, cost = {repeats = 1, batch = 2, dim = 8}}, seeds = 3,
 }
 
 -- Mean distance between the predicted centre p_t = S sigmoid(v' tanh(W h_t)) and the place of the gold source word.
@@ -66,15 +65,15 @@ end
 
 local function translation(name, make, about)
     return paper:table{
-        name = name, about = about, synthetic = true, vary = rows, columns = {"accuracy", "far", "bleu", "aer",
-            "centre"},
+        name = name, synthetic = true, vary = rows, columns = {"accuracy", "far", "bleu", "aer", "centre"},
+        about = about .. "; accuracy of words within the radius, far: of the others",
         better = {aer = "less", centre = "less"},
         run = function(cfg, cell)
             local options = {words = cfg.words, shortest = cfg.shortest, longest = cfg.longest, count = cfg.examples}
             local training = make(options, cell.seed)
             local model = translate.recurrent{sources = training.vocabulary, targets = training.targets,
-                dim = cfg.dim, hidden = cfg.hidden,
-                cell = "lstm", style = "luong", attention = cfg.attention, feeding = true}
+                dim = cfg.dim, hidden = cfg.hidden, cell = "lstm", style = "luong", attention = cfg.attention,
+                feeding = true}
             translate.fit(model, translate.examples(training), {steps = cfg.steps, lr = cfg.lr, size = cfg.batch,
                 seed = cell.seed})
             options.count = cfg.tests
@@ -89,22 +88,20 @@ local function translation(name, make, about)
         end,
     }
 end
-local along = translation("copy", task.copy, "words keep their order; accuracy of words within the radius, far: of the others")
-local back = translation("reverse", task.reverse, "words come backwards; accuracy of words within the radius, far: of the others")
+local along = translation("copy", task.copy, "words keep their order")
+local back = translation("reverse", task.reverse, "words come backwards")
 
 for _, score in ipairs{"dot", "general"} do
     local global, walking = "global " .. score, "local-m " .. score
-    paper:claim{("A5: on the monotone task local-m (%s) equals global, within 3 BLEU, with %d scores a step"):format(score, 2 * radius + 1),
-        along[walking].bleu - along[global].bleu, at_least = -3}
-    paper:claim{("A5: where words move further than its radius local-m (%s) fails: at most half as often right"):format(score),
+    paper:claim{("A5: on the monotone task local-m (%s) equals global, within 3 BLEU, with %d scores a step"):format(score,
+        2 * radius + 1), along[walking].bleu - along[global].bleu, at_least = -3}
+    paper:claim{("A5: where words move further than its radius local-m (%s) is at most half as often right"):format(score),
         back[walking].far - 0.5 * back[global].far, at_most = 0}
 end
 paper:claim{"A6: on reversal the predicted centre is less than one place from the gold one (general)",
-    back["local-p general"].centre,
-    at_most = 1}
+    back["local-p general"].centre, at_most = 1}
 paper:claim{"A6: on reversal general is no worse than dot, within 1 BLEU",
-    back["local-p general"].bleu - back["local-p dot"].bleu,
-    at_least = -1}
+    back["local-p general"].bleu - back["local-p dot"].bleu, at_least = -1}
 
 -- Microseconds of a step of the decoder, and of self-attention for each word, over a source of so many words: the best of several.
 local function best_of(repeats, f)
@@ -121,9 +118,8 @@ local window = {["local-m"] = {type = "monotonic", radius = paper.options.cost.r
 local cost = paper:table{
     name = "cost", about = "microseconds of a step of the decoder (band: of self-attention, a word)", jobs = 1,
     vary = {{"global", kind = "global"}, {"local-m", kind = "local-m"}, {"self-attention", kind = "self"},
-        {"band", kind = "band"}},
-    columns = {"words_50", "words_200", "words_800"}, better = {words_50 = "less", words_200 = "less",
-        words_800 = "less"},
+        {"band", kind = "band"}}, columns = {"words_50", "words_200", "words_800"},
+    better = {words_50 = "less", words_200 = "less", words_800 = "less"},
     run = function(cfg)
         local c, out = cfg.cost, {}
         attn.no_grad(function()
@@ -134,9 +130,9 @@ local cost = paper:table{
                     f = function() layer(memory, memory, memory) end
                     out["words_" .. S] = best_of(c.repeats, f) / S
                 else
-                    local decoder, y = attn.decoder.rnn{inputs = c.dim, hidden = c.dim, memory = c.dim, cell = "lstm",
-                        style = "luong", outputs = 50,
-                        attention = {score = "general", window = window[cfg.kind]}}, attn.randn(c.batch, c.dim)
+                    local decoder = attn.decoder.rnn{inputs = c.dim, hidden = c.dim, memory = c.dim, cell = "lstm",
+                        style = "luong", outputs = 50, attention = {score = "general", window = window[cfg.kind]}}
+                    local y = attn.randn(c.batch, c.dim)
                     local _, state = decoder:step(y, memory)
                     out["words_" .. S] = best_of(c.repeats, function() _, state = decoder:step(y, memory, state) end)
                 end
@@ -146,7 +142,7 @@ local cost = paper:table{
     end,
 }
 for _, kind in ipairs{"local-m", "band"} do
-    paper:claim{("A5: a step of %s costs the same whatever the length of the source: 800 words at most 1.5 times 50"):format(kind),
+    paper:claim{("A5: a step of %s costs the same for all lengths: with 800 words at most 1.5 times that with 50"):format(kind),
         cost[kind].words_800 / cost[kind].words_50, at_most = 1.5}
 end
 

@@ -11,11 +11,11 @@
 --            local model = translate.recurrent{sources = 99, targets = 40, dim = 32, hidden = 96, attention = {score = "additive", dim = 96}}
 --            attn.train.loop{model = model, loss = translate.loss(model), ...}; translate.decode(model, sources)
 local attn = require "attn"
-local data, study, text, translate = require "attn.data", require "attn.study", require "attn.text",
-    require "attn.translate"
+local data, study, translate = require "attn.data", require "attn.study", require "attn.translate"
 
 local paper = study{
-    system = {"A3"}, paper = "Bahdanau, Cho, Bengio 2015, Neural machine translation by jointly learning to align and translate, ICLR",
+    system = {"A3"},
+    paper = "Bahdanau, Cho, Bengio 2015, Neural machine translation by jointly learning to align and translate, ICLR",
     options = {steps = 1200, batch = 64, dim = 32, hidden = 96, lr = 4e-3, examples = 30000, tests = 1000},
     quick = {steps = 2, dim = 4, hidden = 8, examples = 600, tests = 20}, seeds = 3,
 }
@@ -77,16 +77,15 @@ end
 
 local result = paper:table{
     name = "dates", about = "dates that were not in training, all characters right", synthetic = true,
-        columns = {"exact", "seconds"},
+    columns = {"exact", "seconds"},
     run = function(cfg, cell)
         local sets = dates(cfg, cell.seed)
         local pair = translate.pair(sets.train)
         local model = translate.recurrent{sources = #pair.source, targets = #pair.target, dim = cfg.dim,
-            hidden = cfg.hidden,
-            attention = {score = "additive", dim = cfg.hidden}}
+            hidden = cfg.hidden, attention = {score = "additive", dim = cfg.hidden}}
         local history = cell:train{
             model = model, data = pair:batches(sets.train, {size = cfg.batch, seed = cell.seed}),
-                loss = translate.loss(model),
+            loss = translate.loss(model),
             optimizer = attn.optim.adam{params = model:parameters(), lr = cfg.lr}, clip = 1, steps = cfg.steps,
             schedule = attn.schedule.cosine{steps = cfg.steps, lr = cfg.lr, warmup = math.min(50, cfg.steps - 1),
                 final = 1e-5}}
@@ -102,8 +101,8 @@ local result = paper:table{
         end
         cell:keep("answers", table.concat(lines, "\n"))
         if #found[longest].words > 0 then
-            cell:keep("where it looked", found[longest].weights, {rows = found[longest].words,
-                columns = sets.test[longest].source})
+            local words = {rows = found[longest].words, columns = sets.test[longest].source}
+            cell:keep("where it looked", found[longest].weights, words)
         end
         return {exact = 100 * right / #found, seconds = history.seconds}
     end,

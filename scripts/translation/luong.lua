@@ -12,10 +12,10 @@
 local study, task, translate = require "attn.study", require "attn.task", require "attn.translate"
 
 local paper = study{
-    system = {"A4"}, paper = "Luong, Pham, Manning 2015, Effective approaches to attention-based neural machine translation, EMNLP",
+    system = {"A4"},
+    paper = "Luong, Pham, Manning 2015, Effective approaches to attention-based neural machine translation, EMNLP",
     options = {dim = 32, hidden = 64, dropout = 0.2, batch = 32, lr = 4e-3, steps = 900, examples = 1500, tests = 200,
-        words = 60,
-        shortest = 4, longest = 12, sort = {words = 150, examples = 3000},
+        words = 60, shortest = 4, longest = 12, sort = {words = 150, examples = 3000},
         feeding = {words = 6, longest = 24, hidden = 64}},
     quick = {dim = 4, hidden = 8, steps = 2, examples = 20, tests = 3, sort = {words = 20, examples = 20}}, seeds = 3,
 }
@@ -23,10 +23,8 @@ local paper = study{
 -- parts: attention, fed, dropout, bidirectional
 local function build(sizes, parts)
     return translate.recurrent{sources = sizes.sources, targets = sizes.targets, dim = sizes.dim,
-        hidden = sizes.hidden, cell = "lstm",
-        style = "luong", bidirectional = parts.bidirectional or false, attention = parts.attention,
-            feeding = parts.fed or false,
-        dropout = parts.dropout or 0}
+        hidden = sizes.hidden, cell = "lstm", style = "luong", bidirectional = parts.bidirectional or false,
+        attention = parts.attention, feeding = parts.fed or false, dropout = parts.dropout or 0}
 end
 
 -- A model trained on a task, measured on examples that it has not seen; change(set, batches) alters examples.
@@ -56,8 +54,8 @@ local parts = paper:table{
         {"+ attention", dropout = dropout, reversed = true, attention = general},
         {"+ input feeding", dropout = dropout, reversed = true, attention = general, fed = true}},
     run = function(cfg, cell)
-        return experiment(task.sort, {words = cfg.words, window = 4, shortest = cfg.shortest, longest = cfg.longest},
-            cfg, cell)
+        local options = {words = cfg.words, window = 4, shortest = cfg.shortest, longest = cfg.longest}
+        return experiment(task.sort, options, cfg, cell)
     end,
 }
 paper:claim{"A4: all parts together add at least 10 BLEU", parts["+ input feeding"].bleu - parts.base.bleu,
@@ -76,19 +74,18 @@ end}
 local max_keys = paper.options.longest
 local scores = paper:table{
     name = "scores", about = "words to be sorted: their order in the source says nothing", synthetic = true,
-        columns = {"bleu", "exact", "aer"},
+    columns = {"bleu", "exact", "aer"},
     vary = {{"dot", attention = {score = "dot"}}, {"general", attention = general},
         {"concat", attention = {score = "concat", dim = paper.options.hidden}},
         {"location", attention = {score = "location", max_keys = max_keys}}, {"no attention"}},
     run = function(cfg, cell)
         cfg.bidirectional, cfg.dropout, cfg.examples = true, 0, cfg.sort.examples
-        return experiment(task.sort, {words = cfg.sort.words, shortest = cfg.shortest, longest = cfg.longest}, cfg,
-            cell)
+        local options = {words = cfg.sort.words, shortest = cfg.shortest, longest = cfg.longest}
+        return experiment(task.sort, options, cfg, cell)
     end,
 }
 paper:claim{"A4: the location score is near the model without attention, within 10 BLEU",
-    scores.location.bleu - scores["no attention"].bleu,
-    at_most = 10}
+    scores.location.bleu - scores["no attention"].bleu, at_most = 10}
 for _, score in ipairs{"dot", "general", "concat"} do
     paper:claim{("A4: the %s score is not: at least 10 BLEU above no attention"):format(score),
         scores[score].bleu - scores["no attention"].bleu, at_least = 10}
@@ -96,9 +93,8 @@ end
 
 local feeding = paper:table{
     name = "feeding", about = "long sentences of six words, written none to three times: words too many in 100",
-        synthetic = true,
-    columns = {"many", "bleu", "aer"}, better = {many = "less", aer = "less"}, vary = {{"without"},
-        {"with", fed = true}},
+    synthetic = true, vary = {{"without"}, {"with", fed = true}},
+    columns = {"many", "bleu", "aer"}, better = {many = "less", aer = "less"},
     run = function(cfg, cell)
         local function same(set, batches)       -- a word becomes the first of its words so many times: it is to be counted
             local first = {}
@@ -111,8 +107,7 @@ local feeding = paper:table{
         end
         cfg.bidirectional, cfg.attention, cfg.dropout, cfg.hidden = true, general, 0, cfg.feeding.hidden
         return experiment(task.lookup, {words = cfg.feeding.words, fertility = 3, swap = 0, shortest = cfg.shortest,
-            longest = cfg.feeding.longest}, cfg, cell,
-            same)
+            longest = cfg.feeding.longest}, cfg, cell, same)
     end,
 }
 paper:claim{"A4: input feeding makes fewer words too many", feeding.with.many - feeding.without.many, at_most = 0}

@@ -14,10 +14,10 @@ local study = require "attn.study"
 local corpus, task, translate = attn.corpus, attn.task, attn.translate
 
 local paper = study{
-    system = {"A1", "A3", "A7"}, paper = "Bahdanau, Cho, Bengio 2015, Neural machine translation by jointly learning to align and translate, ICLR",
-    options = {dim = 128, hidden = 128, dropout = 0.3, batch = 64, lr = 1e-3, clip = 1.0, words = 2000,
-        max_length = 50, beam = 5, steps = 700,
-        examples = 0, small = {dim = 32, hidden = 64, batch = 32, lr = 4e-3, steps = 1200, tests = 400}},
+    system = {"A1", "A3", "A7"},
+    paper = "Bahdanau, Cho, Bengio 2015, Neural machine translation by jointly learning to align and translate, ICLR",
+    options = {dim = 128, hidden = 128, dropout = 0.3, batch = 64, lr = 1e-3, words = 2000, examples = 0, steps = 700,
+        max_length = 50, beam = 5, small = {dim = 32, hidden = 64, batch = 32, lr = 4e-3, steps = 1200, tests = 400}},
     quick = {dim = 8, hidden = 8, steps = 3, examples = 50, max_length = 8, beam = 2,
         small = {dim = 4, hidden = 8, steps = 2, tests = 16}},
     seeds = 3,
@@ -27,8 +27,8 @@ local paper = study{
 local function build(c)
     local function model(fixed, hidden)
         return translate.recurrent{sources = c.sources, targets = c.targets, dim = c.dim, hidden = hidden,
-            dropout = c.dropout or 0,
-            fixed = fixed, attention = not fixed and {score = "additive", dim = hidden} or nil, readout = "maxout"}
+            dropout = c.dropout or 0, fixed = fixed, readout = "maxout",
+            attention = not fixed and {score = "additive", dim = hidden} or nil}
     end
     local search, hidden = model(false, c.hidden), c.hidden
     if not c.fixed then return search end
@@ -37,10 +37,10 @@ local function build(c)
 end
 
 local function learn(cfg, cell, model, batches, steps)
-    local function rate(step) return cfg.lr * 0.5 ^ math.max(0,
-        math.ceil(12 * step / steps) - 8) end  -- halved four times, late
-    return cell:train{model = model, data = batches, loss = translate.loss(model), steps = steps, schedule = rate,
-        clip = 1.0,
+    local function rate(step)           -- halved four times, in the last third
+        return cfg.lr * 0.5 ^ math.max(0, math.ceil(12 * step / steps) - 8)
+    end
+    return cell:train{model = model, data = batches, loss = translate.loss(model), steps = steps, schedule = rate, clip = 1,
         optimizer = attn.optim.adam{params = model:parameters(), lr = cfg.lr}, save_every = math.max(1, steps // 10)}
 end
 
@@ -91,24 +91,23 @@ end
 
 local length = paper:table{
     name = "length", about = "dictionary, 5 to 40 words: sentences of each length that are right in %",
-        synthetic = true,
-    columns = {"to_13", "to_22", "to_31", "to_40"}, vary = {{"RNNsearch"}, {"fixed vector", fixed = true}},
+    synthetic = true, columns = {"to_13", "to_22", "to_31", "to_40"},
+    vary = {{"RNNsearch"}, {"fixed vector", fixed = true}},
     run = function(cfg, cell)
         local options = {words = 20, fertility = 1, swap = 0, shortest = 5, longest = 40}
         local model = small(cfg, cell, options)
         local out = {}
         for _, bucket in ipairs(buckets) do
             options.shortest, options.longest, options.count = bucket[1], bucket[2], cfg.small.tests // 4
-            out["to_" .. bucket[2]] = translate.measure(model, translate.examples(task.lookup(options,
-                1000 + cell.seed))).exact
+            local set = translate.examples(task.lookup(options, 1000 + cell.seed))
+            out["to_" .. bucket[2]] = translate.measure(model, set).exact
         end
         return out
     end,
 }
 local with, without = length["RNNsearch"], length["fixed vector"]
 paper:claim{"A1: the fixed vector loses at least 20 points of exact sentences from 5-13 to 32-40 words",
-    without.to_13 - without.to_40,
-    at_least = 20}
+    without.to_13 - without.to_40, at_least = 20}
 paper:claim{"A1: and loses from each of the four lengths to the next", function()
     local one, two, three, four = without.to_13:mean(), without.to_22:mean(), without.to_31:mean(), without.to_40:mean()
     return one >= two and two >= three and three >= four, ("%.1f, %.1f, %.1f, %.1f"):format(one, two, three, four)
