@@ -1,4 +1,4 @@
--- inner attention (Wang, Liu and Zhao 2016): a question attends to an answer before a recurrent layer reads it, not after
+-- inner attention (Wang, Liu and Zhao 2016): a question attends to an answer before a recurrent layer reads it
 -- attn scripts/reading/inner_attention.lua [--data DIR]            MINUTES: synthetic answers, TrecQA
 --
 -- On one's own questions and answers, ids [B, S] and [B, T] with their lengths [B] (attn -I scripts):
@@ -128,7 +128,8 @@ local position = paper:table{
     synthetic = true, vary = variants, columns = {"accuracy", "late"}, better = {late = "none"},
     run = function(cfg, cell)
         local p = cfg.position
-        local model = Ranker{words = 2 * p.topics + p.fillers, dim = p.dim, hidden = p.hidden, attention = cfg.attention,
+        local words = 2 * p.topics + p.fillers
+        local model = Ranker{words = words, dim = p.dim, hidden = p.hidden, attention = cfg.attention,
             occam = cfg.occam}
         fit{model = model, batches = answers(p, cell.seed, 10000), steps = p.steps, lr = p.lr, cell = cell,
             loss = ranking(model, cfg.margin)}
@@ -142,7 +143,8 @@ local position = paper:table{
         return {accuracy = right / count, late = late / count}
     end,
 }
-paper:claim{"attention after the recurrent layer is centred at least 5 words late", position["outer"].late, at_least = 5}
+paper:claim{"attention after the recurrent layer is centred at least 5 words late", position["outer"].late,
+    at_least = 5}
 for _, name in ipairs{"word", "context", "gate", "Occam"} do
     paper:claim{"inner attention is not: " .. name, position[name].late, at_most = 5}
 end
