@@ -1,0 +1,205 @@
+-- hierarchical question-image co-attention (Lu, Yang, Batra and Parikh 2016, NeurIPS): where to look and which words to listen to, at
+-- three levels: words, phrases (the strongest of 1-, 2- and 3-grams), the question (LSTM)
+-- attn scripts/reading/coattention.lua [--data DIR]      4 minutes on two cores; synthetic, SHAPES and easy-VQA
+--
+-- On your own pictures and questions (attn -I scripts):
+--   local reader = require("reading.coattention").Reader{words = 500, answers = 20, dim = 64, style = "parallel", patch = 16}
+--   local logits, maps = reader(images, questions, lengths)           -- [B, 3, H, W], ids [B, T], [B] -> [B, 20]
+--   maps.phrase.words, maps.phrase.regions                            -- the weights [B, T] and [B, H/16 * W/16] of a level
+local attn = require "attn"
+local corpus, data, fit, init = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.init"
+local study, task, text = require "attn.study", require "attn.task", require "attn.text"
+local layer = attn.layer
+
+-- One level: vectors of words Q [B, T, dim] and of regions V [B, N, dim] give one vector each, and the weights.
+local Level = attn.module "Level"
+function Level:init(cfg)
+    local function plain(outputs) return layer.linear{inputs = cfg.dim, outputs = outputs, bias = false} end
+    local function attention() return attn.attention{query = cfg.dim, key = cfg.dim, dim = cfg.dim, score = "additive"} end
+    self.style = cfg.style
+    if cfg.style == "parallel" then
+        self.affinity, self.word, self.region = plain(cfg.dim), plain(cfg.dim), plain(cfg.dim)     -- W_b, W_q, W_v
+        self.word_score, self.region_score = plain(1), plain(1)                                    -- w_hq, w_hv
+    elseif cfg.style == "alternating" then
+        self.listen, self.look, self.again = attention(), attention(), attention()                 -- A(X; g), three times
+    elseif cfg.style == "image" then
+        self.look = attention()
+    end
+end
+
+function Level:forward(Q, V, lengths)
+    local seen = attn.mask(lengths, Q:size(2))
+    local mean = Q:sum(2) / lengths:to(Q.dtype):unsqueeze(2)                    -- Q is zero beyond the question
+    if self.style == "parallel" then
+        local C = self.affinity(Q):matmul(V:transpose(2, 3)):tanh()             -- [B, T, N]
+        local q, v = self.word(Q), self.region(V)
+        local a = self.word_score((q + C:matmul(v)):tanh()):squeeze(3):masked_fill(~seen, -math.huge):softmax(2)
+        local b = self.region_score((v + C:transpose(2, 3):matmul(q)):tanh()):squeeze(3):softmax(2)
+        return attn.einsum("bt,btd->bd", a, Q), attn.einsum("bn,bnd->bd", b, V), a, b
+    elseif self.style == "alternating" then
+        local first = self.listen(attn.zeros_like(mean), Q, {lengths = lengths})
+        local v, b = self.look(first, V, {weights = true})
+        local q, a = self.again(v, Q, {lengths = lengths, weights = true})
+        return q, v, a, b
+    end
+    local a, b = seen:to(Q.dtype) / lengths:to(Q.dtype):unsqueeze(2), attn.full({V:size(1), V:size(2)}, 1 / V:size(2), {dtype = V.dtype})
+    local v = V:mean(2)
+    if self.style == "image" then v, b = self.look(mean, V, {weights = true}) end
+    return mean, v, a, b
+end
+
+local LEVELS = {"word", "phrase", "question"}
+
+local Reader = attn.module "Reader"
+function Reader:init(cfg)
+    local dim = cfg.dim
+    self.see = layer.conv2d{inputs = 3, outputs = dim, kernel = cfg.patch, stride = cfg.patch}
+    self.shape = layer.conv2d{inputs = dim, outputs = dim, kernel = cfg.around or 1, padding = "same"}
+    self.embed = layer.embedding{count = cfg.words, dim = dim}
+    init.normal(self.embed.weight, 0, 0.5)              -- so that the affinities begin where tanh is steep
+    self.grams = {}
+    for n = 1, 3 do self.grams[n] = layer.conv1d{inputs = dim, outputs = dim, kernel = n, padding = {0, n - 1}} end
+    self.lstm = attn.encoder.rnn{inputs = dim, hidden = dim, cell = "lstm"}
+    self.level, self.mix = {}, {}
+    for i, name in ipairs(LEVELS) do
+        self.level[name] = Level(cfg)
+        self.mix[name] = layer.linear{inputs = i == 1 and dim or 2 * dim, outputs = dim}        -- W_w, W_p, W_s
+    end
+    self.out = layer.linear{inputs = dim, outputs = cfg.answers}
+    self.flat = cfg.flat                                                        -- only the question level
+end
+
+function Reader:regions(images) return self.shape(self.see(images):relu()):tanh():flatten(3):transpose(2, 3) end      -- [B, N, dim]
+
+function Reader:forward(images, questions, lengths)
+    local V = self:regions(images)
+    local words = self.embed(questions)
+    local phrases = self.grams[1](words):tanh()
+    for n = 2, 3 do phrases = phrases:maximum(self.grams[n](words):tanh()) end
+    phrases = phrases * attn.mask(lengths, words:size(2)):to(words.dtype):unsqueeze(3)
+    local Q = {word = words, phrase = phrases, question = self.lstm(phrases, {lengths = lengths})}
+    local h, maps = nil, {}
+    for _, name in ipairs(LEVELS) do
+        local q, v, a, b = self.level[name](Q[name], V, lengths)
+        maps[name] = {words = a, regions = b}
+        if self.flat and name ~= "question" then q, v = q * 0, v * 0 end
+        h = self.mix[name](h and attn.cat({q + v, h}, 2) or q + v):tanh()
+    end
+    return self.out(h), maps
+end
+
+-- The paper's pictures come as features of a network that knows objects: here the regions first learn to name theirs. things [count, N]: 0 is none.
+local Namer = attn.module "Namer"
+function Namer:init(reader, dim, things) self.reader, self.name = reader, layer.linear{inputs = dim, outputs = things} end
+
+-- Trains on a set {image =, question = lists of words, answer =, words =, regions = gold places or 0}: the share of right answers and, of the
+-- level that does it best, how often the greatest weight is on the option that is right (its letter or its name), on the region asked for.
+local function measure(cfg, cell, answers, train, test)
+    local vocabulary = text.vocabulary(train.question)
+    local function batches(set, size, shuffle)
+        local ids = {}
+        for i, words in ipairs(set.question) do ids[i] = vocabulary:encode(words) end
+        return data.batches{fields = {image = set.image, question = ids, answer = set.answer, words = set.words, regions = set.regions},
+            size = size, seed = cell.seed, shuffle = shuffle}
+    end
+    local model = Reader{words = #vocabulary, answers = answers, dim = cfg.dim, style = cfg.style, patch = cfg.patch, around = cfg.around,
+        flat = cfg.flat}
+    local function images(b) return b.image:to "float32" / (cfg.white or 1) end
+    if train.things then
+        local namer = Namer(model, cfg.dim, 16)
+        fit{model = namer, batches = data.batches{fields = {image = train.image, things = train.things}, size = 64, seed = cell.seed},
+            steps = cfg.known, lr = 5e-3, loss = function(b) return attn.loss.cross_entropy(namer.name(model:regions(images(b))), b.things) end}
+    end
+    fit{model = model, batches = batches(train, cfg.batch, true), steps = cfg.steps, cell = cell,
+        schedule = attn.schedule.linear{steps = cfg.steps, lr = cfg.lr, final = cfg.lr / 100},
+        loss = function(b) return attn.loss.cross_entropy((model(images(b), b.question, b.question_lengths)), b.answer) end}
+    local right, hits, asked = 0, {words = {0, 0, 0}, regions = {0, 0, 0}}, {words = 0, regions = 0}
+    fit.each(model, batches(test, 100, false), function(b)
+        local logits, maps = model(images(b), b.question, b.question_lengths)
+        right = right + logits:argmax(2):eq(b.answer):sum():item()
+        for side, count in pairs(test.words and hits or {}) do
+            asked[side] = asked[side] + b[side]:gt(0):sum():item()
+            for k, name in ipairs(LEVELS) do
+                local place = maps[name][side]:argmax(2)
+                local hit = side == "words" and place:eq(b.words) | place:eq(b.words - 1) or place:eq(b.regions)
+                count[k] = count[k] + (hit & b[side]:gt(0)):sum():item()
+            end
+        end
+        if b.index[1] == 1 then
+            cell:keep("text", table.concat(test.question[1], " "))
+            for _, name in ipairs(LEVELS) do
+                cell:keep(name .. " words", maps[name].words[{{1, 1}, {1, #test.question[1]}}])
+                cell:keep(name .. " regions", maps[name].regions[{{1, 1}}])
+            end
+        end
+    end)
+    local out = {accuracy = 100 * right / #test.answer}
+    for side, count in pairs(test.words and hits or {}) do out[side] = math.max(table.unpack(count)) / asked[side] end
+    return out
+end
+
+local paper = study{
+    system = {"E4", "E5", "E6"}, paper = "Lu, Yang, Batra, Parikh 2016, Hierarchical question-image co-attention for visual question answering, NeurIPS",
+    options = {dim = 48, steps = 1500, batch = 64, lr = 3e-3, train = 8000, test = 400, known = 200, distractors = 2, patch = 6},
+    quick = {dim = 8, steps = 3, batch = 8, train = 20, test = 10, known = 2}, seeds = 3,
+}
+
+-- "what colour is a ring b cross c star", "which is there a ring b cross c star": the only one of these that the picture has.
+local SHAPES, LETTERS = {"square", "diamond", "cross", "ring"}, {"a", "b", "c"}
+local function scenes(cfg, seed, count)
+    local b = task.scenes({shapes = 4, colours = 4, objects = 2, count = count, size = count, shuffle = false}, seed):epoch(1)()
+    local set, draw, there = {image = b.image, question = {}, answer = {}, words = {}, regions = {}}, data.random(seed, -1), b.shape:totable()
+    local asked, colour, region = b.query:totable(), b.answer:totable(), b.gold:squeeze(2):argmax(2):totable()
+    for i, shape in ipairs(asked) do
+        local options, other, which = {shape}, {}, draw(2) == 1
+        for _, seen in ipairs(there[i]) do other[seen] = true end
+        for _, absent in ipairs(data.shuffle({1, 2, 3, 4}, draw)) do
+            if not other[absent] and #options <= cfg.distractors then options[#options + 1] = absent end
+        end
+        local words = which and {"which", "is", "there"} or {"what", "colour", "is"}
+        for k, option in ipairs(data.shuffle(options, draw)) do
+            table.move({LETTERS[k], SHAPES[option]}, 1, 2, #words + 1, words)
+            if option == shape then set.answer[i], set.words[i] = which and 4 + k or colour[i], which and #words or 0 end
+        end
+        set.question[i], set.regions[i] = words, which and 0 or region[i]
+    end
+    set.things = attn.zeros(count, 9, {dtype = "int64"}):scatter_add(2, b.cell, (b.shape - 1) * 4 + b.colour)
+    return set
+end
+
+local image, parallel, alternating = {"image only", style = "image"}, {"parallel", style = "parallel"}, {"alternating", style = "alternating"}
+
+local distractors = paper:table{
+    name = "distractors", about = "of the shapes a question names, one is in the picture: its colour, or its letter", synthetic = true,
+    vary = {{"no attention", style = "none"}, image, parallel, alternating, {"parallel, question level only", style = "parallel", flat = true}},
+    run = function(cfg, cell)
+        return measure(cfg, cell, 7, scenes(cfg, cell.seed, cfg.train), scenes(cfg, cell.seed + 1000, cfg.test))
+    end,
+}
+
+-- The pictures and questions of a corpus, at most limit of them.
+local function questions(records, limit)
+    local set, picture = {question = {}, answer = {}}, {}
+    for i = 1, math.min(limit, #records) do set.question[i], set.answer[i], picture[i] = records[i].question, records[i].answer, records[i].image end
+    set.image = records.images[attn.tensor(picture, {dtype = "int64"})]
+    return set
+end
+
+for _, real in ipairs{{name = "shapes", patch = 10, steps = 300}, {name = "easy_vqa", patch = 16, steps = 600}} do
+    paper:table{name = real.name, data = real.name, vary = {image, parallel, alternating}, run = function(cfg, cell)
+        local sets = corpus[real.name](cfg.data)
+        cfg.patch, cfg.steps, cfg.around, cfg.white = real.patch, math.min(real.steps, cfg.steps), 3, 255
+        return measure(cfg, cell, #sets.classes, questions(sets.train, cfg.train), questions(sets.test, 1024))
+    end}
+end
+
+paper:claim{"with distractor words parallel co-attention beats attention to the image alone by at least 5 points",
+    distractors["parallel"].accuracy - distractors["image only"].accuracy, at_least = 5}
+paper:claim{"and so does alternating co-attention", distractors["alternating"].accuracy - distractors["image only"].accuracy, at_least = 5}
+paper:claim{"parallel and alternating are within 3 points", distractors["parallel"].accuracy - distractors["alternating"].accuracy, between = {-3, 3}}
+for _, row in ipairs{"parallel", "alternating"} do
+    paper:claim{row .. ": the map of words points to the right option (at least 0.8)", distractors[row].words, at_least = 0.8}
+    paper:claim{row .. ": the map of regions points to the shape asked for (at least 0.8)", distractors[row].regions, at_least = 0.8}
+end
+
+return paper:main{Reader = Reader, Level = Level}
