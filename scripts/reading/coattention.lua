@@ -140,7 +140,7 @@ end
 
 local paper = study{
     system = {"E4", "E5", "E6"}, paper = "Lu, Yang, Batra, Parikh 2016, Hierarchical question-image co-attention for visual question answering, NeurIPS",
-    options = {dim = 48, steps = 1500, batch = 64, lr = 3e-3, train = 8000, test = 400, known = 200, distractors = 2, patch = 6},
+    options = {dim = 48, steps = 1500, batch = 32, lr = 3e-3, train = 6000, test = 400, known = 200, distractors = 2, patch = 6},
     quick = {dim = 8, steps = 3, batch = 8, train = 20, test = 10, known = 2}, seeds = 3,
 }
 
@@ -171,7 +171,7 @@ local image, parallel, alternating = {"image only", style = "image"}, {"parallel
 
 local distractors = paper:table{
     name = "distractors", about = "of the shapes a question names, one is in the picture: its colour, or its letter", synthetic = true,
-    vary = {{"no attention", style = "none"}, image, parallel, alternating, {"parallel, question level only", style = "parallel", flat = true}},
+    vary = {image, parallel, alternating, {"parallel, question level only", style = "parallel", flat = true}},
     run = function(cfg, cell)
         return measure(cfg, cell, 7, scenes(cfg, cell.seed, cfg.train), scenes(cfg, cell.seed + 1000, cfg.test))
     end,
@@ -185,7 +185,7 @@ local function questions(records, limit)
     return set
 end
 
-for _, real in ipairs{{name = "shapes", patch = 10, steps = 300}, {name = "easy_vqa", patch = 16, steps = 600}} do
+for _, real in ipairs{{name = "shapes", patch = 10, steps = 150}, {name = "easy_vqa", patch = 16, steps = 400}} do
     paper:table{name = real.name, data = real.name, vary = {image, parallel, alternating}, run = function(cfg, cell)
         local sets = corpus[real.name](cfg.data)
         cfg.patch, cfg.steps, cfg.around, cfg.white = real.patch, math.min(real.steps, cfg.steps), 3, 255
