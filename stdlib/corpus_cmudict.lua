@@ -27,6 +27,6 @@ local function read(path, options)
 end
 
 return {folder = "cmudict", files = {"dev.tsv", "test.tsv", "train.tsv"}, read = read,
-    origin = "The CMU Pronouncing Dictionary: cmudict.dict of the GitHub repository cmusphinx/cmudict, words of letters "
-        .. "and apostrophes, as train.tsv, dev.tsv, test.tsv: a word, a tab and its phones a line (by the MD5 of the "
-        .. "word modulo 20: 0 test, 1 dev)"}
+    origin = "The CMU Pronouncing Dictionary: cmudict.dict of the GitHub repository cmusphinx/cmudict, words of "
+        .. "letters and \"'\", as train.tsv, dev.tsv, test.tsv: a word, a tab and its phones a line (by the MD5 of "
+        .. "the word modulo 20: 0 test, 1 dev)"}

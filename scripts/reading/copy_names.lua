@@ -55,7 +55,7 @@ function Namer:forward(source, lengths, target)
     return (p * (1 - lambda)):scatter_add(3, source:unsqueeze(2):expand(B, T, S), kappa * lambda), alpha, kappa, lambda
 end
 
--- Bodies and names: ids of structure, of the kinds and their verbs, of the words; above them what no vocabulary has ----
+-- Bodies and names: ids of structure, of the kinds and their verbs, of the words; above them what no vocabulary has ---
 
 local BOS, EOS, OPEN, CLOSE, SELF, OF, DOT, STRUCTURE = 2, 3, 4, 5, 6, 7, 8, 8
 local KINDS = 5

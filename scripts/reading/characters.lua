@@ -1,0 +1,175 @@
+-- characters: attention via attention. A small network reads letters, a larger one words; the writer of letters first
+-- looks for a word, then, knowing it, for a letter.
+--
+--   c_word = sum_i softmax score(s, word_i) word_i
+--   c_letter = sum_j softmax score([s; c_word], letter_j) letter_j             output from [s; c_word; c_letter]
+--
+--   cognates   sentences of words whose translations differ in one letter or two: words that were never seen, too
+--   forms      inflected forms from a word and its tags (SIGMORPHON 2017); tags are words of one letter
+--
+-- Each with words alone, letters alone, and both.
+--
+-- Command    attn scripts/reading/characters.lua [--data DIR]
+-- Time       MINUTES
+-- System     A8; Zhao and Zhang 2018
+-- Found      FOUND
+-- Your data  local characters = require "reading.characters"                                     (attn -I scripts)
+--            local model = characters.Writer{letters = 90, targets = 60, dim = 32, small = 32, hidden = 96}
+--            local logits = model(source, source_lengths, ends, ends_lengths, target_in)  ends: last letters of words
+local attn = require "attn"
+local corpus, data, fit, study, text = require "attn.corpus", require "attn.data", require "attn.fit",
+    require "attn.study", require "attn.text"
+
+local Writer = attn.module "Writer"
+
+function Writer:init(c)                 -- look: "words", "letters" or "both"
+    local H, words, letters = c.hidden, c.look ~= "letters", c.look ~= "words"
+    self.source = attn.layer.embedding{count = c.letters, dim = c.dim}
+    self.target = attn.layer.embedding{count = c.targets, dim = c.dim}
+    self.letters = attn.encoder.rnn{inputs = c.dim, hidden = c.small}
+    self.words = attn.encoder.rnn{inputs = c.small, hidden = H // 2, bidirectional = true}
+    self.writer = attn.encoder.rnn{inputs = c.dim, hidden = H}
+    if words then self.to_words = attn.attention{query = H, score = "additive", dim = H} end
+    local known = words and 2 * H or H
+    if letters then self.to_letters = attn.attention{query = known, key = c.small, score = "additive", dim = H} end
+    self.combine = attn.layer.linear{inputs = letters and known + c.small or known, outputs = H}
+    self.out = attn.layer.linear{inputs = H, outputs = c.targets}
+end
+
+-- letters [B, S], [B], places of the last letters of words [B, W] (0: none), [B], target [B, T]
+-- -> logits [B, T, targets], weights of the letters [B, T, S] (of the words where letters are not looked at)
+function Writer:forward(source, lengths, ends, count, target)
+    local letters = self.letters(self.source(source), {lengths = lengths})
+    local read = letters:gather(2, ends:unsqueeze(3):expand(#ends, ends:size(2), letters:size(3)):contiguous())
+    local words, last = self.words(read, {lengths = count})
+    local first = attn.cat({last.h[1], last.h[2]}, 2):unsqueeze(1)
+    local known, weights, context = self.writer(self.target(target), {state = {h = first}}), nil, nil
+    if self.to_words then
+        context, weights = self.to_words(known, words, words, {lengths = count, weights = true})
+        known = attn.cat({known, context}, 3)
+    end
+    if self.to_letters then
+        context, weights = self.to_letters(known, letters, letters, {lengths = lengths, weights = true})
+        known = attn.cat({known, context}, 3)
+    end
+    return self.out(self.combine(known):tanh()), weights
+end
+
+-- Cognates: a word is a list of letters; its first and its last letter become others, by two rules --------------------
+
+local function cognates(cfg, lexicon, count, seed)
+    local lists = {source = {}, ends = {}, target = {}}
+    for i = 1, count do
+        local draw, source, ends, target = data.random(seed, i), {}, {}, {}
+        for place = 1, cfg.shortest - 1 + draw(cfg.longest - cfg.shortest + 1) do
+            local word = lexicon[draw(#lexicon)]
+            if place > 1 then source[#source + 1], target[#target + 1] = cfg.letters + 1, cfg.letters + 1 end
+            table.move(word, 1, #word, #source + 1, source)
+            table.move(word, 1, #word, #target + 1, target)
+            local start = #target - #word + 1
+            target[start] = target[start] % cfg.letters + 1                     -- a becomes b
+            target[#target] = (target[#target] + 4) % cfg.letters + 1           -- a becomes f
+            ends[place] = #source
+        end
+        lists.source[i], lists.ends[i], lists.target[i] = source, ends, target
+    end
+    return data.batches{fields = lists, shift = {"target"}, bos = cfg.letters + 2, eos = cfg.letters + 3,
+        size = cfg.batch, seed = seed}
+end
+
+---Two lists of words of 3 to 7 letters, all different.
+local function lexicons(cfg, seed)
+    local draw, known, lists = data.random(seed), {}, {{}, {}}
+    for i, size in ipairs{cfg.known, cfg.known} do
+        while #lists[i] < size do
+            local word = {}
+            for k = 1, 2 + draw(5) do word[k] = draw(cfg.letters) end
+            local key = table.concat(word, " ")
+            if not known[key] then
+                known[key] = true
+                lists[i][#lists[i] + 1] = word
+            end
+        end
+    end
+    return lists[1], lists[2]
+end
+
+local paper = study{
+    system = {"A8"},
+    paper = "Zhao, Zhang 2018, Attention-via-attention neural machine translation, AAAI",
+    options = {dim = 24, small = 32, hidden = 64, lr = 5e-3, steps = 800, batch = 64, letters = 12, known = 300,
+        shortest = 1, longest = 3, tests = 500},
+    quick = {dim = 4, small = 4, hidden = 4, steps = 3, batch = 4, tests = 8},
+}
+
+-- Trained; the share of letters that are right given those before, and of texts all of whose letters are.
+local function learn(cfg, cell, sizes, batches, tests)
+    local model = Writer{letters = sizes.letters, targets = sizes.targets, dim = cfg.dim, small = cfg.small,
+        hidden = cfg.hidden, look = cfg.look}
+    local function read(b) return model(b.source, b.source_lengths, b.ends, b.ends_lengths, b.target_in) end
+    fit{model = model, batches = batches, steps = cfg.steps, lr = cfg.lr, cell = cell,
+        schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps},
+        loss = function(b) return attn.loss.cross_entropy((read(b)), b.target_out) end}
+    local values = {}
+    for name, set in pairs(tests) do
+        local exact, count = 0, 0
+        values[name] = 100 * fit.accuracy(model, set, function(b)
+            local logits, weights = read(b)
+            local right = logits:argmax(3):eq(b.target_out) | b.target_out:eq(0)
+            exact, count = exact + right:all(2):sum():item(), count + #right
+            cell:keep("weights", weights[1])
+            return logits, b.target_out
+        end)
+        values[name .. "_exact"] = 100 * exact / count
+    end
+    return values
+end
+
+local looks = {{"words", look = "words"}, {"letters", look = "letters"}, {"both", look = "both"}}
+
+local known = paper:table{
+    name = "cognates", about = "letters right given those before, whole sentences", synthetic = true, vary = looks,
+    run = function(cfg, cell)
+        local seen, unseen = lexicons(cfg, cell.seed)
+        return learn(cfg, cell, {letters = cfg.letters + 1, targets = cfg.letters + 3},
+            cognates(cfg, seen, cfg.steps * cfg.batch, cell.seed), {
+                seen = cognates(cfg, seen, cfg.tests, 1000 + cell.seed),
+                unseen = cognates(cfg, unseen, cfg.tests, 2000 + cell.seed)})
+    end}
+
+local inflected = {}
+for _, language in ipairs{"german", "turkish"} do
+    for _, one in ipairs(looks) do
+        inflected[#inflected + 1] = {language .. ", " .. one[1], look = one.look, language = language}
+    end
+end
+local forms = paper:table{
+    name = "forms", about = "letters right given those before, whole forms", data = "sigmorphon2017", vary = inflected,
+    run = function(cfg, cell)
+        local sets = corpus.sigmorphon2017(cfg.data, {language = cfg.language})
+        local function source(r)        -- the letters of the word, then its tags
+            return table.move(r.tags, 1, #r.tags, #r.lemma + 1, table.move(r.lemma, 1, #r.lemma, 1, {}))
+        end
+        local function ends(r)
+            local list = {#r.lemma}
+            for i = 1, #r.tags do list[i + 1] = #r.lemma + i end
+            return list
+        end
+        local letters = text.vocabulary(fit.columns(sets.train, {source = source}).source)
+        local targets = text.vocabulary(fit.columns(sets.train, {form = "form"}).form)
+        local function batches(records)
+            return data.batches{size = cfg.batch, seed = cell.seed, shift = {"target"}, fields = fit.columns(records, {
+                source = function(r) return letters:encode(source(r)) end, ends = ends,
+                target = function(r) return targets:encode(r.form) end})}
+        end
+        return learn(cfg, cell, {letters = #letters, targets = #targets}, batches(sets.train),
+            {dev = batches(sets.dev)})
+    end}
+
+paper:claim{"letters of words never seen: words and letters beat words alone by at least 30 points",
+    known.both.unseen - known.words.unseen, at_least = 30}
+for _, language in ipairs{"german", "turkish"} do
+    paper:claim{language .. ": words and letters write more letters right than words alone",
+        forms[language .. ", both"].dev - forms[language .. ", words"].dev, at_least = 0}
+end
+return paper:main{Writer = Writer, cognates = cognates, lexicons = lexicons}
