@@ -72,13 +72,11 @@ end
 
 ---Segments [{first, last}] of weights: runs of places that weigh at least a share of the greatest.
 local function segments(weights, share)
-    local most, list, first = math.max(table.unpack(weights)), {}, nil
-    for i = 1, #weights + 1 do
-        local inside = weights[i] and weights[i] >= share * most
-        if inside and not first then first = i end
-        if first and not inside then
-            list[#list + 1] = {first, i - 1}
-            first = nil
+    local most, list = math.max(table.unpack(weights)), {}
+    for i, weight in ipairs(weights) do
+        local last = list[#list]
+        if weight >= share * most then
+            if last and last[2] == i - 1 then last[2] = i else list[#list + 1] = {i, i} end
         end
     end
     return list
