@@ -208,4 +208,23 @@ local function gemm()
     if not pipe:close() then say("the products could not be measured") end
 end
 gemm()
+
+-- A study's cells in processes side by side, over the same one after another.
+local function cells()
+    local name = "study_attention_tour"
+    if not name:find(options.filter, 1, true) then return end
+    local script = here .. "/../../scripts/self_attention/attention_tour.lua"
+    local function seconds(jobs)
+        local start = attn.clock()
+        local _, good = output(("%s %s --seeds 1 --jobs %d --results %s/%s-%d 2>&1"):format(quote(executable), quote(script), jobs, quote(folder),
+            name, jobs))
+        return good and attn.clock() - start or 0 / 0
+    end
+    local cores = tonumber((output "nproc")) or 1
+    local one, all_cores = seconds(1), seconds(cores)
+    local r = {case = name, seconds = one, side_by_side = all_cores, jobs = cores, ratio = all_cores / one, target = 0.6}
+    if options.json then print(json(r)) end
+    say("\n%-30s %9.1f s one after another, %.1f s on %d cores: %.2f (target 0.60 on two)", name, one, all_cores, cores, r.ratio)
+end
+cells()
 os.execute("rm -rf " .. quote(folder))
