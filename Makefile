@@ -101,8 +101,12 @@ $(foreach t,32 64,$(foreach l,$(LEVELS),$(eval $(call kernel_rules,$(t),$(l)))))
 $(BUILD)/embed: vm/embed/embed.c
 	@mkdir -p $(@D)
 	$(CC) $(BASE) $(CFLAGS) -o $@ $<
-$(BUILD)/stdlib_data.c: $(BUILD)/embed $(wildcard stdlib/*.lua)
-	@$(BUILD)/embed $(wildcard stdlib/*.lua) > $@
+# the licences of what is inside, from where Debian's packages put them
+LICENSED = liblua5.4-dev libopenblas-serial-dev libjansson-dev zlib1g-dev libpng-dev libedit-dev libutf8proc-dev \
+	libbsd-dev libmd-dev libncurses-dev
+LICENSES = attn=LICENSE $(foreach p,$(LICENSED),$(p:%-dev=%)=/usr/share/doc/$(p)/copyright)
+$(BUILD)/stdlib_data.c: $(BUILD)/embed $(wildcard stdlib/*.lua) LICENSE
+	@$(BUILD)/embed $(wildcard stdlib/*.lua) -- $(LICENSES) > $@
 $(BUILD)/stdlib_data.o: $(BUILD)/stdlib_data.c
 	$(COMPILE) -c $< -o $@
 

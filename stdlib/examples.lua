@@ -176,6 +176,7 @@ local list = {
     seed = "attn.seed(1)\nprint(attn.rand(1))", random_state = "local state = attn.random_state()\nattn.random_state(state)",
     threads = "attn.threads()", simd = "attn.simd()", blas = "attn.blas()", clock = "local start = attn.clock()\nprint(attn.clock() - start)",
     crc32 = "local path = os.tmpname()\nprint(attn.crc32(path))\nos.remove(path)", isatty = "attn.isatty(1)", terminal_width = "attn.terminal_width()",
+    terminal_height = "attn.terminal_height()",
     ["unicode.category"] = "attn.unicode.category(utf8.codepoint 'a')", ["unicode.normalize"] = "attn.unicode.normalize('e\\u{301}', 'NFC')",
     ["unicode.width"] = "attn.unicode.width('\\u{6CE8}')",
 }

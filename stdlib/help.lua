@@ -2,7 +2,7 @@
 
 local attn = require "attn"
 local internal = require "attn.internal"
-local examples = require "attn.examples"
+local examples, topics = require "attn.examples", require "attn.help_topics"
 
 local help = {}
 
@@ -29,7 +29,7 @@ function help.entries()
                 local note = f.kind == "choice" and f.choices:gsub("|", ", ") or f.kind
                 local default = f.required and "required" or (f.kind == "flag" and tostring(f.default ~= 0))
                     or (f.kind == "choice" and f.choices:match(("[^|]*|"):rep(math.tointeger(f.default)) .. "([^|]*)"))
-                    or ((f.kind == "integer" or f.kind == "number") and string.format("%.14g", f.default)) or "optional"
+                    or ((f.kind == "integer" or f.kind == "number") and f.allowed and string.format("%.14g", f.default)) or "optional"
                 lines[#lines + 1] = string.format("  %-16s %s (%s)%s", f.name, note, default, f.help and "  " .. f.help or "")
             end
         end
@@ -51,59 +51,6 @@ function help.entries()
     return all
 end
 
-local topics = {
-    conventions = [[
-Indices, dimensions, token and class ids start at 1; a negative dimension counts from the end. Id 0 is padding: its embedding is
-zero, a target of 0 is ignored. Batch first: [B, T, D]. Masks are bool, true means "may be attended to"; lengths are int64 [B].
-A query that may attend to nothing gets a zero context, zero weights, zero gradients. dtypes: float32, float64, int64, bool,
-and uint8 for storage (images, bytes): made, indexed, moved, compared, converted and saved, not computed with.]],
-    environment = [[
-ATTN_THREADS           how many threads compute; without it as many as there are processors. Results do not depend on it.
-ATTN_SIMD              base, avx2 or avx512: the widest vectors that kernels may use; without it the widest the processor has.
-ATTN_GEMM              own or openblas: what multiplies matrices; without it the faster for each shape.
-ATTN_DATA              the folder where scripts look for data sets; the option --data DIR of a script comes first.
-ATTN_PROGRESS=0        no line of progress on a terminal.
-ATTN_HISTORY           the file of the session's history, empty for none; without it $XDG_STATE_HOME/attn/history or
-                       $HOME/.attn_history.
-ATTN_STDLIB            a folder whose files are taken instead of the Lua modules inside the executable.
-ATTN_ALLOW_BYTECODE=1  leaves load, loadfile and dofile as Lua made them, so that they take bytecode.
-ATTN_EXE               set by attn test for the files it runs: the executable.
-NO_COLOR               not empty, or TERM=dumb: no colours. With COLORTERM=truecolor or 24bit finer ones.
-XDG_CONFIG_HOME        the session begins with attn/init.lua in this folder; without it in $HOME/.config. attn -E leaves it out.
-LUA_PATH, LUA_CPATH    where require looks. LUA_INIT: a statement, or @FILE, that runs first. LUA_PATH_5_4, LUA_CPATH_5_4 and
-                       LUA_INIT_5_4 come before these. attn -E ignores all of them.]],
-    task = [[
-Synthetic tasks, attn.task.NAME(options, seed), whose answer, whose source of the answer (the gold attention) and whose best value
-are known: batches for train.loop, for batch in b:epoch(n), #b, b:state(), b:load(state). Options of all: size (of a batch), count
-(examples; another seed draws others, for testing), shuffle. attn's random state is neither used nor changed; what a rule fixes, a
-dictionary say, is the same for all seeds.
-A batch has the fields of the task (ids from 1, padded with 0, with NAME_lengths; target also as target_in, b.bos first, and
-target_out, b.eos last) and gold, the attention that reads the answer, [B, queries, keys]: each row sums to 1, or is zero where
-nothing is read (the row of eos, padding). b.vocabulary is how many ids the source has, b.targets how many the target has with bos
-and eos, b.answers how many classes answer has. b.optimum is the best that can be reached: {accuracy = 1, loss = 0} where the source
-decides.]],
-    session = [[
-An expression is printed; a trailing ; hides it; _ is the last value. ?name shows help, :time expression measures, :mem shows memory.
-Tab completes names. Ctrl-C stops what runs, Ctrl-D leaves.]],
-    runs = [[
-A script that begins with attn.run.start keeps a folder for each run: options, metrics, checkpoints, what it printed.
-
-]] .. require "attn.runs".usage .. [[
-
-
-A run is `running` while a process holds it, `finished` once its script came to the end, else `stopped`: the script goes
-on with --resume [ID]. A train.loop that has a name keeps its metrics and checkpoints in loops/NAME of the folder, and is listed
-under its run. diff tells the options that differ, what was measured, and the first step where the losses part.
-plot draws a measure of one or several runs over the steps, on a logarithmic scale with --log, also to an SVG file.
-See run.start for what scripts write, run.list, run.find and run.metrics for reading it.]],
-    report = require "attn.report".usage .. [[
-
-
-The list of systems is the project's own (attn.systems); a study says which it measures: study{system = {"E9"}}, a claim with
-id = "E9" is about that one alone. Maps, texts and pictures are what cells keep: cell:keep, see study:table. A file that cannot be
-read is named and the rest shown. It is a report, not a test: claims that fail do not make it fail.]],
-}
-
 local function sorted(t)
     local names = {}
     for name in pairs(t) do names[#names + 1] = name end
@@ -111,105 +58,257 @@ local function sorted(t)
     return names
 end
 
-local function print_columns(names, out)
+local function print_columns(names, out, columns)
     local width = 4
     for _, n in ipairs(names) do width = math.max(width, #n + 2) end
-    local columns = math.max(1, 100 // width)
-    for i = 1, #names, columns do
+    local across = math.max(1, (columns - 2) // width)
+    for i = 1, #names, across do
         local row = {}
-        for k = i, math.min(#names, i + columns - 1) do row[#row + 1] = names[k] .. (" "):rep(width - #names[k]) end
+        for k = i, math.min(#names, i + across - 1) do row[#row + 1] = names[k] .. (" "):rep(width - #names[k]) end
         out("  " .. table.concat(row):gsub("%s+$", ""))
     end
 end
 
----Prints the help of one name, or the overview. Returns false if there is none.
+-- The groups that names are listed in: what each is, or none for modules, whose first entry says it.
+local about = {
+    functions = "on tensors: arithmetic, products, sums, shapes, choosing; making tensors",
+    tensor = "methods that are not also functions", layer = "layers, and attention, encoders, decoders", loss = "losses",
+    optim = "optimizers", structured = "chains and trees: marginals, best, samples", files = "tensors, pictures, JSON",
+    search = "greedy, beam, sampled and forced decoding", data = "batches, readers of files, data sets by name",
+    text = "vocabularies, tokenizers, characters", metric = "BLEU, ROUGE, F1, MAP, AUC ...", train = "training loops, averages",
+    run = "options and folders of runs", study = "experiments and claims", task = "synthetic tasks", show = "maps, texts, pictures, curves",
+    schedule = "learning rates over the steps", penalty = "terms added to a loss", init = "initial values", dist = "distributions to draw from",
+    estimate = "gradients through draws", test = "assertions of test scripts", translate = "what translators share",
+}
+
+-- Small ones stand with others.
+local within = {json = "files", npy = "files", safetensors = "files", image = "files", unicode = "text", fields = "functions", cache = "layer",
+    optimizer = "optim", corpus = "data", fit = "train"}
+
+local function group_of(name, entry)
+    if entry.kind == "layer" then return "layer" end
+    local first = name:match "^([^.:]+)[.:]"
+    return first and (within[first] or first) or within[name] or "functions"
+end
+
+-- group -> sorted names
+local function groups_of(all)
+    local groups = {}
+    for _, name in ipairs(sorted(all)) do
+        local group = group_of(name, all[name])
+        groups[group] = groups[group] or {}
+        table.insert(groups[group], name)
+    end
+    for group, names in pairs(groups) do        -- a lone name is no group
+        if #names == 1 and not about[group] and group ~= "functions" then
+            groups[group] = nil
+            table.insert(groups.functions, names[1])
+        end
+    end
+    table.sort(groups.functions)
+    return groups
+end
+
+-- As wide as the terminal; a file takes lines as they are.
+local function width() return attn.isatty(1) and attn.terminal_width() or 132 end
+
+-- Paragraphs are broken anew where a line of them is wider than that; what is indented, as code and tables are, stays as it is.
+local function wrap(text, columns, out)
+    local paragraph, wide = {}, false
+    local function close()
+        if not wide then
+            for _, line in ipairs(paragraph) do out(line) end
+        else
+            local line
+            for word in table.concat(paragraph, " "):gmatch "%S+" do
+                if line and (utf8.len(line) or #line) + 1 + (utf8.len(word) or #word) > columns then
+                    out(line)
+                    line = nil
+                end
+                line = line and line .. " " .. word or word
+            end
+            if line then out(line) end
+        end
+        paragraph, wide = {}, false
+    end
+    for line in (text .. "\n"):gmatch "(.-)\n" do
+        if line == "" or line:find "^%s" then
+            close()
+            out(line)
+        else
+            paragraph[#paragraph + 1] = line
+            wide = wide or (utf8.len(line) or #line) > columns
+        end
+    end
+    close()
+end
+
+local function first_line(text)
+    local line = text:match "^%s*([^\n]*)"
+    return line
+end
+
+---The overview: topics and groups, a line each.
+local function overview(all, out, columns)
+    out("attn " .. attn._VERSION .. ": attn help NAME, TOPIC or GROUP; attn help --search WORD; ?NAME in the session")
+    out("\ntopics")
+    print_columns(sorted(topics), out, columns)
+    out("\ngroups")
+    local groups = groups_of(all)
+    for _, group in ipairs(sorted(groups)) do
+        local line = ("  %-12s %3d  %s"):format(group, #groups[group], about[group] or first_line((all[group] or {text = ""}).text))
+        out(#line > columns and line:sub(1, columns - 3) .. "..." or line)
+    end
+end
+
+local function show_group(name, names, all, out, columns)
+    out(name .. ": " .. (about[name] or ""))
+    for _, n in ipairs(names) do
+        local line = ("  %-24s %s"):format(n, first_line(all[n].text))
+        out(#line > columns and line:sub(1, columns - 3) .. "..." or line)
+    end
+end
+
+---Every name, topic and group whose name or text holds the word, with the line that does. Returns whether there are any.
+---@param word string
+---@param out? fun(line: string)
+function help.search(word, out)
+    out = out or print
+    local all, columns, found = help.entries(), width(), false
+    local plain = word:lower()
+    local function look(name, text)
+        local line
+        if name:lower():find(plain, 1, true) then line = first_line(text) end
+        for one in text:gmatch "[^\n]+" do
+            line = line or one:lower():find(plain, 1, true) and one:match "^%s*(.*)$"
+        end
+        if not line then return end
+        found = true
+        line = ("%-24s %s"):format(name, line)
+        out(#line > columns and line:sub(1, columns - 3) .. "..." or line)
+    end
+    for _, name in ipairs(sorted(all)) do look(name, all[name].signature .. "\n" .. all[name].text) end
+    for _, name in ipairs(sorted(topics)) do look("topic " .. name, topics[name]) end
+    if not found then out("nothing in the help holds '" .. word .. "'") end
+    return found
+end
+
+-- The names that are meant: as it stands, or the last part of others (linear is a function and a layer).
+local function meant(name, all)
+    local list = {}
+    if all[name] then list[1] = name end
+    for _, n in ipairs(sorted(all)) do
+        if n ~= name and (n:match "[.:]([%w_]+)$" == name or name:find ":" and n == "tensor:" .. name:match ":(.*)$") then list[#list + 1] = n end
+    end
+    if #list > 1 and all[name] then         -- of others only what is another thing by the same name, not each module's `load`
+        for i = #list, 2, -1 do
+            if not list[i]:find "^layer%." and not list[i]:find "^tensor:" and not list[i]:find "^loss%." then table.remove(list, i) end
+        end
+    end
+    return list
+end
+
+---Prints the help of one name, topic or group, or the overview. Returns false if there is none.
 ---@param name? string
 ---@param out? fun(line: string)
 function help.show(name, out)
     out = out or print
-    local all = help.entries()
+    local all, columns = help.entries(), width()
     if not name or name == "" then
-        out("attn " .. attn._VERSION .. ": attn help NAME, or ?NAME in the session")
-        for _, kind in ipairs {"layer", "function", "method"} do
-            local names = {}
-            for _, n in ipairs(sorted(all)) do
-                if all[n].kind == kind then names[#names + 1] = n end
-            end
-            out("\n" .. kind .. "s")
-            print_columns(names, out)
-        end
-        out("\ntopics")
-        print_columns(sorted(topics), out)
+        overview(all, out, columns)
         return true
     end
     name = name:gsub("^attn%.", ""):gsub("^t:", "tensor:"):gsub("%(.*$", "")
-    local found = all[name] or all["tensor:" .. name] or all["loss." .. name] or all["layer." .. name]
-    if not found and name:find(":") then found = all[name:match(":(.*)$")] end
-    if found then
-        out(found.signature)
-        if found.text ~= "" then out("") out(found.text) end
-        return true
+    local groups = groups_of(all)
+    local list = (all[name] or not groups[name] and not topics[name]) and meant(name, all) or {}
+    for i, n in ipairs(list) do
+        if i > 1 then out(("-"):rep(math.min(columns, 72))) end
+        if n ~= name then out(n .. "\n") end
+        wrap(all[n].signature, columns, out)
+        if all[n].text ~= "" then out("") wrap(all[n].text, columns, out) end
     end
+    if groups[name] and name ~= "functions" and #list > 0 then out("\nmore: " .. table.concat(groups[name], ", ")) end
     if topics[name] then
-        out(topics[name])
-        return true
+        if #list > 0 then out "" end
+        wrap(topics[name], columns, out)
+    elseif #list == 0 and groups[name] then
+        show_group(name, groups[name], all, out, columns)
+    elseif #list == 0 then
+        local names, near = sorted(all), {}
+        table.move(sorted(topics), 1, #sorted(topics), #names + 1, names)
+        for _, n in ipairs(names) do
+            if n:find(name, 1, true) then near[#near + 1] = n end
+        end
+        local line = "there is no help for '" .. name .. "'" .. (#near > 0 and "; perhaps " .. table.concat(near, ", ", 1, math.min(8, #near))
+            or require "attn.fields".suggest(name, names))
+        out(line)
+        return false
     end
-    -- names that contain or resemble what was asked for
-    local near = {}
-    for _, n in ipairs(sorted(all)) do
-        if n:find(name, 1, true) then near[#near + 1] = n end
-    end
-    out("there is no help for '" .. name .. "'" .. (#near > 0 and "; perhaps " .. table.concat(near, ", ", 1, math.min(8, #near)) or ""))
-    return false
+    return true
 end
 
--- LuaLS annotations of everything: `attn help --stubs`
-local function stubs()
-    local all = help.entries()
-    print("---@meta\n\n---@class attn.Tensor\n---@operator add(attn.Tensor|number): attn.Tensor\n---@operator sub(attn.Tensor|number): "
-        .. "attn.Tensor\n---@operator mul(attn.Tensor|number): attn.Tensor\n---@operator div(attn.Tensor|number): attn.Tensor\n"
-        .. "---@field shape integer[]\n---@field dtype string\n---@field grad attn.Tensor?\nlocal tensor = {}\n\nlocal attn = {}")
-    local made, holds = {}, {}      -- holds: names that others stand under: of a module that is called too
-    for name in pairs(all) do
-        for at in name:gmatch("()%.") do holds[name:sub(1, at - 1)] = true end
-    end
-    for _, name in ipairs(sorted(all)) do
-        local class = name:match("^(%w+):")
-        if class and not made[class .. ":"] and class ~= "tensor" then
-            made[class .. ":"] = true
-            print(("\n---@class attn.%s\nlocal %s = {}"):format(class:gsub("^%l", string.upper), class))
-        end
-        for table_path in name:gmatch("()%.") do
-            local prefix = name:sub(1, table_path - 1)
-            if not made[prefix] then
-                made[prefix] = true
-                print("attn." .. prefix .. " = attn." .. prefix .. " or {}")
-            end
-        end
-        print("\n---" .. (all[name].signature .. "\n" .. all[name].text):gsub("%s+$", ""):gsub("\n", "\n---"))
-        if holds[name] then
-            print(("attn.%s = setmetatable({}, {__call = function(_, ...) end})"):format(name))
-        else
-            print("function " .. (class and "" or "attn.") .. name .. "(...) end")
+help.usage = [[
+usage: attn help [NAME | TOPIC | GROUP]...      what a name is: shapes, options, an example
+       attn help --search WORD                  every name whose help holds the word
+       attn help --html DIR                     all of it as pages, DIR/index.html
+       attn help --stubs                        annotations for editors (LuaLS)
+       attn help --man                          the man page
+       attn help --completion bash|zsh|fish     completion for a shell
+On a terminal what does not fit is shown by $PAGER (less).]]
+
+-- Lines to the terminal, through a pager where they are more than it has.
+local function paged(show)
+    local lines = {}
+    local result = show(function(line)
+        for one in (line .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = one end
+    end)
+    local pager = os.getenv "PAGER" or "less -FRX"
+    if attn.isatty(1) and #lines > attn.terminal_height() and pager ~= "" then
+        local pipe = io.popen(pager, "w")
+        if pipe then
+            pipe:write(table.concat(lines, "\n"), "\n")
+            if pipe:close() then return result end
         end
     end
-    print("\nreturn attn")
+    print(table.concat(lines, "\n"))
+    return result
 end
 
----attn help [--stubs | NAME...]
+---attn help [--stubs | --search WORD | --html DIR | --man | --completion SHELL | NAME...]
 ---@param args string[]
 function help.main(args)
-    if args[1] == "--stubs" then
-        stubs()
-        return 0
+    local first = args[1]
+    if first == "--help" or first == "-h" then
+        print(help.usage)
+    elseif first == "--stubs" then
+        require "attn.help_stubs"(help.entries(), sorted)
+    elseif first == "--search" and args[2] then
+        return paged(function(out) return help.search(table.concat(args, " ", 2), out) end) and 0 or 1
+    elseif first == "--html" and args[2] then
+        return require "attn.help_pages".html(help.entries(), groups_of(help.entries()), about, topics, args[2])
+    elseif first == "--man" then
+        io.write(require "attn.help_pages".man())
+    elseif first == "--completion" and args[2] then
+        local text = require "attn.help_pages".completion(args[2], sorted(help.entries()), sorted(topics))
+        if not text then
+            io.stderr:write("attn help: there is completion for bash, zsh and fish, not for '", args[2], "'\n")
+            return 1
+        end
+        io.write(text)
+    elseif first and first:find "^%-" then
+        local known = first == "--search" or first == "--html" or first == "--completion"
+        io.stderr:write("attn help: ", known and "a value is missing after " or "unknown option ", first, "\n", help.usage, "\n")
+        return 1
+    elseif not first then
+        paged(function(out) return help.show(nil, out) end)
+    else
+        return paged(function(out)
+            local good = true
+            for _, name in ipairs(args) do good = help.show(name, out) and good end
+            return good
+        end) and 0 or 1
     end
-    if #args == 0 then
-        help.show()
-        return 0
-    end
-    local good = true
-    for _, name in ipairs(args) do good = help.show(name) and good end
-    return good and 0 or 1
+    return 0
 end
 
 return help

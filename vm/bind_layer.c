@@ -383,6 +383,8 @@ static int layers(lua_State *L)
             lua_setfield(L, -2, "required");
             lua_pushnumber(L, f->value);
             lua_setfield(L, -2, "default");
+            lua_pushboolean(L, f->value >= f->low && (f->high == 0 || f->value <= f->high));
+            lua_setfield(L, -2, "allowed"); /* else the default means: not given */
             if (f->choices) {
                 lua_pushstring(L, f->choices);
                 lua_setfield(L, -2, "choices");

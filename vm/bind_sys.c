@@ -49,16 +49,26 @@ static int is_terminal(lua_State *L)
     return 1;
 }
 
+/* Of the terminal that one of the standard files is; false if none is. */
+static bool terminal_size(struct winsize *w)
+{
+    for (int fd = 2; fd >= 0; fd--)
+        if (ioctl(fd, TIOCGWINSZ, w) == 0 && w->ws_col > 0)
+            return true;
+    return false;
+}
+
 static int terminal_width(lua_State *L)
 {
     struct winsize w;
-    int columns = 80;
-    for (int fd = 2; fd >= 0; fd--)
-        if (ioctl(fd, TIOCGWINSZ, &w) == 0 && w.ws_col > 0) {
-            columns = w.ws_col;
-            break;
-        }
-    lua_pushinteger(L, columns);
+    lua_pushinteger(L, terminal_size(&w) ? w.ws_col : 80);
+    return 1;
+}
+
+static int terminal_height(lua_State *L)
+{
+    struct winsize w;
+    lua_pushinteger(L, terminal_size(&w) && w.ws_row > 0 ? w.ws_row : 24);
     return 1;
 }
 
@@ -289,6 +299,7 @@ void vm_open_sys(lua_State *L, int lib)
         {"clock", clock_now},
         {"isatty", is_terminal},
         {"terminal_width", terminal_width},
+        {"terminal_height", terminal_height},
         {"simd", simd},
         {"blas", blas},
         {"mkdir", make_folder},
@@ -302,6 +313,7 @@ void vm_open_sys(lua_State *L, int lib)
         {"clock", "clock() -> seconds of a clock that only goes forward"},
         {"isatty", "isatty(fd) -> whether file 0, 1 or 2 is a terminal"},
         {"terminal_width", "terminal_width() -> columns of the terminal, 80 if there is none"},
+        {"terminal_height", "terminal_height() -> lines of the terminal, 24 if there is none"},
         {"simd", "simd() -> \"base\", \"AVX2\" or \"AVX-512\": what the kernels in use were compiled for"},
         {"blas", "blas() -> name of the BLAS library and of the processor it is for"},
         {"mkdir", "mkdir(path) -> true if it was made, false if it was there\nMakes a folder."},

@@ -34,7 +34,39 @@ static bool is_command(const char *word)
     return strcmp(word, "help") == 0 || strcmp(word, "runs") == 0 || strcmp(word, "report") == 0;
 }
 
-static void print_usage(const options *o)
+static void print_usage(FILE *to, const char *program)
+{
+    fprintf(
+        to,
+        "usage: %s [options] [script [args]]\n"
+        "       %s test [paths] [-j N] [--filter PATTERN] [--junit FILE]   run test scripts\n"
+        "       %s runs [show ID | diff A B | plot ID...] [--runs DIR]     the runs that scripts kept\n"
+        "       %s report [scripts or results] [--html FILE]               what studies measured\n"
+        "       %s help [name]                                             the documentation\n"
+        "options:\n"
+        "  -e stat      execute string 'stat'\n"
+        "  -i           enter interactive mode after executing 'script'\n"
+        "  -l mod       require library 'mod' into global 'mod'\n"
+        "  -l g=mod     require library 'mod' into global 'g'\n"
+        "  -I dir       look for modules in folder 'dir' first\n"
+        "  -v           show version information\n"
+        "  -E           ignore environment variables\n"
+        "  -W           turn warnings on\n"
+        "  --           stop handling options\n"
+        "  -            stop handling options and execute stdin\n"
+        "  --version    version, BLAS, threads, SIMD level\n"
+        "  --licenses   what is inside, and its licences\n"
+        "  -h, --help   this\n",
+        program, program, program, program, program);
+}
+
+static void print_licenses(void)
+{
+    for (const vm_module *m = vm_licenses; m->name; m++)
+        printf("%s==== %s ====\n\n%s\n", m == vm_licenses ? "" : "\n", m->name, m->text);
+}
+
+static void print_wrong(const options *o)
 {
     const char *wrong = o->argv[o->bad];
 
@@ -42,25 +74,7 @@ static void print_usage(const options *o)
         fprintf(stderr, "%s: '%s' needs argument\n", o->program, wrong);
     else
         fprintf(stderr, "%s: unrecognized option '%s'\n", o->program, wrong);
-    fprintf(stderr,
-            "usage: %s [options] [script [args]]\n"
-            "       %s test [paths] [-j N] [--filter PATTERN] [--junit FILE]   run test scripts\n"
-            "       %s runs [show ID | diff A B | plot ID...] [--runs DIR]     the runs that scripts kept\n"
-            "       %s report [scripts or results] [--html FILE]               what studies measured\n"
-            "       %s help [name]                                             the documentation\n"
-            "options:\n"
-            "  -e stat      execute string 'stat'\n"
-            "  -i           enter interactive mode after executing 'script'\n"
-            "  -l mod       require library 'mod' into global 'mod'\n"
-            "  -l g=mod     require library 'mod' into global 'g'\n"
-            "  -I dir       look for modules in folder 'dir' first\n"
-            "  -v           show version information\n"
-            "  -E           ignore environment variables\n"
-            "  -W           turn warnings on\n"
-            "  --           stop handling options\n"
-            "  -            stop handling options and execute stdin\n"
-            "  --version    version, BLAS, threads, SIMD level\n",
-            o->program, o->program, o->program, o->program, o->program);
+    print_usage(stderr, o->program);
 }
 
 static void print_version(const char *lua, const char *hint)
@@ -353,6 +367,14 @@ int main(int argc, char **argv)
         print_version(LUA_RELEASE, "");
         return EXIT_SUCCESS;
     }
+    if (argc > 1 && strcmp(argv[1], "--licenses") == 0) {
+        print_licenses();
+        return EXIT_SUCCESS;
+    }
+    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+        print_usage(stdout, o.program);
+        return EXIT_SUCCESS;
+    }
     if (argc > 1 && strcmp(argv[1], "test") == 0) {
         if (!vm_worker_arguments(argc, argv, &worker))
             return vm_test(argc, argv);
@@ -364,7 +386,7 @@ int main(int argc, char **argv)
         read_options(&o);
     }
     if (o.bad) {
-        print_usage(&o);
+        print_wrong(&o);
         return EXIT_FAILURE;
     }
     lua_State *L = luaL_newstate();

@@ -500,12 +500,17 @@ static int usable_cores(void)
     return n < 1 ? 1 : n > MAX_JOBS ? MAX_JOBS : n;
 }
 
+static const char how[] =
+    "usage: attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]\n"
+    "  paths              files named *_test.lua, or folders to look for them in (default: tests)\n"
+    "  -j N               N files at a time (default: as many as cores)\n"
+    "  --filter PATTERN   cases whose name matches the Lua pattern\n"
+    "  --junit FILE       results as XML\n"
+    "  --timeout SECONDS  the time limit of a case (default: 120)\n";
+
 static bool usage(const char *message, const char *what)
 {
-    fprintf(stderr,
-            "attn test: %s%s\n"
-            "usage: attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]\n",
-            message, what);
+    fprintf(stderr, "attn test: %s%s\n%s", message, what, how);
     return false;
 }
 
@@ -589,6 +594,10 @@ int vm_test(int argc, char **argv)
     int cores = usable_cores(), passed = 0, failed = 0, skipped = 0;
     runner r = {.jobs = cores, .timeout = 120, .filter = "", .exe = argv[0]};
 
+    if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+        fputs(how, stdout);
+        return 0;
+    }
     if (n > 0) {
         exe[n] = '\0';
         r.exe = exe;

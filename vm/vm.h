@@ -34,6 +34,7 @@ typedef struct vm_module {
 
 /* Written by vm/embed/embed.c from stdlib/; sorted by name, ends with a NULL name. */
 extern const vm_module vm_modules[];
+extern const vm_module vm_licenses[]; /* of what is inside, as the packages state them, with this project's first */
 
 /* Pushes the loaded chunk of attn.<name> and returns LUA_OK, or an error message and its status; -1 and nothing pushed
  * if there is no such module. Chunks are called "attn/NAME.lua", so that raise.c can tell the library's frames. */

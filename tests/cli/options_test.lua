@@ -70,7 +70,7 @@ t.case("a first line that starts with # is skipped, a byte order mark too", func
 end)
 
 t.case("wrong options and missing arguments", function()
-    for _, option in ipairs{"-h", "---", "-Ex", "-vv", "-iv", "--nonsense"} do
+    for _, option in ipairs{"-y", "---", "-Ex", "-vv", "-iv", "--nonsense"} do
         fails("unrecognized option '" .. option .. "'", "attn " .. option)
     end
     fails("'-e' needs argument", "attn -e")
@@ -163,7 +163,7 @@ t.case("the usage and the help name every sub-command; runs has a help", functio
     local own = run("attn runs --help")
     t.is_true(own:find("attn runs show ID", 1, true), own)
     t.is_true(out:find(own, 1, true), out)
-    t.is_true(run("attn help"):find("topics\n[^\n]*runs"))
+    t.is_true(run("attn help"):find("topics\n.-runs.-\ngroups\n"))
 end)
 
 t.case("a variable that no one can obey is an error that names it, whatever is run", function()
@@ -179,6 +179,16 @@ t.case("a variable that no one can obey is an error that names it, whatever is r
     t.is_true(err:find("ATTN_SIMD is 'avx3', expected base, avx2 or avx512", 1, true), err)
     t.equal(run("ATTN_THREADS=3 ATTN_SIMD=BASE attn -e 'print(attn.threads(), attn.simd())'"), "3\tbase\n")
     t.equal(select(3, run("ATTN_THREADS= ATTN_SIMD= attn -e ''")), 0)
+end)
+
+t.case("--help and -h of the program and of every sub-command are the usage, on standard output, and a success", function()
+    for _, what in ipairs{"--help", "-h", "test --help", "test -h", "runs --help", "report --help", "help --help", "help -h"} do
+        local out, err, code = run("attn " .. what)
+        t.equal({err, code}, {"", 0}, what)
+        t.is_true(out:find "^usage: ", what)
+    end
+    local out = run "attn --licenses"
+    t.is_true(out:find("^==== attn ====\n\nMIT License"), out:sub(1, 60))
 end)
 
 t.case("closed standard files do no harm", function()

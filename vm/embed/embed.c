@@ -1,7 +1,9 @@
 /*
- * embed: writes the Lua sources named on the command line as a C table, vm_modules[], to standard output.
+ * embed: writes the Lua sources named on the command line as a C table, vm_modules[], and texts of licences as another,
+ * vm_licenses[], to standard output.
  *
- *   embed FILE...       FILE is FOLDER/NAME.lua, module "NAME"; FOLDER/A/B.lua is "A.B"
+ *   embed FILE... [-- NAME=TEXT...]    FILE is FOLDER/NAME.lua, module "NAME"; FOLDER/A/B.lua is "A.B". A TEXT that is not there is
+ *                                      left out.
  *
  * Run by the Makefile at build time; it stands alone. Text goes out as string literals, a source line each: compilers
  * take those several times faster than lists of numbers.
@@ -44,8 +46,35 @@ static size_t write_text(const char *path)
     return length;
 }
 
+static void write_licenses(char **list, char **end)
+{
+    puts("\nconst vm_module vm_licenses[] = {");
+    for (; list < end; list++) {
+        char *path = strchr(*list, '=');
+        if (!path)
+            quit(*list, "not NAME=FILE");
+        *path++ = '\0';
+        FILE *there = fopen(path, "rb");
+        if (!there)
+            continue;
+        fclose(there);
+        printf("    {\"%s\",\n", *list);
+        size_t length = write_text(path);
+        printf(",\n        %zu},\n", length);
+    }
+    puts("    {NULL, NULL, 0}\n};");
+}
+
 int main(int argc, char **argv)
 {
+    char **end = argv + argc, **licenses = end;
+
+    for (char **a = argv + 1; a < end; a++)
+        if (strcmp(*a, "--") == 0) {
+            argc = (int)(a - argv);
+            licenses = a + 1;
+            break;
+        }
     if (argc > 1)
         qsort(argv + 1, (size_t)(argc - 1), sizeof *argv, compare);
     puts("/* Written by vm/embed/embed.c from the Lua sources of the standard library. */\n"
@@ -64,5 +93,6 @@ int main(int argc, char **argv)
         printf(",\n        %zu},\n", length);
     }
     puts("    {NULL, NULL, 0}\n};");
+    write_licenses(licenses, end);
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;
 }
