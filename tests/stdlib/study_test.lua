@@ -305,6 +305,7 @@ t.case("cell:train goes on where a killed cell was, bit for bit; --show prints w
                     return step
                 end,
                 loss = function() return (model(attn.randn(4, 3)) ^ 2):mean() end}
+            if cfg.stop == "twice" then cell:train{} end
             cell:keep("said", "what it said")
             cell:keep("map", attn.tensor{{1, 0}, {0, 1}}, {rows = {"a", "b"}, columns = {"x", "y"}})
             return {sum = model.weight:sum():item(), first = first}
@@ -319,6 +320,7 @@ t.case("cell:train goes on where a killed cell was, bit for bit; --show prints w
             if name:match "%-%x+%.json$" then return whole.read_json(folder .. "/" .. path .. "/long/" .. name) end
         end
     end
+    t.is_true(run("long.lua --results=twice --stop=twice"):find("cell:train: the cell has trained already", 1, true))
     local smooth, broken = result "smooth", result "broken"
     t.equal({smooth.values.first, broken.values.first, broken.values.sum}, {1, 5, smooth.values.sum})
     t.equal(broken.log, smooth.log)
