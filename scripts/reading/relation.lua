@@ -1,0 +1,208 @@
+-- relations of two nominals: Att-BLSTM (Zhou et al. 2016) and the CNN with attention at two levels (Wang et al. 2016)
+-- attn scripts/reading/relation.lua --data DIR            MINUTES: SemEval-2010 task 8, the official F1
+--
+-- On one's own sentences, ids [B, T] with their lengths [B] (attn -I scripts):
+--   local relation = require "reading.relation"
+--   local model = relation.Blstm{words = 5000, classes = 19, pool = "attention"}            -- or "mean", "last"
+--   local logits, weights = model(ids, lengths)             -- [B, 19], [B, T]
+--   local model = relation.Cnn{words = 5000, classes = 19, input = true, pool = true}       -- both attentions
+--   local distance = model(ids, lengths, first, second, e1, e2)         -- see Cnn; [B, 19], the nearest is the answer
+--
+-- Found: FOUND
+local attn = require "attn"
+local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
+local metric, study = require "attn.metric", require "attn.study"
+
+local Blstm = attn.module "Blstm"
+function Blstm:init(cfg)
+    local dim, hidden = cfg.dim or 50, cfg.hidden or 50
+    self.pool, self.embed = cfg.pool or "attention", attn.layer.embedding{count = cfg.words, dim = dim}
+    self.encoder = attn.encoder.rnn{inputs = dim, hidden = hidden, cell = "lstm", bidirectional = true}
+    if self.pool == "attention" then self.w = attn.parameter(attn.randn(hidden) * 0.1) end
+    self.drop1, self.drop2 = attn.layer.dropout{p = 0.3}, attn.layer.dropout{p = 0.3}
+    self.drop3 = attn.layer.dropout{p = 0.5}
+    self.out = attn.layer.linear{inputs = hidden, outputs = cfg.classes}
+end
+function Blstm:forward(ids, lengths)
+    local outputs, state = self.encoder(self.drop1(self.embed(ids)), {lengths = lengths})
+    local there, r, weights = attn.mask(lengths, ids:size(2)), nil, nil
+    local both = outputs:chunk(2, 3)
+    local h = self.drop2(both[1] + both[2])                     -- H = h forwards + h backwards
+    if self.pool == "last" then
+        r = self.drop2(state.h[1] + state.h[2])
+    else                                                        -- a = softmax(w' tanh(H)), r = H a'
+        local scores = self.w and h:tanh():matmul(self.w) or attn.zeros(ids.shape, {dtype = h.dtype})
+        weights = scores:masked_fill(~there, -math.huge):softmax(2)
+        r = weights:unsqueeze(2):matmul(h):squeeze(2)
+    end
+    return self.out(self.drop3(r:tanh())), weights
+end
+
+-- first, second [B, T]: places relative to the nominals, as ids from 1 (see places); e1, e2 [B]: the nominals' words.
+local Cnn = attn.module "Cnn"
+function Cnn:init(cfg)
+    local dim, maps, near = cfg.dim or 50, cfg.maps or 100, cfg.near or 30
+    self.input, self.pool = cfg.input, cfg.pool
+    self.embed = attn.layer.embedding{count = cfg.words, dim = dim}
+    self.first = attn.layer.embedding{count = 2 * near + 1, dim = 10}
+    self.second = attn.layer.embedding{count = 2 * near + 1, dim = 10}
+    for _, layer in ipairs{self.embed, self.first, self.second} do attn.init.normal(layer.weight, 0, 0.1) end
+    self.conv = attn.layer.conv1d{inputs = dim + 20, outputs = maps, kernel = 3, padding = "same"}
+    if cfg.pool then self.u = attn.parameter(attn.eye(maps)) end
+    self.classes = attn.parameter(attn.init.orthogonal(attn.empty(cfg.classes, maps)))      -- W_L
+    self.drop = attn.layer.dropout{p = cfg.drop or 0.3}
+end
+function Cnn:forward(ids, lengths, first, second, e1, e2)
+    local word, there = self.embed(ids), attn.mask(lengths, ids:size(2))
+    local z, weights = attn.cat({word, self.first(first), self.second(second)}, 3), nil
+    if self.input then      -- a_i^j = softmax(e_j . w_i), r_i = z_i (a_i^1 + a_i^2) / 2, here times the length
+        local function about(e)
+            return word:matmul(self.embed(e):unsqueeze(3)):squeeze(3):masked_fill(~there, -math.huge):softmax(2)
+        end
+        weights = (about(e1) + about(e2)) / 2
+        z = z * (weights * lengths:to(z.dtype):unsqueeze(2)):unsqueeze(3)
+    end
+    local r, best = self.conv(self.drop(z)):tanh(), nil                                 -- [B, T, maps]
+    if self.pool then       -- G = R' U W_L, softmax over the words for each class, the best class of each map
+        local g = r:matmul(self.u):matmul(self.classes:transpose(1, 2))
+        local a = g:masked_fill(~there:unsqueeze(3), -math.huge):softmax(2)
+        best = a:transpose(2, 3):matmul(r):max(2)
+    else
+        best = r:masked_fill(~there:unsqueeze(3), -math.huge):max(2)
+    end
+    local o = self.drop(best)
+    o = o / (o:square():sum(2, true) + 1e-12):sqrt()
+    local classes = self.classes:unsqueeze(1):expand(#o, table.unpack(self.classes.shape))
+    return attn.cdist(o:unsqueeze(2), classes):squeeze(2), weights
+end
+
+-- The distance to the right class and to the nearest wrong one, a margin of 1 apart.
+local function margin(distance, class)
+    local right = distance:gather(2, class:unsqueeze(2))
+    local wrong = distance:masked_fill(attn.one_hot(class, distance:size(2)):gt(0), math.huge):min(2)
+    return attn.loss.margin(-right:squeeze(2), -wrong, {margin = 1})
+end
+
+-- Places relative to a span as ids: 1 to near before it, near + 1 in it, then after it.
+local function places(length, span, near)
+    local list = {}
+    for i = 1, length do
+        local away = i < span[1] and i - span[1] or i > span[2] and i - span[2] or 0
+        list[i] = math.max(-near, math.min(near, away)) + near + 1
+    end
+    return list
+end
+
+local paper = study{
+    system = {"E16", "E17"}, paper = "Zhou, Shi, Tian, Qi, Li, Hao, Xu 2016, Attention-based bidirectional LSTM networks for "
+        .. "relation classification, ACL; Wang, Cao, de Melo, Liu 2016, Relation classification via multi-level attention "
+        .. "CNNs, ACL",
+    options = {dim = 50, hidden = 50, maps = 100, near = 30, batch = 32, blstm = {steps = 1200, lr = 2e-3},
+        cnn = {steps = 900, lr = 2e-3}, decay = 1e-5},
+    quick = {dim = 4, hidden = 4, maps = 4, blstm = {steps = 2}, cnn = {steps = 2}},
+}
+
+-- Sentences with the four marks of Zhou et al. around the nominals, and what the CNN is given.
+local function read(cfg)
+    local sets, lists = corpus.semeval2010_task8(cfg.data), {}
+    for _, part in ipairs{"train", "dev", "test"} do
+        for _, r in ipairs(sets[part]) do
+            r.marked, r.at = {}, {}
+            for i, word in ipairs(r.words) do
+                for k, span in ipairs{r.first, r.second} do
+                    if i == span[1] then table.insert(r.marked, "<e" .. k .. ">") end
+                end
+                table.insert(r.marked, word)
+                for k, span in ipairs{r.first, r.second} do
+                    if i >= span[1] and i <= span[2] then table.insert(r.at, #r.marked) end
+                    if i == span[2] then table.insert(r.marked, "</e" .. k .. ">") end
+                end
+            end
+            if part ~= "test" then lists[#lists + 1] = r.marked end
+        end
+    end
+    local words = attn.text.vocabulary(lists, {min_count = 2})
+    local function batches(records, seed)
+        local fields = fit.columns(records, {class = "class",
+            marked = function(r) return words:encode(r.marked) end,
+            words = function(r) return words:encode(r.words) end,
+            first = function(r) return places(#r.words, r.first, cfg.near) end,
+            second = function(r) return places(#r.words, r.second, cfg.near) end,
+            e1 = function(r) return words:id(r.words[r.first[2]]) end,
+            e2 = function(r) return words:id(r.words[r.second[2]]) end})
+        return data.batches{size = cfg.batch, by = "words", seed = seed, shuffle = seed ~= nil, fields = fields}
+    end
+    local train = table.move(sets.dev, 1, #sets.dev, #sets.train + 1, sets.train)       -- nothing is chosen by dev
+    return sets, words, batches(train, cfg.seed), batches(sets.test)
+end
+
+local function learn(model, train, cfg, options, cell, loss)
+    fit{model = model, batches = train, steps = options.steps, cell = cell, loss = loss, clip = 5,
+        optimizer = attn.optim.adam{params = model:parameters(), lr = options.lr, weight_decay = cfg.decay}}
+end
+local function f1(answers, sets)
+    local found, gold = {}, {}
+    for i, class in pairs(answers) do found[i], gold[i] = sets.classes[class], sets.test[i].label end
+    return 100 * metric.f1(found, gold, {average = "semeval"}).f1
+end
+
+local blstm = paper:table{
+    name = "blstm", about = "Att-BLSTM: official macro F1; entity: how much nominals weigh, 1 is the average",
+    data = "semeval2010_task8",
+    vary = {{"attention", pool = "attention"}, {"last", pool = "last"}, {"mean", pool = "mean"}},
+    run = function(cfg, cell)
+        cfg.seed = cell.seed
+        local sets, words, train, test = read(cfg)
+        local classes = #sets.classes
+        local model = Blstm{words = #words, dim = cfg.dim, hidden = cfg.hidden, classes = classes, pool = cfg.pool}
+        learn(model, train, cfg, cfg.blstm, cell, function(b)
+            return attn.loss.cross_entropy((model(b.marked, b.marked_lengths)), b.class)
+        end)
+        local answers, share, count = {}, 0, 0
+        fit.each(model, test, function(b)
+            local logits, weights = model(b.marked, b.marked_lengths)
+            local class = logits:argmax(2):totable()
+            for row, i in ipairs(b.index) do
+                local r = sets.test[i]
+                answers[i] = class[row]
+                for _, place in ipairs(weights and r.at or {}) do
+                    share, count = share + weights[row][place]:item() * #r.marked, count + 1
+                end
+                if i <= 3 and weights then
+                    cell:keep("weights " .. i, weights[{row, {1, #r.marked}}])
+                    cell:keep("text " .. i, table.concat(r.marked, " "))
+                end
+            end
+        end)
+        return {f1 = f1(answers, sets), entity = count > 0 and share / count or 1}
+    end,
+}
+for _, other in ipairs{"last", "mean"} do
+    paper:claim{"Att-BLSTM: attention beats " .. other .. " by at least 1 F1", blstm["attention"].f1 - blstm[other].f1,
+        at_least = 1}
+end
+paper:claim{"nominals receive more than the average weight", blstm["attention"].entity, at_least = 1}
+
+local cnn = paper:table{
+    name = "cnn", about = "attention at two levels: official macro F1", data = "semeval2010_task8",
+    vary = {{"both", input = true, pool = true}, {"no input attention", pool = true},
+        {"no attention pooling", input = true}, {"neither"}},
+    run = function(cfg, cell)
+        cfg.seed = cell.seed
+        local sets, words, train, test = read(cfg)
+        local model = Cnn{words = #words, dim = cfg.dim, maps = cfg.maps, near = cfg.near, classes = #sets.classes,
+            input = cfg.input, pool = cfg.pool}
+        local function distances(b) return model(b.words, b.words_lengths, b.first, b.second, b.e1, b.e2) end
+        learn(model, train, cfg, cfg.cnn, cell, function(b) return margin(distances(b), b.class) end)
+        local answers = {}
+        fit.each(model, test, function(b)
+            local class = distances(b):argmin(2):totable()
+            for row, i in ipairs(b.index) do answers[i] = class[row] end
+        end)
+        return {f1 = f1(answers, sets)}
+    end,
+}
+for _, less in ipairs{"no input attention", "no attention pooling"} do
+    paper:claim{"multi-level CNN: F1 is lower with " .. less, cnn["both"].f1 - cnn[less].f1, at_least = 0}
+end
+return paper:main{Blstm = Blstm, Cnn = Cnn, margin = margin, places = places}
