@@ -1,8 +1,10 @@
 -- corpus_childrens_cloze: a name is missing in the sentence after twenty others (in the form of Hill et al. 2016, CBT, from other books).
 --
 -- A record: {context = {{"Mary", "was", ...}, ... twenty}, query = {..., "XXXXX", ...}, answer = "Mary", candidates = {ten names}}. Words
--- are cut at blanks, their case is kept. options = {limit = n}: the first n records of a part.
+-- are cut at blanks, their case is kept. options = {limit = n, numbered = seed}: the first n records of a part; with numbered the candidates of
+-- each record are called "@1" to "@10", in a random order (Hermann et al. 2015), and the other words are lower-cased.
 local attn = require "attn"
+local data = require "attn.data"
 local fields = require "attn.fields"
 
 local function words_of(line)
@@ -11,8 +13,24 @@ local function words_of(line)
     return words
 end
 
+local function numbered(record, draw)
+    local own, order = {}, {}
+    for i = 1, #record.candidates do order[i] = i end
+    data.shuffle(order, draw)
+    for i, name in ipairs(record.candidates) do own[name] = "@" .. order[i] end
+    local function words(list)
+        local new = {}
+        for i, word in ipairs(list) do new[i] = own[word] or word == "XXXXX" and word or word:lower() end
+        return new
+    end
+    local context = {}
+    for i, sentence in ipairs(record.context) do context[i] = words(sentence) end
+    return {context = context, query = words(record.query), answer = own[record.answer], candidates = words(record.candidates)}
+end
+
 local function read(path, options)
-    local limit, sets = fields.read("corpus.childrens_cloze", options, {{"limit", "integer", math.maxinteger, least = 1}}, 3).limit, {}
+    options = fields.read("corpus.childrens_cloze", options, {{"limit", "integer", math.maxinteger, least = 1}, {"numbered", "integer"}}, 3)
+    local limit, sets = options.limit, {}
     for part, name in pairs{train = "train", dev = "valid", test = "test"} do
         local set, context = {}, {}
         for i, line in ipairs(attn.lines(path(name .. ".txt"))) do
@@ -23,6 +41,7 @@ local function read(path, options)
                 for candidate in candidates:gmatch "[^|]+" do list[#list + 1] = candidate end
                 set[#set + 1] = {context = context, query = words_of(query), answer = answer, candidates = list}
                 context = {}
+                if options.numbered then set[#set] = numbered(set[#set], data.random(options.numbered, #set)) end
                 if #set == limit then break end
             elseif number then
                 context[#context + 1] = words_of(rest)

@@ -15,6 +15,18 @@ t.case("records have their sentences, the query with its blank, the answer and t
     t.equal(#corpus.childrens_cloze(shell.folder(), {limit = 1}).train, 1)
 end)
 
+t.case("numbered: candidates are called @1 and @2, otherwise in other records, the rest is lower-cased", function()
+    shell.write("childrens_cloze/train.txt", one:rep(20))
+    local seen = {}
+    for _, record in ipairs(corpus.childrens_cloze(shell.folder(), {numbered = 5}).train) do
+        local mary, tom = table.unpack(record.candidates)
+        t.equal(record, {context = {{mary, "saw", tom, "."}, {tom, "ran", "."}}, query = {"then", "XXXXX", "ran", "."}, answer = mary,
+            candidates = {mary, tom}})
+        seen[mary .. tom] = true
+    end
+    t.equal(seen, {["@1@2"] = true, ["@2@1"] = true})
+end)
+
 t.case("a line without a number is named", function()
     shell.write("childrens_cloze/test.txt", one .. "Mary\n")
     t.raises("corpus.childrens_cloze: test.txt: line 5 has no number", corpus.childrens_cloze, shell.folder())
