@@ -83,7 +83,7 @@ local widths, scores = {32, 64, 128, 256}, {"additive", "multiplicative", "scale
 local width = paper:table{name = "width", about = "token accuracy", synthetic = true, run = run,
     better = {parameters = "none"}, grid = {score = scores, width = widths}}
 paper:table{name = "depth", about = "token accuracy", synthetic = true, run = run,
-    better = {parameters = "none"}, grid = {score = {"additive", "scaled", "none"}, layers = {1, 2, 4}}}
+    better = {parameters = "none"}, grid = {score = {"additive", "none"}, layers = {1, 2}}}
 
 -- The variance over the widths: the mean of the squares less the square of the mean, seed by seed.
 local function variance(score)
