@@ -1,7 +1,6 @@
 -- characters: attention via attention by hand, texts of different length, cognates letter by letter, the gradient.
 local attn, t = require "attn", require "attn.test"
-package.path = (os.getenv "ATTN_SCRIPTS" or debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../../../scripts")
-    .. "/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local characters = require "reading.characters"
 
 local function ids(lists) return attn.tensor(lists, {dtype = "int64"}) end

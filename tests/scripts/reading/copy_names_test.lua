@@ -1,7 +1,6 @@
 -- copy_names: the distribution with the gate by hand, what is copied, bodies and names, the gradient.
 local attn, t = require "attn", require "attn.test"
-package.path = (os.getenv "ATTN_SCRIPTS" or debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../../../scripts")
-    .. "/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local names = require "reading.copy_names"
 
 local function ids(lists) return attn.tensor(lists, {dtype = "int64"}) end

@@ -1,7 +1,6 @@
 -- exploration: the three scores by hand, and the gradient of the translator with each of them.
 local attn, t = require "attn", require "attn.test"
-package.path = (os.getenv "ATTN_SCRIPTS" or debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../../../scripts")
-    .. "/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local Translator = require "reading.exploration".Translator
 
 local function ids(lists) return attn.tensor(lists, {dtype = "int64"}) end

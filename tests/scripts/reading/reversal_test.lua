@@ -1,7 +1,6 @@
 -- reversal: what the encoder is shown, against lists in plain Lua; the gradient of the model with every presentation.
 local attn, t = require "attn", require "attn.test"
-package.path = (os.getenv "ATTN_SCRIPTS" or debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../../../scripts")
-    .. "/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local reversal = require "reading.reversal"
 
 local function ids(lists) return attn.tensor(lists, {dtype = "int64"}) end

@@ -1,8 +1,7 @@
 -- structured: the segmenter's chain and the heads' tree against sums over all taggings and all trees, segments and
 -- their F1 by hand, gradients of the three models.
 local attn, t = require "attn", require "attn.test"
-package.path = (os.getenv "ATTN_SCRIPTS" or debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../../../scripts")
-    .. "/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local structured = require "reading.structured"
 
 local function ids(lists) return attn.tensor(lists, {dtype = "int64"}) end
