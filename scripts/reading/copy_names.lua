@@ -93,7 +93,7 @@ local paper = study{
     system = {"A12"},
     paper = "Allamanis, Peng, Sutton 2016, A convolutional attention network for extreme summarization of source "
         .. "code, ICML",
-    options = {dim = 32, features = 32, words = 100, unknown = 4, noise = 4, steps = 600, batch = 64, lr = 5e-3,
+    options = {dim = 32, features = 32, words = 100, unknown = 4, noise = 4, steps = 400, batch = 64, lr = 5e-3,
         coverage = 0, tests = 1000},
     quick = {dim = 4, features = 4, steps = 3, batch = 4, tests = 8},
 }

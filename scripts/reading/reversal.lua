@@ -75,8 +75,8 @@ local paper = study{
     quick = {steps = 4, dim = 4, hidden = 4, batch = 8, tests = 16, letters = {steps = 4, train = 100}},
 }
 
-local function synthetic(name, more)
-    return paper:table{name = name, about = "token accuracy", synthetic = true, vary = rows, run = function(cfg, cell)
+local function synthetic(name, seeds, more)
+    local function run(cfg, cell)
         local function draw(count, seed)
             local options = {words = cfg.words, shortest = cfg.shortest, longest = cfg.longest, size = cfg.batch,
                 count = count}
@@ -86,12 +86,13 @@ local function synthetic(name, more)
         local batches = draw(cfg.steps * cfg.batch, cell.seed)
         return measure(batches, draw(cfg.tests, 1000 + cell.seed),
             {sources = batches.vocabulary, targets = batches.targets}, cfg, cell)
-    end}
+    end
+    return paper:table{name = name, about = "token accuracy", synthetic = true, vary = rows, seeds = seeds, run = run}
 end
-local lookup, reverse = synthetic("lookup", {swap = 0, fertility = 1}), synthetic("reverse", {})
+local lookup, reverse = synthetic("lookup", 5, {swap = 0, fertility = 1}), synthetic("reverse", 3, {})
 
 local letters = paper:table{
-    name = "letters", about = "letters to phones, phone accuracy", data = "cmudict", vary = rows,
+    name = "letters", about = "letters to phones, phone accuracy", data = "cmudict", seeds = 3, vary = rows,
     run = function(cfg, cell)
         local sets = corpus.cmudict(cfg.data, {most = cfg.letters.train})
         local columns = fit.columns(sets.train, {source = "word", target = "phones"})

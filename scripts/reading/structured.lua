@@ -107,7 +107,7 @@ end
 local paper = study{
     system = {"C4"}, paper = "Kim, Denton, Hoang, Rush 2017, Structured attention networks, ICLR",
     options = {dim = 16, hidden = 32, lr = 1e-2, steps = 400, batch = 64, longest = 10, tests = 1000,
-        sick = {dim = 50, hidden = 64, steps = 800, lr = 2e-3, batch = 32, dropout = 0.3}},
+        sick = {dim = 50, hidden = 64, steps = 500, lr = 2e-3, batch = 32, dropout = 0.3}},
     quick = {dim = 4, hidden = 4, steps = 3, batch = 4, tests = 8, sick = {dim = 4, hidden = 4, steps = 3}},
 }
 
