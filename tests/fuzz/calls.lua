@@ -118,7 +118,8 @@ local function refill()
         local context, weights = self.inner(query, memory, nil, {lengths = options.lengths, weights = true})
         return context, weights, weights:sum(-1), {sum = options.state and options.state.sum + weights or weights}
     end
-    made(layers, attn.decoder.rnn, {inputs = 4, hidden = 4, memory = 4, outputs = 5, attention = Attend(),
+    pool.attend = Attend()
+    pool.decoder = made(layers, attn.decoder.rnn, {inputs = 4, hidden = 4, memory = 4, outputs = 5, attention = pool.attend,
         readout = any{"linear", "maxout"}, cell = any{"gru", "lstm"}, style = any{"bahdanau", "luong"}})
     local objects = pool.object
     if attend then pcall(function() objects[#objects + 1] = attend:cache() end) end
@@ -308,7 +309,10 @@ local RIGHT = {
     ["layer:train"] = function() return {any(pool.layer), chance(0.5)} end,
     ["layer:cache"] = function() return {attn.attention{query = 4}} end,
     ["layer:forward"] = function() return {any(pool.layer), attn.randn(2, 3, 4), attn.randn(2, 3, 4)} end,
-    ["module.__call"] = function() return {pool.layer[#pool.layer], attn.randn(2, 3, 4)} end,
+    ["module.__call"] = function() return {pool.decoder, attn.randn(2, 3, 4), attn.randn(2, 5, 4)} end,
+    ["layer:reorder"] = function()
+        return {pool.decoder, select(2, pool.decoder:step(attn.randn(2, 4), attn.randn(2, 3, 4))), attn.randint(1, 2, 3)}
+    end,
     ["chunk"] = function() return {attn.ones(3, 4), random(5), any{1, 2, -1}} end,
     ["split"] = function() return {attn.ones(3, 4), random(5), any{1, 2, -1}} end,
     ["clip_grad_norm"] = function()
@@ -374,7 +378,6 @@ local RIGHT = {
         return {{fields = {source = {{1, 2}, {3}}, target = {{4}, {5, 6, 7}}}, shift = {"target"}, bos = 2, eos = 3,
             size = 2, seed = 1}}
     end,
-    ["data.lines"] = function() return {temporary} end,
     ["text.vocabulary"] = function() return {SENTENCES, {size = 6}} end,
     ["text.bpe"] = function() return {LINES, {merges = 4, min_count = 1}} end,
     ["text.extend"] = function() return {attn.text.vocabulary(SENTENCES, {size = 4}), any(SENTENCES)} end,
@@ -418,6 +421,89 @@ local RIGHT = {
     ["tensor.__index"] = function() return {tensor(), any{1, -1, {1}, {{}, 1}, {{1, 2}}, "shape", "grad"}} end,
     ["fields.read"] = function() return {"f", {a = 1}, {{"a", "integer"}, {"b", "string", "x"}}} end,
 }
+-- images, sequences, places
+for name, make in pairs{
+    conv1d = function() return {attn.randn(2, 5, 4), attn.randn(2, any{2, 4}, 2), chance(0.5) and attn.randn(2) or nil,
+        {groups = random(2), padding = any{0, 1, "same", "causal"}, dilation = random(2)}, n = 4} end,
+    conv2d = function() return {attn.randn(2, 4, 5, 6), attn.randn(2, any{2, 4}, 2, 3), chance(0.5) and attn.randn(2) or nil,
+        {groups = random(2), padding = any{0, 1, {1, 0}, "same"}, stride = any{1, 1, {2, 1}}}, n = 4} end,
+    max_pool1d = function() return {attn.randn(2, 6, 3), random(3), {stride = random(2), padding = random(0, 1)}} end,
+    max_pool2d = function() return {attn.randn(2, 3, 6, 5), any{2, {1, 3}}, {stride = random(2), padding = random(0, 1)}} end,
+    avg_pool2d = function() return {attn.randn(2, 3, 6, 5), any{2, {1, 3}}, {stride = random(2), padding = random(0, 1)}} end,
+    affine_grid = function() return {attn.randn(2, 2, 3), {random(4), random(4)}, {align_corners = chance(0.5)}} end,
+    grid_sample = function() return {attn.randn(2, 3, 4, 5), attn.randn(2, 3, 2, 2),
+        {mode = any{"bilinear", "nearest"}, padding = any{"zeros", "border"}, align_corners = chance(0.5)}} end,
+    interpolate = function() return {attn.randn(2, 3, 4, 5), {random(6), random(6)}, {mode = any{"bilinear", "nearest"}}} end,
+    glimpse = function() return {attn.randn(2, 3, 6, 5), attn.randn(2, 2), {size = random(3), scales = random(2)}} end,
+    scatter_add = function() return {attn.randn(3, 4), 2, attn.randint(0, 4, 3, 5), attn.randn(3, 5)} end,
+    gather = function() return {attn.randn(3, 4), 2, attn.randint(0, 4, 3, 5)} end,
+    index_select = function() return {attn.randn(3, 4), 1, attn.randint(1, 3, 5)} end,
+    masked_select = function() return {attn.randn(3, 4), attn.bernoulli(0.5, {3, 4}, {dtype = "bool"})} end,
+    topk = function() return {attn.randn(3, 4), random(4), any{1, 2}} end,
+    cdist = function() return {attn.randn(2, 3, 4), attn.randn(2, 5, 4)} end,
+    linspace = function() return {-1, 1, random(5)} end,
+    randperm = function() return {random(0, 5)} end,
+} do
+    RIGHT[name] = make
+end
+for _, name in ipairs{"empty_like", "rand_like", "randn_like", "zeros_like", "ones_like"} do
+    RIGHT[name] = function() return {any(pool.float)} end
+end
+for _, name in ipairs{"__band", "__bor", "__bxor"} do
+    RIGHT["tensor." .. name] = function()
+        return {attn.bernoulli(0.5, {2, 3}, {dtype = "bool"}), attn.bernoulli(0.5, {3}, {dtype = "bool"})}
+    end
+end
+for _, name in ipairs{"__div", "__idiv", "__mod"} do
+    RIGHT["tensor." .. name] = function() return {attn.randn(2, 3), any{2, 0.5, attn.randn(3)}} end
+end
+for _, name in ipairs{"mse", "l1", "huber", "bce_logits", "margin"} do
+    RIGHT["loss." .. name] = function() return {attn.randn(4):requires_grad_(true), attn.rand(4)} end
+end
+RIGHT["loss.cross_entropy"] = function() return {attn.randn(2, 3, 4), attn.randint(0, 4, 2, 3)} end
+-- chains and trees
+local function lengths() return chance(0.5) and attn.randint(0, 3, 2) or nil end
+for _, name in ipairs{"marginals", "log_partition", "viterbi", "sample"} do
+    RIGHT["structured.chain_" .. name] = function()
+        return {attn.randn(2, 3, 4):requires_grad_(true), any{attn.randn(4, 4), attn.randn(2, 2, 4, 4)}, {lengths = lengths()}}
+    end
+end
+RIGHT["structured.chain_nll"] = function()
+    return {attn.randn(2, 3, 4), attn.randn(4, 4), attn.randint(1, 4, 2, 3), {lengths = lengths()}}
+end
+for _, name in ipairs{"marginals", "log_partition", "best"} do
+    RIGHT["structured.tree_" .. name] = function()
+        return {attn.randn(2, 3, 3):requires_grad_(true), {lengths = lengths(), projective = chance(0.5)}}
+    end
+end
+-- files of bytes
+local function holding(bytes)
+    local small = assert(io.open("small", "wb"))
+    small:write(bytes)
+    small:close()
+    return "small"
+end
+for name, bytes in pairs{tsv = "a\tb\n1\t2\n", bytes = "\0\1\255", idx = "\0\0\8\2\0\0\0\2\0\0\0\1\7\8",
+                         cifar = ("\3"):rep(3073), lines = "one\ntwo"} do
+    RIGHT["data." .. name] = function() return {holding(chance(0.8) and bytes or bytes:sub(1, random(#bytes)))} end
+end
+RIGHT["data.classes"] = function() return {{"b", "a", "b"}} end
+-- draws, estimators, initial values, and what puts modules together
+for _, name in ipairs{"categorical", "bernoulli"} do
+    RIGHT["dist." .. name] = function() return {any{{logits = attn.randn(3, 4)}, {probs = attn.rand(3, 4) + 0.1}}} end
+end
+RIGHT["dist.normal"] = function() return {{mean = attn.randn(3), std = any{0.5, attn.rand(3) + 0.1}}} end
+RIGHT["dist.gumbel"] = function() return {attn.randn(3, 4)} end
+RIGHT["estimate.reinforce"] = function() return {{baseline = any{"none", "moving", "learned", "leave_one_out"}}} end
+RIGHT["estimate.straight_through"] = function() return {attn.ones(3), attn.randn(3)} end
+RIGHT["estimate.gumbel_softmax"] = function() return {attn.randn(3, 4), {temperature = 0.5, hard = chance(0.5)}} end
+for name in pairs(attn.init) do RIGHT["init." .. name] = function() return {attn.zeros(4, 3), name == "constant" and 1 or nil} end end
+RIGHT["sequential"] = function() return {{attn.layer.linear{inputs = 4, outputs = 4}, attn.tanh}} end
+RIGHT["parameter"] = function() return {random(3), random(3)} end
+RIGHT["checkpoint"] = function() return {function(x) return x * x end, attn.randn(3):requires_grad_(true)} end
+RIGHT["allclose"] = function() return {attn.ones(3), attn.ones(3) + 1e-9} end
+RIGHT["decoder.rnn"] = function() return {{inputs = 4, hidden = 4, memory = 4, outputs = 5, style = any{"bahdanau", "luong"},
+    input_feeding = chance(0.5), cell = any{"gru", "lstm", "rnn"}, attention = any{{score = "dot"}, pool.attend}}} end
 for _, name in ipairs(OPTIMIZERS) do
     RIGHT["optim." .. name] = function() return {{params = parameters(), lr = 0.1}} end
 end
@@ -476,7 +562,8 @@ local function walk(prefix, list, seen)
 end
 
 refill()
-for _, name in ipairs{"search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", "checkgrad"} do
+for _, name in ipairs{"search", "schedule", "penalty", "data", "text", "metric", "train", "run", "show", "checkgrad", "dist",
+                      "estimate", "init", "sequential", "parameter", "checkpoint", "allclose"} do
     local module = attn[name]
     assert(module, name)
 end

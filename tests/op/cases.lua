@@ -1,7 +1,6 @@
--- Gradient cases of every operation: name -> list of functions, each giving a function and its float64 inputs for
--- attn.checkgrad. tests/registry_test.lua runs them all, and fails for an operation that has none. Operations that
--- scripts cannot
--- call stand behind the layer that uses them.
+-- Cases of every operation: name -> list of functions, each giving a function and its inputs, float64 where they have gradients.
+-- tests/registry_test.lua checks the gradients of all with attn.checkgrad, tests/op/memory_test.lua lets every allocation fail; an
+-- operation without a case fails. Operations that scripts cannot call stand behind the layer that uses them.
 local attn = require "attn"
 
 local F64 = {dtype = "float64"}
@@ -377,5 +376,43 @@ for _, distribution in ipairs{"softmax", "sparsemax", "entmax15", "sigmoid"} do
 end
 attention("attend_gauss", {score = "general", window = {type = "predictive", radius = 2}})
 attention("attend_expand", {score = "general", window = {type = "band", left = 1, right = 1}})
+
+-- ---- without a gradient ----
+
+local function B(...) return attn.bernoulli(0.5, ..., {dtype = "bool"}) end
+for _, name in ipairs{"eq", "ne", "lt", "le", "gt", "ge"} do
+    case(name, attn[name], function() return {R(2, 3), R(3)} end)
+end
+for _, name in ipairs{"isnan", "isinf", "isfinite"} do case(name, attn[name], function() return {R(2, 3) / 0} end) end
+for _, name in ipairs{"logical_and", "logical_or", "logical_xor"} do
+    case(name, attn[name], function() return {B{2, 3}, B{3}} end)
+end
+case("logical_not", attn.logical_not, function() return {B{2, 3}} end)
+for _, name in ipairs{"any", "all"} do
+    case(name, attn[name], function() return {B{2, 3}} end)
+    case(name, function(x) return attn[name](x:transpose(1, 2), 1, true) end, function() return {B{2, 3}} end)
+end
+for _, name in ipairs{"argmax", "argmin"} do
+    case(name, function(x) return attn[name](x, 2) end, function() return {R(2, 3)} end)
+    case(name, function(x) return attn[name](x:transpose(1, 2), 2) end, function() return {R(2, 3)} end)
+end
+case("multinomial", function(p) return p:multinomial(2) end, function() return {positive(2, 3)} end)
+case("multinomial", function(p) return p:multinomial(2, {replacement = false}) end, function() return {positive(2, 3)} end)
+case("nonzero", attn.nonzero, function() return {B{2, 3}} end)
+case("mask", function(n) return attn.mask(n, 4) end, function() return {ids{4, 0, 2}} end)
+case("one_hot", function(x) return x:one_hot(5) end, function() return {ids{4, 0, 2}} end)
+for _, lengths in ipairs{false, ids{3, 1}} do
+    local options = lengths and {lengths = lengths} or nil
+    case("structured.chain_viterbi", function(u, m) return attn.structured.chain_viterbi(u, m, options) end,
+         function() return {R(2, 3, 4), R(4, 4)} end)
+    case("structured.chain_sample", function(u, m)
+        return attn.structured.chain_sample(u, m, {lengths = lengths or nil, count = 2})
+    end, function() return {R(2, 3, 4), R(4, 4)} end)
+    for _, projective in ipairs{true, false} do
+        case("structured.tree_best", function(x)
+            return attn.structured.tree_best(x, {lengths = lengths or nil, projective = projective})
+        end, function() return {R(2, 3, 3)} end)
+    end
+end
 
 return cases

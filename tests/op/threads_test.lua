@@ -10,10 +10,10 @@ local function same(name, fn, ...)
         for k, n in ipairs{1, 2, 3, 7} do
             attn.threads(n)
             attn.seed(5)
-            for _, x in ipairs(inputs) do x:requires_grad_(true); x.grad = nil end
+            for _, x in ipairs(inputs) do x:requires_grad_(x.dtype == "float32"); x.grad = nil end
             local y = fn(table.unpack(inputs))
-            local list = {y:detach()}
-            y:backward(attn.randn(y.shape))
+            local list = {y.dtype == "bool" and y:to "int64" or y:detach()}
+            if y.requires_grad then y:backward(attn.randn(y.shape)) end
             for _, x in ipairs(inputs) do list[#list + 1] = x.grad end
             results[k] = list
         end
@@ -38,6 +38,28 @@ for _, name in ipairs{"add", "sub", "mul", "div", "maximum", "logaddexp", "mod"}
     same(name .. " of transposed", function(a, b) return attn[name](a, b:transpose(1, 2)) end, R(300, 400), R(400, 300))
 end
 for _, name in ipairs{"tanh", "gelu", "exp", "dropout", "erf", "expm1", "round", "leaky_relu"} do same(name, attn[name], R(300, 400)) end
+local function B(...) return attn.bernoulli(0.5, {...}, {dtype = "bool"}) end
+for _, name in ipairs{"eq", "lt", "ge"} do same(name, attn[name], attn.randint(0, 3, 300, 400), attn.randint(0, 3, 400)) end
+for _, name in ipairs{"isnan", "isinf", "isfinite"} do same(name, attn[name], R(300, 400):round() / 0) end
+for _, name in ipairs{"logical_and", "logical_or", "logical_xor"} do
+    same(name, attn[name], B(300, 400), B(300, 400))
+    same(name .. " with a column, transposed", function(a, b) return attn[name](a:transpose(1, 2), b) end, B(300, 400), B(400, 1))
+end
+same("logical_not", attn.logical_not, B(300, 400))
+for _, name in ipairs{"any", "all"} do
+    local rare = attn.bernoulli(name == "any" and 0.01 or 0.99, {50, 60, 40}, {dtype = "bool"})
+    for d = 1, 3 do same(name .. " along " .. d, function(x) return attn[name](x, d) end, rare) end
+    same(name .. " of all", attn[name], rare)
+end
+same("idiv", attn.idiv, R(300, 400) * 9, R(400))
+same("idiv of whole numbers", attn.idiv, attn.randint(-99, 99, 300, 400), attn.randint(1, 7, 300, 1))
+for _, name in ipairs{"argmax", "argmin"} do
+    for d = 1, 3 do same(name .. " along " .. d, function(x) return attn[name](x, d) end, R(50, 60, 40):round()) end
+end
+for d = 1, 3 do same("unfold along " .. d, function(x) return x:unfold(d, 7, 3) * 2 end, R(50, 60, 40)) end
+same("one_hot", function(x) return x:one_hot(40) end, attn.randint(0, 40, 3000))
+same("mask", function(n) return attn.mask(n, 300) end, attn.randint(0, 300, 400))
+same("nonzero", attn.nonzero, B(300, 400))
 for _, name in ipairs{"sum", "mean", "var", "logsumexp", "norm", "softmax", "log_softmax", "sparsemax", "entmax15",
                       "cumsum", "cumprod", "logcumsumexp", "diff"} do
     for d = 1, 3 do same(name .. " along " .. d, function(x) return (attn[name](x, d)) end, R(50, 60, 40)) end
