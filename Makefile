@@ -66,11 +66,11 @@ OBJECTS = $(PLAIN_OBJECTS) \
 ENGINE = $(filter $(BUILD)/attn/%,$(OBJECTS))
 CTESTS = $(patsubst tests/c/%.c,$(BUILD)/tests/%,$(wildcard tests/c/*_test.c))
 
-.PHONY: all dev test debug demo bench mutants install check-layers format format-check deps clean
+.PHONY: all dev test debug demo bench mutants install dist dist-test check-layers format format-check deps clean
 all: $(BIN)/attn $(BUILD)/meta/attn.lua
 
 ifeq ($(and $(PKG_LIBS),$(BLAS_LIB)),)
-ifneq ($(filter-out deps clean check-layers format format-check demo dev test debug,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out deps clean check-layers format format-check demo dev test debug dist dist-test,$(or $(MAKECMDGOALS),all)),)
 $(error some of the packages $(PACKAGES) openblas are missing: `make deps` installs them on Debian and Ubuntu)
 endif
 endif
@@ -184,10 +184,21 @@ install: $(BIN)/attn
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BIN)/attn $(DESTDIR)$(PREFIX)/bin/attn
 
+# One folder, tarball and Debian package of what can be copied elsewhere: build/dist. And a test of it.
+STATIC = -l:libjansson.a -l:libpng16.a -l:libz.a -l:libedit.a -l:libbsd.a -l:libmd.a -l:libtinfo.a -l:libutf8proc.a
+HAND_OVER = CC="$(CC)" LUA_LIB="$(LUA_LIB)" LUA_CFLAGS="$(PKG_FLAGS)" BLAS_LINK="$(BLAS_LINK)" BLAS_LIB="$(BLAS_LIB)" STATIC="$(STATIC)" \
+	SHARED="$(filter-out -ledit,$(PKG_LIBS))"
+dist:
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory $(JOBS) BUILD=build/pic BIN=build/pic/bin CFLAGS="-O2 -g -fPIC" build/pic/bin/attn
+	@$(HAND_OVER) sh tests/handover/make.sh build/pic build/dist
+dist-test: dist
+	@$(HAND_OVER) sh tests/handover/run.sh build/dist
+
 deps:
 	@sh tests/deps.sh $(DEBIAN)
 
 clean:
 	rm -rf $(BUILD) $(BIN) compile_commands.json
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)

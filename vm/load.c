@@ -7,6 +7,7 @@
 #include <string.h>
 
 static const char FOLDER[] = "attn.script_folder"; /* registry: the templates of the script's folder */
+static const char OPEN[] = "attn.searcher";        /* and whether the library's modules are found */
 
 /* Looks for module `name` in a path. upvalue 1: package, 2: package.searchpath as it was at start. Returns the number
  * of results for require if it is found; else leaves one string, the places looked at. */
@@ -29,23 +30,33 @@ static int search(lua_State *L, const char *name)
     return 2;
 }
 
+/* A module of the library: two results for require; else one string, that it is none. */
+static int library_searcher(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 1);
+
+    if (strncmp(name, "attn.", 5) != 0) {
+        lua_pushliteral(L, "");
+        return 1;
+    }
+    int status = vm_load_module(L, name + 5);
+    if (status == LUA_OK) {
+        lua_pushliteral(L, ":attn:");
+        return 2;
+    }
+    if (status != -1)
+        return luaL_error(L, "error loading module '%s':\n\t%s", name, lua_tostring(L, -1));
+    lua_pushfstring(L, "no module '%s' in the library\n\t", name);
+    return 1;
+}
+
 static int searcher(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
-    int n;
+    int n = library_searcher(L);
 
-    if (strncmp(name, "attn.", 5) == 0) {
-        int status = vm_load_module(L, name + 5);
-        if (status == LUA_OK) {
-            lua_pushliteral(L, ":attn:");
-            return 2;
-        }
-        if (status != -1)
-            return luaL_error(L, "error loading module '%s':\n\t%s", name, lua_tostring(L, -1));
-        lua_pushfstring(L, "no module '%s' in the library\n\t", name);
-    } else {
-        lua_pushliteral(L, "");
-    }
+    if (n == 2)
+        return n;
     if (lua_getfield(L, LUA_REGISTRYINDEX, FOLDER) == LUA_TSTRING && (n = search(L, name)) > 0)
         return n;
     lua_pop(L, 1); /* scripts compare the message with Lua's, which knows no such folder */
@@ -74,8 +85,21 @@ void vm_script_folder(lua_State *L, const char *script)
     lua_pop(L, 1);
 }
 
+void vm_open_search(lua_State *L)
+{
+    if (lua_getfield(L, LUA_REGISTRYINDEX, OPEN) == LUA_TNIL && lua_getglobal(L, LUA_LOADLIBNAME) == LUA_TTABLE &&
+        lua_getfield(L, -1, "searchers") == LUA_TTABLE) {
+        lua_pushcfunction(L, library_searcher);
+        lua_rawseti(L, -2, luaL_len(L, -2) + 1);
+        lua_pushboolean(L, 1);
+        lua_setfield(L, LUA_REGISTRYINDEX, OPEN);
+    }
+}
+
 void vm_open_load(lua_State *L)
 {
+    lua_pushboolean(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, OPEN);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, luaopen_attn);
     lua_setfield(L, -2, "attn");

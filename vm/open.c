@@ -108,6 +108,7 @@ int luaopen_attn(lua_State *L)
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
     lua_insert(L, -2);
     lua_setfield(L, -2, "attn.internal");
+    vm_open_search(L);
     lua_settop(L, lib);
     lua_createtable(L, 0, 1);
     lua_pushcfunction(L, lazy);

@@ -57,6 +57,7 @@ void vm_open_chunk(lua_State *L);
 /* Replaces the searcher of Lua files by a text-only one, puts "attn" in package.preload and the library's modules before the
  * file search. */
 void vm_open_load(lua_State *L);
+void vm_open_search(lua_State *L); /* in a host that is not this program: require finds the library's modules */
 
 /* From now on the folder of `script` is searched before package.path. */
 void vm_script_folder(lua_State *L, const char *script);
