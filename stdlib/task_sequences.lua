@@ -94,12 +94,12 @@ return function(define, draws)
         end})
 
     shortest, longest = lengths(10)
-    define("lookup", {options = "words = 20, fertility = 2, swap = 0.3, rule = 1, shortest = 1, longest = 10",
-        help = "Translation by dictionary: each source word becomes 0 to fertility target words, its own; a word of a share\n"
-            .. "swap of the words (adjectives, say) changes places with the next if that is none of them. rule seeds the\n"
-            .. "dictionary: b.dictionary[word] lists its target words, b.swaps[word] is true for those that swap.\n"
+    define("lookup", {options = "words = 20, fertility = 2, same = false, swap = 0.3, rule = 1, shortest = 1, longest = 10",
+        help = "Translation by dictionary: each source word becomes 0 to fertility target words, its own (same: one word, so\n"
+            .. "many times: they are to be counted); a word of a share swap of the words (adjectives, say) changes places with the\n"
+            .. "next if that is none of them. rule seeds the dictionary: b.dictionary[word] lists its target words, b.swaps[word] is true for those that swap.\n"
             .. "source [B, S], target [B, T], gold [B, T + 1, S]: rows as target_out.",
-        known = {{"words", "integer", 20, least = 1}, {"fertility", "integer", 2, least = 1},
+        known = {{"words", "integer", 20, least = 1}, {"fertility", "integer", 2, least = 1}, {"same", "boolean", false},
             {"swap", "number", 0.3, least = 0, most = 1}, {"rule", "integer", 1}, shortest, longest},
         shown = "batch.source, batch.target_out, batch.gold",
         make = function(cfg)
@@ -107,8 +107,8 @@ return function(define, draws)
             for word = 1, cfg.words do
                 dictionary[word], swaps[word] = {}, rule() < cfg.swap
                 local fertility = word == 1 and 1 or rule(cfg.fertility + 1) - 1
-                for i = 1, fertility do dictionary[word][i] = total + i end
-                total = total + fertility
+                for i = 1, fertility do dictionary[word][i] = total + (cfg.same and 1 or i) end
+                total = total + (cfg.same and math.min(1, fertility) or fertility)
             end
             return {vocabulary = cfg.words, targets = total + 2, bos = total + 1, eos = total + 2, dictionary = dictionary, swaps = swaps,
                 draw = function(draw)

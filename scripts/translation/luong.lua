@@ -27,13 +27,9 @@ local function build(sizes, parts)
         attention = parts.attention, feeding = parts.fed or false, dropout = parts.dropout or 0}
 end
 
--- A model trained on a task, measured on examples that it has not seen; change(set, batches) alters examples.
-local function experiment(make, options, cfg, cell, change)
-    local function examples(batches)
-        local set = translate.examples(batches, cfg.reversed)
-        if change then change(set, batches) end
-        return set
-    end
+-- A model trained on a task, measured on examples that it has not seen.
+local function experiment(make, options, cfg, cell)
+    local function examples(batches) return translate.examples(batches, cfg.reversed) end
     options.count = cfg.examples
     local training = make(options, cell.seed)
     local model = build({sources = training.vocabulary, targets = training.targets, dim = cfg.dim,
@@ -96,18 +92,9 @@ local feeding = paper:table{
     synthetic = true, vary = {{"without"}, {"with", fed = true}},
     columns = {"many", "bleu", "aer"}, better = {many = "less", aer = "less"},
     run = function(cfg, cell)
-        local function same(set, batches)       -- a word becomes the first of its words so many times: it is to be counted
-            local first = {}
-            for _, list in pairs(batches.dictionary) do
-                for _, id in ipairs(list) do first[id] = list[1] end
-            end
-            for _, target in ipairs(set.target) do
-                for k, id in ipairs(target) do target[k] = first[id] end
-            end
-        end
         cfg.bidirectional, cfg.attention, cfg.dropout, cfg.hidden = true, general, 0, cfg.feeding.hidden
-        return experiment(task.lookup, {words = cfg.feeding.words, fertility = 3, swap = 0, shortest = cfg.shortest,
-            longest = cfg.feeding.longest}, cfg, cell, same)
+        return experiment(task.lookup, {words = cfg.feeding.words, fertility = 3, same = true, swap = 0,
+            shortest = cfg.shortest, longest = cfg.feeding.longest}, cfg, cell)
     end,
 }
 paper:claim{"A4: input feeding makes fewer words too many", feeding.with.many - feeding.without.many, at_most = 0}

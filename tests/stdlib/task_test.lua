@@ -363,3 +363,17 @@ t.case("sort by windows: each window of places has its own words in order", func
         end
     end
 end)
+
+t.case("lookup of the same words: each has one word of its own, so many times", function()
+    local b, seen, most = task.lookup({words = 30, fertility = 3, same = true, count = 4}), {}, 0
+    for word = 1, 30 do
+        local list = b.dictionary[word]
+        for _, id in ipairs(list) do t.equal(id, list[1]) end
+        t.is_true(not seen[list[1] or 0])
+        if list[1] then seen[list[1]] = true end
+        most = math.max(most, #list)
+    end
+    local count = 0
+    for _ in pairs(seen) do count = count + 1 end
+    t.equal({most, b.bos}, {3, count + 1})
+end)
