@@ -5,7 +5,7 @@
 -- Command    attn scripts/translation/dates.lua [--seeds 1 --show]       the demonstration: make demo
 -- Time       a minute for each seed on one core
 -- Data       made here, from the seed of the cell
--- Found      99 to 100 % of dates that were not in training are exactly right
+-- Found      seed 1: 99.9 % of dates that were not in training are exactly right
 -- Paper      Bahdanau, Cho and Bengio 2015 (A3)
 -- Your own   local translate = require "attn.translate"                  -- sources and targets: lists of lists of ids
 --            local model = translate.recurrent{sources = 99, targets = 40, dim = 32, hidden = 96, attention = {score = "additive", dim = 96}}

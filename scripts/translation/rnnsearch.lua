@@ -5,6 +5,9 @@
 --              --only multi30k/RNNsearch --show                           one model; sentences and where it looked
 -- Time       see scripts/README.md
 -- Data       Multi30k, English to German, with 2,000 words each (--words 0: all that occur twice); length, alignment: synthetic
+-- Found      length, seed 1: exact sentences 100 % at all lengths with attention, 99, 60, 15 and 1 % with a fixed vector. alignment:
+--            where each word has target words of its own the model is exact and looks elsewhere (error rate 0.13 to 0.64): the
+--            second is known from the first, and annotations know their neighbours; so the words are to be counted
 -- Papers     Cho et al. 2014 (A1, fixed vector); Bahdanau, Cho and Bengio 2015 (A3); Luong et al. 2015 (A7, unknown words)
 -- Your own   local build = require "translation.rnnsearch".build           -- attn -I scripts yours.lua
 --            local model = build{sources = 5000, targets = 6000, dim = 128, hidden = 128, dropout = 0.3, fixed = false}
