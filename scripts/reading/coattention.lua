@@ -7,7 +7,7 @@
 --   local logits, maps = reader(images, questions, lengths)           -- [B, 3, H, W], ids [B, T], [B] -> [B, 20]
 --   maps.phrase.words, maps.phrase.regions                            -- the weights [B, T] and [B, H/16 * W/16] of a level
 local attn = require "attn"
-local corpus, data, fit, init = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.init"
+local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
 local study, task, text = require "attn.study", require "attn.task", require "attn.text"
 local layer = attn.layer
 
@@ -56,7 +56,6 @@ function Reader:init(cfg)
     self.see = layer.conv2d{inputs = 3, outputs = dim, kernel = cfg.patch, stride = cfg.patch}
     self.shape = layer.conv2d{inputs = dim, outputs = dim, kernel = cfg.around or 1, padding = "same"}
     self.embed = layer.embedding{count = cfg.words, dim = dim}
-    init.normal(self.embed.weight, 0, 0.5)              -- so that the affinities begin where tanh is steep
     self.grams = {}
     for n = 1, 3 do self.grams[n] = layer.conv1d{inputs = dim, outputs = dim, kernel = n, padding = {0, n - 1}} end
     self.lstm = attn.encoder.rnn{inputs = dim, hidden = dim, cell = "lstm"}
@@ -140,7 +139,7 @@ end
 
 local paper = study{
     system = {"E4", "E5", "E6"}, paper = "Lu, Yang, Batra, Parikh 2016, Hierarchical question-image co-attention for visual question answering, NeurIPS",
-    options = {dim = 48, steps = 1500, batch = 32, lr = 3e-3, train = 6000, test = 400, known = 200, distractors = 2, patch = 6},
+    options = {dim = 48, steps = 2000, batch = 32, lr = 2e-3, train = 6000, test = 400, known = 200, distractors = 1, patch = 6},
     quick = {dim = 8, steps = 3, batch = 8, train = 20, test = 10, known = 2}, seeds = 3,
 }
 
