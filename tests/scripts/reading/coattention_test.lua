@@ -6,7 +6,7 @@ local paper = require "reading.coattention"
 
 local function reader(style)
     attn.seed(3)
-    return paper.Reader{words = 6, answers = 3, dim = 4, style = style, patch = 2}:to "float64"
+    return paper.Reader{words = 6, answers = 3, dim = 2, style = style, patch = 2}:to "float64"
 end
 local images = attn.randn(2, 3, 4, 4, {dtype = "float64"})
 local questions = attn.tensor({{1, 2, 3}, {4, 5, 0}}, {dtype = "int64"})
