@@ -180,7 +180,7 @@ local parallel = {"parallel", style = "parallel"}
 local distractors = paper:table{
     name = "distractors", synthetic = true,
     about = "of the shapes a question names one is in the picture: its colour, or its letter",
-    vary = {image, parallel, alternating, {"parallel, question level only", style = "parallel", flat = true}},
+    vary = {image, parallel, alternating, {"parallel, question level", style = "parallel", flat = true}},
     run = function(cfg, cell)
         return measure(cfg, cell, 7, scenes(cfg, cell.seed, cfg.train), scenes(cfg, cell.seed + 1000, cfg.test))
     end,
@@ -194,7 +194,7 @@ local function questions(records, limit)
     return set
 end
 
-for _, real in ipairs{{name = "shapes", patch = 10, steps = 150}, {name = "easy_vqa", patch = 16, steps = 400}} do
+for _, real in ipairs{{name = "shapes", patch = 10, steps = 100}, {name = "easy_vqa", patch = 16, steps = 300}} do
     paper:table{name = real.name, data = real.name, vary = {image, parallel, alternating}, run = function(cfg, cell)
         local sets = corpus[real.name](cfg.data)
         cfg.patch, cfg.steps, cfg.around, cfg.white = real.patch, math.min(real.steps, cfg.steps), 3, 255

@@ -1,5 +1,6 @@
--- multi-grained attention for the sentiment about an aspect (Fan, Feng and Zhao 2018, EMNLP): coarse attention compares the mean of the aspect with
--- each word, fine attention each of its words with each word; two aspects of one sentence that are felt differently are to look elsewhere
+-- multi-grained attention for the sentiment about an aspect (Fan, Feng and Zhao 2018, EMNLP): coarse attention compares the mean of the
+-- aspect with each word, fine attention each of its words with each word; two aspects of one sentence that are felt differently are to
+-- look at different words
 -- attn scripts/reading/multi_grained.lua [--data DIR]      4 minutes on two cores; synthetic and SemEval-2014 restaurants
 --
 -- On your own sentences (attn -I scripts), ids 0 beyond the end:
@@ -16,7 +17,9 @@ local function mean(x, lengths) return x:sum(2) / lengths:to(x.dtype):unsqueeze(
 local Grained = attn.module "Grained"
 function Grained:init(cfg)
     local dim = cfg.dim
-    local function lstm() return attn.encoder.rnn{inputs = dim, hidden = dim // 2, cell = "lstm", bidirectional = true} end
+    local function lstm()
+        return attn.encoder.rnn{inputs = dim, hidden = dim // 2, cell = "lstm", bidirectional = true}
+    end
     self.embed = layer.embedding{count = cfg.words, dim = dim}
     init.normal(self.embed.weight, 0, 0.3)
     self.context, self.aspect, self.dropout = lstm(), lstm(), layer.dropout{p = cfg.dropout or 0}
@@ -41,7 +44,9 @@ function Grained:forward(words, lengths, aspects, aspect_lengths, near)
         m[2] = self.to_aspect(mean(H, lengths), Q, {lengths = aspect_lengths})
     end
     if self.of_word then
-        local U = self.of_word(H) + self.of_aspect(Q):transpose(2, 3) + (H * self.of_both.weight):matmul(Q:transpose(2, 3))      -- [B, S, A]
+        -- [B, S, A]
+        local U = self.of_word(H) + self.of_aspect(Q):transpose(2, 3)
+            + (H * self.of_both.weight):matmul(Q:transpose(2, 3))
         local here, there = attn.mask(lengths, H:size(2)), attn.mask(aspect_lengths, Q:size(2)):unsqueeze(2)
         local best = U:masked_fill(~there, -math.huge):max(3)
         maps.fine = best:masked_fill(~here, -math.huge):softmax(2)
@@ -53,14 +58,17 @@ function Grained:forward(words, lengths, aspects, aspect_lengths, near)
     return self.out(self.dropout(attn.cat(m, 2))), maps, q
 end
 
--- The alignment loss: over pairs of aspects of a sentence that differ in class, -d_ij |a_i - a_j|^2; d_ij = sigmoid(W_d [q_i; q_j; q_i o q_j]).
+-- The alignment loss: over pairs of aspects of a sentence that differ in class, -d_ij |a_i - a_j|^2, where
+-- d_ij = sigmoid(W_d [q_i; q_j; q_i o q_j]).
 function Grained:alignment(q, weights, sentences, classes)
     local dim = q:size(2)
     local function part(i) return self.differs.weight:narrow(2, (i - 1) * dim + 1, dim):transpose(1, 2) end       -- [dim, 1]
-    local d = (q:matmul(part(1)) + q:matmul(part(2)):transpose(1, 2) + (q * part(3):transpose(1, 2)):matmul(q:transpose(1, 2))):sigmoid()
+    local d = (q:matmul(part(1)) + q:matmul(part(2)):transpose(1, 2)
+        + (q * part(3):transpose(1, 2)):matmul(q:transpose(1, 2))):sigmoid()
     local square = weights:square():sum(2, true)
     local distance = square + square:transpose(1, 2) - 2 * weights:matmul(weights:transpose(1, 2))
-    local pairs = (sentences:unsqueeze(2):eq(sentences:unsqueeze(1)) & classes:unsqueeze(2):ne(classes:unsqueeze(1))):to(q.dtype):triu(1)
+    local pairs = (sentences:unsqueeze(2):eq(sentences:unsqueeze(1))
+        & classes:unsqueeze(2):ne(classes:unsqueeze(1))):to(q.dtype):triu(1)
     return -(pairs * d * distance):sum() / pairs:sum():clamp(1)
 end
 
@@ -74,7 +82,8 @@ local function batches(records, vocabulary, cfg, seed, shuffle)
         end
         table.insert(sentences[number[record.sentence]], record)
     end
-    return data.batches{fields = {records = sentences}, size = cfg.batch, seed = seed, shuffle = shuffle, collate = function(examples)
+    return data.batches{fields = {records = sentences}, size = cfg.batch, seed = seed, shuffle = shuffle,
+        collate = function(examples)
         local words, aspects, near, b = {}, {}, {}, {class = {}, sentence = {}, gold = {}, records = {}}
         for _, example in ipairs(examples) do
             for _, record in ipairs(example.records) do
@@ -84,7 +93,8 @@ local function batches(records, vocabulary, cfg, seed, shuffle)
                 for i = 1, #words[k] do
                     near[k][i] = 1 - math.max(first - i, i - last, 0) / (#words[k] - (last - first))
                 end
-                b.class[k], b.sentence[k], b.gold[k], b.records[k] = record.class, record.sentence, record.gold or 0, record
+                b.class[k], b.sentence[k], b.gold[k], b.records[k] = record.class, record.sentence,
+                    record.gold or 0, record
             end
         end
         for _, name in ipairs{"class", "sentence", "gold"} do b[name] = attn.tensor(b[name], {dtype = "int64"}) end
@@ -104,9 +114,11 @@ local function measure(cfg, cell, classes, train, test)
     local lists = {}
     for i, record in ipairs(train) do lists[i] = record.words end
     local vocabulary = text.vocabulary(lists, {min_count = cfg.min_count})
-    local model = Grained{words = #vocabulary, classes = classes, dim = cfg.dim, coarse = cfg.coarse, fine = cfg.fine, dropout = cfg.dropout}
+    local model = Grained{words = #vocabulary, classes = classes, dim = cfg.dim, coarse = cfg.coarse, fine = cfg.fine,
+        dropout = cfg.dropout}
     local function run(b) return model(b.words, b.lengths, b.aspects, b.aspect_lengths, b.near) end
-    fit{model = model, batches = batches(train, vocabulary, cfg, cell.seed, true), steps = cfg.steps, lr = cfg.lr, cell = cell, loss = function(b)
+    fit{model = model, batches = batches(train, vocabulary, cfg, cell.seed, true), steps = cfg.steps, lr = cfg.lr,
+        cell = cell, loss = function(b)
         local logits, maps, q = run(b)
         local loss = attn.loss.cross_entropy(logits, b.class)
         return cfg.align == 0 and loss or loss + cfg.align * model:alignment(q, maps.fine, b.sentence, b.class)
@@ -118,7 +130,8 @@ local function measure(cfg, cell, classes, train, test)
         table.move(logits:argmax(2):totable(), 1, #logits, #predicted + 1, predicted)
         table.move(b.class:totable(), 1, #logits, #truth + 1, truth)
         pointed = pointed + map:argmax(2):eq(b.gold):sum():item()
-        local pairs = (b.sentence:unsqueeze(2):eq(b.sentence:unsqueeze(1)) & b.class:unsqueeze(2):ne(b.class:unsqueeze(1))):to "float32":triu(1)
+        local pairs = (b.sentence:unsqueeze(2):eq(b.sentence:unsqueeze(1))
+            & b.class:unsqueeze(2):ne(b.class:unsqueeze(1))):to "float32":triu(1)
         overlap = overlap + (pairs * map:unsqueeze(2):minimum(map:unsqueeze(1)):sum(3)):sum():item()
         both = both + pairs:sum():item()
         if #predicted == #logits then
@@ -126,12 +139,16 @@ local function measure(cfg, cell, classes, train, test)
             cell:keep("weights", map[{{1, 1}, {1, #b.records[1].words}}])
         end
     end)
-    return {accuracy = 100 * metric.accuracy(attn.tensor(predicted, {dtype = "int64"}), attn.tensor(truth, {dtype = "int64"})), macro_f1 = 100 * metric.f1(predicted, truth).f1, overlap = overlap / both, pointed = test[1].gold and pointed / #test or nil}
+    return {accuracy = 100 * metric.accuracy(attn.tensor(predicted, {dtype = "int64"}),
+        attn.tensor(truth, {dtype = "int64"})), macro_f1 = 100 * metric.f1(predicted, truth).f1,
+        overlap = overlap / both, pointed = test[1].gold and pointed / #test or nil}
 end
 
 local paper = study{
-    system = {"E7", "E8"}, paper = "Fan, Feng, Zhao 2018, Multi-grained attention network for aspect-level sentiment classification, EMNLP",
-    options = {dim = 48, steps = 1000, batch = 32, lr = 5e-3, train = 2000, test = 300, align = 0, min_count = 1, dropout = 0},
+    system = {"E7", "E8"},
+    paper = "Fan, Feng, Zhao 2018, Multi-grained attention network for aspect-level sentiment classification, EMNLP",
+    options = {dim = 48, steps = 1000, batch = 32, lr = 5e-3, train = 2000, test = 300, align = 0, min_count = 1,
+        dropout = 0},
     quick = {dim = 8, steps = 3, batch = 4, train = 8, test = 8}, seeds = 3,
 }
 local rows = {{"coarse", coarse = true}, {"fine", fine = true}, {"coarse and fine", coarse = true, fine = true},
@@ -141,11 +158,14 @@ local rows = {{"coarse", coarse = true}, {"fine", fine = true}, {"coarse and fin
 local function sentences(seed, count)
     local draw, records = data.random(seed), {}
     for s = 1, count do
-        local own, shared, words, two = data.shuffle({1, 2, 3, 4, 5, 6}, draw), data.shuffle({1, 2, 3, 4, 5, 6}, draw), {}, {}
+        local own, shared, words, two = data.shuffle({1, 2, 3, 4, 5, 6}, draw),
+            data.shuffle({1, 2, 3, 4, 5, 6}, draw), {}, {}
         for k = 1, 2 do
             for _ = 1, draw(3) - 1 do words[#words + 1] = "word" .. draw(8) end
             local first, class = #words + 1, draw(2)
-            for _, word in ipairs(data.shuffle({"own" .. own[k], "shared" .. shared[1], "shared" .. shared[2]}, draw)) do words[#words + 1] = word end
+            for _, word in ipairs(data.shuffle({"own" .. own[k], "shared" .. shared[1], "shared" .. shared[2]}, draw)) do
+                words[#words + 1] = word
+            end
             for _ = 1, draw(3) - 1 do words[#words + 1] = "word" .. draw(8) end
             words[#words + 1] = (class == 1 and "bad" or "good") .. draw(3)
             two[k] = {words = words, aspect = {first, first + 2}, class = class, sentence = s, gold = #words}
@@ -157,7 +177,9 @@ end
 
 local synthetic = paper:table{
     name = "two aspects", about = "of three words, two of them shared, in one sentence", synthetic = true, vary = rows,
-    run = function(cfg, cell) return measure(cfg, cell, 2, sentences(cell.seed, cfg.train), sentences(cell.seed + 1000, cfg.test)) end,
+    run = function(cfg, cell)
+        return measure(cfg, cell, 2, sentences(cell.seed, cfg.train), sentences(cell.seed + 1000, cfg.test))
+    end,
 }
 
 local restaurants = paper:table{
@@ -170,7 +192,8 @@ local restaurants = paper:table{
 }
 
 paper:claim{"synthetic: fine attention reaches 95 %", synthetic["fine"].accuracy, at_least = 95}
-paper:claim{"synthetic: coarse attention fails on aspects of several words (below 95 %)", synthetic["coarse"].accuracy, at_most = 95}
+paper:claim{"synthetic: coarse attention fails on aspects of several words (below 95 %)", synthetic["coarse"].accuracy,
+    at_most = 95}
 paper:claim{"synthetic: the alignment loss lowers the overlap of the maps of two aspects",
     synthetic["coarse and fine"].overlap - synthetic["and alignment loss"].overlap, at_least = 0}
 paper:claim{"restaurants: coarse and fine are at least 0.5 points better than coarse alone",

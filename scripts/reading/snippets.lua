@@ -1,10 +1,13 @@
--- HABCNN for questions about a story (Yin, Ebert and Schuetze 2016): question and answer become a statement; sentences, then snippets of three,
+-- HABCNN for questions about a story (Yin, Ebert and Schuetze 2016): question and answer become a statement; sentences, then snippets of
+-- three,
 -- are compared with it by cosine, and the mean of the k that are most like it, each times its likeness, stands for the story
--- attn scripts/reading/snippets.lua [--data DIR]      3 minutes on two cores; synthetic and children's cloze with four candidates (in place of MCTest)
+-- attn scripts/reading/snippets.lua [--data DIR]      3 minutes on two cores; synthetic and children's cloze with four candidates (in place
+-- of MCTest)
 --
 -- On your own stories (attn -I scripts), ids 0 beyond the end:
 --   local model = require("reading.snippets").Snippets{words = 5000, dim = 50, maps = 50, pool = "k-max", k = 3}
---   local scores, maps = model(story, {sentences, words}, statements, lengths)     -- ids [B, N, T], [B], [B, N]; ids [B, C, T], [B, C] -> [B, C]
+--   local scores, maps = model(story, {sentences, words}, statements, lengths)     -- ids [B, N, T], [B], [B, N]; ids [B, C, T], [B, C] ->
+-- [B, C]
 --   maps.sentence, maps.snippet                                                     -- likeness [B, C, N] of each to each statement
 local attn = require "attn"
 local corpus, data, fit, init = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.init"
@@ -35,7 +38,9 @@ function Snippets:gather(V, s, there)
     local B, C, N = s:size(1), s:size(2), V:size(2)
     local like = attn.cosine_similarity(s:unsqueeze(3), V:unsqueeze(2), 4):masked_fill(~there:unsqueeze(2), 0)
     local count = there:to(V.dtype):sum(2)
-    if self.pool == "average" then return (V:sum(2) / count:unsqueeze(2)):unsqueeze(2):expand(B, C, V:size(3)), like end
+    if self.pool == "average" then
+        return (V:sum(2) / count:unsqueeze(2)):unsqueeze(2):expand(B, C, V:size(3)), like
+    end
     if self.pool == "attention" then return like:matmul(V) / count:reshape(B, 1, 1), like end
     local k = math.min(self.k, N)
     local best, place = like:masked_fill(~there:unsqueeze(2), -2):topk(k, 3)
@@ -50,10 +55,12 @@ function Snippets:forward(story, lengths, statements, statement_lengths)
     local U, high = self.sentences(V):tanh() * there:to(V.dtype):unsqueeze(3), self.statement(s):tanh()
     local x, sentence = self:gather(V, s, there)
     local y, snippet = self:gather(U, high, there)
-    return attn.cosine_similarity(x, s, 3) + attn.cosine_similarity(y, high, 3), {sentence = sentence, snippet = snippet}
+    local scores = attn.cosine_similarity(x, s, 3) + attn.cosine_similarity(y, high, 3)
+    return scores, {sentence = sentence, snippet = snippet}
 end
 
--- Trains on records {story = lists of words, statements = four lists, the first of them true}, with a margin; share of stories whose true one is first.
+-- Trains on records {story = lists of words, statements = four lists, the first of them true}, with a margin; share of stories whose true
+-- one is first.
 local function measure(cfg, cell, train, test)
     local lists = {}
     for _, record in ipairs(train) do
@@ -71,7 +78,9 @@ local function measure(cfg, cell, train, test)
         return data.batches{fields = fields, size = cfg.batch, seed = cell.seed, shuffle = shuffle}
     end
     local model = Snippets{words = #vocabulary, dim = cfg.dim, maps = cfg.maps, pool = cfg.pool, k = cfg.k}
-    local function run(b) return model(b.story, {b.story_lengths, b.story_lengths_2}, b.statements, b.statements_lengths_2) end
+    local function run(b)
+        return model(b.story, {b.story_lengths, b.story_lengths_2}, b.statements, b.statements_lengths_2)
+    end
     fit{model = model, batches = batches(train, true), steps = cfg.steps, lr = cfg.lr, cell = cell, loss = function(b)
         local scores = run(b)
         return attn.loss.margin(scores:select(2, 1), scores:narrow(2, 2, scores:size(2) - 1), {margin = 0.3})
@@ -79,9 +88,10 @@ local function measure(cfg, cell, train, test)
     local right, pointed = 0, 0
     fit.each(model, batches(test, false), function(b)
         local scores, maps = run(b)
-        right = right + scores:select(2, 1):gt((scores:narrow(2, 2, scores:size(2) - 1):max(2))):sum():item()
+        local wrong = scores:narrow(2, 2, scores:size(2) - 1):max(2)
+        right = right + scores:select(2, 1):gt(wrong):sum():item()
         for k, i in ipairs(b.index) do
-            if test[i].gold and maps.sentence[{k, 1}]:argmax(1):item() == test[i].gold then pointed = pointed + 1 end
+            pointed = pointed + (maps.sentence[{k, 1}]:argmax(1):item() == test[i].gold and 1 or 0)
         end
         if b.index[1] == 1 then
             cell:keep("statement", table.concat(test[1].statements[1], " "))
@@ -92,9 +102,10 @@ local function measure(cfg, cell, train, test)
 end
 
 local paper = study{
-    system = {"E15"}, paper = "Yin, Ebert, Schuetze 2016, Attention-based convolutional neural network for machine comprehension, "
+    system = {"E15"},
+    paper = "Yin, Ebert, Schuetze 2016, Attention-based convolutional neural network for machine comprehension, "
         .. "Workshop on Human-Computer Question Answering",
-    options = {dim = 24, maps = 32, k = 3, steps = 500, batch = 20, lr = 3e-3, train = 2000, test = 400, limit = 1500},
+    options = {dim = 24, maps = 32, k = 3, steps = 400, batch = 20, lr = 3e-3, train = 2000, test = 400, limit = 1000},
     quick = {dim = 4, maps = 4, steps = 2, batch = 4, train = 8, test = 8, limit = 8}, seeds = 3,
 }
 local pools = {{"average", pool = "average"}, {"attention", pool = "attention"}, {"attention, k-max", pool = "k-max"}}
@@ -103,37 +114,38 @@ local pools = {{"average", pool = "average"}, {"attention", pool = "attention"},
 local function stories(seed, count)
     local draw, records = data.random(seed), {}
     for i = 1, count do
-        local subjects, objects, story = data.shuffle({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, draw), data.shuffle({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, draw), {}
-        for s = 1, 12 do story[s] = {"who" .. subjects[s], "verb" .. draw(6), "what" .. objects[s], "word" .. draw(9)} end
-        local gold, others, statements = draw(12), {}, {}
-        for s = 1, 12 do others[s] = s end
-        table.remove(data.shuffle(others, draw), 1)
-        local told = story[gold]
-        statements[1] = {told[1], told[2], told[3]}
-        for _, other in ipairs(others) do
-            if other ~= gold and #statements < 4 then statements[#statements + 1] = {story[other][1], told[2], told[3]} end
+        local subjects, objects, others, story = {}, {}, {}, {}
+        for s = 1, 12 do subjects[s], objects[s], others[s] = s, s, s end
+        for _, list in ipairs{subjects, objects, others} do data.shuffle(list, draw) end
+        for s = 1, 12 do
+            story[s] = {"who" .. subjects[s], "verb" .. draw(6), "what" .. objects[s], "word" .. draw(9)}
         end
-        records[i] = {story = story, statements = statements, gold = gold}
+        local told, statements = story[others[1]], {}
+        for k = 1, 4 do statements[k] = {story[others[k]][1], told[2], told[3]} end
+        records[i] = {story = story, statements = statements, gold = others[1]}
     end
     return records
 end
 
 local synthetic = paper:table{
     name = "stories", about = "one of twelve sentences says it", synthetic = true, vary = pools,
-    run = function(cfg, cell) return measure(cfg, cell, stories(cell.seed, cfg.train), stories(cell.seed + 1000, cfg.test)) end,
+    run = function(cfg, cell)
+        return measure(cfg, cell, stories(cell.seed, cfg.train), stories(cell.seed + 1000, cfg.test))
+    end,
 }
 
 local cloze = paper:table{
     name = "children's cloze", about = "four candidates, chance is 25 %", data = "childrens_cloze", vary = pools,
     run = function(cfg, cell)
         local sets = corpus.childrens_cloze(cfg.data, {limit = cfg.limit, numbered = cell.seed})
-        cfg.steps = math.min(cfg.steps, 300)
+        cfg.steps = math.min(cfg.steps, 200)
         local function records(list, count)
             local out = {}
             for i = 1, math.min(count, #list) do
                 local record, statements = list[i], {}
                 local draw, names = data.random(cell.seed, i), {record.answer}
-                for _, name in ipairs(data.shuffle(table.move(record.candidates, 1, #record.candidates, 1, {}), draw)) do
+                for _, name in ipairs(data.shuffle(table.move(record.candidates, 1, #record.candidates, 1, {}),
+                    draw)) do
                     if name ~= record.answer and #names < 4 then names[#names + 1] = name end
                 end
                 for k, name in ipairs(names) do
