@@ -84,6 +84,18 @@ local function bodies(cfg, count, seed)
     return data.batches{fields = lists, shift = {"target"}, bos = BOS, eos = EOS, size = cfg.batch, seed = seed}, total
 end
 
+local SPELT = {"<unk>", "<s>", "</s>", "{", "}", "self", "of", "."}
+
+local function spell(ids, total)
+    local out = {}
+    for i, id in ipairs(ids) do
+        local kind = id - STRUCTURE
+        out[i] = SPELT[id] or kind <= KINDS and "kind" .. kind or kind <= 2 * KINDS and "verb" .. kind - KINDS
+            or id <= total and "word" .. kind - 2 * KINDS or "new" .. id - total
+    end
+    return out
+end
+
 ---How much of what is looked at had been looked at before: sum of min(a_t, a_1 + ... + a_t-1), a mean over names.
 local function repeated(weights)
     return attn.minimum(weights, weights:cumsum(2) - weights):sum() / #weights
@@ -124,7 +136,9 @@ local t = paper:table{
                 count[name] = count[name] + which:sum():item()
             end
             again = again + repeated(kappa or alpha):item() * #b.index / cfg.tests
-            cell:keep("weights", (kappa or alpha)[1]:narrow(2, 1, b.source_lengths[1]:item()))
+            local body = b.source[1]:narrow(1, 1, b.source_lengths[1]:item()):totable()
+            cell:keep("weights", (kappa or alpha)[1]:narrow(2, 1, #body), {
+                rows = spell(b.target_out[1]:totable(), total), columns = spell(body, total)})
         end)
         return {unseen = 100 * right.unseen / math.max(1, count.unseen), seen = 100 * right.seen / count.seen,
             again = again}

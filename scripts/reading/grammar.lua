@@ -125,7 +125,11 @@ local function measure(training, tests, cfg, cell, steps)
         written[i], gold[i] = tree, "(TOP " .. record.tree .. ")"
         balanced, complete = balanced + (good and 1 or 0), complete + (all and 1 or 0)
     end
-    if cfg.attend then cell:keep("weights", found[1][1].weights) end
+    if cfg.attend and #found[1][1].ids > 0 then
+        local ids = found[1][1].ids
+        cell:keep("weights", found[1][1].weights[{{1, #ids}, {}}], {rows = brackets:decode(ids),
+            columns = words:decode(source(tests[1]))})
+    end
     cell:keep("text", written[1])
     return {f1 = 100 * metric.evalb(written, gold).f1, balanced = 100 * balanced / #tests,
         complete = 100 * complete / #tests, speed = #tests / seconds}
