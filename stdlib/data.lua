@@ -696,6 +696,62 @@ end
 ---@return any boxes int64 [n, 4]
 function m.augment(images, options) return require "attn.data_augment".augment(m, images, options) end
 
+-- Windows of a long text: what a language model reads and, a place further on, what it is to say.
+local Windows = {__name = "windows"}
+Windows.__index = Windows
+
+function Windows:__len() return self.count end
+
+function Windows:__tostring() return ("windows  %d of %d ids"):format(self.count, self.length) end
+
+local function windows_at(self, starts)
+    local x, y = {}, {}
+    for i, start in ipairs(starts) do
+        x[i], y[i] = self.ids:narrow(1, start, self.length), self.ids:narrow(1, start + 1, self.length)
+    end
+    return {x = attn.stack(x, 1), y = attn.stack(y, 1)}
+end
+
+---Windows that begin anywhere, a function of the seed and the step alone.
+---@param step integer
+---@return {x: any, y: any}
+function Windows:draw(step)
+    local draw, starts = m.random(self.seed, step), {}
+    for i = 1, self.size do starts[i] = draw(self.ids:size(1) - self.length) end
+    return windows_at(self, starts)
+end
+
+---Windows side by side in order: all, or `most` of them, evenly spaced.
+---@return fun(): {x: any, y: any}?
+function Windows:epoch()
+    local next = 1
+    return function()
+        if next > self.count then return nil end
+        local starts = {}
+        for i = next, math.min(next + self.size - 1, self.count) do
+            starts[#starts + 1] = (i - 1) * self.all // self.count * self.length + 1
+        end
+        next = next + #starts
+        return windows_at(self, starts)
+    end
+end
+
+---@param ids any int64 [n]
+---@param cfg {length: integer, size: integer?, seed: integer?, most: integer?}
+function m.windows(ids, cfg)
+    if not is_tensor(ids) or ids:dim() ~= 1 then
+        error(("data.windows: ids is %s, expected a tensor [n]"):format(describe(ids)), 2)
+    end
+    cfg = fields.read("data.windows", cfg, {{"length", "integer", required = true, least = 1}, {"size", "integer", 32, least = 1},
+        {"seed", "integer", 1}, {"most", "integer", 0, least = 0}})
+    if ids:size(1) <= cfg.length then
+        error(("data.windows: ids has %d places, expected more than length (%d)"):format(ids:size(1), cfg.length), 2)
+    end
+    local all = (ids:size(1) - 1) // cfg.length
+    return setmetatable({ids = ids, length = cfg.length, size = cfg.size, seed = cfg.seed, all = all,
+        count = cfg.most == 0 and all or math.min(cfg.most, all)}, Windows)
+end
+
 attn.describe{name = "data.lines", signature = "lines(path) -> list of strings",
     help = "The lines of a text file, plain or gzip, without their ends.",
     example = 'local path = os.tmpname()\nio.open(path, "w"):write("a man\\na dog\\n"):close()\n'
@@ -744,6 +800,12 @@ attn.describe{name = "data.classes", signature = "classes(labels [, names]) -> i
     help = "Labels (strings, or numbers) as classes that count from 1: their places in names, by default all labels that occur,\n"
         .. "sorted. A label that is not in names is an error.",
     example = 'local ids, names = require "attn.data".classes{"pos", "neg", "pos"}'}
+attn.describe{name = "data.windows", signature = "windows(ids [n], {length =, size = 32, seed = 1, most = 0}) -> windows",
+    help = "Windows of a long text for a language model: {x =, y =}, both [size, length], y a place further on than x. w:draw(step)\n"
+        .. "begins anywhere, a function of seed and step alone, as train.loop takes it; w:epoch() gives them side by side, all\n"
+        .. "or `most` of them, evenly spaced, the last batch perhaps smaller; #w is how many an epoch has.",
+    example = 'local w = require "attn.data".windows(attn.arange(1, 100), {length = 8, size = 2})\n'
+        .. 'for batch in w:epoch() do print(batch.x, batch.y) end'}
 attn.describe{name = "data.batches",
     signature = "batches{fields =, shift = {}, bos = 2, eos = 3, size =, seed = 1, shuffle = true, by =, classes = {}, "
         .. "dtypes = {}, collate =} -> batches",

@@ -171,6 +171,34 @@ Extended.__index = Extended
 
 function Extended:__len() return #self.base + #self.own end
 
+---Texts as ids of their characters (bytes), from 1 in the order of their values, of those that occur.
+---@param parts table<string, string> texts by name
+---@return table<string, any> ids int64 [n] by name
+---@return Vocabulary
+function m.characters(parts)
+    if type(parts) ~= "table" then error(("text.characters: parts is a %s, expected texts by name"):format(type(parts)), 2) end
+    local id_of, alphabet, ids = {}, {}, {}
+    for name, part in pairs(parts) do
+        if type(part) ~= "string" then
+            error(("text.characters: part '%s' is a %s, expected a string"):format(tostring(name), type(part)), 2)
+        end
+        for character in part:gmatch "." do id_of[character] = 0 end
+    end
+    for byte = 0, 255 do
+        local character = string.char(byte)
+        if id_of[character] then
+            alphabet[#alphabet + 1] = character
+            id_of[character] = #alphabet
+        end
+    end
+    for name, part in pairs(parts) do
+        local list = {}
+        for i = 1, #part do list[i] = id_of[part:sub(i, i)] end
+        ids[name] = attn.tensor(list, {dtype = "int64"})
+    end
+    return ids, m.vocabulary(nil, {words = alphabet})
+end
+
 ---A vocabulary grown by an example's own words: those of `words` that it lacks have the ids behind it, in the order in
 ---which they come first (the extended vocabulary of a pointer-generator, See et al. 2017).
 ---@param vocabulary Vocabulary
@@ -655,6 +683,11 @@ attn.describe{name = "text.vocabulary",
         .. "v:word(id), v:fold(ids), #v. v.words is the list of words; vocabulary(nil, {words = list}) makes the same\n"
         .. "vocabulary again.",
     example = 'local v = require "attn.text".vocabulary({{"a", "b", "a"}}, {size = 5})'}
+attn.describe{name = "text.characters", signature = "characters{NAME = string, ...} -> {NAME = ids [n], ...}, vocabulary",
+    help = "Texts (the parts of one, say) as ids of their characters, which are bytes: from 1 in the order of their values, of\n"
+        .. "those that occur. With data.windows what a language model of characters reads.",
+    example = 'local ids, alphabet = require "attn.text".characters{train = "to be", dev = "or not"}\n'
+        .. 'print(ids.dev, table.concat(alphabet:decode(ids.dev:totable())))'}
 attn.describe{name = "text.extend", signature = "extend(vocabulary, words) -> vocabulary",
     help = "The vocabulary grown by an example's own words: those of words (the source) that it lacks have the ids\n"
         .. "behind it. x:encode, x:decode, x:id and #x as of any vocabulary, for source and target alike; x.own lists\n"

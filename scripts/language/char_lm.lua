@@ -11,8 +11,8 @@
 --            local model = Writer({dim = 128, layers = 4, heads = 4, context = 64, dropout = 0, norm = "pre", activation = "gelu",
 --                tied = true}, 65); model(ids [B, T]) -> logits [B, T, 65]
 local attn = require "attn"
-local corpus, schedule, search, study = require "attn.corpus", require "attn.schedule", require "attn.search",
-    require "attn.study"
+local corpus, data, fit, schedule = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.schedule"
+local search, study, text = require "attn.search", require "attn.study", require "attn.text"
 
 local options = {
     model = {dim = 128, layers = 4, heads = 4, context = 64, dropout = 0.0, norm = "pre", activation = "gelu",
@@ -65,45 +65,18 @@ function Writer:step(x, s)                  -- [R], {place =, hidden =}
     return self.out(y), {place = s.place + 1, hidden = hidden}
 end
 
--- The characters of a text, and its parts as their ids.
+-- The parts of the text as ids, and its characters.
 local function read(cfg)
-    local parts, lists, ids = nil, {}, {}
-    if cfg.text ~= "" then
-        local text = table.concat(attn.lines(cfg.text), "\n") .. "\n"
-        parts = {train = text:sub(1, #text * 9 // 10), dev = text:sub(#text * 9 // 10 + 1)}
-    else
-        parts = corpus.tinyshakespeare(cfg.data)
-    end
-    for name, text in pairs(parts) do
-        if #text <= cfg.model.context then
-            error(("part %s of the text has %d characters: too few for a context of %d"):format(name, #text,
-                cfg.model.context), 0)
-        end
-        lists[name] = {}
-        for i = 1, #text do lists[name][i] = text:sub(i, i) end
-    end
-    local alphabet = attn.text.vocabulary({lists.train, lists.dev}, {specials = {}})
-    for name, list in pairs(lists) do ids[name] = attn.tensor(alphabet:encode(list), {dtype = "int64"}) end
-    return alphabet, ids
+    if cfg.text == "" then return text.characters(corpus.tinyshakespeare(cfg.data)) end
+    local all = table.concat(attn.lines(cfg.text), "\n") .. "\n"
+    return text.characters{train = all:sub(1, #all * 9 // 10), dev = all:sub(#all * 9 // 10 + 1)}
 end
 
-local function windows(from, starts, T)     -- that begin there: what is read, and what comes next
-    local x, y = {}, {}
-    for i, start in ipairs(starts) do x[i], y[i] = from:narrow(1, start, T), from:narrow(1, start + 1, T) end
-    return {x = attn.stack(x, 1), y = attn.stack(y, 1)}
-end
-
--- Mean loss in nats over windows of a text: `most` of them, evenly spaced; 0 for all.
-local function validate(model, from, T, most)
-    local all = (#from - 1) // T
-    local n, sum = most == 0 and all or math.min(most, all), 0
-    attn.no_grad(function()
-        for first = 1, n, 32 do
-            local starts = {}
-            for i = first, math.min(first + 31, n) do starts[#starts + 1] = (i - 1) * all // n * T + 1 end
-            local b = windows(from, starts, T)
-            sum = sum + attn.loss.cross_entropy(model(b.x), b.y):item() * #starts
-        end
+-- Mean loss in nats over windows of a text.
+local function validate(model, windows)
+    local sum, n = 0, 0
+    fit.each(model, windows, function(b)
+        sum, n = sum + attn.loss.cross_entropy(model(b.x), b.y):item() * b.y:numel(), n + b.y:numel()
     end)
     return sum / n
 end
@@ -132,23 +105,21 @@ local result = paper:table{
     columns = {"loss", "bits", "parameters", "tokens_per_second"},
     data = paper.options.text == "" and "tinyshakespeare" or nil, better = {parameters = "none"},
     run = function(cfg, cell)
-        local alphabet, ids = read(cfg)
+        local ids, alphabet = read(cfg)
         local T, model = cfg.model.context, Writer(cfg.model, #alphabet)
+        local training = data.windows(ids.train, {length = T, size = cfg.batch, seed = cell.seed})
+        local some = data.windows(ids.dev, {length = T, most = cfg.windows})
         local history = cell:train{
             model = model, steps = cfg.steps, every = cfg.every, clip = cfg.clip > 0 and cfg.clip or nil,
             accumulate = cfg.accumulate,
-            data = function(step, part)     -- a function of seed and step alone: a training that is resumed goes on with the same
-                local draw, starts = attn.data.random(cell.seed, step * 1000 + part), {}
-                for i = 1, cfg.batch do starts[i] = draw(#ids.train - T) end
-                return windows(ids.train, starts, T)
-            end,
+            data = function(step, part) return training:draw(step * 1000 + part) end,
             optimizer = attn.optim.adamw{params = model:parameters(), lr = cfg.lr, betas = {0.9, 0.99},
                 weight_decay = cfg.decay},
             schedule = schedule.cosine{steps = cfg.steps, lr = cfg.lr, warmup = math.min(cfg.warmup, cfg.steps - 1),
                 final = cfg.final},
             loss = function(b) return attn.loss.cross_entropy(model(b.x), b.y), b.y:numel() end,
-            evaluate = function() return {validation = validate(model, ids.dev, T, cfg.windows)} end}
-        local loss = validate(model, ids.dev, T, 0)
+            evaluate = function() return {validation = validate(model, some)} end}
+        local loss = validate(model, data.windows(ids.dev, {length = T}))
         if cfg.sample > 0 then cell:keep("written", write(model, cfg, alphabet)) end
         return {loss = loss, bits = loss / math.log(2), parameters = model:count(), tokens_per_second = history.rate}
     end,

@@ -399,3 +399,23 @@ t.case("tsv: rows, or tables by the names of a header or of the script", functio
         t.raises("unknown field 'head'", data.tsv, name, {head = true})
     end)
 end)
+
+t.case("windows: y a place further on than x; side by side, evenly spaced, or anywhere by seed and step", function()
+    local ids = attn.arange(1, 11, 1)
+    local w, seen = data.windows(ids, {length = 3, size = 2}), {}
+    for b in w:epoch() do seen[#seen + 1] = {b.x:totable(), b.y:totable()} end
+    t.equal(seen, {{{{1, 2, 3}, {4, 5, 6}}, {{2, 3, 4}, {5, 6, 7}}}, {{{7, 8, 9}}, {{8, 9, 10}}}})
+    t.equal(data.windows(ids, {length = 3, most = 2}):epoch()().x:totable(), {{1, 2, 3}, {4, 5, 6}})
+    t.equal(data.windows(attn.arange(1, 13, 1), {length = 2, most = 3}):epoch()().x:totable(), {{1, 2}, {5, 6}, {9, 10}})
+    local first, met = {}, {}
+    for step = 1, 40 do
+        local b = w:draw(step)
+        t.equal((b.y - b.x):totable(), {{1, 1, 1}, {1, 1, 1}})
+        for _, row in ipairs(b.x:totable()) do met[row[1]] = true end
+        first[step] = b.x:totable()
+    end
+    t.equal({#met, met[9]}, {8})                                      -- all places but the last three
+    t.equal(data.windows(ids, {length = 3, size = 2}):draw(7).x:totable(), first[7])
+    t.raises("data.windows: ids has 3 places, expected more than length (3)", data.windows, attn.arange(1, 3, 1), {length = 3})
+    t.raises("data.windows: ids is a table, expected a tensor [n]", data.windows, {1, 2}, {length = 1})
+end)

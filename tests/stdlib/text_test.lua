@@ -263,3 +263,10 @@ t.case("errors of an extended vocabulary", function()
     t.raises("vocabulary: unknown word 'c', and there is no <unk>", function() text.extend(bare, {"b"}):encode{"c"} end)
     t.raises("vocabulary: ids above it cannot be folded, there is no <unk>", bare.fold, bare, attn.arange(1, 2, 1))
 end)
+
+t.case("characters of the parts of a text, in the order of their bytes", function()
+    local ids, alphabet = text.characters{train = "bab\n", dev = "c"}
+    t.equal({ids.train:totable(), ids.dev:totable(), alphabet.words}, {{3, 2, 3, 1}, {4}, {"\n", "a", "b", "c"}})
+    t.equal(ids.train.dtype, "int64")
+    t.raises("text.characters: part 'dev' is a number, expected a string", text.characters, {dev = 3})
+end)
