@@ -3,8 +3,9 @@
 -- Command    attn scripts/self_attention/windows.lua
 -- Time       see scripts/README.md
 -- Data       synthetic: sentences to be copied, or written backwards (task.copy, task.reverse)
--- Found      copying: BLEU 98 with every window. Backwards: 98 global, about 52 local-m, whose weights never reach the word (alignment
---            error 0.58): what it still gets right, 72 % of the words beyond the radius, it has from the encoder's last state
+-- Found      copying: BLEU 97 to 99 with every window. Backwards: 98 global and local-p (its centre 0.37 of a place off), 52 and 60
+--            local-m, whose weights never reach the word (alignment error 0.58): what it still gets right, 72 % of the words beyond
+--            the radius, it has from the encoder's last state. A step of local-m costs 0.3 ms for 50 and for 800 words, global 10 times
 -- Papers     Luong, Pham and Manning 2015 (A5 local-m, A6 local-p); Child et al. 2019 (a band in self-attention)
 -- Your own   local decoder = attn.decoder.rnn{inputs = 32, hidden = 64, memory = 64, cell = "lstm", style = "luong", outputs = 5000,
 --                attention = {score = "general", dim = 64, window = {type = "predictive", radius = 10}}}
