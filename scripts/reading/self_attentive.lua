@@ -103,7 +103,7 @@ local paper = study{
     system = {"F6", "F7"}, paper = "Lin, Feng, dos Santos, Yu, Xiang, Zhou, Bengio 2017, A structured self-attentive "
         .. "sentence embedding, ICLR; Du, Han, Way, Wan 2018, Multi-level structured self-attentions for distantly "
         .. "supervised relation extraction, EMNLP",
-    options = {dim = 50, hidden = 50, score = 50, drop = 0.3, batch = 32, steps = 600, lr = 2e-3, hops = 8, penalty = 1,
+    options = {dim = 50, hidden = 50, score = 50, drop = 0.3, batch = 32, steps = 1200, lr = 2e-3, hops = 8, penalty = 1,
         bags = {steps = 1500, lr = 3e-3, dim = 24, hidden = 16, score = 16, relations = 60, cues = 12, fillers = 7,
             count = 30000, penalty = 0.1}},
     quick = {dim = 4, hidden = 4, score = 4, steps = 2, bags = {steps = 2, dim = 4, hidden = 4, score = 4, count = 64}},
