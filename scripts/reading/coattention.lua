@@ -127,12 +127,11 @@ local function measure(cfg, cell, answers, train, test)
                 count[k] = count[k] + (hit & b[side]:gt(0)):sum():item()
             end
         end
-        if b.index[1] == 1 then
-            cell:keep("text", table.concat(test.question[1], " "))
-            for _, name in ipairs(LEVELS) do
-                cell:keep(name .. " words", maps[name].words[{{1, 1}, {1, #test.question[1]}}])
-                cell:keep(name .. " regions", maps[name].regions[{{1, 1}}])
-            end
+        if b.index[1] > 1 then return end
+        for _, name in ipairs(LEVELS) do
+            local words = test.question[1]
+            cell:keep(name .. ": words", maps[name].words[{1, {1, #words}}], {tokens = words})
+            cell:keep(name .. ": regions", maps[name].regions[1], {over = images(b)[1]})
         end
     end)
     local out = {accuracy = 100 * right / #test.answer}

@@ -124,9 +124,14 @@ local imdb = paper:table{
         return {accuracy = measure(cfg, cell, {words = #vocabulary, classes = 2},
             documents(sets.train, math.huge, true), documents(sets.test, 400, false), function(b, maps)
                 if b.index[1] > 1 or cfg.tiers == 1 then return end
-                for k = 1, 2 do cell:keep("sentence " .. k, table.concat(sets.test[1].sentences[k] or {}, " ")) end
-                cell:keep("words", maps[1][1])
-                cell:keep("sentences", maps[2][{{1, 1}}])
+                local read = {}
+                for k = 1, math.min(#sets.test[1].sentences, cfg.most_sentences) do
+                    local words = sets.test[1].sentences[k]
+                    words = table.move(words, 1, math.min(#words, cfg.most_words), 1, {})
+                    read[k] = table.concat(words, " ")
+                    if k <= 3 then cell:keep("sentence " .. k, maps[1][{1, k, {1, #words}}], {tokens = words}) end
+                end
+                cell:keep("sentences", maps[2][{1, {1, #read}}], {tokens = read})
             end)}
     end,
 }

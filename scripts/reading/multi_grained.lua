@@ -58,6 +58,12 @@ function Grained:forward(words, lengths, aspects, aspect_lengths, near)
     return self.out(self.dropout(attn.cat(m, 2))), maps, q
 end
 
+-- 1 where two aspects are of one sentence and differ in class, each pair once: [B, B].
+local function contrary(sentences, classes)
+    local same = sentences:unsqueeze(2):eq(sentences:unsqueeze(1))
+    return (same & classes:unsqueeze(2):ne(classes:unsqueeze(1))):to "float32":triu(1)
+end
+
 -- The alignment loss: over pairs of aspects of a sentence that differ in class, -d_ij |a_i - a_j|^2, where
 -- d_ij = sigmoid(W_d [q_i; q_j; q_i o q_j]).
 function Grained:alignment(q, weights, sentences, classes)
@@ -67,8 +73,7 @@ function Grained:alignment(q, weights, sentences, classes)
         + (q * part(3):transpose(1, 2)):matmul(q:transpose(1, 2))):sigmoid()
     local square = weights:square():sum(2, true)
     local distance = square + square:transpose(1, 2) - 2 * weights:matmul(weights:transpose(1, 2))
-    local pairs = (sentences:unsqueeze(2):eq(sentences:unsqueeze(1))
-        & classes:unsqueeze(2):ne(classes:unsqueeze(1))):to(q.dtype):triu(1)
+    local pairs = contrary(sentences, classes):to(q.dtype)
     return -(pairs * d * distance):sum() / pairs:sum():clamp(1)
 end
 
@@ -130,13 +135,12 @@ local function measure(cfg, cell, classes, train, test)
         table.move(logits:argmax(2):totable(), 1, #logits, #predicted + 1, predicted)
         table.move(b.class:totable(), 1, #logits, #truth + 1, truth)
         pointed = pointed + map:argmax(2):eq(b.gold):sum():item()
-        local pairs = (b.sentence:unsqueeze(2):eq(b.sentence:unsqueeze(1))
-            & b.class:unsqueeze(2):ne(b.class:unsqueeze(1))):to "float32":triu(1)
+        local pairs = contrary(b.sentence, b.class)
         overlap = overlap + (pairs * map:unsqueeze(2):minimum(map:unsqueeze(1)):sum(3)):sum():item()
         both = both + pairs:sum():item()
         if #predicted == #logits then
-            cell:keep("text", table.concat(b.records[1].words, " "))
-            cell:keep("weights", map[{{1, 1}, {1, #b.records[1].words}}])
+            local words = b.records[1].words
+            cell:keep("weights", map[{1, {1, #words}}], {tokens = words})
         end
     end)
     return {accuracy = 100 * metric.accuracy(attn.tensor(predicted, {dtype = "int64"}),
@@ -163,7 +167,8 @@ local function sentences(seed, count)
         for k = 1, 2 do
             for _ = 1, draw(3) - 1 do words[#words + 1] = "word" .. draw(8) end
             local first, class = #words + 1, draw(2)
-            for _, word in ipairs(data.shuffle({"own" .. own[k], "shared" .. shared[1], "shared" .. shared[2]}, draw)) do
+            for _, word in ipairs(data.shuffle({"own" .. own[k], "shared" .. shared[1], "shared" .. shared[2]},
+                draw)) do
                 words[#words + 1] = word
             end
             for _ = 1, draw(3) - 1 do words[#words + 1] = "word" .. draw(8) end
@@ -186,7 +191,7 @@ local restaurants = paper:table{
     name = "restaurants", data = "absa", vary = rows,
     run = function(cfg, cell)
         local sets = corpus.absa(cfg.data)
-        cfg.near, cfg.min_count, cfg.dropout, cfg.lr, cfg.steps = true, 2, 0.5, 2e-3, math.min(cfg.steps, 400)
+        cfg.near, cfg.min_count, cfg.dropout, cfg.lr, cfg.steps = true, 2, 0.5, 2e-3, math.min(cfg.steps, 250)
         return measure(cfg, cell, 3, sets.train, sets.test)
     end,
 }

@@ -99,8 +99,7 @@ local function measure(cfg, cell, words, answers, train, test, shown)
         local logp, weights = run(b)
         right = right + logp:argmax(2):eq(b.answer):sum():item()
         if shown and weights and b.index[1] == 1 then
-            cell:keep("text", shown)
-            cell:keep("weights", weights[{{1, 1}, {1, #test.source[1]}}])
+            cell:keep("weights", weights[{1, {1, #shown}}], {tokens = shown})
         end
     end)
     return {accuracy = 100 * right / #test.answer}
@@ -194,7 +193,7 @@ local function real(cfg, cell, train, test, answers)
     first[#first + 1] = "<unk>"
     local vocabulary = text.vocabulary(lists, {specials = first, size = 3000})
     return measure(cfg, cell, #vocabulary, #answers, encode(train, vocabulary, math.huge),
-        encode(test, vocabulary, cfg.test), table.concat(test[1][1], " "))
+        encode(test, vocabulary, cfg.test), test[1][1])
 end
 
 paper:table{

@@ -94,8 +94,10 @@ local function measure(cfg, cell, train, test)
             pointed = pointed + (maps.sentence[{k, 1}]:argmax(1):item() == test[i].gold and 1 or 0)
         end
         if b.index[1] == 1 then
+            local said = {}
+            for k, words in ipairs(test[1].story) do said[k] = table.concat(words, " ") end
             cell:keep("statement", table.concat(test[1].statements[1], " "))
-            cell:keep("sentences", maps.sentence[{1, {1, 1}}])
+            cell:keep("sentences", maps.sentence[{1, 1, {1, #said}}], {tokens = said})
         end
     end)
     return {accuracy = 100 * right / #test, pointed = test[1].gold and pointed / #test or nil}

@@ -95,10 +95,11 @@ local function measure(cfg, cell, train, test)
             written[#written + 1], references[#references + 1] = vocabulary:decode(found[k][1].ids), test[i].target
         end
         if b.index[1] == 1 then
-            cell:keep("text", table.concat(test[1].source, " "))
+            local weights, source = found[1][1].weights, test[1].source
             cell:keep("written", table.concat(written[1], " "))
-            local weights = found[1][1].weights
-            if weights then cell:keep("weights", weights) end
+            if weights and #written[1] > 0 then
+                cell:keep("weights", weights[{{1, #written[1]}, {1, #source}}], {rows = written[1], columns = source})
+            end
         end
     end)
     local r = metric.rouge(written, references)

@@ -1,7 +1,6 @@
 -- Co-attention: its gradient, and its weights by the formulas of the paper.
 local attn, t = require "attn", require "attn.test"
-local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$"
-package.path = here .. "/../../../scripts/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local paper = require "reading.coattention"
 
 local function reader(style)

@@ -1,7 +1,6 @@
 -- Hierarchical attention: gradients, a third tier, padding, and one tier by its formula.
 local attn, t = require "attn", require "attn.test"
-local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$"
-package.path = here .. "/../../../scripts/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local paper = require "reading.hierarchical"
 
 local function ids(list) return attn.tensor(list, {dtype = "int64"}) end

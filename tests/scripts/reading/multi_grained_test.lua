@@ -1,7 +1,6 @@
 -- Multi-grained attention: its gradient, the fine weights and the alignment loss by hand, padding.
 local attn, t = require "attn", require "attn.test"
-local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$"
-package.path = here .. "/../../../scripts/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local paper = require "reading.multi_grained"
 
 local function ids(list) return attn.tensor(list, {dtype = "int64"}) end

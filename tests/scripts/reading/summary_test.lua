@@ -1,7 +1,6 @@
 -- ABS: gradients, one word by the formulas, what is written step by step.
 local attn, t = require "attn", require "attn.test"
-local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$"
-package.path = here .. "/../../../scripts/?.lua;" .. package.path
+dofile(debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$" .. "/../scripts.lua")
 local paper = require "reading.summary"
 
 local function ids(list) return attn.tensor(list, {dtype = "int64"}) end
