@@ -111,6 +111,16 @@ local function list(object, buffers)
     return out
 end
 
+-- A list of parameters is a plain table but for print.
+local said = {__tostring = function(parameters)
+    local numbers, lines = 0, {}
+    for i, t in ipairs(parameters) do
+        numbers = numbers + t:numel()
+        lines[i] = ("\n  %s %s"):format(t.dtype, t.shape)
+    end
+    return ("%d parameters, %d numbers"):format(#parameters, numbers) .. table.concat(lines)
+end}
+
 function module.named_parameters(object)
     check(object, "named_parameters")
     local all, i = list(object, false), 0
@@ -124,7 +134,7 @@ function module.parameters(object)
     check(object, "parameters")
     local all = list(object, false)
     for i, entry in ipairs(all) do all[i] = entry[2] end
-    return all
+    return setmetatable(all, said)
 end
 
 function module.state(object)

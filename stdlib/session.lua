@@ -55,8 +55,12 @@ end
 
 local rank = {string = 1, number = 2, boolean = 3}
 
-local function key_order(a, b)
+-- Names, then the list as it stands, then other numbers.
+local function key_order(a, b, list)
     local x, y = rank[type(a)] or 4, rank[type(b)] or 4
+    local in_a = math.type(a) == "integer" and a >= 1 and a <= list
+    local in_b = math.type(b) == "integer" and b >= 1 and b <= list
+    if x == 2 and y == 2 and in_a ~= in_b then return in_a end
     if x ~= y then return x < y end
     if x <= 2 then return a < b end
     return tostring(a) < tostring(b)
@@ -69,7 +73,7 @@ local function entries(t, depth, above, format)
         count = count + 1
         keys[count] = key
     end
-    table.sort(keys, key_order)
+    table.sort(keys, function(a, b) return key_order(a, b, list) end)
     local pieces = {}
     for i = 1, math.min(count, ENTRIES) do
         local key = keys[i]
@@ -115,7 +119,9 @@ end
 ---@param value any
 ---@return string
 function session.format(value)
-    return is_open(value) and format(value, 1, {}) or by_tostring(value)
+    if is_open(value) then return format(value, 1, {}) end
+    -- control bytes but line ends and tabs never reach the terminal
+    return (by_tostring(value):gsub("[\0-\8\11-\31\127]", function(c) return ("\\%03d"):format(c:byte()) end))
 end
 
 -- ---- completion ----

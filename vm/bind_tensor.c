@@ -517,6 +517,23 @@ static size_t check_dim(lua_State *L, const at_tensor *t, int at, const char *wh
     return (size_t)(d > 0 ? d - 1 : d + n);
 }
 
+static const char SIZES[] = "attn.sizes"; /* metatable of shapes, which are plain tables but for print */
+
+static int sizes_tostring(lua_State *L)
+{
+    lua_pushliteral(L, "[");
+    for (lua_Integer d = 1; lua_rawgeti(L, 1, d) != LUA_TNIL; d++) {
+        const char *text = luaL_tolstring(L, -1, NULL);
+        lua_pushfstring(L, "%s%s%s", lua_tostring(L, 2), d > 1 ? ", " : "", text);
+        lua_replace(L, 2);
+        lua_settop(L, 2);
+    }
+    lua_pop(L, 1);
+    lua_pushliteral(L, "]");
+    lua_concat(L, 2);
+    return 1;
+}
+
 static void push_shape(lua_State *L, const at_tensor *t)
 {
     lua_createtable(L, t->ndim, 0);
@@ -524,6 +541,7 @@ static void push_shape(lua_State *L, const at_tensor *t)
         lua_pushinteger(L, (lua_Integer)t->size[d]);
         lua_rawseti(L, -2, d + 1);
     }
+    luaL_setmetatable(L, SIZES);
 }
 
 static int size_of(lua_State *L)
@@ -1111,6 +1129,10 @@ void vm_open_tensor(lua_State *L, int lib)
     lua_pushstring(L, "tensor");
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 2);
+    luaL_newmetatable(L, SIZES);
+    lua_pushcfunction(L, sizes_tostring);
+    lua_setfield(L, -2, "__tostring");
+    lua_pop(L, 1);
     vm_set_functions(L, lib, functions);
     vm_describe_functions(L, docs);
 }

@@ -74,6 +74,13 @@ static void registry_table(lua_State *L, const char *name)
     lua_setfield(L, LUA_REGISTRYINDEX, name);
 }
 
+/* upvalue 1: what to say */
+static int say(lua_State *L)
+{
+    lua_pushvalue(L, lua_upvalueindex(1));
+    return 1;
+}
+
 int luaopen_attn(lua_State *L)
 {
     lua_newtable(L);
@@ -110,9 +117,12 @@ int luaopen_attn(lua_State *L)
     lua_setfield(L, -2, "attn.internal");
     vm_open_search(L);
     lua_settop(L, lib);
-    lua_createtable(L, 0, 1);
+    lua_createtable(L, 0, 2);
     lua_pushcfunction(L, lazy);
     lua_setfield(L, -2, "__index");
+    lua_pushliteral(L, "attn " AT_VERSION ": tensors, layers, attention, encoders, decoders, optimizers; attn help, or ?NAME in the session");
+    lua_pushcclosure(L, say, 1);
+    lua_setfield(L, -2, "__tostring");
     lua_setmetatable(L, lib);
     return 1;
 }

@@ -331,10 +331,22 @@ end)
 
 -- ---- tostring ----
 
+t.case("tostring: what is small, what is 0, what is broken, masks, shapes", function()
+    t.equal(tostring(attn.tensor{0, 10, -30}:softmax()), "float32 [3]\n  4.5398e-05  9.9995e-01  4.2482e-18")
+    t.equal(tostring(attn.tensor{0, 0.5}), "float32 [2]\n       0  0.5000")
+    t.equal(tostring(attn.tensor{0 / 0, 1, 1 / 0}), "float32 [3]  1 nan, 1 inf\n  nan    1  inf")
+    t.equal(tostring(attn.tensor{1, 1 / 0}), "float32 [2]  1 inf\n    1  inf")
+    t.equal(tostring(attn.ones(2, 3):tril():gt(0)), "bool [2, 3]\n  █··\n  ██·")
+    t.equal(tostring(attn.ones(2, 3).shape), "[2, 3]")
+    t.equal({tostring(attn.ones(2, 3):size()), tostring(attn.tensor(1).shape)}, {"[2, 3]", "[]"})
+    t.equal(tostring(attn.layer.linear{inputs = 2, outputs = 1}:parameters()), "2 parameters, 3 numbers\n  float32 [1, 2]\n  float32 [1]")
+    t.is_true(tostring(attn):find "^attn 0%.1: ")
+end)
+
 t.case("tostring shows dtype and shape, then aligned values", function()
     t.equal(tostring(attn.tensor{{1, 2.5}, {-3, 100}}), "float32 [2, 2]\n    1.0000    2.5000\n   -3.0000  100.0000")
     t.equal(tostring(attn.tensor{{1, 2}, {3, 40}}), "float32 [2, 2]\n   1   2\n   3  40")
-    t.equal(tostring(attn.tensor(7)), "float32 []\n  7")
+    t.equal(tostring(attn.tensor(7)), "float32 []  7")
     t.equal(tostring(attn.arange(1, 3)), "int64 [3]\n  1  2  3")
     t.equal(tostring(attn.tensor{true, false}), "bool [2]\n   true  false")
     t.equal(tostring(attn.zeros(0, 3)), "float32 [0, 3]")
