@@ -120,7 +120,9 @@ int luaopen_attn(lua_State *L)
     lua_createtable(L, 0, 2);
     lua_pushcfunction(L, lazy);
     lua_setfield(L, -2, "__index");
-    lua_pushliteral(L, "attn " AT_VERSION ": tensors, layers, attention, encoders, decoders, optimizers; attn help, or ?NAME in the session");
+    lua_pushliteral(L,
+                    "attn " AT_VERSION
+                    ": tensors, layers, attention, encoders, decoders, optimizers; attn help, or ?NAME in the session");
     lua_pushcclosure(L, say, 1);
     lua_setfield(L, -2, "__tostring");
     lua_setmetatable(L, lib);
