@@ -84,8 +84,11 @@ nothing is read (the row of eos, padding). b.vocabulary is how many ids the sour
 and eos, b.answers how many classes answer has. b.optimum is the best that can be reached: {accuracy = 1, loss = 0} where the source
 decides.]],
     session = [[
-An expression is printed; a trailing ; hides it; _ is the last value. ?name shows help, :time expression measures, :mem shows memory.
-Tab completes names. Ctrl-C stops what runs, Ctrl-D leaves.]],
+An expression is printed, also as the last statement of an entry (a = 1; a); a trailing ; hides it; _ is the last value. A `local` at the
+top of an entry lives on: it becomes a global at the entry's end. ?name, ?variable and ?object:method show help, :time [N] expression
+measures (N times: the median), :who lists the names, their shapes and bytes, :mem shows memory; exit, quit or Ctrl-D leaves.
+Tab completes names; Up and Down go through the entries that begin as the line does, Ctrl-R searches. What is pasted is one entry,
+a copied prompt in front of every line is dropped. Errors name the entry: [12]:1. Ctrl-C stops what runs.]],
     runs = [[
 A script that begins with attn.run.start keeps a folder for each run: options, metrics, checkpoints, what it printed.
 

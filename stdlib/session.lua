@@ -242,26 +242,92 @@ end
 
 -- ---- commands ----
 
----?name
----@param name string
-function session.help(name)
-    require("attn.help").show(name:match("^%s*(.-)%s*$"))
+-- What a dotted name or object:method stands for in the session; nil if it is no variable of it.
+local function variable(name)
+    local value, method = rawget(_G, name:match "^[%a_][%w_]*" or ""), name:match ":([%a_][%w_]*)$"
+    for part in name:gmatch "%.([%a_][%w_]*)" do
+        if value == nil then return nil end
+        local ok, field = pcall(function() return value[part] end)
+        value = ok and field or nil
+    end
+    return value, method
 end
 
-local function bytes(n)
+---?name, ?variable, ?object:method
+---@param name string
+function session.help(name)
+    name = name:match "^%s*(.-)%s*$"
+    local help = require "attn.help"
+    local value, method = variable(name)
+    if value == nil or value == loaded.attn or name:find "^attn%." then
+        help.show(name)
+        return
+    end
+    local meta = getmetatable(value)
+    local class = type(meta) == "table" and rawget(meta, "__name")
+    if class == "attn.tensor" then
+        if method then help.show(help.entries()["tensor:" .. method] and "tensor:" .. method or method) else print(session.format(value)) help.show "tensors" end
+    elseif type(value) == "userdata" then
+        local kind = tostring(value):match "^[%w_.]+"
+        local entries = help.entries()
+        for _, candidate in ipairs{"layer." .. tostring(kind), "optim." .. tostring(kind), kind} do
+            if entries[candidate] then
+                help.show(candidate)
+                return
+            end
+        end
+        print(session.format(value))
+    else
+        print(type(value) == "function" and "a function of the session" or session.format(value))
+    end
+end
+
+function session.bytes(n)
     local units, i = {"B", "KiB", "MiB", "GiB", "TiB"}, 1
     while n >= 1024 and i < #units do n, i = n / 1024, i + 1 end
     return (i == 1 and "%d %s" or "%.1f %s"):format(n, units[i])
 end
 
+local standard = {}       -- globals that were there before the session
+for name in next, _G do standard[name] = true end
+
+---:who: the names of the session, what they are, and how large
+---@return string
+function session.who()
+    local names, lines, wide = {}, {}, 4
+    for name in next, _G do
+        if type(name) == "string" and not standard[name] and name ~= "_" and name ~= "attn" then
+            names[#names + 1] = name
+            wide = math.max(wide, #name)
+        end
+    end
+    table.sort(names)
+    for i, name in ipairs(names) do
+        local value = rawget(_G, name)
+        local meta = getmetatable(value)
+        local class = type(value) == "userdata" and type(meta) == "table" and rawget(meta, "__name")
+        local text
+        if class == "attn.tensor" then
+            local width = ({float64 = 8, int64 = 8, float32 = 4})[value.dtype] or 1
+            text = ("tensor    %s %s  %s"):format(value.dtype, tostring(value.shape), session.bytes(value:numel() * width))
+        elseif type(value) == "function" then
+            text = "function"
+        else
+            text = ("%-9s %s"):format(type(value) == "userdata" and "object" or type(value), short(value))
+        end
+        lines[i] = ("%-" .. wide .. "s  %s"):format(name, text)
+    end
+    return #lines > 0 and table.concat(lines, "\n") or "no names yet"
+end
+
 ---:mem
 ---@return string
 function session.memory()
-    local text = "Lua " .. bytes(math.floor(collectgarbage("count") * 1024))
+    local text = "Lua " .. session.bytes(math.floor(collectgarbage("count") * 1024))
     local attn = loaded.attn
     if type(attn) == "table" and attn.memory then
         local m = attn.memory()
-        text = ("%s   tensors %s live, %s peak, %s budget"):format(text, bytes(m.live), bytes(m.peak), bytes(m.budget))
+        text = ("%s   tensors %s live, %s peak, %s budget"):format(text, session.bytes(m.live), session.bytes(m.peak), session.bytes(m.budget))
     end
     return text
 end

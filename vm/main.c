@@ -320,7 +320,8 @@ static int run(lua_State *L)
     }
     bool script = o->script < o->argc, terminal = isatty(STDIN_FILENO);
     bool session = o->interactive || (!script && !o->statement && !o->version && terminal);
-    if (session || o->statement) {
+    bool piped = !script && !o->statement && !o->version && !session;
+    if (session || o->statement || piped) {
         luaL_requiref(L, "attn", luaopen_attn, 1);
         lua_pop(L, 1);
     }
@@ -334,7 +335,7 @@ static int run(lua_State *L)
         if (terminal)
             print_version("Lua " LUA_VERSION_MAJOR "." LUA_VERSION_MINOR, "          ?name for help");
         vm_session(L, !o->bare);
-    } else if (!script && !o->statement && !o->version) {
+    } else if (piped) {
         if (!vm_test_finish(L, run_chunk(L, vm_load_file(L, NULL), o->program)) || !vm_script_end(L, o->program))
             return 0;
     }

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <histedit.h>
+#include <limits.h>
 #include <locale.h>
 #include <poll.h>
 #include <signal.h>
@@ -46,6 +47,10 @@ typedef struct session {
                              * may be none any more when it is read, and the signal is blocked then */
     sigset_t outside; /* the signal mask outside of the session */
     bool cleared;     /* Ctrl-C ended the line */
+    char *pasted;     /* lines that came in one piece, with what stood before them */
+    size_t pasted_length, pasted_room;
+    int entry;     /* the number of the entry that is read */
+    char name[24]; /* "=[12]": its name in messages */
 } session;
 
 /* ---- history: a file of one entry per line, newline and backslash escaped ---- */
@@ -310,6 +315,61 @@ static unsigned char complete(EditLine *el, int key)
     return result;
 }
 
+/* ---- paste: what a terminal sends between ESC [200~ and ESC [201~ is text, tabs and line ends included ---- */
+
+static const char paste_end[] = "\033[201~", paste_on[] = "\033[?2004h", paste_off[] = "\033[?2004l";
+
+static bool add_pasted(session *s, const char *text, size_t n)
+{
+    if (s->pasted_length + n + 1 > s->pasted_room) {
+        size_t room = 2 * (s->pasted_length + n) + 256;
+        char *grown = realloc(s->pasted, room);
+        if (!grown)
+            return false;
+        s->pasted = grown;
+        s->pasted_room = room;
+    }
+    memcpy(s->pasted + s->pasted_length, text, n);
+    s->pasted_length += n;
+    s->pasted[s->pasted_length] = '\0';
+    return true;
+}
+
+/* Reads up to the end of the paste; one line goes where the cursor is, several are an entry of their own. */
+static unsigned char paste(EditLine *el, int key)
+{
+    session *s;
+    wchar_t c;
+    size_t end = sizeof paste_end - 1;
+
+    (void)key;
+    el_get(el, EL_CLIENTDATA, &s);
+    s->pasted_length = 0;
+    while (read_character(el, &c) == 1) {
+        char bytes[MB_LEN_MAX];
+        int n = wctomb(bytes, c == L'\r' ? L'\n' : c);
+        if (n > 0 && !add_pasted(s, bytes, (size_t)n))
+            return CC_ERROR;
+        if (s->pasted_length >= end && memcmp(s->pasted + s->pasted_length - end, paste_end, end) == 0) {
+            s->pasted_length -= end;
+            s->pasted[s->pasted_length] = '\0';
+            break;
+        }
+    }
+    while (s->pasted_length > 0 && s->pasted[s->pasted_length - 1] == '\n')
+        s->pasted[--s->pasted_length] = '\0';
+    if (s->pasted_length == 0)
+        return CC_NORM;
+    if (!strchr(s->pasted, '\n')) {
+        bool good = el_insertstr(el, s->pasted) == 0;
+        s->pasted_length = 0;
+        return good ? CC_REFRESH : CC_ERROR;
+    }
+    printf("%s\n", s->pasted);
+    fflush(stdout);
+    return CC_NEWLINE;
+}
+
 /* libedit crashes where an allocation of its own fails. So there is room on the heap before it is called: more than it takes at a
  * time, less than what free gives back to the system. */
 static bool has_room(void)
@@ -347,7 +407,14 @@ static void open_editor(session *s)
     /* the wide form: el_set leaks its copies of the texts */
     el_wset(s->el, EL_ADDFN, L"complete", L"complete the name before the cursor", complete);
     el_set(s->el, EL_BIND, "^I", "complete", NULL);
+    el_wset(s->el, EL_ADDFN, L"paste", L"take what is pasted as text", paste);
+    el_set(s->el, EL_BIND, "\\e[200~", "paste", NULL);
     el_set(s->el, EL_BIND, "^R", "em-inc-search-prev", NULL);
+    const char *const up[] = {"\\e[A", "\\eOA"}, *const down[] = {"\\e[B", "\\eOB"};
+    for (int i = 0; i < 2; i++) { /* of the entries that begin as the line does */
+        el_set(s->el, EL_BIND, up[i], "ed-search-prev-history", NULL);
+        el_set(s->el, EL_BIND, down[i], "ed-search-next-history", NULL);
+    }
     el_source(s->el, NULL);
     load_history(s);
 }
@@ -362,6 +429,7 @@ static void close_editor(session *s)
         close(s->input);
     free(s->history_path);
     free(s->last);
+    free(s->pasted);
 }
 
 static const char *edit_line(session *s, int *length)
@@ -380,7 +448,11 @@ static const char *edit_line(session *s, int *length)
         caught[i] = 0;
         sigaction(watched[i], &action, &before[i]);
     }
+    fputs(paste_on, stdout);
+    fflush(stdout);
     const char *line = el_gets(s->el, length);
+    fputs(paste_off, stdout);
+    fflush(stdout);
     for (int i = 0; i < WATCHED; i++)
         sigaction(watched[i], &before[i], NULL);
     sigprocmask(SIG_SETMASK, &between, NULL);
@@ -418,14 +490,19 @@ static bool read_line(session *s, bool first)
     s->cleared = false;
     if (s->terminal) {
         int n = 0;
+        s->pasted_length = 0;
         if (!has_room())
             luaL_error(L, "cannot edit a line: not enough memory");
         const char *line = edit_line(s, &n);
         if (s->cleared)
             fputs("^C\n", stdout);
-        if (!line || n <= 0)
+        if ((!line || n <= 0) && s->pasted_length == 0)
             return false;
-        lua_pushlstring(L, line, (size_t)n - (line[n - 1] == '\n'));
+        lua_pushlstring(L, n > 0 ? line : "", n > 0 ? (size_t)n - (line[n - 1] == '\n') : 0);
+        if (s->pasted_length > 0) {
+            lua_pushlstring(L, s->pasted, s->pasted_length);
+            lua_concat(L, 2);
+        }
         return true;
     }
     fputs(s->prompt, stdout);
@@ -453,27 +530,107 @@ static bool lacks_end(lua_State *L, int status)
     return status == LUA_ERRSYNTAX && message && n >= m && strcmp(message + n - m, end) == 0;
 }
 
-/* Loads the text on top as an expression or as statements; pushes the chunk or the message. *more: it only lacks its
- * end. */
-static int compile(lua_State *L, bool *more)
+/* Loads the first `head` bytes of a text and behind them `between` and the rest; pushes the chunk or the message. */
+static int load_split(lua_State *L, const char *text, size_t n, size_t head, const char *between, const char *name)
 {
-    size_t n, length;
+    size_t length;
+
+    lua_pushlstring(L, text, head);
+    lua_pushstring(L, between);
+    lua_pushlstring(L, text + head, n - head);
+    lua_concat(L, 3);
+    const char *whole = lua_tolstring(L, -1, &length);
+    int status = vm_load_text(L, whole, length, name);
+    lua_remove(L, -2);
+    return status;
+}
+
+/* Loads the text on top as an expression, as statements of which the last may be one (a = 1; a), or as statements, whose locals
+ * live on; pushes the chunk or the message. *more: it only lacks its end. */
+static int compile(lua_State *L, const char *name, bool *more)
+{
+    enum { TAILS = 16 };
+    size_t n;
     const char *text = lua_tolstring(L, -1, &n);
+    size_t equals = text[0] == '=';
 
     *more = false;
-    lua_pushliteral(L, "return ");
-    lua_pushlstring(L, text + (text[0] == '='), n - (text[0] == '='));
-    lua_concat(L, 2);
-    const char *expression = lua_tolstring(L, -1, &length);
-    int status = vm_load_text(L, expression, length, "=stdin");
-    lua_remove(L, -2);
+    int status = load_split(L, text + equals, n - equals, 0, "return ", name);
     if (status == LUA_OK)
         return status;
     bool open = lacks_end(L, status);
     lua_pop(L, 1);
-    status = vm_load_text(L, text, n, "=stdin");
+    size_t end = n;
+    while (end > 0 && strchr(" \t\r\n;", text[end - 1]))
+        end--;
+    int tails = 0, top = lua_gettop(L);
+    for (size_t at = end; at-- > 0 && tails < TAILS;)
+        if (text[at] == ';') {
+            /* what stands before is whole, or the semicolon is inside a string */
+            if (vm_load_text(L, text, at + 1, name) == LUA_OK &&
+                load_split(L, text, n, at + 1, " return ", name) == LUA_OK) {
+                lua_remove(L, -2);
+                return LUA_OK;
+            }
+            lua_settop(L, top);
+            tails++;
+        }
+    status = vm_load_text(L, text, n, name);
+    if (status == LUA_OK &&
+        strstr(text, "local")) { /* the last statement of the entry looks at what the entry has declared */
+        if (load_split(L, text, n, n, "\n;(...)()", name) != LUA_OK)
+            lua_pop(L, 1); /* it ends with return */
+        else
+            lua_remove(L, -2);
+    }
     *more = status != LUA_OK && (open || lacks_end(L, status));
     return status;
+}
+
+/* Called at the end of an entry: its locals become globals, so that the next entries have them. */
+static int keep_locals(lua_State *L)
+{
+    lua_Debug ar;
+    const char *name;
+
+    if (!lua_getstack(L, 1, &ar))
+        return 0;
+    lua_pushglobaltable(L);
+    for (int i = 1; (name = lua_getlocal(L, &ar, i)); i++) {
+        if (name[0] == '(') {
+            lua_pop(L, 1);
+            continue;
+        }
+        lua_pushstring(L, name);
+        lua_insert(L, -2);
+        lua_rawset(L, -3);
+    }
+    return 0;
+}
+
+/* A prompt that was copied with the lines behind it goes: of the text on top, if every line has one. */
+static void strip_prompts(lua_State *L)
+{
+    size_t n;
+    const char *text = lua_tolstring(L, -1, &n);
+    luaL_Buffer b;
+
+    for (const char *line = text; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        size_t marks = strspn(line, ">");
+        if (marks == 0 || (line[marks] != ' ' && line[marks] != '\0' && line[marks] != '\n'))
+            return;
+    }
+    luaL_buffinit(L, &b);
+    for (const char *line = text; *line;) {
+        line += strspn(line, ">");
+        line += *line == ' ';
+        size_t length = strcspn(line, "\n");
+        luaL_addlstring(&b, line, length + (line[length] == '\n'));
+        line += length + (line[length] == '\n');
+    }
+    luaL_pushresult(&b);
+    lua_remove(L, -2);
 }
 
 /* Reads lines until they make a chunk, starting with the text on top. Leaves the text and the chunk or message.
@@ -484,7 +641,7 @@ static int read_chunk(session *s)
     bool more;
 
     for (;;) {
-        int status = compile(L, &more);
+        int status = compile(L, s->name, &more);
         if (!more)
             return status;
         if (!read_line(s, false)) {
@@ -564,7 +721,8 @@ static bool run_chunk(session *s, bool hide)
     lua_State *L = s->L;
     int base = lua_gettop(L);
 
-    if (!vm_report(L, vm_call(L, 0, LUA_MULTRET), NULL))
+    lua_pushcfunction(L, keep_locals);
+    if (!vm_report(L, vm_call(L, 1, LUA_MULTRET), NULL))
         return false;
     print_values(s, base, hide);
     return true;
@@ -590,28 +748,64 @@ static void show_memory(session *s)
         call_print(s, 1);
 }
 
-/* :time e */
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* :time e, :time N e: N times, the median, the fastest and the slowest */
 static void run_timed(session *s, const char *text)
 {
+    enum { MOST = 10000 };
+    static double seconds[MOST];
     lua_State *L = s->L;
     struct timespec a, b;
-    bool more;
+    bool more, good = true;
+    char *end;
+    long times = strtol(text, &end, 10), run = 0;
 
     lua_pushstring(L, text);
-    int status = compile(L, &more);
+    int status = compile(L, s->name, &more);
+    if (status == LUA_OK || end == text || !strchr(" \t", *end) || times < 1 || times > MOST) {
+        times = 1; /* 20 + 1 is no number of times */
+    } else {
+        lua_pop(L, 2);
+        text = end + strspn(end, " \t");
+        lua_pushstring(L, text);
+        status = compile(L, s->name, &more);
+    }
     if (status != LUA_OK) {
         vm_report(L, status, NULL);
-    } else {
-        clock_gettime(CLOCK_MONOTONIC, &a);
-        int base = lua_gettop(L);
-        if (vm_report(L, vm_call(L, 0, LUA_MULTRET), NULL)) {
-            clock_gettime(CLOCK_MONOTONIC, &b);
-            print_values(s, base, ends_in_semicolon(text, strlen(text)));
-            printf("%.6f s\n", (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec));
-            fflush(stdout);
-        }
+        lua_pop(L, 1);
+        return;
     }
-    lua_pop(L, 1);
+    int chunk = lua_gettop(L), base = chunk + 1;
+    for (; run < times && good; run++) {
+        lua_settop(L, chunk);
+        lua_pushvalue(L, chunk);
+        lua_pushcfunction(L, keep_locals);
+        clock_gettime(CLOCK_MONOTONIC, &a);
+        good = vm_report(L, vm_call(L, 1, LUA_MULTRET), NULL);
+        clock_gettime(CLOCK_MONOTONIC, &b);
+        seconds[run] = (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+    }
+    if (good) {
+        print_values(s, base, ends_in_semicolon(text, strlen(text)));
+        qsort(seconds, (size_t)times, sizeof *seconds, by_size);
+        printf(times > 1 ? "%.6f s, median of %ld (%.6f to %.6f)\n" : "%.6f s\n", seconds[times / 2], times, seconds[0],
+               seconds[times - 1]);
+        fflush(stdout);
+    }
+    lua_settop(L, chunk - 2);
+}
+
+/* :who */
+static void show_names(session *s)
+{
+    lua_getfield(s->L, s->module, "who");
+    if (vm_report(s->L, vm_call(s->L, 0, 1), NULL))
+        call_print(s, 1);
 }
 
 /* Lines that are no Lua: ?name and :command. False if it is none of these. */
@@ -627,8 +821,10 @@ static bool run_command(session *s, const char *line)
             run_timed(s, rest);
         else if (n == 4 && strncmp(line, ":mem", n) == 0)
             show_memory(s);
+        else if (n == 4 && strncmp(line, ":who", n) == 0)
+            show_names(s);
         else
-            vm_message(NULL, "commands: ?NAME (help), :time EXPRESSION, :mem");
+            vm_message(NULL, "commands: ?NAME (help), :time [N] EXPRESSION, :who, :mem; exit or Ctrl-D leaves");
     } else {
         return false;
     }
@@ -702,6 +898,23 @@ static void run_startup(session *s)
     lua_pop(L, 1);
 }
 
+/* Whether the line on top is the word exit or quit, which no variable has. */
+static bool leaves(lua_State *L)
+{
+    const char *line = lua_tostring(L, -1);
+
+    line += strspn(line, " \t");
+    size_t n = strcspn(line, " \t\r()");
+    if (n != 4 || (strncmp(line, "exit", n) != 0 && strncmp(line, "quit", n) != 0) ||
+        line[n + strspn(line + n, " \t\r()")])
+        return false;
+    lua_pushglobaltable(L);
+    lua_pushlstring(L, line, n);
+    bool variable = lua_rawget(L, -2) != LUA_TNIL;
+    lua_pop(L, 2);
+    return !variable;
+}
+
 void vm_session(lua_State *L, bool startup)
 {
     session s = {.L = L, .terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
@@ -727,6 +940,10 @@ void vm_session(lua_State *L, bool startup)
                 continue;
             break;
         }
+        strip_prompts(L);
+        snprintf(s.name, sizeof s.name, "=[%d]", ++s.entry);
+        if (leaves(L))
+            break;
         if (run_command(&s, lua_tostring(L, -1))) {
             remember(&s, lua_tostring(L, top + 1));
             continue;

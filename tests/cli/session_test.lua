@@ -35,15 +35,36 @@ t.case("prompts are _PROMPT and _PROMPT2, objects too", function()
     contains(out, "1 --\n2a = 2\n3\n")
 end)
 
+t.case("an entry may end in an expression; its locals live on; lists stay in order", function()
+    local out, err = shell.run(quiet, "a = 1; a\nlocal x, y = 5, 6\nx + y\nlocal function f() return x end\nf()\n"
+        .. "local s = 'a;b'\n#s\n> x\n>> y\n{1, 2, {3}, [2.5] = true}\nlocal z = 1 return z\n")
+    t.equal(err, "")
+    for _, text in ipairs{"a = 1; a\n1\n", "x + y\n11\n", "f()\n5\n", "#s\n3\n", "> x\n5\n", ">> y\n6\n", "\n{1, 2, {3}, [2.5] = true}\n",
+        "return z\n1\n"} do contains(out, text) end
+end)
+
+t.case("?variable, ?object:method, :who, :time N, exit", function()
+    local out, err, code = shell.run(quiet, "t = attn.ones(2, 3)\nnet = attn.layer.linear{inputs = 2, outputs = 1}\n:who\n:time 5 t:sum()\n"
+        .. "?t:sum\n?net\n?softmax\nexit\nprint('not ' .. 'reached')\n")
+    t.equal({err, code}, {"", 0})
+    contains(out, "t     tensor    float32 [2, 3]  24 B\n")
+    t.is_true(out:find "\n%d%.%d+ s, median of 5 %(%d%.%d+ to %d%.%d+%)\n", out)
+    contains(out, "\nsum(x [, d, keepdim = false, {mask =}]) -> y\n")
+    contains(out, "layer.linear{inputs =, outputs =, bias = true} -> layer\n")
+    contains(out, "\nsoftmax(x, d = -1, {mask =}) -> y like x\n")
+    t.is_true(not out:find "not reached")
+    contains(shell.run(quiet, "exit = 7\nexit\n'after'\n"), "\nexit\n7\n")
+end)
+
 t.case("errors are shown and the session goes on", function()
     local out, err, code = shell.run(quiet,
         "error('one')\nx = = 1\nlocal function f() error(nil) end f()\nprint('on')\nif x then")
     t.equal(code, 0)
     contains(out, "\non\n")
-    contains(err, "stdin:1: one\nstack traceback:")
-    contains(err, "stdin:1: unexpected symbol near '='\n")
+    contains(err, "[1]:1: one\nstack traceback:")
+    contains(err, "[2]:1: unexpected symbol near '='\n")
     contains(err, "(error object is a nil value)")
-    contains(err, "stdin:1: 'end' expected near <eof>\n")
+    contains(err, "[5]:1: 'end' expected near <eof>\n")
     local _, complaint = shell.run([[attn -e "print=nil" -i]], "10")
     contains(complaint, "error calling 'print'")
 end)
@@ -160,7 +181,7 @@ local function type_in(pairs_of_text, variables)
         .. "script -qfec %s /dev/null >>shown\necho status $? >>shown"):format(
             variables or "", shell.quote("exec " .. shell.quote(shell.exe))))
     shell.run("sh terminal.sh")
-    return (shell.read(shell.folder() .. "/shown"):gsub("\r", ""))
+    return (shell.read(shell.folder() .. "/shown"):gsub("\r", ""):gsub("\27%[%?2004[hl]", ""))      -- paste is bracketed
 end
 
 t.case("a terminal: banner, values one per line, Ctrl-C while typing, Ctrl-D", function()
@@ -171,6 +192,15 @@ t.case("a terminal: banner, values one per line, Ctrl-C while typing, Ctrl-D", f
     contains(shown, "^C\n")
     contains(shown, "\n42\n")
     t.is_true(shown:find("status 0\n$"), shown)
+end)
+
+t.case("a terminal: what is pasted is one entry, tabs and line ends included; Up goes through what begins alike", function()
+    local shown = type_in{
+        {"\\033[200~local a = 1\\nlocal b = {\\n\\ta,\\n}\\nprint(#b + 40)\\033[201~", "41"}, {"a + 1\\n", "2"},
+        {"\\033[200~6 * 6\\033[201~ + 6\\n", "42"}, {"x1 = 5\\n", "x1"}, {"y = 7\\n", "y"}, {"x1\\n", "5"},
+        {"y\\033[A\\n", "y = 7"}, {"'la\\\\27st'\\n", "st"}, {"\\004"}}
+    contains(shown, "\nla\\027st\n")
+    for _, text in ipairs{"\n41\n", "\n2\n", "\n42\n"} do contains(shown, text) end
 end)
 
 t.case("a terminal: Ctrl-C stops a loop, in a coroutine too, and the session goes on", function()
