@@ -1,5 +1,5 @@
 -- ABCNN (Yin, Schuetze, Xiang and Zhou 2016): two sentences are compared by convolutions that see each other's words
--- attn scripts/reading/abcnn.lua [--data DIR]            MINUTES: synthetic pairs, TrecQA, WikiQA
+-- attn scripts/reading/abcnn.lua [--data DIR]            MINUTES: synthetic pairs, TrecQA, WikiQA, SICK
 --
 -- On one's own pairs of ids, left [B, S] and right [B, T], with their lengths [B] (attn -I scripts):
 --   local Pairs = require "reading.abcnn".Pairs
@@ -165,6 +165,28 @@ local function selection(name)
 end
 local trecqa = selection "trecqa"
 selection "wikiqa"
+
+paper:table{
+    name = "sick", about = "neutral, entailment or contradiction; word vectors from nothing", data = "sick",
+    vary = variants,
+    run = function(cfg, cell)
+        local s, sets, lists = cfg.selection, corpus.sick(cfg.data), {}
+        for _, r in ipairs(sets.train) do lists[#lists + 1], lists[#lists + 2] = r.left, r.right end
+        local words = attn.text.vocabulary(lists, {min_count = 2})
+        local function batches(records, seed)
+            return data.batches{size = cfg.batch, by = "right", seed = seed, shuffle = seed ~= nil,
+                fields = fit.columns(records, {answer = "class", left = function(r) return words:encode(r.left) end,
+                    right = function(r) return words:encode(r.right) end})}
+        end
+        local model = Pairs{words = #words, classes = 3, dim = cfg.dim, maps = cfg.maps, width = s.width,
+            layers = cfg.layers, input = cfg.input, pool = cfg.pool}
+        learn(model, batches(sets.train, cell.seed), s, cell)
+        return {accuracy = fit.accuracy(model, batches(sets.test), function(b)
+            return (forward(model, b)), b.answer
+        end)}
+    end,
+}
+
 for _, pair in ipairs{{"ABCNN-1", "BCNN"}, {"ABCNN-2", "BCNN"}, {"ABCNN-3", "ABCNN-1"}, {"ABCNN-3", "ABCNN-2"}} do
     paper:claim{("TrecQA, MAP: %s is not below %s"):format(pair[1], pair[2]), trecqa[pair[1]].map - trecqa[pair[2]].map,
         at_least = 0}
