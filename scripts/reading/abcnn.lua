@@ -77,7 +77,7 @@ end
 local paper = study{
     system = {"E1", "E2", "E3"}, paper = "Yin, Schuetze, Xiang, Zhou 2016, ABCNN: attention-based convolutional neural "
         .. "network for modeling sentence pairs, TACL 4",
-    options = {dim = 50, maps = 50, layers = 1, batch = 32, pairs = {steps = 1600, lr = 1e-2, width = 3, meanings = 30,
+    options = {dim = 50, maps = 50, layers = 1, batch = 32, pairs = {steps = 3000, lr = 1e-2, width = 3, meanings = 30,
         synonyms = 3, shortest = 6, longest = 10}, selection = {steps = 600, lr = 2e-2, width = 4, most = 40}},
     quick = {dim = 4, maps = 4, pairs = {steps = 4}, selection = {steps = 4}},
 }
@@ -153,9 +153,7 @@ local function selection(name)
                 local logits, seen = forward(model, b)
                 if seen and b.index[1] == 1 then
                     local q, a = sets.test[1].question, sets.test[1].answer
-                    cell:keep("weights", seen[{1, {1, #q}, {1, #a}}])
-                    cell:keep("rows", table.concat(q, " "))
-                    cell:keep("columns", table.concat(a, " "))
+                    cell:keep("alike", seen[{1, {1, #q}, {1, #a}}], {rows = q, columns = a})
                 end
                 return logits:log_softmax(-1):select(2, 2), b.good, b.group
             end)

@@ -242,9 +242,7 @@ paper:table{
         local function length(list) return attn.tensor({#list}, {dtype = "int64"}) end
         local _, weights = model(ids(first.left), length(first.left), ids(first.right), length(first.right))
         if weights then
-            cell:keep("weights", weights[1])
-            cell:keep("rows", #weights[1] == 1 and "all" or table.concat(first.right, " "))
-            cell:keep("columns", table.concat(first.left, " "))
+            cell:keep("attention", weights[1], {rows = #weights[1] > 1 and first.right or {"all"}, columns = first.left})
         end
         return {accuracy = accuracy}
     end,

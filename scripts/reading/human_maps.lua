@@ -176,8 +176,8 @@ local yelp = paper:table{
                     end
                 end
                 if i <= 2 then
-                    cell:keep("weights " .. i, attn.tensor{weights, r.maps[1]})       -- the model's, a person's
-                    cell:keep("text " .. i, table.concat(r.words, " "))
+                    cell:keep("model " .. i, attn.tensor(weights), {tokens = r.words})
+                    cell:keep("person " .. i, attn.tensor(r.maps[1]):to "float32", {tokens = r.words})
                 end
             end
             return logits, b.answer

@@ -185,8 +185,8 @@ local trecqa = paper:table{
             count = count + #b.index
             for row, i in ipairs(b.index) do
                 if i == 1 then
-                    cell:keep("weights", weights[{row, {1, #sets.test[1].answer}}])
-                    cell:keep("text", table.concat(sets.test[1].answer, " "))
+                    local answer = sets.test[1].answer
+                    cell:keep("attention", weights[{row, {1, #answer}}], {tokens = answer})
                 end
             end
             return score, b.right, b.group

@@ -169,8 +169,7 @@ local blstm = paper:table{
                     share, count = share + weights[row][place]:item() * #r.marked, count + 1
                 end
                 if i <= 3 and weights then
-                    cell:keep("weights " .. i, weights[{row, {1, #r.marked}}])
-                    cell:keep("text " .. i, table.concat(r.marked, " "))
+                    cell:keep("attention " .. i, weights[{row, {1, #r.marked}}], {tokens = r.marked})
                 end
             end
         end)

@@ -137,8 +137,8 @@ local function classify(name, about, vary)
                 same, count = same + overlap(weights):item() * #b.index, count + #b.index
                 for row, i in ipairs(b.index) do
                     if i <= 2 then          -- the paper's figure: a sentence under its rows of attention
-                        cell:keep("weights " .. i, weights[{row, {}, {1, #sets.test[i].words}}])
-                        cell:keep("text " .. i, table.concat(sets.test[i].words, " "))
+                        local text = sets.test[i].words
+                        cell:keep("rows " .. i, weights[{row, {}, {1, #text}}], {tokens = text})
                     end
                 end
                 return logits, b.class
