@@ -44,7 +44,7 @@ local function correlation(x, y, words)
     local spread = (xx - sx * sx / n) * (yy - sy * sy / n)
     return spread > 0 and (xy - sx * sy / n) / math.sqrt(spread) or 0
 end
--- The correlation of how often words are chosen by people and by a model, above that of a random choice (as words occur).
+-- The correlation of how often words are chosen by people and by a model, above that of a random choice.
 local function lexical(marked, attended, counts)
     local words = {}
     for word in pairs(counts) do words[#words + 1] = word end
@@ -62,8 +62,8 @@ local function heaviest(weights, k)
 end
 
 local paper = study{
-    system = "H1", paper = "Sen, Hartvigsen, Yin, Kong, Rundensteiner 2020, Human attention maps for text classification: "
-        .. "do humans and neural networks focus on the same words?, ACL",
+    system = "H1", paper = "Sen, Hartvigsen, Yin, Kong, Rundensteiner 2020, Human attention maps for text "
+        .. "classification: do humans and neural networks focus on the same words?, ACL",
     options = {dim = 50, hidden = 32, batch = 32, lr = 2e-3, steps = 700,
         planted = {steps = 400, dim = 16, hidden = 16}},
     quick = {dim = 4, hidden = 4, steps = 2, planted = {steps = 2, dim = 4, hidden = 4}},
@@ -121,8 +121,8 @@ local function lexicon(records)
 end
 
 local yelp = paper:table{
-    name = "yelp", about = "AUC in reviews of 50, 100, 200 words, of shuffled weights, of another person; cross: chosen words "
-        .. "of the other judgment for one of its own",
+    name = "yelp", about = "AUC in reviews of 50, 100, 200 words, of shuffled weights, of another person; cross: words "
+        .. "chosen of the other judgment for one of its own",
     data = {"yelp_hat", "sst"}, vary = variants,
     columns = {"accuracy", "auc50", "auc100", "auc200", "shuffled", "human", "lexical", "cross", "human_cross"},
     better = {cross = "none", human_cross = "none", shuffled = "none", human = "none"},
