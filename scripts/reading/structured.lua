@@ -6,9 +6,11 @@
 --   sick       does a sentence follow from another: words alone, words with soft heads of a softmax, of a tree
 --
 -- Command    attn scripts/reading/structured.lua [--data DIR]
--- Time       MINUTES
+-- Time       3 minutes on two cores
 -- System     C4; Kim, Denton, Hoang and Rush 2017. Phrases are 3 to 5 words long
--- Found      FOUND
+-- Found      where keys are single words the chain finds every segment, softmax and sigmoid 6 in 10; where keys know
+--            their neighbours sigmoid finds them too, and softmax looks at some word that says enough. The tree finds
+--            the parents, softmax half of them (it says the kinds as well). On SICK structure does not help
 -- Your data  local structured = require "reading.structured"                                     (attn -I scripts)
 --            local model = structured.Heads{words = 900, dim = 32, hidden = 64, distribution = "tree"}
 --            local words, heads, weights = model(ids, lengths)       weights [B, S, S]: how probable is j the head of i
@@ -105,14 +107,15 @@ local function learn(model, batches, tests, c, cell, logits, answer)
 end
 
 local paper = study{
-    system = {"C4"}, paper = "Kim, Denton, Hoang, Rush 2017, Structured attention networks, ICLR",
+    system = {"C4"}, seeds = 5,
+    paper = "Kim, Denton, Hoang, Rush 2017, Structured attention networks, ICLR",
     options = {dim = 16, hidden = 32, lr = 1e-2, steps = 400, batch = 64, longest = 10, tests = 1000,
         sick = {dim = 50, hidden = 64, steps = 500, lr = 2e-3, batch = 32, dropout = 0.3}},
     quick = {dim = 4, hidden = 4, steps = 3, batch = 4, tests = 8, sick = {dim = 4, hidden = 4, steps = 3}},
 }
 
 local segment = paper:table{
-    name = "segment", about = "F1 of whole segments, accuracy of the answer", synthetic = true,
+    name = "segment", about = "F1 of whole segments, accuracy of the answer", synthetic = true, seeds = 3,
     vary = {{"softmax"}, {"sigmoid", distribution = "sigmoid"}, {"chain", distribution = "chain"},
         {"softmax, recurrent", encoder = true}, {"sigmoid, recurrent", distribution = "sigmoid", encoder = true},
         {"chain, recurrent", distribution = "chain", encoder = true}},
