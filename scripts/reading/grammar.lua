@@ -68,6 +68,11 @@ function Parser:init(c)
     self.decoder = attn.decoder.rnn{inputs = c.dim, hidden = c.hidden, memory = c.hidden, cell = "lstm",
         style = "luong", attention = c.attend and {score = "additive", dim = c.hidden} or nil, outputs = c.targets,
         dropout = c.dropout or 0}
+    attn.no_grad(function()             -- forget gates begin open: which brackets are open is to be remembered
+        for name, p in self:named_parameters() do
+            if name:find "bias_ih" then p:narrow(1, c.hidden + 1, c.hidden):fill_(1) end
+        end
+    end)
 end
 
 function Parser:encode(source, lengths)
@@ -94,7 +99,7 @@ end
 local paper = study{
     system = {"A10"},
     paper = "Vinyals, Kaiser, Koo, Petrov, Sutskever, Hinton 2015, Grammar as a foreign language, NeurIPS",
-    options = {dim = 48, hidden = 96, dropout = 0.3, lr = 4e-3, steps = 3000, batch = 32, longest = 15, width = 5,
+    options = {dim = 48, hidden = 128, dropout = 0.2, lr = 4e-3, steps = 3000, batch = 32, longest = 15, width = 5,
         made_up = {train = 4000, test = 200, steps = 500}},
     quick = {dim = 4, hidden = 4, steps = 3, batch = 4, made_up = {train = 8, test = 4, steps = 3}},
 }
