@@ -20,21 +20,68 @@ enum { MR = 6, NV = 2, DOTS = 3 };
 #endif
 enum { TILE = NV * W };
 
+/* else what a loop over registers holds lives in memory, as the last loop over them is left a loop */
+#define UNROLL _Pragma("GCC unroll 8")
+
 static inline size_t width_of(size_t columns) { return columns >= TILE ? TILE : (columns + W - 1) / W * W; }
 
 static size_t packed_size(size_t n, size_t k) { return (n / TILE * TILE + width_of(n % TILE)) * k; }
 
-/* b = a' of one square of SIDE x SIDE. By shuffles within registers: storing single elements takes four times as long,
- * and packing is what small products wait for. */
-#if defined __AVX2__ && AT_TYPE == 32
-enum { SIDE = 8 };
+/* b = a' of HIGH rows and SIDE columns, or of the first of them. By shuffles within registers: storing single elements takes
+ * four times as long, and packing is what small products wait for. */
+#if defined __AVX512F__ && AT_TYPE == 32
+enum { HIGH = 16, SIDE = 8 };
 
-INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
+INLINE void square(size_t rows, size_t columns, const real *a, size_t lda, real *b, size_t ldb)
+{
+    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13),
+                  high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    __mmask8 in = (__mmask8)((1u << columns) - 1);
+    __mmask16 out = first_lanes(rows);
+    __m512 r[8], t[8];
+
+    UNROLL
+    for (size_t i = 0; i < 8; i++) { /* rows i and i + 8 */
+        __m256 x = i < rows ? _mm256_maskz_loadu_ps(in, a + i * lda) : _mm256_setzero_ps();
+        __m256 y = i + 8 < rows ? _mm256_maskz_loadu_ps(in, a + (i + 8) * lda) : _mm256_setzero_ps();
+        r[i] = _mm512_insertf32x8(_mm512_castps256_ps512(x), y, 1);
+    }
+    UNROLL
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    UNROLL
+    for (int i = 0; i < 8; i += 4) {
+        r[i] = _mm512_shuffle_ps(t[i], t[i + 2], 0x44);
+        r[i + 1] = _mm512_shuffle_ps(t[i], t[i + 2], 0xee);
+        r[i + 2] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        r[i + 3] = _mm512_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    UNROLL
+    for (size_t j = 0; j < 8; j++) {
+        __m512d upper = (__m512d)r[j % 4], lower = (__m512d)r[j % 4 + 4];
+        if (j < columns)
+            _mm512_mask_storeu_ps(b + j * ldb, out, (__m512)_mm512_permutex2var_pd(upper, j < 4 ? low : high, lower));
+    }
+}
+#elif defined __AVX2__ && AT_TYPE == 32
+enum { HIGH = 8, SIDE = 8 };
+
+INLINE __m256i eight(size_t n)
+{
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+
+INLINE void square(size_t rows, size_t columns, const real *a, size_t lda, real *b, size_t ldb)
 {
     __m256 r[8], t[8];
 
-    for (int i = 0; i < 8; i++)
-        r[i] = _mm256_loadu_ps(a + (size_t)i * lda);
+    for (size_t i = 0; i < 8; i++)
+        if (i < rows)
+            r[i] = columns == 8 ? _mm256_loadu_ps(a + i * lda) : _mm256_maskload_ps(a + i * lda, eight(columns));
+        else
+            r[i] = _mm256_setzero_ps();
     for (int i = 0; i < 8; i += 2) {
         t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
@@ -46,35 +93,53 @@ INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
         r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
     }
     for (int i = 0; i < 4; i++) {
-        _mm256_storeu_ps(b + (size_t)i * ldb, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
-        _mm256_storeu_ps(b + (size_t)(i + 4) * ldb, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));
+        t[i] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x20);
+        t[i + 4] = _mm256_permute2f128_ps(r[i], r[i + 4], 0x31);
     }
+    for (size_t j = 0; j < 8 && j < columns; j++)
+        if (rows == 8)
+            _mm256_storeu_ps(b + j * ldb, t[j]);
+        else
+            _mm256_maskstore_ps(b + j * ldb, eight(rows), t[j]);
 }
 #elif defined __AVX2__
-enum { SIDE = 4 };
+enum { HIGH = 4, SIDE = 4 };
 
-INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
+INLINE __m256i four(size_t n)
+{
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x((int64_t)n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+
+INLINE void square(size_t rows, size_t columns, const real *a, size_t lda, real *b, size_t ldb)
 {
     __m256d r[4], t[4];
 
-    for (int i = 0; i < 4; i++)
-        r[i] = _mm256_loadu_pd(a + (size_t)i * lda);
+    for (size_t i = 0; i < 4; i++)
+        if (i < rows)
+            r[i] = columns == 4 ? _mm256_loadu_pd(a + i * lda) : _mm256_maskload_pd(a + i * lda, four(columns));
+        else
+            r[i] = _mm256_setzero_pd();
     for (int i = 0; i < 4; i += 2) {
         t[i] = _mm256_unpacklo_pd(r[i], r[i + 1]);
         t[i + 1] = _mm256_unpackhi_pd(r[i], r[i + 1]);
     }
     for (int i = 0; i < 2; i++) {
-        _mm256_storeu_pd(b + (size_t)i * ldb, _mm256_permute2f128_pd(t[i], t[i + 2], 0x20));
-        _mm256_storeu_pd(b + (size_t)(i + 2) * ldb, _mm256_permute2f128_pd(t[i], t[i + 2], 0x31));
+        r[i] = _mm256_permute2f128_pd(t[i], t[i + 2], 0x20);
+        r[i + 2] = _mm256_permute2f128_pd(t[i], t[i + 2], 0x31);
     }
+    for (size_t j = 0; j < 4 && j < columns; j++)
+        if (rows == 4)
+            _mm256_storeu_pd(b + j * ldb, r[j]);
+        else
+            _mm256_maskstore_pd(b + j * ldb, four(rows), r[j]);
 }
 #else
-enum { SIDE = 4 };
+enum { HIGH = 4, SIDE = 4 };
 
-INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
+INLINE void square(size_t rows, size_t columns, const real *a, size_t lda, real *b, size_t ldb)
 {
-    for (size_t i = 0; i < SIDE; i++)
-        for (size_t j = 0; j < SIDE; j++)
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++)
             b[j * ldb + i] = a[i * lda + j];
 }
 #endif
@@ -82,23 +147,22 @@ INLINE void square(const real *a, size_t lda, real *b, size_t ldb)
 /* In strips of a cache line of a, walked down: the lines of a strip stay in the first cache until all of it is used. */
 static void transpose(size_t m, size_t n, const real *a, size_t lda, real *b, size_t ldb)
 {
-    enum { STRIP = 64 / sizeof(real), NEXT = 3 * STRIP };
+    enum { STRIP = 64 / sizeof(real), NEXT = 3 * STRIP, FEW = 2 };
 
     for (size_t j0 = 0; j0 < n; j0 += STRIP) {
-        size_t j1 = n - j0 < STRIP ? n : j0 + STRIP, i = 0;
-        for (; i + SIDE <= m; i += SIDE) {
-            size_t j = j0;
-            for (size_t r = i; r < i + SIDE && j0 + NEXT < n; r++) /* more rows than the hardware follows */
+        size_t j1 = n - j0 < STRIP ? n : j0 + STRIP;
+        for (size_t i = 0; i < m; i += HIGH) {
+            size_t rows = m - i < HIGH ? m - i : HIGH, j = j0;
+            for (size_t r = i; r < i + rows && j0 + NEXT < n; r++) /* more rows than the hardware follows */
                 __builtin_prefetch(a + r * lda + j0 + NEXT);
-            for (; j + SIDE <= j1; j += SIDE)
-                square(a + i * lda + j, lda, b + j * ldb + i, ldb);
+            for (; rows == HIGH && j + SIDE <= j1; j += SIDE)
+                square(HIGH, SIDE, a + i * lda + j, lda, b + j * ldb + i, ldb);
+            for (; j + FEW < j1 && rows > FEW; j += SIDE)
+                square(rows, j1 - j < SIDE ? j1 - j : SIDE, a + i * lda + j, lda, b + j * ldb + i, ldb);
             for (; j < j1; j++)
-                for (size_t r = i; r < i + SIDE; r++)
+                for (size_t r = i; r < i + rows; r++)
                     b[j * ldb + r] = a[r * lda + j];
         }
-        for (; i < m; i++)
-            for (size_t j = j0; j < j1; j++)
-                b[j * ldb + i] = a[i * lda + j];
     }
 }
 
@@ -124,9 +188,6 @@ static void pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw,
         packed += width * k;
     }
 }
-
-/* else the sums live in memory, as the last loop over them is left a loop */
-#define UNROLL _Pragma("GCC unroll 8")
 
 /* y[rows, nv W] = x b + start (NULL: 0); x [rows, k], or turned [k, rows]; b [k, nv W] with rows ldb apart. Of the last
  * vector only `last` lanes are in use; with nv > 1 it can be read whole all the same. */
