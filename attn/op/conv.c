@@ -11,13 +11,16 @@
  * side by side in the rows of a grid and share the zeros between them; the few places q that are no place of y are thrown away. Small
  * images would be mostly edges and short rows: of them LANES stand in each place of a grid, so that a vector is one pixel of all.
  *
+ * Taps of 3 x 3 between enough channels take fewer products: winograd.c.
+ *
  * dx is such a convolution too: of dy with the turned weight, one for each place within a stride. A sequence is an image of height 1
  * whose channels are its innermost dimension.
  */
 #include <string.h>
 
-#include "attn/op/rows.h"
+#include "attn/op/rooms.h"
 #include "attn/op/sum.h"
+#include "attn/op/winograd.h"
 #include "attn/kernel/pack.h"
 #include "attn/kernel/window.h"
 
@@ -65,8 +68,8 @@ typedef struct job {
     size_t lanes;                       /* images in one place: 1 or LANES */
     /* memory */
     size_t *at;
-    real *panels, *room;
-    size_t room_size, rooms;
+    real *panels;
+    at_rooms rooms;
 } job;
 
 static size_t ratio(size_t a, size_t b) { return a / b + (a % b != 0); }
@@ -391,32 +394,6 @@ static void place_taps(const job *j, size_t channels)
                                   i * j->h.step / j->h.stride * j->pitch + k * j->w.step / j->w.stride * j->lanes;
 }
 
-/* Units with a room of memory each: of the thread that is at work, or of as many blocks of them as there are rooms. */
-typedef struct turn {
-    void (*fn)(const job *j, size_t unit, real *room);
-    const job *j;
-    size_t units, each;
-} turn;
-
-static void turns(size_t begin, size_t end, void *context)
-{
-    const turn *t = context;
-    size_t which = t->each ? begin : (size_t)at_worker(), from = t->each ? begin * t->each : begin;
-    size_t to = t->each ? at_min_size(end * t->each, t->units) : end;
-
-    for (size_t unit = from; unit < to && !at_cut_short(); unit++)
-        t->fn(t->j, unit, t->j->room + which * t->j->room_size);
-}
-
-static void take_turns(const job *j, size_t units, void (*fn)(const job *j, size_t unit, real *room))
-{
-    turn t = {fn, j, units, 0};
-
-    if ((size_t)at_threads() > j->rooms) /* more threads than when the call was made */
-        t.each = ratio(units, j->rooms);
-    at_for(t.each ? ratio(units, t.each) : units, 1, turns, &t);
-}
-
 /* [*begin, *end) of the taps that see a place of x from result v */
 static void seen(const axis *a, size_t v, size_t *begin, size_t *end)
 {
@@ -448,8 +425,9 @@ static void multiply(const job *j, const part *p, size_t m, const real *w, const
 }
 
 /* One group of a part of the batch */
-static void convolve(const job *j, size_t unit, real *room)
+static void convolve(const void *context, size_t unit, real *room)
 {
+    const job *j = context;
     size_t g = unit % j->G, panels = panels_of(j->O), ld = round_up(j->places);
     part p = part_of(j, unit / j->G);
     steps s = j->of_y;
@@ -472,35 +450,62 @@ static void convolve(const job *j, size_t unit, real *room)
     }
 }
 
-static real *aligned(char *work, size_t *bytes, size_t count, size_t size)
-{
-    char *at = work ? work + *bytes : NULL;
-    *bytes += at_round64(count * size);
-    return (real *)(void *)at;
-}
-
 /* Memory of a job, within `work` of `bytes`; without work it says how much that is. */
 static size_t furnish(job *j, char *work, size_t bytes)
 {
     size_t used = 0;
 
-    j->at = (size_t *)(void *)aligned(work, &used, j->k, sizeof(size_t));
-    j->panels = aligned(work, &used, j->G * j->O * j->k, sizeof(real));
-    j->room_size = (j->in_place ? 0 : j->C * j->channel) + at_min_size(K->window->rows, j->O) * round_up(j->places);
-    j->room_size = round_up(j->room_size + passage(j));
-    j->room = aligned(work, &used, 0, 1);
-    size_t each = at_max_size(j->room_size, LANES) * sizeof(real);
-    j->rooms = work ? (bytes - used) / each : (size_t)at_threads();
-    return used + j->rooms * each;
+    j->at = at_take(work, &used, j->k, sizeof(size_t));
+    j->panels = at_take(work, &used, j->G * j->O * j->k, sizeof(real));
+    return at_take_rooms(
+        &j->rooms,
+        (j->in_place ? 0 : j->C * j->channel) + at_min_size(K->window->rows, j->O) * round_up(j->places) + passage(j),
+        work, used, bytes);
+}
+
+/* Whether kernel/winograd.c has matrices for it, and it pays. */
+static bool minimal(const job *j, AT_REAL(at_filter) * f)
+{
+    const axis *h = &j->h, *w = &j->w;
+
+    if (j->of_x.w != 1 || h->taps != 3 || w->taps != 3 || h->stride * w->stride * h->step * w->step != 1 ||
+        h->every * w->every != 1 || h->start + w->start != 0 || j->kw != 3 || (h->next < 0 ? j->w_o : j->w_c) != 9)
+        return false;
+    *f = (AT_REAL(at_filter)){
+        .B = j->B,
+        .G = j->G,
+        .C = j->C,
+        .O = j->O,
+        .H = h->in,
+        .W = w->in,
+        .rows = h->out,
+        .columns = w->out,
+        .top = h->front,
+        .left = w->front,
+        .w_o = j->w_o,
+        .w_c = j->w_c,
+        .turned = h->next < 0,
+        .add = j->add,
+        .x = j->x,
+        .weight = j->weight,
+        .bias = j->bias,
+        .y = j->y};
+    return AT_REAL(at_winograd_pays)(f);
 }
 
 static void run(job *j, char *work, size_t bytes)
 {
+    AT_REAL(at_filter) f;
+
+    if (minimal(j, &f)) {
+        AT_REAL(at_winograd)(&f, work, bytes);
+        return;
+    }
     plan(j, j->C, SIZE_MAX, true);
     furnish(j, work, bytes);
     place_taps(j, j->C);
     at_for(j->G * panels_of(j->O), ratio(AT_GRAIN, j->O * j->k + 1), pack, j);
-    take_turns(j, j->blocks * j->G, convolve);
+    at_take_turns(&j->rooms, j->blocks * j->G, convolve, j);
 }
 
 /* ---- the gradient of x: phase f of each dimension ---- */
@@ -549,7 +554,7 @@ static bool turn_round(const job *j, size_t f, job *to)
 /* ---- the gradient of the weight ---- */
 
 typedef struct gradient {
-    job j; /* first: a job's turns have no more */
+    job j;
     const real *dy;
     real *dw, *partial;
     size_t pieces, inner, outer; /* the batch in so many; channels of x and of y at a time */
@@ -571,19 +576,16 @@ static size_t furnish_gradient(gradient *d, char *work, size_t bytes)
     job *j = &d->j;
     size_t used = 0, taps = j->h.taps * j->w.taps;
 
-    j->at = (size_t *)(void *)aligned(work, &used, d->inner * taps, sizeof(size_t));
-    d->partial = aligned(work, &used, d->pieces * j->G * j->O * j->k, sizeof(real));
-    j->room_size = d->inner * j->channel + d->outer * j->plane + passage(j);
-    j->room = aligned(work, &used, 0, 1);
-    size_t each = at_max_size(j->room_size, LANES) * sizeof(real);
-    j->rooms = work ? (bytes - used) / each : (size_t)at_threads();
-    return used + j->rooms * each;
+    j->at = at_take(work, &used, d->inner * taps, sizeof(size_t));
+    d->partial = at_take(work, &used, d->pieces * j->G * j->O * j->k, sizeof(real));
+    return at_take_rooms(&j->rooms, d->inner * j->channel + d->outer * j->plane + passage(j), work, used, bytes);
 }
 
 /* Some channels of x and of y of one group, over a part of the batch */
-static void weigh(const job *j, size_t unit, real *room)
+static void weigh(const void *context, size_t unit, real *room)
 {
-    const gradient *d = (const gradient *)(const void *)j;
+    const gradient *d = context;
+    const job *j = &d->j;
     size_t wide = ratio(j->C, d->inner), high = ratio(j->O, d->outer), taps = j->w.taps;
     size_t c = unit % wide * d->inner, o = unit / wide % high * d->outer, g = unit / (wide * high) % j->G;
     size_t piece = unit / (wide * high * j->G), channels = at_min_size(d->inner, j->C - c),
@@ -639,11 +641,16 @@ static void gather(size_t begin, size_t end, void *context)
 static void run_gradient(gradient *d, char *work, size_t bytes)
 {
     job *j = &d->j;
+    AT_REAL(at_filter) f;
 
+    if (minimal(j, &f)) {
+        AT_REAL(at_winograd_gradient)(&f, d->dy, d->dw, work, bytes);
+        return;
+    }
     plan_gradient(d);
     furnish_gradient(d, work, bytes);
     place_taps(j, d->inner);
-    take_turns(j, d->pieces * j->G * ratio(j->O, d->outer) * ratio(j->C, d->inner), weigh);
+    at_take_turns(&j->rooms, d->pieces * j->G * ratio(j->O, d->outer) * ratio(j->C, d->inner), weigh, d);
     at_for(j->G * j->O, ratio(AT_GRAIN, j->k * d->pieces + 1), gather, d);
 }
 
@@ -778,11 +785,38 @@ static bool want_room(at_call *c, size_t bytes, const job *j)
     size_t all;
 
     if (!at_count_elements(3, (size_t[]){j->G * j->O, j->k, sizeof(size_t)}, &all) ||
-        !at_count_elements(4, (size_t[]){j->rooms, j->C + 1, j->channel + j->plane + j->places, sizeof(size_t)}, &all))
+        !at_count_elements(4, (size_t[]){j->rooms.count, j->C + 1, j->channel + j->plane + j->places, sizeof(size_t)},
+                           &all))
         return at_fail(c, "x and weight are too large (x: %s, weight: %s)", at_describe(c->in[0]).text,
                        at_describe(c->in[1]).text);
     at_want_scratch(c, bytes);
     return true;
+}
+
+/* Scratch of run and of run_gradient */
+static bool want_run(at_call *c, job *j)
+{
+    AT_REAL(at_filter) f;
+
+    if (minimal(j, &f)) {
+        at_want_scratch(c, AT_REAL(at_winograd_room)(&f));
+        return true;
+    }
+    plan(j, j->C, SIZE_MAX, true);
+    return want_room(c, furnish(j, NULL, 0), j);
+}
+
+static bool want_gradient(at_call *c, const job *j)
+{
+    AT_REAL(at_filter) f;
+    gradient d = {.j = *j};
+
+    if (minimal(j, &f)) {
+        at_want_scratch(c, AT_REAL(at_winograd_gradient_room)(&f));
+        return true;
+    }
+    plan_gradient(&d);
+    return want_room(c, furnish_gradient(&d, NULL, 0), &d.j);
 }
 
 static bool shape(at_call *c)
@@ -814,23 +848,17 @@ static bool shape(at_call *c)
         return false;
     if (at_numel(c->out[0]) == 0)
         return true;
-    job j = job_of(c);
-    plan(&j, j.C, SIZE_MAX, true);
-    if (!want_room(c, furnish(&j, NULL, 0), &j))
+    job j = job_of(c), forward = j;
+    if (!want_run(c, &forward))
         return false;
     if (!at_recording(c))
         return true;
     for (size_t f = 0; f < j.h.phases * j.w.phases; f++) {
         job back;
-        if (turn_round(&j, f, &back)) {
-            plan(&back, back.C, SIZE_MAX, true);
-            if (!want_room(c, furnish(&back, NULL, 0), &back))
-                return false;
-        }
+        if (turn_round(&j, f, &back) && !want_run(c, &back))
+            return false;
     }
-    gradient d = {.j = j};
-    plan_gradient(&d);
-    return want_room(c, furnish_gradient(&d, NULL, 0), &d.j);
+    return want_gradient(c, &j);
 }
 
 static void conv_forward(const at_call *c)

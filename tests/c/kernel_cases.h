@@ -20,6 +20,7 @@
 #include "attn/kernel/softmax.h"
 #include "attn/kernel/step.h"
 #include "attn/kernel/window.h"
+#include "attn/kernel/winograd.h"
 
 typedef long double wide;
 
@@ -1059,6 +1060,53 @@ static void test_steps(void)
     free(c);
 }
 
+/* ---- minimal filtering: each channel with itself ---- */
+
+static void test_winograd(void)
+{
+    enum { PLANES = 16, TILES = 3, WIDE = 2 * TILES + 2 };
+
+    for (size_t n = 1; n < 40; n++)
+        for (size_t cut = 0; cut < 4; cut++) { /* the last row, the last column */
+            size_t columns = 2 * TILES - cut % 2, high = 2 - cut / 2, next = n + 1, plane = TILES * next + 2;
+            real *g = row(9 * n, 1), *x = row(4 * WIDE * n, 1), *bias = row(n, 1), *u = row(PLANES * n, 1);
+            real *v = row(PLANES * plane, 1), *m = room(PLANES * plane * sizeof *m), *y = row(2 * columns * n, 1);
+            real *dy = row(4 * TILES * n, 1), *d = row(PLANES * plane, 1), *dg = row(9 * n, 1);
+            bool ok = true;
+            k->winograd->weight(n, g + 8 * n, -(ptrdiff_t)n, u, n); /* turned */
+            k->winograd->input(TILES, n, x, WIDE * n, v, plane, next);
+            for (size_t i = 0; i < PLANES * plane; i++)
+                m[i] =
+                    i % plane < TILES * next && i % plane % next < n ? u[i / plane * n + i % plane % next] * v[i] : 0;
+            ok = ok && k->winograd->output(columns, high == 2, n, m, plane, next, bias, y, columns * n);
+            for (size_t i = 0; i < high * columns * n; i++) {
+                size_t c = i % n, at = i / n / columns * WIDE + i / n % columns;
+                wide sum = bias[c];
+                for (size_t t = 0; t < 9; t++)
+                    sum += (wide)g[(8 - t) * n + c] * (wide)x[(at + t / 3 * WIDE + t % 3) * n + c];
+                ok = ok && near(y[i], sum, 100, 2);
+            }
+            m[n / 2] = INFINITY;
+            ok = ok && !k->winograd->output(columns, high == 2, n, m, plane, next, bias, y, columns * n);
+            k->winograd->spread(TILES, n, dy, 2 * TILES * n, d, plane, next);
+            for (size_t i = 0; i < PLANES * n; i++)
+                for (size_t t = u[i] = 0; t < TILES; t++)
+                    u[i] += d[i / n * plane + t * next + i % n] * v[i / n * plane + t * next + i % n];
+            ok = ok && k->winograd->collect(n, u, n, dg, n);
+            for (size_t i = 0; i < 9 * n; i++) {
+                wide sum = 0;
+                for (size_t q = 0; q < 4 * TILES; q++)
+                    sum += (wide)dy[q * n + i % n] *
+                           (wide)x[((q / (2 * TILES) + i / n / 3) * WIDE + q % (2 * TILES) + i / n % 3) * n + i % n];
+                ok = ok && near(dg[i], sum, 1000, 2);
+            }
+            u[n - 1] = NAN;
+            ok = ok && !k->winograd->collect(n, u, n, dg, n);
+            check(ok, "%s %s minimal filtering of %zu channels, cut %zu", TYPE, level, n, cut);
+            free(g), free(x), free(bias), free(u), free(v), free(m), free(y), free(dy), free(d), free(dg);
+        }
+}
+
 /* ---- all levels ---- */
 
 /* function pointers and numbers: nothing may have been left out */
@@ -1107,6 +1155,7 @@ int main(void)
             test_cell(cell, 16);
             test_cell(cell, 1);
         }
+        test_winograd();
         test_pair();
         test_attend(k->pack->packed_size(1, 1));
         test_packed();

@@ -5,6 +5,7 @@
 -- processor needs for it comes last.
 local rows, gradients = "attn/op/rows.c", "tests/registry_test.lua"
 local golden, walk, optim = "tests/golden/golden_test.lua", "tests/attention/walk_test.lua", "tests/optim/optim_test.lua"
+local winograd = "tests/op/winograd_test.lua"
 local kernels = "c:kernel_f32_test c:kernel_f64_test"
 
 return {
@@ -91,6 +92,9 @@ return {
     {"groupnorm back", "attn/op/groupnorm.c", "-q * sum / (double)g.I", "q * sum / (double)g.I", gradients},
     {"grid_sample border", "attn/op/grid_sample.c", "!(x > 0) || x >= n - 1", "!(x > 0)", golden},
     {"glimpse place", "attn/op/glimpse.c", "(double)length / 2 - n / 2 + 0.5)", "(double)length / 2 - n / 2)", golden},
+    {"filter back", "attn/kernel/winograd.c", "y[3] = -b;", "y[3] = b;", winograd},
+    {"filter of odd sizes", "attn/op/winograd.c", "plane % 4 < 3 ||", "plane % 4 < 2 ||", winograd},
+    {"filter of what is not finite", "attn/op/winograd.c", "    if (!finite)", "    if (false)", winograd},
     {"png header", "attn/io/png.c", "if (stored / SHRINKS > p->source.size)", "if (false)", "tests/io/png_test.lua"},
     -- kernels, one width each
     {"base: attend back", "attn/kernel/attend.c", "k = splat(scale);", "k = splat(sizeof(vec) == 16 ? -scale : scale);", kernels},
