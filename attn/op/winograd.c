@@ -7,8 +7,8 @@
  * v [tiles, C], the weight is 16 matrices u [C, O], 16 products give m [tiles, O], from which y comes. The gradient of the weight is
  * the sum over tiles of the products of v and d [tiles, O], which is dy spread over the 16 planes.
  *
- * The transforms subtract neighbours: an infinite pixel would make NaN of results that do not see it. A part whose results are not
- * all finite is therefore done again as the sum that it stands for.
+ * The transforms subtract neighbours: an infinite pixel would make NaN of results that do not see it. An image or
+ * band whose results are not all finite is therefore done again as the sum that it stands for.
  */
 #include <string.h>
 
@@ -79,7 +79,7 @@ static void plan(job *j, size_t tiles)
 typedef struct part {
     size_t image, images, row, rows, column, columns; /* in tiles */
     size_t high, wide;                                /* pixels of y */
-    size_t pitch, grid;                               /* pixels of x in a row, in an image */
+    size_t pitch;                                     /* pixels of x in a row */
 } part;
 
 static part part_of(const job *j, size_t n)
@@ -94,12 +94,11 @@ static part part_of(const job *j, size_t n)
     p.high = at_min_size(2 * p.rows, j->f.rows - 2 * p.row);
     p.wide = at_min_size(2 * p.columns, j->f.columns - 2 * p.column);
     p.pitch = 2 * p.columns + 2;
-    p.grid = (2 * p.rows + 2) * p.pitch;
     return p;
 }
 
-/* Numbers a channel in the grid of a part, at most */
-static size_t grid_of(const job *j) { return j->images * (2 * j->rows + 2) * (2 * j->columns + 2); }
+/* Numbers a channel in the grid of an image of a part, at most */
+static size_t grid_of(const job *j) { return (2 * j->rows + 2) * (2 * j->columns + 2); }
 
 /* n channels of an image [., H, W] to pixels side by side, [high, wide] of them from (row, column) on, zeros outside of it. */
 static void lay_image(size_t n, const real *x, size_t H, size_t W, ptrdiff_t row, ptrdiff_t column, size_t high,
@@ -120,27 +119,26 @@ static void lay_image(size_t n, const real *x, size_t H, size_t W, ptrdiff_t row
     }
 }
 
-/* Channels [c, c + n) of group g of x, of this part */
-static void lay_out(const job *j, const part *p, size_t g, size_t c, size_t n, real *grid)
+/* Channels [c, c + n) of group g of x, of image b of this part */
+static void lay_out(const job *j, const part *p, size_t b, size_t g, size_t c, size_t n, real *grid)
 {
     const filter *f = &j->f;
 
-    for (size_t b = 0; b < p->images; b++, grid += p->grid * n)
-        lay_image(n, f->x + (((p->image + b) * f->G + g) * f->C + c) * f->H * f->W, f->H, f->W,
-                  (ptrdiff_t)(2 * p->row) - f->top, (ptrdiff_t)(2 * p->column) - f->left, 2 * p->rows + 2, p->pitch,
-                  grid);
+    lay_image(n, f->x + (((p->image + b) * f->G + g) * f->C + c) * f->H * f->W, f->H, f->W,
+              (ptrdiff_t)(2 * p->row) - f->top, (ptrdiff_t)(2 * p->column) - f->left, 2 * p->rows + 2, p->pitch, grid);
 }
 
 /* Tiles stand in the order row, column, image. */
 static size_t tile_of(const part *p, size_t b, size_t row) { return row * p->columns * p->images + b; }
 
-/* The planes of a grid of n channels */
-static void transform(const part *p, size_t n, const real *grid, real *v, size_t plane)
+/* The same to planes, by way of the grid */
+static void take_in(const job *j, const part *p, size_t b, size_t g, size_t c, size_t n, real *grid, real *v,
+                    size_t plane)
 {
-    for (size_t b = 0; b < p->images; b++)
-        for (size_t r = 0; r < p->rows; r++)
-            K->winograd->input(p->columns, n, grid + (b * p->grid + 2 * r * p->pitch) * n, p->pitch * n,
-                               v + tile_of(p, b, r) * n, plane, p->images * n);
+    lay_out(j, p, b, g, c, n, grid);
+    for (size_t r = 0; r < p->rows; r++)
+        K->winograd->input(p->columns, n, grid + 2 * r * p->pitch * n, p->pitch * n, v + tile_of(p, b, r) * n, plane,
+                           p->images * n);
 }
 
 /* Tiles that a plane is needed of, `count` times n, `step` apart: where a size is odd, the last row and column do without some. */
@@ -181,17 +179,15 @@ static void prepare(size_t begin, size_t end, void *context)
     }
 }
 
-/* y [high, wide, O] of each image as the sum itself; a row leaves out the taps that see only zeros above and below x */
+/* y [high, wide, O] of an image as the sum itself; a row leaves out the taps that see only zeros above and below x */
 static void sum_up(const job *j, const part *p, size_t g, const real *grid, const real *bias, real *y)
 {
     const filter *f = &j->f;
 
-    for (size_t q = 0; q < p->images * p->high; q++) {
-        size_t b = q / p->high, r = q % p->high;
-        real *row = y + q * p->wide * f->O;
+    for (size_t r = 0; r < p->high; r++, y += p->wide * f->O) {
         for (size_t v = 0; v < p->wide; v++)
             for (size_t o = 0; o < f->O; o++)
-                row[v * f->O + o] = bias ? bias[o] : 0;
+                y[v * f->O + o] = bias ? bias[o] : 0;
         for (size_t t = 0; t < TAPS && !at_cut_short(); t++) {
             ptrdiff_t from = (ptrdiff_t)(2 * p->row + r + t / 3) - f->top;
             if (from < 0 || from >= (ptrdiff_t)f->H)
@@ -199,61 +195,65 @@ static void sum_up(const job *j, const part *p, size_t g, const real *grid, cons
             for (size_t o = 0; o < f->O; o += K->pack->tile) {
                 size_t n = at_min_size(f->O - o, K->pack->tile), width = K->pack->packed_size(n, 1);
                 const real *taps = j->taps + (g * j->of_group + o * f->C) * TAPS;
-                K->pack->tile_gemm(false, p->wide, n, f->C,
-                                   grid + (b * p->grid + (r + t / 3) * p->pitch + t % 3) * f->C, f->C,
-                                   taps + (f->turned ? TAPS - 1 - t : t) * width, TAPS * width, row + o, f->O, true);
+                K->pack->tile_gemm(false, p->wide, n, f->C, grid + ((r + t / 3) * p->pitch + t % 3) * f->C, f->C,
+                                   taps + (f->turned ? TAPS - 1 - t : t) * width, TAPS * width, y + o, f->O, true);
             }
         }
     }
 }
 
-/* y [high, wide, O] of each image to where it belongs, by way of `turned` if it is added to what is there */
-static void hand_out(const job *j, const part *p, size_t g, const real *y, real *turned)
+/* y [high, wide, O] of image b to where it belongs, by way of `turned` if it is added to what is there */
+static void hand_out(const job *j, const part *p, size_t b, size_t g, const real *y, real *turned)
 {
     const filter *f = &j->f;
     size_t plane = f->rows * f->columns, whole = p->wide == f->columns, rows = whole ? 1 : p->high,
            n = whole ? p->high * p->wide : p->wide;
+    real *to = f->y + ((p->image + b) * f->G + g) * f->O * plane + 2 * p->row * f->columns + 2 * p->column;
 
-    for (size_t b = 0; b < p->images; b++)
-        for (size_t r = 0; r < rows; r++, y += n * f->O) {
-            real *to =
-                f->y + ((p->image + b) * f->G + g) * f->O * plane + (2 * p->row + r) * f->columns + 2 * p->column;
-            if (!f->add) {
-                K->pack->transpose(n, f->O, y, f->O, to, plane);
-                continue;
-            }
-            K->pack->transpose(n, f->O, y, f->O, turned, n);
-            K->window->block(f->O, n, turned, n, to, plane, true);
+    for (size_t r = 0; r < rows; r++, y += n * f->O, to += f->columns) {
+        if (!f->add) {
+            K->pack->transpose(n, f->O, y, f->O, to, plane);
+            continue;
         }
+        K->pack->transpose(n, f->O, y, f->O, turned, n);
+        K->window->block(f->O, n, turned, n, to, plane, true);
+    }
 }
 
-/* One group of a part */
+/* Numbers in y of an image of a part */
+static size_t of_image(const job *j) { return plane_of(4 * j->rows * j->columns * j->f.O); }
+
+/* One group of a part. Grid and y are those of one image after the other: they stay in the first caches. */
 static void convolve(const void *context, size_t unit, real *room)
 {
     const job *j = context;
     const filter *f = &j->f;
-    size_t g = unit % f->G, of_v = plane_of(j->tiles * f->C), of_m = plane_of(j->tiles * f->O);
+    size_t g = unit % f->G, of_v = plane_of(j->tiles * f->C), of_m = plane_of(j->tiles * f->O), of_y = of_image(j);
     part p = part_of(j, unit / f->G);
-    real *grid = room, *v = grid + plane_of(grid_of(j) * f->C), *m = v + PLANES * of_v, *y = m + PLANES * of_m;
+    real *grid = room, *y = grid + plane_of(grid_of(j) * f->C), *turned = y + of_y, *v = turned + of_y,
+         *m = v + PLANES * of_v;
     const real *bias = f->bias ? f->bias + g * f->O : NULL, *u = j->u + g * j->of_group * PLANES;
-    bool finite = true;
 
-    lay_out(j, &p, g, 0, f->C, grid);
-    transform(&p, f->C, grid, v, of_v);
+    for (size_t b = 0; b < p.images; b++)
+        take_in(j, &p, b, g, 0, f->C, grid, v, of_v);
     for (size_t n = 0; n < PLANES && !at_cut_short(); n++) {
         span s = span_of(&p, n);
         for (size_t i = 0; i < s.count; i++)
             K->pack->packed_gemm(s.n, f->O, f->C, v + n * of_v + i * s.step * f->C, f->C, u + n * j->of_group,
                                  m + n * of_m + i * s.step * f->O, f->O, false);
     }
-    for (size_t b = 0; b < p.images; b++)
+    for (size_t b = 0; b < p.images && !at_cut_short(); b++) {
+        bool finite = true;
         for (size_t r = 0; r < p.rows; r++)
             if (!K->winograd->output(p.wide, 2 * r + 1 < p.high, f->O, m + tile_of(&p, b, r) * f->O, of_m,
-                                     p.images * f->O, bias, y + (b * p.high + 2 * r) * p.wide * f->O, p.wide * f->O))
+                                     p.images * f->O, bias, y + 2 * r * p.wide * f->O, p.wide * f->O))
                 finite = false;
-    if (!finite)
-        sum_up(j, &p, g, grid, bias, y);
-    hand_out(j, &p, g, y, m);
+        if (!finite) {
+            lay_out(j, &p, b, g, 0, f->C, grid);
+            sum_up(j, &p, g, grid, bias, y);
+        }
+        hand_out(j, &p, b, g, y, turned);
+    }
 }
 
 /* Memory within `work` of `bytes`; without work it says how much that is. */
@@ -266,8 +266,8 @@ static size_t furnish(job *j, char *work, size_t bytes)
     j->taps = at_take(work, &used, f->G * TAPS * j->of_group, sizeof(real));
     j->u = at_take(work, &used, f->G * PLANES * j->of_group, sizeof(real));
     return at_take_rooms(&j->rooms,
-                         plane_of(grid_of(j) * f->C) +
-                             PLANES * (plane_of(j->tiles * f->C) + plane_of(j->tiles * f->O)) + 4 * j->tiles * f->O,
+                         plane_of(grid_of(j) * f->C) + 2 * of_image(j) +
+                             PLANES * (plane_of(j->tiles * f->C) + plane_of(j->tiles * f->O)),
                          work, used, bytes);
 }
 
@@ -321,7 +321,7 @@ static size_t furnish_gradient(job *j, char *work, size_t bytes)
     j->partial = at_take(work, &used, j->pieces * f->G * f->O * f->C * TAPS, sizeof(real));
     return at_take_rooms(
         &j->rooms,
-        plane_of(grid_of(j) * j->inner) + plane_of(4 * j->tiles * j->outer) +
+        plane_of(grid_of(j) * j->inner) + plane_of(4 * j->rows * j->columns * j->outer) +
             PLANES * (plane_of(j->tiles * j->inner) + plane_of(j->tiles * j->outer) + plane_of(j->inner * j->outer)),
         work, used, bytes);
 }
@@ -335,15 +335,13 @@ typedef struct share {
     size_t of_v, of_d, of_u;
 } share;
 
-/* dy of a part, two rows and columns for each tile */
-static void lay_gradient(const job *j, const part *p, const share *s)
+/* dy of image b of a part, two rows and columns for each tile */
+static void lay_gradient(const job *j, const part *p, const share *s, size_t b)
 {
     const filter *f = &j->f;
 
-    for (size_t b = 0; b < p->images; b++)
-        lay_image(s->m, j->dy + (((p->image + b) * f->G + s->g) * f->O + s->o) * f->rows * f->columns, f->rows,
-                  f->columns, (ptrdiff_t)(2 * p->row), (ptrdiff_t)(2 * p->column), 2 * p->rows, 2 * p->columns,
-                  s->dy + b * 4 * p->rows * p->columns * s->m);
+    lay_image(s->m, j->dy + (((p->image + b) * f->G + s->g) * f->O + s->o) * f->rows * f->columns, f->rows, f->columns,
+              (ptrdiff_t)(2 * p->row), (ptrdiff_t)(2 * p->column), 2 * p->rows, 2 * p->columns, s->dy);
 }
 
 /* Adds the products of tiles [first, first + n) in one plane, few in one sum: its error grows with its length. */
@@ -367,12 +365,13 @@ static bool weigh_tiles(const job *j, const share *s)
     memset(s->u, 0, PLANES * s->of_u * sizeof *s->u);
     for (size_t n = s->begin; n < s->end && !at_cut_short(); n++) {
         part p = part_of(j, n);
-        lay_out(j, &p, s->g, s->c, s->channels, s->grid);
-        lay_gradient(j, &p, s);
-        transform(&p, s->channels, s->grid, s->v, s->of_v);
-        for (size_t q = 0; q < p.images * p.rows; q++)
-            K->winograd->spread(p.columns, s->m, s->dy + q * 4 * p.columns * s->m, 2 * p.columns * s->m,
-                                s->d + tile_of(&p, q / p.rows, q % p.rows) * s->m, s->of_d, p.images * s->m);
+        for (size_t b = 0; b < p.images; b++) {
+            take_in(j, &p, b, s->g, s->c, s->channels, s->grid, s->v, s->of_v);
+            lay_gradient(j, &p, s, b);
+            for (size_t r = 0; r < p.rows; r++)
+                K->winograd->spread(p.columns, s->m, s->dy + r * 4 * p.columns * s->m, 2 * p.columns * s->m,
+                                    s->d + tile_of(&p, b, r) * s->m, s->of_d, p.images * s->m);
+        }
         for (size_t k = 0; k < PLANES; k++) {
             span part_of_k = span_of(&p, k);
             for (size_t i = 0; i < part_of_k.count; i++)
@@ -385,30 +384,25 @@ static bool weigh_tiles(const job *j, const share *s)
     return finite;
 }
 
-/* The sum itself, over the pixels of y whose window holds one of x at a tap */
-static void weigh_pixels(const job *j, const share *s)
+/* The sum itself of image b: of each tap over the pixels of y whose window holds one of x there */
+static void weigh_pixels(const job *j, const part *p, const share *s, size_t b)
 {
     const filter *f = &j->f;
 
-    for (size_t t = 0; t < TAPS; t++)
-        K->window->block(s->m, s->channels, s->grid, 0, s->to + t * f->G * f->O * f->C, f->C, false);
-    for (size_t n = s->begin; n < s->end && !at_cut_short(); n++) {
-        part p = part_of(j, n);
-        lay_out(j, &p, s->g, s->c, s->channels, s->grid);
-        lay_gradient(j, &p, s);
-        for (size_t q = 0; q < p.images * p.high * TAPS; q++) {
-            size_t t = q % TAPS, r = q / TAPS % p.high, b = q / (TAPS * p.high);
-            ptrdiff_t row = (ptrdiff_t)(2 * p.row + r + t / 3) - f->top,
-                      left = f->left - (ptrdiff_t)(2 * p.column + t % 3), right = left + (ptrdiff_t)f->W;
-            left = left < 0 ? 0 : left;
-            right = right < (ptrdiff_t)p.wide ? right : (ptrdiff_t)p.wide;
-            if (row < 0 || row >= (ptrdiff_t)f->H || left >= right)
-                continue;
-            K->pack->tile_gemm(true, s->m, s->channels, (size_t)(right - left),
-                               s->dy + ((b * 2 * p.rows + r) * 2 * p.columns + (size_t)left) * s->m, s->m,
-                               s->grid + (b * p.grid + (r + t / 3) * p.pitch + (size_t)left + t % 3) * s->channels,
-                               s->channels, s->to + t * f->G * f->O * f->C, f->C, true);
-        }
+    lay_out(j, p, b, s->g, s->c, s->channels, s->grid);
+    lay_gradient(j, p, s, b);
+    for (size_t q = 0; q < p->high * TAPS; q++) {
+        size_t t = q % TAPS, r = q / TAPS;
+        ptrdiff_t row = (ptrdiff_t)(2 * p->row + r + t / 3) - f->top,
+                  left = f->left - (ptrdiff_t)(2 * p->column + t % 3), right = left + (ptrdiff_t)f->W;
+        left = left < 0 ? 0 : left;
+        right = right < (ptrdiff_t)p->wide ? right : (ptrdiff_t)p->wide;
+        if (row < 0 || row >= (ptrdiff_t)f->H || left >= right)
+            continue;
+        K->pack->tile_gemm(true, s->m, s->channels, (size_t)(right - left),
+                           s->dy + (r * 2 * p->columns + (size_t)left) * s->m, s->m,
+                           s->grid + ((r + t / 3) * p->pitch + (size_t)left + t % 3) * s->channels, s->channels,
+                           s->to + t * f->G * f->O * f->C, f->C, true);
     }
 }
 
@@ -431,12 +425,20 @@ static void weigh(const void *context, size_t unit, real *room)
     s.of_u = plane_of(j->inner * j->outer);
     s.grid = room;
     s.dy = s.grid + plane_of(grid_of(j) * j->inner);
-    s.v = s.dy + plane_of(4 * j->tiles * j->outer);
+    s.v = s.dy + plane_of(4 * j->rows * j->columns * j->outer);
     s.d = s.v + PLANES * s.of_v;
     s.u = s.d + PLANES * s.of_d;
     s.to = j->partial + (piece * TAPS * f->G * f->O + s.g * f->O + s.o) * f->C + s.c;
-    if (!weigh_tiles(j, &s))
-        weigh_pixels(j, &s);
+    if (weigh_tiles(j, &s))
+        return;
+    for (size_t t = 0; t < TAPS; t++)
+        for (size_t o = 0; o < s.m; o++)
+            memset(s.to + (t * f->G * f->O + o) * f->C, 0, s.channels * sizeof *s.to);
+    for (size_t n = s.begin; n < s.end; n++) {
+        part p = part_of(j, n);
+        for (size_t b = 0; b < p.images && !at_cut_short(); b++)
+            weigh_pixels(j, &p, &s, b);
+    }
 }
 
 /* The parts of the sum in their order */
