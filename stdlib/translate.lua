@@ -182,9 +182,9 @@ function m.fit(model, set, options)
 end
 
 ---What a model does on such examples: sentences that are right in %, BLEU of ids as words, words that are too many in % of
----those wanted, and, if it has attention, the alignment error rate.
+---those wanted, and, if it has attention and the links are known, the alignment error rate.
 ---@param model any
----@param set {source: integer[][], target: integer[][], links: integer[][][], bos: integer, eos: integer}
+---@param set {source: integer[][], target: integer[][], links: integer[][][]?, bos: integer, eos: integer}
 ---@param options? {max_length: integer}
 ---@return {exact: number, bleu: number, many: number, aer: number?}
 function m.measure(model, set, options)
@@ -203,7 +203,7 @@ function m.measure(model, set, options)
         total, weights = total + #set.target[i], weights or best.weights ~= nil
     end
     return {exact = 100 * right / #found, bleu = metric.bleu(lines, references).score, many = 100 * many / total,
-        aer = weights and metric.alignment_error_rate(set.links, set.links, (m.align(model, set))) or nil}
+        aer = weights and set.links and metric.alignment_error_rate(set.links, set.links, (m.align(model, set))) or nil}
 end
 
 -- ---- texts in two languages ----
@@ -342,7 +342,7 @@ attn.describe{name = "translate.fit", signature = "fit(model, examples, {steps =
         .. 'attn.translate.fit(model, set, {steps = 2, lr = 1e-3})\nprint(attn.translate.measure(model, set).exact)'}
 attn.describe{name = "translate.measure", signature = "measure(model, examples, {max_length = 50}) -> {exact =, bleu =, many =, aer =}",
     help = "What a model does on translate.examples, decoded greedily: sentences that are right in %, BLEU with ids as words, words\n"
-        .. "too many in % of those wanted, and the alignment error rate if it has attention.",
+        .. "too many in % of those wanted, and the alignment error rate if it has attention and examples links.",
     example = 'local set = attn.translate.examples(attn.task.copy{count = 2})\n'
         .. 'local model = attn.translate.recurrent{sources = 20, targets = 22, dim = 4, hidden = 4}\nprint(attn.translate.measure(model, set).bleu)'}
 attn.describe{name = "translate.pair", signature = "pair(records, {min_count = 1, size =}) -> pair",

@@ -70,6 +70,8 @@ t.case("examples, decode, align and measure: a model that is right is right", fu
     local wrong = {source = {{1, 2, 2}}, target = {{2, 1, 3, 3}}, links = {{{1, 2}, {2, 1}, {3, 1}, {4, 1}}}, bos = 21, eos = 22}
     local out = translate.measure(Backwards, wrong)     -- writes 2 2 1: one 2 too many of four words
     t.equal({out.exact, out.many}, {0, 25})
+    wrong.links = nil
+    t.equal(translate.measure(Backwards, wrong), {exact = 0, bleu = out.bleu, many = 25})
 end)
 
 t.case("fit learns", function()
