@@ -10,7 +10,7 @@
 -- Paper      Tay et al. 2021, Synthesizer: rethinking self-attention for Transformer models (F8)
 -- Found      FOUND
 -- Your own   local Network = require "self_attention.synthesizer".Network       -- attn -I scripts yours.lua
---            local model = Network{kinds = {"random", "dot"}, words = 65, outputs = 65, dim = 64, heads = 4, layers = 2, length = 32,
+--            local model = Network{kinds = {"random", "dot"}, words = 65, outputs = 65, dim = 32, heads = 4, layers = 2, length = 32,
 --                rank = 8}; model(ids [B, T], causal) -> logits [B, T, 65], weights [B, H, T, T] of the last layer
 local attn = require "attn"
 local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
@@ -18,8 +18,8 @@ local task, text = require "attn.task", require "attn.text"
 
 local paper = study{
     system = {"F8"}, paper = "Tay et al. 2021, Synthesizer: rethinking self-attention for Transformer models, ICML",
-    options = {dim = 64, heads = 4, layers = 2, rank = 8, length = 32, batch = 32, steps = 800, lr = 1e-2, windows = 500,
-        recall = {pairs = 8, keys = 20, values = 20, batch = 64, steps = 1600, lr = 5e-3, tests = 1000}},
+    options = {dim = 32, heads = 4, layers = 2, rank = 4, length = 16, batch = 32, steps = 600, lr = 1e-2, windows = 300,
+        recall = {pairs = 8, keys = 10, values = 20, batch = 32, steps = 2200, lr = 5e-3, tests = 500}},
     quick = {dim = 8, layers = 1, length = 8, batch = 2, steps = 2, windows = 2, recall = {batch = 2, steps = 2, tests = 4}},
 }
 
