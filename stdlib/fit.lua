@@ -1,5 +1,6 @@
 -- fit: what every study does between its model and its numbers: a short training loop, an evaluation, columns of a corpus.
 local attn = require "attn"
+local data = require "attn.data"
 local fields = require "attn.fields"
 local train = require "attn.train"
 
@@ -24,6 +25,26 @@ local function fit(_, cfg)
         end
     end
     return history
+end
+
+---The same examples in memory: one epoch is made, and batches of the same size are cut from it from then on.
+---@param batches any
+---@param seed? integer of their order
+---@return any batches of data.batches
+function m.hold(batches, seed)
+    fields.read("fit.hold", {batches = batches}, {{"batches", "any", required = true, expected = "batches", methods = {"epoch"}}})
+    local lists, size = {}, 1
+    for batch in batches:epoch(1) do
+        for name, value in pairs(batch) do
+            if name ~= "index" then
+                lists[name] = lists[name] or {}
+                table.insert(lists[name], value)
+            end
+        end
+        size = math.max(size, #batch.index)
+    end
+    for name, list in pairs(lists) do lists[name] = attn.cat(list, 1) end
+    return data.batches{fields = lists, size = size, seed = seed}
 end
 
 ---Calls fn(batch) for every batch, the model in eval mode, without gradients.
@@ -107,6 +128,10 @@ attn.describe{name = "fit", signature = "fit{model =, batches =, loss = function
         .. 'local model, batches = attn.layer.linear{inputs = 2, outputs = 2}, attn.task.parity({}, 1)\n'
         .. 'local x, y = attn.randn(8, 2), attn.randint(1, 2, 8)\n'
         .. 'fit{model = model, batches = batches, steps = 3, loss = function() return attn.loss.cross_entropy(model(x), y) end}'}
+attn.describe{name = "fit.hold", signature = "hold(batches, seed = 1) -> batches",
+    help = "The same examples, made once and kept: one epoch is drawn, from then on batches of the same size are cut from it. For a\n"
+        .. "task whose examples take longer to draw than a step; its tensors must have the same sizes in all batches.",
+    example = 'local held = require "attn.fit".hold(attn.task.scenes({count = 40}))\nfor batch in held:epoch(2) do print(batch.image) end'}
 attn.describe{name = "fit.each", signature = "each(model, batches, fn(batch))",
     help = "Calls fn for every batch of an epoch, the model in eval mode, without gradients; what fn makes is freed after each call.",
     example = 'local model = attn.layer.embedding{count = 30, dim = 2}\n'

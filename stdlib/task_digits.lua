@@ -4,11 +4,14 @@ local augment = require "attn.data_augment"
 
 local SIDE = 28
 
--- The digits of a part, read once: floats 0 to 1.
+-- The digits of a part, read or made once: floats 0 to 1.
 local loaded = {}
-local function digits(folder, part)
-    local key = (folder or "") .. "\0" .. part
-    if not loaded[key] then
+local function digits(folder, part, made)
+    local key = made and "\0" .. part or (folder or "") .. "\0" .. part
+    if not loaded[key] and made then
+        local images, labels = require "attn.digits_made"(part == "train" and 2000 or 1000, part == "train" and 1 or 2)
+        loaded[key] = {images = images, labels = labels}
+    elseif not loaded[key] then
         local set = require "attn.corpus".mnist(folder, {part = part})[part]
         loaded[key] = {images = set.images:to "float32" / 255, labels = set.labels:totable()}
     end
@@ -46,11 +49,12 @@ return function(define, draws)
         return frames
     end
 
-    define("digits", {options = 'data =, part = "train", canvas = 28, shift =, rotate = 0, scale = 0, clutter = 0, pair =, longest =, '
+    define("digits", {options = 'data =, made = false, part = "train", canvas = 28, shift =, rotate = 0, scale = 0, clutter = 0, pair =, longest =, '
             .. "moving = 0, grid = 4",
         help = "MNIST's digits (attn.corpus.mnist, in the folder data: the data directory) on a canvas of canvas x canvas points: up to shift\n"
             .. "points from the middle, as far as it fits (default: as far as that), turned by up to rotate degrees, scaled by up to a share scale, among\n"
-            .. "clutter patches of 8 x 8 points of other digits. answer [B]: the digit plus 1. pair, digits side by side:\n"
+            .. "clutter patches of 8 x 8 points of other digits. answer [B]: the digit plus 1. made: digits drawn here, 2000 to train and 1000\n"
+            .. "to test, which need no data. pair, digits side by side:\n"
             .. '  "two digits"   answer [B, 2]\n'
             .. '  "sum"          answer [B]: their sum plus 1\n'
             .. '  "sequence"     target [B, T]: 1 to longest digits (default: all that fit) from left to right, each plus 1\n'
@@ -58,7 +62,7 @@ return function(define, draws)
             .. "[B, frames, 1, canvas, canvas]), 0 to 1; box [B, N, 4] (top, left, bottom, right, in points), centre [B, N, 2] (row, column,\n"
             .. "-1 to 1) of each digit or frame; gold [B, N, grid * grid]: evenly over the cells of a grid that the box touches, one row for\n"
             .. "each answer or frame (sum: one for both; sequence: rows as target_out).",
-        known = {{"data", "string"}, {"part", "string", "train", choices = {"train", "test"}},
+        known = {{"data", "string"}, {"made", "boolean", false}, {"part", "string", "train", choices = {"train", "test"}},
             {"canvas", "integer", SIDE, least = SIDE},
             {"shift", "integer", least = 0}, {"pair", "string", choices = {"two digits", "sum", "sequence"}},
             {"longest", "integer", least = 1}, {"moving", "integer", 0, least = 0}, {"grid", "integer", 4, least = 1},
@@ -74,7 +78,7 @@ return function(define, draws)
                     longest), 3)
             end
             if cfg.moving > 0 and cfg.pair then error("task.digits: moving and pair, expected one of them", 3) end
-            local set = digits(cfg.data, cfg.part)
+            local set = digits(cfg.data, cfg.part, cfg.made)
             local function draw_example(draw)
                 local n = cfg.pair == "sequence" and draw(longest) or longest
                 local width, parts, boxes, labels = cfg.canvas // n, {}, {}, {}

@@ -59,3 +59,15 @@ t.case("columns of records are fields or functions", function()
     t.raises("fit.columns: 'x' of record 1 is nil (its field 'label')", fit.columns, records, {x = "label"})
     t.raises("fit: unknown field 'step'", function() return fit{step = 3} end)
 end)
+
+t.case("held examples are those of one epoch, in batches of the same size", function()
+    local held = fit.hold(data.batches{fields = {x = {5, 6, 7, 8, 9}}, size = 2}, 3)
+    local seen, sizes = {}, {}
+    for batch in held:epoch(1) do
+        sizes[#sizes + 1] = #batch.x
+        for _, x in ipairs(batch.x:totable()) do seen[#seen + 1] = x end
+    end
+    table.sort(seen)
+    table.sort(sizes)
+    t.equal({seen, sizes}, {{5, 6, 7, 8, 9}, {1, 2, 2}})
+end)

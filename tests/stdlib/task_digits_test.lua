@@ -142,3 +142,17 @@ t.case("augment: points stay what they are; a turn by hand; types, boxes, clutte
     t.raises("data.augment: patch is 8, expected at most the pictures' sides (3, 3)", data.augment, picture, {clutter = 1})
     t.raises("data.augment: unknown field 'turn'", data.augment, picture, {turn = 3})
 end)
+
+t.case("made digits need no data: the same each time, other ones to test, a digit's segments bright", function()
+    local made = require "attn.digits_made"
+    local images, labels = made(40, 5)
+    t.equal({images.shape, #labels}, {{40, 1, 28, 28}, 40})
+    local again, same = made(40, 5)
+    t.equal({again:totable(), same}, {images:totable(), labels})
+    t.is_true(images:min():item() >= 0 and images:max():item() < 1.001)
+    local ink = {}
+    for i, label in ipairs(labels) do ink[label] = math.max(ink[label] or 0, images[i]:sum():item()) end
+    t.is_true(ink[9] > ink[2], "an eight has more ink than a one")
+    local function first(part) return task.digits({made = true, part = part, size = 2, count = 2, data = "nowhere"}):epoch(1)().image end
+    t.is_true(not attn.allclose(first "train", first "test"))
+end)
