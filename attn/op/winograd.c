@@ -399,10 +399,10 @@ static void weigh_pixels(const job *j, const part *p, const share *s, size_t b)
         right = right < (ptrdiff_t)p->wide ? right : (ptrdiff_t)p->wide;
         if (row < 0 || row >= (ptrdiff_t)f->H || left >= right)
             continue;
-        K->pack->tile_gemm(true, s->m, s->channels, (size_t)(right - left),
-                           s->dy + (r * 2 * p->columns + (size_t)left) * s->m, s->m,
-                           s->grid + ((r + t / 3) * p->pitch + (size_t)left + t % 3) * s->channels, s->channels,
-                           s->to + t * f->G * f->O * f->C, f->C, true);
+        K->pack->tile_gemm(
+            true, s->m, s->channels, (size_t)(right - left), s->dy + (r * 2 * p->columns + (size_t)left) * s->m, s->m,
+            s->grid + ((r + t / 3) * p->pitch + (size_t)left + t % 3) * s->channels, s->channels,
+            s->to + t * f->G * f->O * f->C, f->C, true);
     }
 }
 
