@@ -34,7 +34,7 @@ static piece piece_at(const order *o, int64_t j)
 
     if (o->mode == FLIP)
         return (piece){n - 1 - j, -1, n - j};
-    if (at >= 0 && at < n && o->mode != CIRCULAR && o->mode != REFLECT) {
+    if (at >= 0 && at < n && o->mode != CIRCULAR && (o->mode != REFLECT || n == 1)) { /* one alone mirrors nothing */
         s.from = at;
         s.count = n - at;
     } else if (o->mode <= REPLICATE) {

@@ -72,6 +72,10 @@ t.case("errors of pad", function()
     t.raises("pad: before is -4, expected -3..2^40 (x: float32 [2, 3])", attn.pad, x, 2, -4, 0)
     t.raises("pad: -2 and -2 cut more than the 3 entries of dimension 2", attn.pad, x, 2, -2, -2)
     t.raises("pad: 0 entries are left of dimension 2, expected at least 1 to continue", attn.pad, x, 2, -3, 2, {mode = "replicate"})
+    for _, mode in ipairs{"constant", "replicate", "reflect", "circular"} do      -- cut down to one
+        t.equal(attn.pad(attn.tensor{{1, 2}, {3, 4}}, 1, 0, -1, {mode = mode}), attn.tensor{{1, 2}})
+        t.equal(attn.pad(attn.tensor{{1, 2}, {3, 4}}, 2, -1, 0, {mode = mode}), attn.tensor{{2}, {4}})
+    end
     t.raises("pad: 1 entries are left of dimension 2, expected at least 2 to continue", attn.pad, x, 2, -2, 2, {mode = "reflect"})
     t.raises("pad: value is 0.5, expected an integer", attn.pad, attn.arange(1, 2), 1, 1, 0, {value = 0.5})
     t.raises("pad: mode is the string 'same', expected one of constant, replicate, reflect, circular", attn.pad, x, 1, 1, 1,
