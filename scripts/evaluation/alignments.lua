@@ -1,0 +1,181 @@
+-- alignments: which word was translated from which, read from the weights of attention, and four ways to look at them.
+--
+--   AER = 1 - (|A and S| + |A and P|) / (|A| + |S|)        A: for each target word the place of its largest weight
+--
+-- Forced decoding: the model writes the reference, not what it would say, so that each word of it has weights. Two
+-- attentions agree by 1 - AER of one against the other. The diagonal: word t of T is from place t / T of the source.
+-- Looking: a matrix, a shaded text, weights over a picture, a path of gazes, each as a file in --pictures.
+--
+-- Command    attn scripts/evaluation/alignments.lua [--pictures DIR] [--show]
+-- Time       see scripts/README.md
+-- Data       synthetic: translation by a dictionary whose links are known; scenes of coloured shapes
+-- Papers     Och and Ney 2003, A systematic comparison of various statistical alignment models (H2); Luong et al. 2015,
+--            table 6; Bahdanau et al. 2015, figure 3, Xu et al. 2015, figure 3, Mnih et al. 2014, figure 2 (H4)
+-- Found      FOUND
+-- Your own   local links, weights = attn.translate.align(model, {source = ids, target = ids, bos = 2, eos = 3})
+--            attn.metric.alignment_error_rate(sure, possible, links); attn.show.attention(weights[1], {svg = "1.svg"})
+local attn = require "attn"
+local fit, metric, show, study = require "attn.fit", require "attn.metric", require "attn.show", require "attn.study"
+local task, translate = require "attn.task", require "attn.translate"
+
+local ATTENTIONS = {"additive", "dot", "general", "local"}
+local FIELDS = {additive = {score = "additive", dim = 32}, dot = {score = "dot"}, general = {score = "general"},
+    ["local"] = {score = "general", dim = 32, window = {type = "predictive", radius = 4}}}
+
+local paper = study{
+    system = {"H2", "H4"}, paper = "Och, Ney 2003, A systematic comparison of various statistical alignment models, CL",
+    options = {dim = 16, hidden = 32, words = 20, shortest = 4, longest = 8, examples = 2000, tests = 200, steps = 1200,
+        lr = 1e-2, pictures = "pictures", scenes = {steps = 300, dim = 16, lr = 1e-2, tests = 500}},
+    quick = {dim = 4, hidden = 4, examples = 20, tests = 4, steps = 2, scenes = {steps = 2, dim = 4, tests = 4}},
+}
+
+-- Links along the diagonal: word t of T is from the place that is as far into the source.
+local function diagonal(set)
+    local links = {}
+    for i, target in ipairs(set.target) do
+        links[i] = {}
+        for t = 1, #target do links[i][t] = {t, math.ceil((t - 0.5) * #set.source[i] / #target)} end
+    end
+    return links
+end
+
+-- How much sets of links agree: the mean of 1 - AER over pairs of them.
+local function agreement(sets)
+    local sum, count = 0, 0
+    for i = 1, #sets do
+        for k = i + 1, #sets do
+            sum, count = sum + 1 - metric.alignment_error_rate(sets[i], sets[i], sets[k]), count + 1
+        end
+    end
+    return sum / count
+end
+
+-- Files in a folder of the seed; how many have something in them.
+local function saved(cfg, cell, draw)
+    local folder, count = ("%s/%d"):format(cfg.pictures, cell.seed), 0
+    attn.mkdir(cfg.pictures)
+    attn.mkdir(folder)
+    local function path(name) return folder .. "/" .. name end
+    for _, name in ipairs(draw(path)) do
+        local file = io.open(path(name))
+        count = count + (file and #file:read "a" > 100 and 1 or 0)
+        if file then file:close() end
+    end
+    return count
+end
+
+local align = paper:table{
+    name = "alignments", synthetic = true, vary = {{"in order", swap = 0}, {"words change places", swap = 0.3}},
+    about = "alignment error rate of four attentions, writing the reference; how much they agree; the diagonal",
+    columns = {"additive", "dot", "general", "local", "diagonal", "agreement", "with diagonal"},
+    better = {additive = "none", dot = "none", general = "none", ["local"] = "none", diagonal = "none"},
+    run = function(cfg, cell)
+        local function examples(count, seed)
+            return task.lookup({words = cfg.words, swap = cfg.swap, shortest = cfg.shortest, longest = cfg.longest,
+                count = count}, seed)
+        end
+        local training = examples(cfg.examples, cell.seed)
+        local sets = {training = translate.examples(training),
+            tests = translate.examples(examples(cfg.tests, 1000 + cell.seed))}
+        local gold, straight, out, found, weights = sets.tests.links, diagonal(sets.tests), {}, {}, {}
+        for i, name in ipairs(ATTENTIONS) do
+            attn.seed(cell.seed)
+            local model = translate.recurrent{sources = training.vocabulary, targets = training.targets, dim = cfg.dim,
+                hidden = cfg.hidden, style = name == "additive" and "bahdanau" or "luong", attention = FIELDS[name]}
+            translate.fit(model, sets.training, {steps = cfg.steps, lr = cfg.lr, seed = cell.seed})
+            model:eval()
+            found[i], weights[i] = translate.align(model, sets.tests)
+            out[name] = metric.alignment_error_rate(gold, gold, found[i])
+        end
+        out.diagonal, out.agreement = metric.alignment_error_rate(gold, gold, straight), agreement(found)
+        out["with diagonal"] = 0
+        for _, links in ipairs(found) do
+            out["with diagonal"] = out["with diagonal"] + agreement{links, straight} / #found
+        end
+        out.forced = 1
+        for i, target in ipairs(sets.tests.target) do out.forced = #found[1][i] == #target and out.forced or 0 end
+
+        local names, one = {}, 1                            -- word 3 is c, its translations c1 and c2
+        while #sets.tests.target[one] < 4 do one = one + 1 end
+        for word, list in pairs(training.dictionary) do
+            for k, id in ipairs(list) do names[id] = string.char(96 + word) .. k end
+        end
+        local rows, columns = {}, {}
+        for t, id in ipairs(sets.tests.target[one]) do rows[t] = names[id] or tostring(id) end
+        for s, id in ipairs(sets.tests.source[one]) do columns[s] = string.char(96 + id) end
+        for i, name in ipairs(ATTENTIONS) do
+            cell:keep(name, weights[i][one]:narrow(1, 1, #rows), {rows = rows, columns = columns})
+        end
+        out.files = cfg.swap == 0 and 0 or saved(cfg, cell, function(path)
+            show.attention(weights[1][one]:narrow(1, 1, #rows), {rows = rows, columns = columns,
+                svg = path "matrix.svg"})
+            show.text(columns, weights[1][one][1], {svg = path "text.svg", html = path "text.html"})
+            return {"matrix.svg", "text.svg", "text.html"}
+        end)
+        return out
+    end,
+}
+
+-- A question about a picture: a shape is asked for, its cell of the grid is to be found.
+local Finder = attn.module "Finder"
+
+function Finder:init(c)
+    self.side, self.grid = 6, c.grid
+    self.shape = attn.layer.embedding{count = c.shapes, dim = c.dim}
+    self.cell = attn.layer.linear{inputs = 3 * self.side ^ 2 // 1, outputs = c.dim}
+    self.attend = attn.attention{query = c.dim, dim = c.dim, project = true}
+    self.out = attn.layer.linear{inputs = c.dim, outputs = c.answers}
+end
+
+function Finder:forward(image, query)                       -- [B, 3, H, W], [B] -> [B, answers], [B, grid * grid]
+    local B, g, n = #image, self.grid, self.side
+    local cells = image:reshape(B, 3, g, n, g, n):permute(1, 3, 5, 2, 4, 6):reshape(B, g * g, 3 * n * n)
+    local read, weights = self.attend(self.shape(query), self.cell(cells):relu(), nil, {weights = true})
+    return self.out(read), weights
+end
+
+local looking = paper:table{
+    name = "pictures", about = "scenes: the colour of a shape, and whether its cell is looked at", synthetic = true,
+    run = function(cfg, cell)
+        local p = cfg.scenes
+        local training, tests = task.scenes({}, cell.seed), task.scenes({count = p.tests}, 1000 + cell.seed)
+        local model = Finder{grid = 3, shapes = 4, answers = training.answers, dim = p.dim}
+        fit{model = model, batches = training, steps = p.steps, lr = p.lr, cell = cell, loss = function(b)
+            return attn.loss.cross_entropy((model(b.image, b.query)), b.answer)
+        end}
+        local right, found, count, files = 0, 0, 0, 0
+        fit.each(model, tests, function(b)
+            local logits, weights = model(b.image, b.query)
+            right, count = right + logits:argmax(2):eq(b.answer):sum():item(), count + #logits
+            found = found + weights:argmax(2):eq(b.gold:squeeze(2):argmax(2)):sum():item()
+            if count > #logits then return end
+            local image, shapes, gaze = b.image[1], b.shape[1], {}
+            local _, maps = model(image:unsqueeze(1):expand(#shapes, table.unpack(image.shape)), shapes)
+            for k, place in ipairs(maps:argmax(2):totable()) do     -- the centre of the cell, -1 .. 1
+                gaze[k] = {((place - 1) % 3 - 1) / 1.5, ((place - 1) // 3 - 1) / 1.5}
+            end
+            cell:keep("weights", maps[1]:reshape(3, 3), {over = image})
+            cell:keep("path", image, {path = attn.tensor(gaze)})
+            files = saved(cfg, cell, function(path)
+                show.overlay(image, maps[1]:reshape(3, 3), {svg = path "overlay.svg"})
+                show.image(image, {path = gaze, svg = path "path.svg"})
+                return {"overlay.svg", "path.svg"}
+            end)
+        end)
+        return {accuracy = right / count, found = found / count, files = files}
+    end,
+}
+
+for _, row in ipairs{"in order", "words change places"} do
+    paper:claim{row .. ": additive attention aligns with an error of at most 0.10", align[row].additive, at_most = 0.1}
+    paper:claim{row .. ": four attentions agree more with each other than with the diagonal",
+        align[row].agreement - align[row]["with diagonal"], at_least = 0}
+end
+paper:claim{"in order: local attention aligns no worse than the global one (table 6 of Luong et al.)",
+    align["in order"]["local"] - align["in order"].general, at_most = 0}
+paper:claim{"each word of the reference is linked", align["in order"].forced, at_least = 1, exact = true}
+paper:claim{"a picture: the thing asked for is looked at in at least 95 %", looking.pictures.found, at_least = 0.95}
+paper:claim{"a matrix, a text (also as a page), weights over a picture, a path: five files",
+    align["words change places"].files + looking.pictures.files, at_least = 5, exact = true}
+
+return paper:main{Finder = Finder, diagonal = diagonal, agreement = agreement}
