@@ -7,8 +7,9 @@
  * hook that is always there halves the speed of Lua. So the host has its own resume, wrap and close, which record which
  * thread runs. They behave as Lua's.
  *
- * A C function that never returns (string.find with a bad pattern) cannot be stopped by a hook: a second Ctrl-C within
- * a second ends the process, with 130 as shells expect.
+ * Code that catches the error and goes on in a loop (pcall) is left by a second Ctrl-C: the hook then stays, and raises the error again
+ * at each instruction until nothing is left that could catch it. A C function that never returns (string.find with a bad pattern) cannot
+ * be stopped by a hook: a third one within a second ends the process, with 130 as shells expect.
  */
 #include "vm/vm.h"
 
@@ -30,7 +31,9 @@ static lua_State *volatile running; /* the thread that runs; NULL outside of vm_
 static pthread_t main_thread;
 static bool terminal; /* stdin is one, in `modes` when code runs */
 static struct termios modes;
-static bool again; /* a Ctrl-C came in this call */
+static bool again;             /* a Ctrl-C came in this call */
+static volatile bool forced;   /* a second one: nothing may catch it */
+static bool left_by_interrupt; /* the last call was */
 static bool brief;
 static int close_depth;
 
@@ -69,10 +72,12 @@ static void disarm(lua_State *L)
 
 static void stop(lua_State *L, lua_Debug *ar)
 {
-    disarm(L);
-    if (!at_interrupted()) /* a kernel that stopped has raised it, or this thread was armed a moment too late */
-        return;
-    at_interrupt_clear();
+    if (!forced) {
+        disarm(L);
+        if (!at_interrupted()) /* a kernel that stopped has raised it, or this thread was armed a moment too late */
+            return;
+        at_interrupt_clear();
+    }
     lua_getinfo(L, "Sl", ar);
     if (ar->currentline > 0)
         lua_pushfstring(L, "%s:%d: interrupted!", ar->short_src, ar->currentline);
@@ -94,11 +99,12 @@ static void on_interrupt(int signal_number)
     }
     clock_gettime(CLOCK_MONOTONIC, &now);
     double seconds = (double)(now.tv_sec - last.tv_sec) + 1e-9 * (double)(now.tv_nsec - last.tv_nsec);
-    if (again && seconds < 1) {
+    if (forced && seconds < 1) {
         if (terminal)
             tcsetattr(STDIN_FILENO, TCSANOW, &modes);
         _exit(130);
     }
+    forced = again;
     again = true;
     last = now;
     at_interrupt();
@@ -112,7 +118,7 @@ static void on_interrupt(int signal_number)
 static void switch_thread(lua_State *from, lua_State *to)
 {
     running = to;
-    if (at_interrupted()) {
+    if (at_interrupted() || forced) {
         disarm(from);
         arm(to);
     }
@@ -163,7 +169,7 @@ int vm_call(lua_State *L, int arguments, int results)
     memset(&action, 0, sizeof action);
     action.sa_handler = on_interrupt; /* no SA_RESTART: a blocked read returns, and the hook gets its turn */
     sigemptyset(&action.sa_mask);
-    again = false;
+    again = forced = false;
     at_interrupt_clear();
     close_depth = 0;
     running = L;
@@ -178,11 +184,16 @@ int vm_call(lua_State *L, int arguments, int results)
         raise(SIGINT); /* it came too late for this code: it waits for what is next */
     sigaction(SIGINT, &before, NULL);
     running = outside;
+    forced = false;
     at_interrupt_clear();
     disarm(L);
     lua_remove(L, handler);
+    const char *message = status == LUA_OK ? NULL : lua_tostring(L, -1);
+    left_by_interrupt = message && strstr(message, "interrupted!");
     return status;
 }
+
+bool vm_left_by_interrupt(void) { return left_by_interrupt; }
 
 /* ---- the coroutine library, where threads change ---- */
 

@@ -401,5 +401,10 @@ int main(int argc, char **argv)
     bool ok = vm_report(L, status, o.program) && o.ok;
     lua_close(L);
     vm_closed();
+    if (!ok && vm_left_by_interrupt() && !o.worker) { /* as the signal would have: a shell's loop around it ends too */
+        fflush(NULL);
+        signal(SIGINT, SIG_DFL);
+        raise(SIGINT);
+    }
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

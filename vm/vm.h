@@ -70,6 +70,7 @@ void vm_open_interrupt(lua_State *L);
 /* lua_pcall with a traceback, during which Ctrl-C is the error "interrupted!" in whichever thread runs, and a second
  * one within a second ends the process with 130. Whoever raises because at_interrupted() calls at_interrupt_clear(). */
 int vm_call(lua_State *L, int arguments, int results);
+bool vm_left_by_interrupt(void); /* whether the last vm_call failed because of Ctrl-C */
 
 /* From now on, the prompt: no traceback for an error that no function of the user's has a part in. */
 void vm_brief_errors(void);

@@ -23,9 +23,9 @@ local function interrupt(text, count, pause)
     return shell.read(shell.folder() .. "/seen"), shell.read(shell.folder() .. "/complaint"), code
 end
 
-t.case("a loop in the main chunk stops with a traceback and status 1", function()
+t.case("a loop in the main chunk stops with a traceback and dies by the signal", function()
     local _, err, code = interrupt("print(1)\nwhile true do end")
-    t.equal(code, 1)
+    t.equal(code, 130)
     local expected = "attn: script.lua:3: interrupted!\nstack traceback:\n\tscript.lua:3: in main chunk"
     t.is_true(err:find(expected, 1, true), err)
 end)
@@ -38,7 +38,7 @@ t.case("a loop in a coroutine stops, by wrap, by resume, and nested", function()
             .. "for _ in wrap(function() for _ in wrap(function() print(1) while true do end end) do end end) do end",
     } do
         local _, err, code = interrupt(text)
-        t.equal(code, 1)
+        t.equal(code, 130)
         t.is_true(err:find("script.lua:2: interrupted!\n", 1, true), err)
     end
 end)
@@ -54,7 +54,7 @@ t.case("a loop that switches threads all the time stops", function()
             end
             print(1)
             for _ in gen(5) do end]], 1, 0.03 + i / 100)
-        t.equal(code, 1)
+        t.equal(code, 130)
         t.is_true(err:find("interrupted!\n", 1, true), err)
     end
 end)
@@ -79,7 +79,7 @@ t.case("__close and finalizers run", function()
         local _ <close> = setmetatable({}, {__close = function(_, e) print("closed", e:match("[^\n]*")) end})
         print(1)
         while true do end]])
-    t.equal({out, code}, {"1\nclosed\tscript.lua:5: interrupted!\ncollected\n", 1})
+    t.equal({out, code}, {"1\nclosed\tscript.lua:5: interrupted!\ncollected\n", 130})
 end)
 
 t.case("a hook of the script is put back", function()
@@ -95,17 +95,27 @@ end)
 
 t.case("a blocked read returns", function()
     local _, err, code = interrupt("print(1) io.read()", 1, 0.3)
-    t.equal(code, 1)
+    t.equal(code, 130)
     t.is_true(err:find("interrupted!", 1, true), err)
 end)
 
-t.case("a second one within a second ends the process with 130", function()
+t.case("a second one leaves code that catches the first, a third within a second ends what never looks", function()
     local start = os.time()
-    local _, _, code = interrupt("print(1) string.find(('a'):rep(300000), ('.-'):rep(20) .. 'b')", 2, 0.2)
+    local _, err, code = interrupt("print(1) while true do pcall(function() while true do end end) end", 2, 0.2)
     t.equal(code, 130)
-    t.is_true(os.time() - start < 10)
-    _, _, code = interrupt("print(1) while true do pcall(function() while true do end end) end", 2, 0.2)
+    t.is_true(err:find("interrupted!", 1, true), err)
+    _, err, code = interrupt("print(1) while true do coroutine.resume(coroutine.create(function() while true do end end)) end", 2, 0.2)
     t.equal(code, 130)
+    t.is_true(err:find("interrupted!", 1, true), err)
+    _, _, code = interrupt("print(1) string.find(('a'):rep(300000), ('.-'):rep(20) .. 'b')", 3, 0.2)
+    t.equal(code, 130)
+    t.is_true(os.time() - start < 20)
+end)
+
+t.case("a script that is interrupted dies by the signal, so that a loop of the shell around it ends", function()
+    local path = shell.write("own.lua", "local p = io.popen 'sleep 0.1; kill -INT $PPID' while true do end")
+    local _, how, code = os.execute(("exec %s %s 2>/dev/null"):format(shell.quote(shell.exe), shell.quote(path)))
+    t.equal({how, code}, {"signal", 2})
 end)
 
 t.case("a kernel stops", function()

@@ -194,6 +194,13 @@ t.case("a terminal: banner, values one per line, Ctrl-C while typing, Ctrl-D", f
     t.is_true(shown:find("status 0\n$"), shown)
 end)
 
+t.case("a terminal: a second Ctrl-C leaves a loop that catches the first, variables are kept", function()
+    local shown = type_in{{"v = 6 while true do pcall(function() print('g'..'o') while true do end end) end\\n", "go"}, {"\\003", "go"},
+        {"\\003", "[C]: in ?"}, {"v * 7\\n", "42"}, {"\\004"}}
+    contains(shown, "interrupted!")
+    contains(shown, "\n42\n")
+end)
+
 t.case("a terminal: what is pasted is one entry, tabs and line ends included; Up goes through what begins alike", function()
     local shown = type_in{
         {"\\033[200~local a = 1\\nlocal b = {\\n\\ta,\\n}\\nprint(#b + 40)\\033[201~", "41"}, {"a + 1\\n", "2"},
