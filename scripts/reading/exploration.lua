@@ -8,9 +8,9 @@
 -- writes comes from its state and what the state attends to. The second table varies the depth of both.
 --
 -- Command    attn scripts/reading/exploration.lua
--- Time       MINUTES
+-- Time       2 minutes on two cores
 -- System     A9; Britz, Goldie, Luong and Le 2017, who spent 250,000 hours of graphics cards on it
--- Found      FOUND
+-- Found      (one seed) additive 96 % at width 64 and 256, multiplicative 92 and 89, scaled 93 at 256
 -- Your data  local exploration = require "reading.exploration"                                   (attn -I scripts)
 --            local model = exploration.Translator{sources = 900, targets = 900, dim = 64, hidden = 128, layers = 2,
 --                score = "scaled", width = 128}

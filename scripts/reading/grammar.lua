@@ -7,9 +7,11 @@
 --   made up    sentences of a small grammar, where the preposition decides what it belongs to
 --
 -- Command    attn scripts/reading/grammar.lua [--data DIR]
--- Time       MINUTES
+-- Time       4 minutes on two cores
 -- System     A10; Vinyals et al. 2015. Here one layer, and a rare word is read by its ending
--- Found      FOUND
+-- Found      (one seed, 96 units) F1 70 with attention, 37 without. Of what is written with attention 88 % is a balanced
+--            tree, fewer than the 95 % of the claim: brackets that close a long constituent have the wrong label. The
+--            constituents matter: without them F1 is 47, and 44 without attention
 -- Your data  local grammar = require "reading.grammar"                                           (attn -I scripts)
 --            local parser = grammar.Parser{words = 2000, targets = 60, dim = 64, hidden = 128, attend = true}
 --            local logits = parser(source, source_lengths, target_in)                     batches of data.batches
