@@ -404,23 +404,26 @@ static void seen(const axis *a, size_t v, size_t *begin, size_t *end)
     *begin = at_min_size(*begin, *end);
 }
 
-/* m rows of the weight times the windows of a part, rows of the same kernel rows together */
+/* m rows of the weight times the windows of a part: rows with the same kernel rows together, or each row of each image by itself, to
+ * where it belongs. */
 static void multiply(const job *j, const part *p, size_t m, const real *w, const real *x, const real *bias, real *y,
-                     size_t ld)
+                     size_t ld, bool straight)
 {
-    size_t each = j->C * j->w.taps, row_of_y = j->lanes > 1 ? p->columns * LANES : j->pitch;
-    size_t last = p->places - (p->rows - 1) * row_of_y;
+    size_t each = j->C * j->w.taps, row_of_y = straight ? j->of_y.h : j->lanes > 1 ? p->columns * LANES : j->pitch;
+    size_t last = straight ? p->columns : j->lanes > 1 ? row_of_y : p->places - (p->rows - 1) * row_of_y;
 
     for (size_t row = 0, next; row < p->rows; row = next) {
         size_t begin, end, b, e;
         seen(&j->h, p->row + row, &begin, &end);
-        for (next = row + 1; next < p->rows && j->lanes == 1; next++) {
+        for (next = row + 1; next < p->rows && j->lanes == 1 && row_of_y == j->pitch; next++) {
             seen(&j->h, p->row + next, &b, &e);
             if (b != begin || e != end)
                 break;
         }
-        K->window->gemm(m, (next - row - 1) * j->pitch + last, (end - begin) * each, w + begin * each * m,
-                        x + row * j->pitch, j->at + begin * each, bias, y + row * row_of_y, ld);
+        for (size_t image = 0; image < (straight ? p->images : 1); image++)
+            K->window->gemm(m, (next - row - 1) * j->pitch + last, (end - begin) * each, w + begin * each * m,
+                            x + row * j->pitch + image * j->slot, j->at + begin * each, bias,
+                            y + row * row_of_y + image * j->of_y.b, ld);
     }
 }
 
@@ -433,18 +436,20 @@ static void convolve(const void *context, size_t unit, real *room)
     steps s = j->of_y;
     const real *x = room;
     real *y = room + (j->in_place ? 0 : j->C * j->channel), *pixels = y + at_min_size(K->window->rows, j->O) * ld;
-    bool straight = s.w == 1 && s.h == j->pitch && j->images == 1 && !j->add && j->h.every * j->w.every == 1;
+    /* rows that stand in the grid as in y, or are whole vectors */
+    bool straight = s.w == 1 && j->lanes == 1 && !j->add && j->h.every * j->w.every == 1 &&
+                    ((s.h == j->pitch && p.images == 1) || p.columns % (2 * LANES) == 0);
 
     if (j->in_place)
         x = j->x + p.image * j->of_x.b + g * j->C * j->of_x.c + p.row * j->of_x.h;
     else
         lay_out(j, &p, g * j->C, j->C, room, pixels);
     if (straight)
-        y = j->y + p.image * s.b + (j->h.start + p.row) * s.h + j->w.start;
+        y = place_of(j, &p, 0, 0);
     for (size_t n = 0; n < panels && !at_cut_short(); n++) {
         size_t first = j->O * n / panels, m = j->O * (n + 1) / panels - first, channel = g * j->O + first;
         multiply(j, &p, m, j->panels + channel * j->k, x, j->bias ? j->bias + channel : NULL,
-                 straight ? y + channel * s.c : y, straight ? s.c : ld);
+                 straight ? y + channel * s.c : y, straight ? s.c : ld, straight);
         if (!straight)
             hand_out(j, &p, channel, m, y, ld, pixels);
     }

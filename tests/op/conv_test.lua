@@ -123,7 +123,7 @@ end)
 
 t.case("images too large for one grid, in bands of rows and of columns, equal a product of windows", function()
     attn.seed(7)
-    for _, size in ipairs {{1, 2, 300, 400}, {1, 1, 3, 70000}, {1, 300, 4, 300}, {9, 3, 40, 40}} do
+    for _, size in ipairs {{1, 2, 300, 400}, {1, 1, 3, 70000}, {1, 300, 4, 300}, {9, 3, 40, 40}, {17, 3, 6, 32}, {1, 3, 200, 64}} do
         local B, C, H, W = table.unpack(size)
         local x, w = attn.randn(B, C, H, W), attn.randn(2, C, 3, 3) / C ^ 0.5
         local xg, wg = x:clone():requires_grad_(true), w:clone():requires_grad_(true)
