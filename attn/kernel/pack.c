@@ -157,6 +157,10 @@ static void transpose(size_t m, size_t n, const real *a, size_t lda, real *b, si
                 __builtin_prefetch(a + r * lda + j0 + NEXT);
             for (; rows == HIGH && j + SIDE <= j1; j += SIDE)
                 square(HIGH, SIDE, a + i * lda + j, lda, b + j * ldb + i, ldb);
+            if (rows == HIGH && j + FEW < j1) {
+                square(HIGH, j1 - j, a + i * lda + j, lda, b + j * ldb + i, ldb);
+                continue;
+            }
             for (; j + FEW < j1 && rows > FEW; j += SIDE)
                 square(rows, j1 - j < SIDE ? j1 - j : SIDE, a + i * lda + j, lda, b + j * ldb + i, ldb);
             for (; j < j1; j++)

@@ -100,26 +100,20 @@ static part part_of(const job *j, size_t n)
 /* Numbers a channel in the grid of an image of a part, at most */
 static size_t grid_of(const job *j) { return (2 * j->rows + 2) * (2 * j->columns + 2); }
 
-/* n channels of an image [., H, W] to pixels side by side, [high, wide] of them from (row, column) on, zeros outside of it. */
+/* n channels of an image [., H, W] to pixels side by side, [high, wide] of them from (row, column) on; those outside of it stay. */
 static void lay_image(size_t n, const real *x, size_t H, size_t W, ptrdiff_t row, ptrdiff_t column, size_t high,
                       size_t wide, real *to)
 {
     ptrdiff_t left = column < 0 ? -column : 0, right = (ptrdiff_t)W - column;
 
     right = right < (ptrdiff_t)wide ? right : (ptrdiff_t)wide;
-    for (ptrdiff_t i = 0; i < (ptrdiff_t)high; i++, to += wide * n) {
-        if (row + i < 0 || row + i >= (ptrdiff_t)H || left >= right) {
-            memset(to, 0, wide * n * sizeof *to);
-            continue;
-        }
-        memset(to, 0, (size_t)left * n * sizeof *to);
-        K->pack->transpose(n, (size_t)(right - left), x + (row + i) * (ptrdiff_t)W + column + left, H * W,
-                           to + (size_t)left * n, n);
-        memset(to + (size_t)right * n, 0, (wide - (size_t)right) * n * sizeof *to);
-    }
+    for (ptrdiff_t i = 0; i < (ptrdiff_t)high; i++)
+        if (row + i >= 0 && row + i < (ptrdiff_t)H && left < right)
+            K->pack->transpose(n, (size_t)(right - left), x + (row + i) * (ptrdiff_t)W + column + left, H * W,
+                               to + ((size_t)i * wide + (size_t)left) * n, n);
 }
 
-/* Channels [c, c + n) of group g of x, of image b of this part */
+/* Channels [c, c + n) of group g of x, of image b of this part. What is outside of x is so for all images: the grid holds zeros. */
 static void lay_out(const job *j, const part *p, size_t b, size_t g, size_t c, size_t n, real *grid)
 {
     const filter *f = &j->f;
@@ -234,6 +228,7 @@ static void convolve(const void *context, size_t unit, real *room)
          *m = v + PLANES * of_v;
     const real *bias = f->bias ? f->bias + g * f->O : NULL, *u = j->u + g * j->of_group * PLANES;
 
+    memset(grid, 0, grid_of(j) * f->C * sizeof *grid);
     for (size_t b = 0; b < p.images; b++)
         take_in(j, &p, b, g, 0, f->C, grid, v, of_v);
     for (size_t n = 0; n < PLANES && !at_cut_short(); n++) {
@@ -335,6 +330,12 @@ typedef struct share {
     size_t of_v, of_d, of_u;
 } share;
 
+static void clear(const job *j, const share *s)
+{
+    memset(s->grid, 0, grid_of(j) * j->inner * sizeof *s->grid);
+    memset(s->dy, 0, 4 * j->rows * j->columns * j->outer * sizeof *s->dy);
+}
+
 /* dy of image b of a part, two rows and columns for each tile */
 static void lay_gradient(const job *j, const part *p, const share *s, size_t b)
 {
@@ -365,6 +366,7 @@ static bool weigh_tiles(const job *j, const share *s)
     memset(s->u, 0, PLANES * s->of_u * sizeof *s->u);
     for (size_t n = s->begin; n < s->end && !at_cut_short(); n++) {
         part p = part_of(j, n);
+        clear(j, s);
         for (size_t b = 0; b < p.images; b++) {
             take_in(j, &p, b, s->g, s->c, s->channels, s->grid, s->v, s->of_v);
             lay_gradient(j, &p, s, b);
@@ -436,6 +438,7 @@ static void weigh(const void *context, size_t unit, real *room)
             memset(s.to + (t * f->G * f->O + o) * f->C, 0, s.channels * sizeof *s.to);
     for (size_t n = s.begin; n < s.end; n++) {
         part p = part_of(j, n);
+        clear(j, &s);
         for (size_t b = 0; b < p.images && !at_cut_short(); b++)
             weigh_pixels(j, &p, &s, b);
     }
