@@ -10,7 +10,7 @@
 -- Papers     Velickovic et al. 2018, Graph attention networks, ICLR; the additive score is that of Brody et al. 2022
 -- Found      FOUND
 -- Your own   local graph = require "memory.graph"                        -- attn -I scripts yours.lua
---            local model = graph.Network{inputs = 99, classes = 7, hidden = 16, heads = 4, attention = {score = "general"}}
+--            local model = graph.Network{inputs = 99, classes = 7, hidden = 8, attention = {score = "general"}}
 --            local near = graph.near(edges, count, nodes)                 -- nodes: those that are asked for
 --            local logits, weights = model(features:index_select(1, near.ids), near)     -- features [N, inputs]
 local attn = require "attn"
