@@ -1,5 +1,5 @@
 -- ABCNN (Yin, Schuetze, Xiang and Zhou 2016): two sentences are compared by convolutions that see each other's words
--- attn scripts/reading/abcnn.lua [--data DIR]            MINUTES: synthetic pairs, TrecQA, WikiQA, SICK
+-- attn scripts/reading/abcnn.lua [--data DIR]            3 minutes: synthetic pairs, TrecQA, WikiQA, SICK
 --
 -- On one's own pairs of ids, left [B, S] and right [B, T], with their lengths [B] (attn -I scripts):
 --   local Pairs = require "reading.abcnn".Pairs

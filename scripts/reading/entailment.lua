@@ -1,12 +1,13 @@
 -- entailment: word-by-word attention (Rocktaeschel et al. 2016), compare-aggregate (Wang and Jiang 2017), DiSAN beside
--- attn scripts/reading/entailment.lua [--data DIR]            MINUTES: synthetic sentences, SICK
+-- attn scripts/reading/entailment.lua [--data DIR]            3 minutes: synthetic sentences, SICK
 --
 -- On one's own pairs of ids, premise [B, S] and hypothesis [B, T] with their lengths [B] (attn -I scripts):
 --   local entailment = require "reading.entailment"
 --   local model = entailment.Compare{words = 5000, with = "mult"}    -- Attentive{words =, attention =}, Disan{words =}
 --   local logits, weights = model(premise, premise_lengths, hypothesis, hypothesis_lengths)        -- [B, 3], [B, T, S]
 --
--- Found: FOUND
+-- Found (one seed): with enough steps all three ways to look learn the swaps (98, 99 and 99 % after 12,000), so a look at
+-- every word shows no more than a single one; compared word by word a fifth of the steps suffices, best with products.
 local attn = require "attn"
 local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
 
@@ -242,7 +243,8 @@ paper:table{
         local function length(list) return attn.tensor({#list}, {dtype = "int64"}) end
         local _, weights = model(ids(first.left), length(first.left), ids(first.right), length(first.right))
         if weights then
-            cell:keep("attention", weights[1], {rows = #weights[1] > 1 and first.right or {"all"}, columns = first.left})
+            local rows = #weights[1] > 1 and first.right or {"all"}
+            cell:keep("attention", weights[1], {rows = rows, columns = first.left})
         end
         return {accuracy = accuracy}
     end,

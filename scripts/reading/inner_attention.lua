@@ -1,12 +1,13 @@
 -- inner attention (Wang, Liu and Zhao 2016): a question attends to an answer before a recurrent layer reads it
--- attn scripts/reading/inner_attention.lua [--data DIR]            MINUTES: synthetic answers, TrecQA
+-- attn scripts/reading/inner_attention.lua [--data DIR]            2 minutes: synthetic answers, TrecQA
 --
 -- On one's own questions and answers, ids [B, S] and [B, T] with their lengths [B] (attn -I scripts):
 --   local Ranker = require "reading.inner_attention".Ranker
 --   local model = Ranker{words = 5000, attention = "gate"}         -- outer (OARNN), word, context, gate (IARNN)
 --   local score, weights = model(question, question_lengths, answer, answer_lengths)       -- [B], [B, T]
 --
--- Found: FOUND
+-- Found: attention after a GRU is not late, nor after an LSTM or a tanh layer, nor where two words decide: the weight lies
+-- on the decisive word itself, and on TrecQA around the middle.
 local attn = require "attn"
 local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
 
