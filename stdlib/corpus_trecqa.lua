@@ -23,7 +23,8 @@ local function read(path, options)
         local list, last, group = {}, nil, 0
         for i, row in ipairs(data.tsv(path(part .. ".tsv"), {columns = {"question", "answer", "label"}})) do
             if row.question ~= last then last, group = row.question, group + 1 end
-            list[i] = {group = group, question = words(row.question), answer = words(row.answer, options.most), right = row.label == "1"}
+            list[i] = {group = group, question = words(row.question), answer = words(row.answer, options.most),
+                right = row.label == "1"}
         end
         sets[part] = list
     end

@@ -24,7 +24,8 @@ local function read(path, options)
             local map = {}
             for mark in row.map:gmatch "[01]" do map[#map + 1] = math.tointeger(mark) end
             if #map ~= #review.words then
-                error(("corpus.yelp_hat: ham_%s.tsv: line %d marks %d words of %d"):format(part, i, #map, #review.words), 0)
+                error(("corpus.yelp_hat: ham_%s.tsv: line %d marks %d words of %d"):format(part, i, #map, #review.words),
+                    0)
             end
             review.maps[#review.maps + 1], review.answers[#review.answers + 1] = map, row.answer
         end
@@ -34,5 +35,6 @@ local function read(path, options)
 end
 
 return {folder = "yelp_hat", files = {"ham_50.tsv", "ham_100.tsv", "ham_100b.tsv", "ham_200.tsv"}, read = read,
-    origin = "Yelp-HAT (Sen et al. 2020): raw_data of the GitHub repository cansusen/Human-Attention-for-Text-Classification, an "
-        .. "annotation a line: review, worker, label 0 or 1, answer, tokens apart by spaces, a map of 0 and 1, apart by tabs"}
+    origin = "Yelp-HAT (Sen et al. 2020): raw_data of the GitHub repository cansusen/Human-Attention-for-Text-Classification, "
+        .. "an annotation a line: review, worker, label 0 or 1, answer, tokens apart by spaces, a map of 0 and 1, apart by "
+        .. "tabs"}

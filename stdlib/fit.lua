@@ -7,15 +7,18 @@ local train = require "attn.train"
 local m = {}
 
 ---Trains a model for some steps and logs the curve of its loss with the cell of a study.
----@param cfg {model: any, batches: any, loss: fun(batch: table): any, steps: integer, lr: number?, optimizer: any, schedule: any, clip: number?, cell: any}
+---@param cfg table model, batches, loss(batch), steps, lr = 1e-3, optimizer, schedule, clip = 1, cell
 ---@return table history as train.loop gives it
 local function fit(_, cfg)
-    cfg = fields.read("fit", cfg, {{"model", "any", required = true, expected = "a module or layer", methods = {"parameters"}},
-        {"batches", "any", required = true}, {"loss", "function", required = true}, {"steps", "integer", required = true, least = 1},
+    cfg = fields.read("fit", cfg, {
+        {"model", "any", required = true, expected = "a module or layer", methods = {"parameters"}},
+        {"batches", "any", required = true}, {"loss", "function", required = true},
+        {"steps", "integer", required = true, least = 1},
         {"lr", "number", 1e-3, above = 0}, {"optimizer", "any"}, {"schedule", "any"}, {"clip", "number", 1, above = 0},
         {"cell", "any", methods = {"log"}, expected = "the cell of a study"}})
-    local history = train.loop{model = cfg.model, data = cfg.batches, loss = cfg.loss, steps = cfg.steps, clip = cfg.clip, quiet = true,
-        schedule = cfg.schedule, optimizer = cfg.optimizer or attn.optim.adam{params = cfg.model:parameters(), lr = cfg.lr}}
+    local history = train.loop{model = cfg.model, data = cfg.batches, loss = cfg.loss, steps = cfg.steps, clip = cfg.clip,
+        quiet = true, schedule = cfg.schedule,
+        optimizer = cfg.optimizer or attn.optim.adam{params = cfg.model:parameters(), lr = cfg.lr}}
     if cfg.cell then                        -- fifty points make a curve
         local width = math.max(1, cfg.steps // 50)
         for last = width, #history.losses, width do
@@ -54,7 +57,8 @@ end
 function m.each(model, batches, fn)
     fields.read("fit.each", {model = model, batches = batches, fn = fn}, {
         {"model", "any", required = true, expected = "a module or layer", methods = {"eval", "train"}},
-        {"batches", "any", required = true, expected = "batches", methods = {"epoch"}}, {"fn", "function", required = true}})
+        {"batches", "any", required = true, expected = "batches", methods = {"epoch"}},
+        {"fn", "function", required = true}})
     local training = model.training
     model:eval()
     attn.no_grad(function()
@@ -112,8 +116,8 @@ function m.columns(records, columns)
         for i, record in ipairs(records) do
             if type(from) == "function" then list[i] = from(record) else list[i] = record[from] end
             if list[i] == nil then
-                error(("fit.columns: '%s' of record %d is nil%s"):format(name, i, type(from) == "string" and (" (its field '%s')"):format(from)
-                    or ""), 2)
+                local which = type(from) == "string" and (" (its field '%s')"):format(from) or ""
+                error(("fit.columns: '%s' of record %d is nil%s"):format(name, i, which), 2)
             end
         end
         out[name] = list
@@ -121,34 +125,43 @@ function m.columns(records, columns)
     return out
 end
 
-attn.describe{name = "fit", signature = "fit{model =, batches =, loss = function(batch), steps =, lr = 1e-3, optimizer = adam, schedule =, clip = 1, cell =} -> history",
-    help = "The short training loop of a study: train.loop without its output, with Adam where no optimizer is given. batches is what\n"
-        .. "train.loop takes as data; with the cell of a study fifty points of the loss become its curve.",
+attn.describe{name = "fit",
+    signature = "fit{model =, batches =, loss = function(batch), steps =, lr = 1e-3, optimizer = adam, schedule =, clip = 1,"
+        .. " cell =} -> history",
+    help = "The short training loop of a study: train.loop without its output, with Adam where no optimizer is given.\n"
+        .. "batches is what train.loop takes as data; with the cell of a study fifty points of the loss become its curve.",
     example = 'local fit = require "attn.fit"\n'
         .. 'local model, batches = attn.layer.linear{inputs = 2, outputs = 2}, attn.task.parity({}, 1)\n'
         .. 'local x, y = attn.randn(8, 2), attn.randint(1, 2, 8)\n'
-        .. 'fit{model = model, batches = batches, steps = 3, loss = function() return attn.loss.cross_entropy(model(x), y) end}'}
+        .. 'fit{model = model, batches = batches, steps = 3,\n'
+        .. '    loss = function() return attn.loss.cross_entropy(model(x), y) end}'}
 attn.describe{name = "fit.hold", signature = "hold(batches, seed = 1) -> batches",
     help = "The same examples, made once and kept: one epoch is drawn, from then on batches of the same size are cut from it. For a\n"
         .. "task whose examples take longer to draw than a step; its tensors must have the same sizes in all batches.",
     example = 'local held = require "attn.fit".hold(attn.task.scenes({count = 40}))\nfor batch in held:epoch(2) do print(batch.image) end'}
 attn.describe{name = "fit.each", signature = "each(model, batches, fn(batch))",
-    help = "Calls fn for every batch of an epoch, the model in eval mode, without gradients; what fn makes is freed after each call.",
+    help = "Calls fn for every batch of an epoch, the model in eval mode, without gradients; what fn makes is freed after\n"
+        .. "each call.",
     example = 'local model = attn.layer.embedding{count = 30, dim = 2}\n'
         .. 'require "attn.fit".each(model, attn.task.copy({count = 40}), function(batch) model(batch.source) end)'}
-attn.describe{name = "fit.accuracy", signature = "accuracy(model, batches, forward(batch) -> logits [..., V], targets) -> share",
-    help = "The share (0..1) of targets that are the most likely class, over an epoch in eval mode; targets of 0 are ignored.",
+attn.describe{name = "fit.accuracy",
+    signature = "accuracy(model, batches, forward(batch) -> logits [..., V], targets) -> share",
+    help = "The share (0..1) of targets that are the most likely class, over an epoch in eval mode; targets of 0 are\n"
+        .. "ignored.",
     example = 'local model = attn.layer.embedding{count = 30, dim = 30}\n'
-        .. 'require "attn.fit".accuracy(model, attn.task.copy({count = 40}), function(b) return model(b.source), b.source end)'}
-attn.describe{name = "fit.ranking", signature = "ranking(model, batches, forward(batch) -> scores [B], right [B], group [B])"
-    .. " -> {map =, mrr =, questions =}",
-    help = "metric.map_mrr of candidates (right: bool) that belong to questions (group: their number), over an epoch in eval\n"
-        .. "mode. Questions without a right or without a wrong candidate do not count.",
+        .. 'require "attn.fit".accuracy(model, attn.task.copy({count = 40}),\n'
+        .. '    function(b) return model(b.source), b.source end)'}
+attn.describe{name = "fit.ranking",
+    signature = "ranking(model, batches, forward(batch) -> scores [B], right [B], group [B]) -> {map =, mrr =, questions =}",
+    help = "metric.map_mrr of candidates (right: bool) that belong to questions (group: their number), over an epoch in\n"
+        .. "eval mode. Questions without a right or without a wrong candidate do not count.",
     example = 'local model = attn.layer.linear{inputs = 1, outputs = 1}\n'
         .. 'local b = attn.data.batches{fields = {x = {0.1, 0.2}, right = {true, false}, group = {1, 1}}, size = 2}\n'
         .. 'require "attn.fit".ranking(model, b, function(b) return b.x, b.right, b.group end)'}
-attn.describe{name = "fit.columns", signature = "columns(records, {name = \"field\" | function(record)}) -> {name = list}",
+attn.describe{name = "fit.columns",
+    signature = "columns(records, {name = \"field\" | function(record)}) -> {name = list}",
     help = "Records of a corpus as fields of data.batches, each a field of the record or what a function makes of it.",
-    example = 'require "attn.fit".columns({{text = {"a", "b"}, class = 1}}, {answer = "class", size = function(r) return #r.text end})'}
+    example = 'require "attn.fit".columns({{text = {"a", "b"}, class = 1}},\n'
+        .. '    {answer = "class", size = function(r) return #r.text end})'}
 
 return setmetatable(m, {__call = fit})

@@ -152,7 +152,7 @@ function Disan:forward(premise, pn, hypothesis, hn)
 end
 
 local paper = study{
-    system = {"E18", "F5"}, paper = "Rocktaeschel, Grefenstette, Hermann, Kocisky, Blunsom 2016, Reasoning about "
+    system = "E18", paper = "Rocktaeschel, Grefenstette, Hermann, Kocisky, Blunsom 2016, Reasoning about "
         .. "entailment with neural attention, ICLR; Wang, Jiang 2017, A compare-aggregate model for matching text "
         .. "sequences, ICLR; Shen, Zhou, Long, Jiang, Pan, Zhang 2018, DiSAN: directional self-attention network, AAAI",
     options = {synthetic = {steps = 8000, lr = 5e-3, dim = 24, hidden = 24, pairs = 10, longest = 9, asked = 2},

@@ -11,8 +11,8 @@ shell.write("semeval2010_task8/test_8001-10000.txt", record(8001, "<e1>A</e1><e2
 
 t.case("words without marks, the places of both nominals, the class of the directed relation", function()
     local sets = corpus.semeval2010_task8(shell.folder())
-    t.equal(sets.train[1], {id = 1, words = {"the", "fire", ",", "caused", "by", "new", "york", "'s", "heat", "."}, first = {2, 2},
-        second = {6, 7}, class = 2, label = "Cause-Effect(e2,e1)"})
+    t.equal(sets.train[1], {id = 1, words = {"the", "fire", ",", "caused", "by", "new", "york", "'s", "heat", "."},
+        first = {2, 2}, second = {6, 7}, class = 2, label = "Cause-Effect(e2,e1)"})
     t.equal(sets.test[1].first, {1, 1})
     t.equal(sets.test[1].second, {2, 2})
     t.equal(sets.test[1].class, 19)

@@ -10,7 +10,8 @@ shell.write("sst/stsa.fine.test.txt", "3 yes\n")
 
 t.case("five classes", function()
     local sets = corpus.sst(shell.folder())
-    t.equal(sets.train, {{words = {"a", "fine", "film"}, class = 5}, {words = {"a", "film", "."}, class = 3}, {words = {"bad"}, class = 1}})
+    t.equal(sets.train, {{words = {"a", "fine", "film"}, class = 5}, {words = {"a", "film", "."}, class = 3},
+        {words = {"bad"}, class = 1}})
     t.equal(sets.dev[1].class, 2)
 end)
 

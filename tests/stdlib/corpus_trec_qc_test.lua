@@ -9,8 +9,8 @@ shell.write("trec_qc/test.txt", "2 What is the full form of .com ?\n")
 
 t.case("classes count from 1, words are lower-cased", function()
     local sets = corpus.trec_qc(shell.folder())
-    t.equal(sets.train, {{words = {"what", "is", "it", "?"}, class = 1, label = "DESC"}, {words = {"how", "far", "?"}, class = 6,
-        label = "NUM"}})
+    t.equal(sets.train, {{words = {"what", "is", "it", "?"}, class = 1, label = "DESC"},
+        {words = {"how", "far", "?"}, class = 6, label = "NUM"}})
     t.equal(sets.test[1].label, "ABBR")
 end)
 

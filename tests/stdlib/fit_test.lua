@@ -8,7 +8,9 @@ local function setup(count)
     for i = 1, count do source[i], class[i] = {draw(6), draw(6)}, 0 end
     for i, row in ipairs(source) do class[i] = row[1] > 3 and 2 or 1 end
     local Tiny = attn.module "Tiny"
-    function Tiny:init() self.embed, self.out = attn.layer.embedding{count = 6, dim = 4}, attn.layer.linear{inputs = 8, outputs = 2} end
+    function Tiny:init()
+        self.embed, self.out = attn.layer.embedding{count = 6, dim = 4}, attn.layer.linear{inputs = 8, outputs = 2}
+    end
     function Tiny:forward(ids) return self.out(self.embed(ids):reshape(#ids, 8)) end
     return Tiny(), data.batches{fields = {source = source, class = class}, size = 7, seed = 2}
 end
@@ -55,7 +57,8 @@ end)
 
 t.case("columns of records are fields or functions", function()
     local records = {{words = {"a", "b"}, class = 2}, {words = {"c"}, class = 1}}
-    t.equal(fit.columns(records, {answer = "class", size = function(r) return #r.words end}), {answer = {2, 1}, size = {2, 1}})
+    t.equal(fit.columns(records, {answer = "class", size = function(r) return #r.words end}),
+        {answer = {2, 1}, size = {2, 1}})
     t.raises("fit.columns: 'x' of record 1 is nil (its field 'label')", fit.columns, records, {x = "label"})
     t.raises("fit: unknown field 'step'", function() return fit{step = 3} end)
 end)

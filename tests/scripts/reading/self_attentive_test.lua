@@ -20,7 +20,8 @@ end)
 
 t.case("a bag: gradients at both levels", function()
     attn.seed(12)
-    local m = self_attentive.Bag{words = 5, dim = 2, hidden = 2, score = 3, hops = 2, bag_hops = 2, classes = 3}:to "float64"
+    local m = self_attentive.Bag{words = 5, dim = 2, hidden = 2, score = 3, hops = 2, bag_hops = 2, classes = 3}
+    m:to "float64"
     local ok, report = attn.checkgrad(function()
         local logits, sentences, inner = m(bag, bag_lengths)
         return logits:square():sum() + attn.penalty.frobenius(sentences) + attn.penalty.frobenius(inner)
