@@ -1,6 +1,6 @@
 -- hierarchical question-image co-attention (Lu, Yang, Batra and Parikh 2016, NeurIPS): where to look and which words to listen to, at
 -- three levels: words, phrases (the strongest of 1-, 2- and 3-grams), the question (LSTM)
--- attn scripts/reading/coattention.lua [--data DIR]      4 minutes on two cores; synthetic, SHAPES and easy-VQA
+-- attn scripts/reading/coattention.lua [--data DIR]      3 minutes on two cores; synthetic, SHAPES and easy-VQA
 --
 -- On your own pictures and questions (attn -I scripts):
 --   local reader = require("reading.coattention").Reader{words = 500, answers = 20, dim = 64, style = "parallel", patch = 16}

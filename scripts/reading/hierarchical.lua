@@ -1,6 +1,6 @@
 -- hierarchical attention networks for documents (Yang, Dyer, He, Smola and Hovy 2016, NAACL): words make a sentence, sentences a document,
 -- each by a bidirectional GRU and attention with a learned context vector
--- attn scripts/reading/hierarchical.lua [--data DIR]      5 minutes on two cores; synthetic and IMDB
+-- attn scripts/reading/hierarchical.lua [--data DIR]      2 minutes on two cores; synthetic and IMDB
 --
 -- On your own documents (attn -I scripts), ids 0 beyond the end; a third tier (the documents of a user) takes ids [B, D, N, T], tiers = 3:
 --   local model = require("reading.hierarchical").Hierarchy{words = 20000, classes = 5, dim = 100, hidden = 50}

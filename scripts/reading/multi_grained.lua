@@ -1,7 +1,9 @@
 -- multi-grained attention for the sentiment about an aspect (Fan, Feng and Zhao 2018, EMNLP): coarse attention compares the mean of the
 -- aspect with each word, fine attention each of its words with each word; two aspects of one sentence that are felt differently are to
 -- look at different words
--- attn scripts/reading/multi_grained.lua [--data DIR]      4 minutes on two cores; synthetic and SemEval-2014 restaurants
+-- attn scripts/reading/multi_grained.lua [--data DIR]      2 minutes on two cores; synthetic and SemEval-2014 restaurants
+-- Coarse attention does not fail where two of three words are shared (99.9 %): the mean of a recurrent layer's states still tells the
+-- aspects apart. On restaurants (250 steps, no vectors trained elsewhere) fine attention adds nothing. The alignment loss lowers overlap.
 --
 -- On your own sentences (attn -I scripts), ids 0 beyond the end:
 --   local model = require("reading.multi_grained").Grained{words = 5000, classes = 3, dim = 64, coarse = true, fine = true}

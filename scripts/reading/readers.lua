@@ -1,6 +1,6 @@
 -- readers of cloze questions: attentive and impatient (Hermann et al. 2015, NeurIPS), attention-sum (Kadlec et al. 2016, ACL) and
 -- gated-attention (Dhingra et al. 2017, ACL). Names are numbered anew in every text, so that only the text can give the answer.
--- attn scripts/reading/readers.lua [--data DIR]      8 minutes on two cores; synthetic, children's cloze, bAbI 1 and 2
+-- attn scripts/reading/readers.lua [--data DIR]      5 minutes on two cores; synthetic, children's cloze, bAbI 1 and 2
 --
 -- On your own texts (attn -I scripts), ids from 1, those that may be answers first, 0 beyond the end:
 --   local model = require("reading.readers").Reader{style = "gated", words = 5000, answers = 10, dim = 64, hidden = 64, hops = 3}

@@ -1,7 +1,7 @@
 -- HABCNN for questions about a story (Yin, Ebert and Schuetze 2016): question and answer become a statement; sentences, then snippets of
 -- three,
 -- are compared with it by cosine, and the mean of the k that are most like it, each times its likeness, stands for the story
--- attn scripts/reading/snippets.lua [--data DIR]      3 minutes on two cores; synthetic and children's cloze with four candidates (in place
+-- attn scripts/reading/snippets.lua [--data DIR]      2 minutes on two cores; synthetic and children's cloze with four candidates (in place
 -- of MCTest)
 --
 -- On your own stories (attn -I scripts), ids 0 beyond the end:
