@@ -1,4 +1,5 @@
--- metric_ranking: how well scores put the positives first: MAP and MRR over questions, AUC over one list.
+-- metric_ranking: how well scores put the positives first: MAP and MRR over questions, AUC over one list; how alike two lists of
+-- scores order: Kendall's tau.
 --
 -- Average precision of a question: the mean over its positive candidates of (positives up to there) / rank; reciprocal
 -- rank: 1 / rank of the first positive. MAP and MRR are their means over questions, as trec_eval computes `map` and
@@ -83,6 +84,27 @@ function m.auc(scores, labels)
     return twice / (2 * positives * negatives)
 end
 
+---Kendall's tau-b: pairs that both lists order alike less pairs that they order differently, over the geometric mean of the
+---pairs that each orders at all; 0 where a list has one value only.
+---@param a number[]|any
+---@param b number[]|any
+---@return number -1..1
+function m.kendall(a, b)
+    local left = lists.read("metric.kendall", "a", a)
+    local right = lists.read("metric.kendall", "b", b, left, "a")
+    lists.check_scores("metric.kendall", "a", left)
+    lists.check_scores("metric.kendall", "b", right)
+    local sum, first, second = 0, 0, 0
+    for i = 2, #left do
+        for k = 1, i - 1 do
+            local x, y = left[i] > left[k] and 1 or left[i] < left[k] and -1 or 0, right[i] > right[k] and 1
+                or right[i] < right[k] and -1 or 0
+            sum, first, second = sum + x * y, first + x * x, second + y * y
+        end
+    end
+    return first * second == 0 and 0.0 or sum / math.sqrt(first * second)
+end
+
 attn.describe{name = "metric.map_mrr",
     signature = "map_mrr(scores, labels) -> {map =, mrr =, questions =, excluded =}",
     help = "Mean average precision and mean reciprocal rank (0..1) over questions, for each a list of scores of its\n"
@@ -94,5 +116,9 @@ attn.describe{name = "metric.auc", signature = "auc(scores, labels) -> number",
     help = "Area under the ROC curve: the share of pairs of a positive (label true or 1) and a negative (false or 0)\n"
         .. "in which the positive scores higher; equal scores count half. Needs one of each.",
     example = 'require "attn.metric".auc({0.1, 0.4, 0.35, 0.8}, {0, 0, 1, 1})'}
+attn.describe{name = "metric.kendall", signature = "kendall(a, b) -> number",
+    help = "How alike two lists of numbers are ordered, Kendall's tau-b: 1 for the same order, -1 for the opposite one, ties\n"
+        .. "of one list taken out of its pairs; 0 where a list has one value only.",
+    example = 'require "attn.metric".kendall({0.1, 0.7, 0.2}, {1, 3, 2})'}
 
 return m

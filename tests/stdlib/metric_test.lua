@@ -418,3 +418,12 @@ t.case("errors stand at the line that called the measure", function()
         end
     end
 end)
+
+t.case("kendall: pairs in the same order less pairs in the other; tau-b takes ties out", function()
+    local kendall = attn.metric.kendall
+    t.equal({kendall({1, 2, 3, 4}, {10, 20, 30, 40}), kendall({1, 2, 3}, {3, 2, 1}), kendall({1, 1}, {1, 2}), kendall({5}, {7})},
+        {1, -1, 0, 0})
+    t.near(kendall({1, 2, 3, 4}, {1, 3, 2, 4}), (5 - 1) / 6, 1e-12)
+    t.near(kendall({1, 1, 2, 3}, {1, 2, 3, 3}), 4 / 5, 1e-12)                -- 4 pairs alike, none not; a and b order 5 of 6 each
+    t.raises("metric.kendall: b has 1 entries, a 2", kendall, {1, 2}, {1})
+end)
