@@ -45,7 +45,7 @@ end
 
 local paper = study{
     system = {"H3"},
-    paper = "Luong, Pham, Manning 2015, table 1; Lin et al. 2017, A structured self-attentive sentence embedding, section 4",
+    paper = "Luong, Pham, Manning 2015 (table 1); Lin et al. 2017, A structured self-attentive sentence embedding",
     options = {dropout = 0.2, attention = true, both = true,
         fed = true, recurrent = true, classifier = {dim = 32, hidden = 32, steps = 400, lr = 5e-3, batch = 32},
         translator = {dim = 16, hidden = 32, words = 30, longest = 10, examples = 2000, tests = 150, steps = 800,
