@@ -137,6 +137,27 @@ static bool has_frames(lua_State *L)
     return false;
 }
 
+/* Protected: what hints.lua says of the message at 1, or nothing. */
+static int ask_hint(lua_State *L)
+{
+    vm_require(L, "hints");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+/* Lua's own message with what was probably meant behind it; on top of the stack. */
+static const char *add_hint(lua_State *L, const char *message)
+{
+    lua_pushcfunction(L, ask_hint);
+    lua_pushstring(L, message);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK || lua_type(L, -1) != LUA_TSTRING) {
+        lua_pop(L, 1);
+        return message;
+    }
+    return lua_pushfstring(L, "%s (%s)", message, lua_tostring(L, -1));
+}
+
 static int message_handler(lua_State *L)
 {
     const char *message = lua_tostring(L, 1);
@@ -146,6 +167,8 @@ static int message_handler(lua_State *L)
             return 1; /* an object that says itself what it is gets no traceback */
         message = lua_pushfstring(L, "(error object is a %s value)", luaL_typename(L, 1));
     }
+    if (strstr(message, "attempt to "))
+        message = add_hint(L, message);
     if (!brief || strstr(message, "interrupted!") || has_frames(L))
         luaL_traceback(L, L, message, 1);
     else

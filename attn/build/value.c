@@ -344,7 +344,11 @@ bool at_read_fields(const char *where, const at_field *fields, const at_table *t
         if (k == n) {
             if (n == 0)
                 return at_error_set(e, "%s: unknown field '%.40s' (there are none)", where, entry->key);
-            return at_error_set(e, "%s: unknown field '%.40s' (known: %s)", where, entry->key, list);
+            at_text near;
+            return at_nearest(entry->key, names, &near)
+                       ? at_error_set(e, "%s: unknown field '%.40s' (known: %s; did you mean '%s'?)", where, entry->key,
+                                      list, near.text)
+                       : at_error_set(e, "%s: unknown field '%.40s' (known: %s)", where, entry->key, list);
         }
         if (entry->value.type == AT_NIL)
             continue;
