@@ -64,7 +64,7 @@ function Summary:write(text, lengths, options)
         local logits, weights = self:next(s.text, s.lengths, seen:unsqueeze(2))
         return logits:squeeze(2), {text = s.text, lengths = s.lengths, seen = seen}, weights and weights:squeeze(2)
     end, {state = state, count = text:size(1), bos = options.bos, eos = options.eos, width = options.width,
-        max_length = options.max_length})
+        max_length = options.max_length, forbid = options.forbid})
 end
 
 -- Trains on records {source = words, target = words} and gives ROUGE (F1, 0 to 100) of what it writes.
@@ -90,7 +90,8 @@ local function measure(cfg, cell, train, test)
             b.target_out) end}
     local written, references = {}, {}
     fit.each(model, batches(test, false), function(b)
-        local found = model:write(b.source, b.source_lengths, {bos = 2, eos = 3, width = cfg.width, max_length = 20})
+        local options = {bos = 2, eos = 3, width = cfg.width, max_length = 20, forbid = {1}}      -- 1: <unk>
+        local found = model:write(b.source, b.source_lengths, options)
         for k, i in ipairs(b.index) do
             written[#written + 1], references[#references + 1] = vocabulary:decode(found[k][1].ids), test[i].target
         end
