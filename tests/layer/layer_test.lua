@@ -5,7 +5,7 @@ local layer = attn.layer
 
 t.case("a configuration is checked by the constructor", function()
     t.raises("linear: field 'outputs' is missing (known: inputs, outputs, bias)", layer.linear, {inputs = 8})
-    t.raises("linear: unknown field 'input' (known: inputs, outputs, bias)", layer.linear, {input = 8, outputs = 4})
+    t.raises("linear: unknown field 'input' (known: inputs, outputs, bias; did you mean 'inputs'?)", layer.linear, {input = 8, outputs = 4})
     t.raises("linear: inputs is 0, expected at least 1", layer.linear, {inputs = 0, outputs = 4})
     t.raises("linear: inputs is 2.5, expected an integer", layer.linear, {inputs = 2.5, outputs = 4})
     t.raises("linear: inputs is '8', expected an integer", layer.linear, {inputs = "8", outputs = 4})
