@@ -10,7 +10,7 @@
 -- Command    attn scripts/reading/copy_names.lua
 -- Time       1 minute on two cores
 -- System     A12; Allamanis, Peng and Sutton 2016; coverage: See, Liu and Manning 2017
--- Found      with the gate every unseen word is copied, without it none can be; coverage stops looking twice
+-- Found      with the gate every unseen word is copied, without it none can be; coverage looks twice less often
 -- Your data  local names = require "reading.copy_names"                                          (attn -I scripts)
 --            local model = names.Namer{words = 900, dim = 32, features = 32, copy = true, unknown = 8}
 --            local p = model(source, source_lengths, target_in)    ids above words: those of the text alone
