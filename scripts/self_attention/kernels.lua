@@ -13,7 +13,6 @@
 -- Data       synthetic: sentences to be copied, or sorted (task.copy, task.sort)
 -- Papers     Tsai et al. 2019, Transformer dissection: attention via the lens of kernel (F9); one map for queries and keys (F12),
 --            as in Kitaev et al. 2020, Reformer
--- Found      FOUND
 -- Your own   local Smoother = require "self_attention.kernels".Smoother         -- attn -I scripts yours.lua
 --            local model = Smoother{kernel = "rbf", place = "product", symmetric = true, words = 22, places = 11, dim = 32}
 --            local logits, weights = model(source, lengths, target_in)            -- [B, T, 22], [B, T, S]
@@ -22,7 +21,7 @@ local fit, study, task = require "attn.fit", require "attn.study", require "attn
 
 local paper = study{
     system = {"F9", "F12"}, paper = "Tsai et al. 2019, Transformer dissection: attention via the lens of kernel, EMNLP",
-    options = {dim = 32, batch = 32, steps = 400, lr = 5e-3, words = 20, shortest = 4, longest = 10, tests = 500},
+    options = {dim = 16, batch = 16, steps = 400, lr = 1e-2, words = 20, shortest = 4, longest = 10, tests = 200},
     quick = {dim = 4, batch = 2, steps = 2, tests = 2},
 }
 

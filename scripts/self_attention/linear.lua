@@ -7,7 +7,6 @@
 -- Time       see scripts/README.md
 -- Data       mnist, as 14 x 14 black or white points; pairs of a key and a value (task.recall): synthetic
 -- Paper      Katharopoulos et al. 2020, Transformers are RNNs: fast autoregressive transformers with linear attention (F10)
--- Found      FOUND
 -- Your own   local Painter = require "self_attention.linear".Painter              -- attn -I scripts yours.lua
 --            local model = Painter{score = "linear", points = 196, dim = 32, heads = 4, layers = 2}
 --            local logits = model(points)         -- ids [B, 196] of 1 (white) and 2 (black) to [B, 196], of a point being black
@@ -17,7 +16,7 @@ local study, task = require "attn.study", require "attn.task"
 
 local paper = study{
     system = {"F10"}, paper = "Katharopoulos et al. 2020, Transformers are RNNs, ICML",
-    options = {dim = 32, heads = 4, layers = 2, batch = 16, steps = 300, lr = 5e-3, examples = 6000, tests = 500,
+    options = {dim = 32, heads = 4, layers = 2, batch = 8, steps = 300, lr = 5e-3, examples = 3000, tests = 200,
         recall = {keys = 32, values = 16, batch = 32, steps = 1000, lr = 5e-3, tests = 500},
         cost = {dim = 64, batch = 16, repeats = 30}},
     quick = {dim = 4, heads = 2, layers = 1, batch = 2, steps = 2, examples = 10, tests = 2,

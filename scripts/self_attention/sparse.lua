@@ -10,7 +10,6 @@
 -- Data       trec_qc (kinds of questions), sigmorphon2017 (inflected German words); needles, marks to be counted: synthetic
 -- Papers     Martins and Astudillo 2016, From softmax to sparsemax; Peters, Niculae and Martins 2019, Sparse sequence-to-sequence models;
 --            Correia, Niculae and Martins 2019, Adaptively sparse transformers (C1, C2); Kim et al. 2017, Structured attention networks (C3)
--- Found      FOUND
 -- Your own   local sparse = require "self_attention.sparse"               -- attn -I scripts yours.lua
 --            local weights = sparse.entmax(scores, alpha)                 -- [..., T], a tensor of one number above 1: both learn
 --            local model = sparse.Pool{words = 900, classes = 6, dim = 32, distribution = "entmax15"}

@@ -21,8 +21,8 @@ t.case("what heads read is their weights times their values; gradients of the pe
     local keys, values = attn.tensor({{1, 4, 2}}, {dtype = "int64"}), attn.tensor({{3, 1, 1}}, {dtype = "int64"})
     local asked = attn.tensor({{4, 2}}, {dtype = "int64"})
     local model = Reader{dim = 4, heads = 2, keys = 4, values = 3}:to "float64"
-    local read, weights = model.attend((model.first(asked:select(2, 1)) + model.second(asked:select(2, 2))):unsqueeze(2),
-        model.key(keys), model.value(values), {weights = true})
+    local query = model.first(asked:select(2, 1)) + model.second(asked:select(2, 2))
+    local read, weights = model.attend(query:unsqueeze(2), model.key(keys), model.value(values), {weights = true})
     local state, output = model.attend:state(), model:parts(values, weights).output          -- [1, 2, 1, 2]
     t.near(attn.linear(output:transpose(2, 3):reshape(1, 1, 4), state["out.weight"], state["out.bias"]), read, 1e-12)
     for _, kind in ipairs{"subspace", "position", "output"} do

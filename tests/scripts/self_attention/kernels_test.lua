@@ -37,8 +37,8 @@ t.case("gradients; symmetric: one map for queries and keys", function()
         local count = {}
         for i, symmetric in ipairs{false, true} do
             attn.seed(2)
-            local model = kernels.Smoother{kernel = name, place = i == 1 and "product" or "sum", symmetric = symmetric, words = 6,
-                places = 4, dim = 4}:to "float64"
+            local model = kernels.Smoother{kernel = name, place = i == 1 and "product" or "sum", symmetric = symmetric,
+                words = 6, places = 4, dim = 4}:to "float64"
             t.is_true(attn.checkgrad(function() return (model(source, lengths, before)) end, model:parameters()), name)
             count[i] = kernels.Smoother{kernel = name, place = "product", symmetric = symmetric, words = 6, places = 4,
                 dim = 4}:count()

@@ -32,7 +32,8 @@ t.case("padding weighs nothing; gradients of the pooling", function()
     local ids, lengths = attn.data.pad{{1, 4, 2}, {3, 5}}
     for _, distribution in ipairs{"softmax", "sparsemax", "entmax15", "entmax", "sigmoid"} do
         attn.seed(1)
-        local model = sparse.Pool{words = 5, classes = 3, dim = 4, readout = 3, encoder = true, distribution = distribution}
+        local model = sparse.Pool{words = 5, classes = 3, dim = 4, readout = 3, encoder = true,
+            distribution = distribution}
         model:to "float64"
         local _, weights = model(ids, lengths)
         t.equal(weights[2][3]:item(), 0)

@@ -25,13 +25,15 @@ end
 
 t.case("dot and random are those of the library", function()
     local dot = attention({"dot"}, 2)
-    local context, weights = library({}, dot, {["query.weight"] = "parts.1.query.weight", ["query.bias"] = "parts.1.query.bias",
-        ["key.weight"] = "parts.1.key.weight", ["key.bias"] = "parts.1.key.bias"})
+    local names = {}
+    for _, name in ipairs{"query.weight", "query.bias", "key.weight", "key.bias"} do names[name] = "parts.1." .. name end
+    local context, weights = library({}, dot, names)
     local own, own_weights = dot(x)
     t.near(own, context, 1e-10)
     t.near(own_weights, weights, 1e-10)
     local random = attention({"random"}, 2)
-    context, weights = library({score = "synthesizer_random", max_queries = 6, max_keys = 6}, random, {["score.weight"] = "parts.1.r"})
+    context, weights = library({score = "synthesizer_random", max_queries = 6, max_keys = 6}, random,
+        {["score.weight"] = "parts.1.r"})
     own, own_weights = random(x)
     t.near(own, context, 1e-10)
     t.near(own_weights[1], weights[1], 1e-10)
@@ -59,9 +61,11 @@ end)
 
 t.case("gradients; fixed is not learned; no place sees those behind it", function()
     local ids = attn.tensor({{1, 4, 2}, {3, 5, 1}}, {dtype = "int64"})
-    for _, kinds in ipairs{{"dot"}, {"dense"}, {"factorised dense"}, {"random"}, {"factorised random"}, {"fixed", "dense"}} do
+    for _, kinds in ipairs{{"dot"}, {"dense"}, {"factorised dense"}, {"random"}, {"factorised random"},
+        {"fixed", "dense"}} do
         attn.seed(1)
-        local model = synthesizer.Network{kinds = kinds, words = 5, outputs = 2, dim = 4, heads = 2, layers = 1, length = 4, rank = 2}
+        local model = synthesizer.Network{kinds = kinds, words = 5, outputs = 2, dim = 4, heads = 2, layers = 1,
+            length = 4, rank = 2}
         model:to "float64"
         t.is_true(attn.checkgrad(function() return (model(ids, true)) end, model:parameters()), kinds[1])
         for name in model:named_parameters() do t.is_true(kinds[1] ~= "fixed" or not name:find "parts.1", name) end
