@@ -11,7 +11,7 @@
 -- Found      FOUND
 -- Your own   local Machine = require "memory.turing_machine".Machine     -- attn -I scripts yours.lua
 --            local model = Machine{inputs = 10, outputs = 8, hidden = 50, slots = 64, width = 20, controller = "lstm"}
---            local logits, writes, reads = model(x)                      -- [B, T, inputs] -> [B, T, outputs], [B, T, slots]
+--            local logits, writes, reads = model(x)              -- [B, T, inputs] -> [B, T, outputs], [B, T, slots]
 local attn = require "attn"
 local data, fit, study = require "attn.data", require "attn.fit", require "attn.study"
 local layer = attn.layer
@@ -139,8 +139,8 @@ local function wanted(logits, b) return logits:narrow(2, logits:size(2) - b.y:si
 
 local paper = study{
     system = {"G1"}, paper = "Graves, Wayne, Danihelka 2014, Neural Turing machines", seeds = 5,
-    options = {bits = 4, hidden = 32, slots = 32, width = 16, lstm = 64, batch = 16, lr = 5e-3, steps = 1500, longest = 10,
-        beyond = 20, tests = 64},
+    options = {bits = 4, hidden = 32, slots = 32, width = 16, lstm = 64, batch = 16, lr = 5e-3, steps = 1500,
+        longest = 10, beyond = 20, tests = 64},
     quick = {hidden = 4, slots = 4, width = 3, lstm = 5, batch = 2, steps = 2, longest = 2, beyond = 3, tests = 2},
 }
 

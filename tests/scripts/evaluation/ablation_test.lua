@@ -8,7 +8,8 @@ local function ids(list) return attn.tensor(list, {dtype = "int64"}) end
 local words, lengths = ids{{1, 2, 3}, {4, 0, 0}}, ids{3, 1}
 local function classifier(without)
     attn.seed(7)
-    local c = {words = 5, classes = 2, dim = 2, hidden = 2, dropout = 0, recurrent = true, both = true, attention = true}
+    local c = {words = 5, classes = 2, dim = 2, hidden = 2, dropout = 0}
+    for _, part in ipairs{"recurrent", "both", "attention"} do c[part] = true end
     if without then c[without] = false end
     return Classifier(c):to "float64"
 end

@@ -6,7 +6,8 @@ local paper = require "memory.turing_machine"
 
 local function machine(controller)
     attn.seed(5)
-    return paper.Machine{inputs = 3, outputs = 1, hidden = 2, slots = 3, width = 2, controller = controller}:to "float64"
+    local model = paper.Machine{inputs = 3, outputs = 1, hidden = 2, slots = 3, width = 2, controller = controller}
+    return model:to "float64"
 end
 
 for _, controller in ipairs{"feedforward", "lstm"} do
@@ -29,8 +30,8 @@ t.case("addressing: content, gate, a step along, sharpening, in plain Lua", func
         for i, v in ipairs(list) do list[i] = v / sum end
         return list
     end
-    local p, memory, before = {0.3, -0.8, 1.2, 0.4, 0.1, -0.5, 1.1, 0.7}, {{1, 2}, {-1, 0.5}, {0.2, -3}}, {0.2, 0.5, 0.3}
-    local k = {}
+    local p, memory = {0.3, -0.8, 1.2, 0.4, 0.1, -0.5, 1.1, 0.7}, {{1, 2}, {-1, 0.5}, {0.2, -3}}
+    local before, k = {0.2, 0.5, 0.3}, {}
     for i = 1, 2 do k[i] = (math.exp(2 * p[i]) - 1) / (math.exp(2 * p[i]) + 1) end
     local w, g = {}, sigmoid(p[4])
     for i, row in ipairs(memory) do
@@ -40,7 +41,9 @@ t.case("addressing: content, gate, a step along, sharpening, in plain Lua", func
     share(w)
     for i = 1, 3 do w[i] = g * w[i] + (1 - g) * before[i] end
     local s, moved = share{math.exp(p[5]), math.exp(p[6]), math.exp(p[7])}, {}
-    for i = 1, 3 do moved[i] = (s[1] * w[i % 3 + 1] + s[2] * w[i] + s[3] * w[(i + 1) % 3 + 1]) ^ (1 + softplus(p[8])) end
+    for i = 1, 3 do
+        moved[i] = (s[1] * w[i % 3 + 1] + s[2] * w[i] + s[3] * w[(i + 1) % 3 + 1]) ^ (1 + softplus(p[8]))
+    end
     local function tensor(x) return attn.tensor(x, {dtype = "float64"}) end
     local model = machine "feedforward"
     local got = model:move(tensor{{p, p}}, tensor{memory}, tensor{{before, before}})
@@ -54,7 +57,8 @@ t.case("tasks: what is shown, the marks, what is wanted", function()
     input, wanted = paper.tasks["repeat"](attn.data.random(2), c, 2, 2)
     t.equal({input[3], wanted}, {{0, 0, 1, 1}, {input[1], input[2], input[1], input[2]}})
     input, wanted = paper.tasks.recall(attn.data.random(3), c, 2)
-    t.equal({#input, input[1], input[3], input[5], input[7]}, {8, {0, 0, 1, 0}, {0, 0, 1, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}})
+    local mark = {0, 0, 1, 0}
+    t.equal({#input, input[1], input[3], input[5], input[7]}, {8, mark, mark, mark, {0, 0, 0, 1}})
     local asked = input[8] == input[2] and 1 or 2
     t.equal({input[8], wanted}, {input[2 * asked], {input[2 * asked + 2]}})
     local b = paper.batch({task = "copy", bits = 2}, attn.data.random(4), 3, 2)
