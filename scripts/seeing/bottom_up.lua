@@ -5,9 +5,10 @@
 --     saliency (Lu and Lim 2012)                co-occurrence of neighbours' colours; pairs that are rare in the picture are salient
 --
 -- Command    attn scripts/seeing/bottom_up.lua [--data DIR]
--- Time       MINUTES
+-- Time       1 minute on one core
 -- Data       made here: a bright digit of seven strokes among dim ones; a red square among green ones. MNIST: the same with its digits
--- Found      FOUND
+-- Found      the beam finds the bright digit always (MNIST) or in 96 % (made), if responses are sharp: to means of plain light a thick dim digit
+--            is as bright as a thin bright one; the route of max-pooling and rare pairs of colours always
 -- Your data  local bottom_up = require "seeing.bottom_up"                                  (attn -I scripts)
 --            local row, column, beam = bottom_up.winner(responses, 4)                      responses [H, W]; beam {{level, row, column}, ...}
 --            local map = bottom_up.saliency(picture, 8)                                    picture [3, H, W], 0 to 1; map [H, W]
