@@ -12,7 +12,8 @@
 -- Command    attn scripts/reading/characters.lua [--data DIR]
 -- Time       2 minutes on two cores
 -- System     A8; Zhao and Zhang 2018
--- Found      (one seed) of the letters of unseen words 84 % are right with both, 43 % with words; of seen ones 99 %
+-- Found      of the letters of unseen words 31 points more are right with both than with words alone (17 to 45: 30 is
+--            undecided); inflected forms gain 35 and 23
 -- Your data  local characters = require "reading.characters"                                     (attn -I scripts)
 --            local model = characters.Writer{letters = 90, targets = 60, dim = 32, small = 32, hidden = 96}
 --            local logits = model(source, source_lengths, ends, ends_lengths, target_in)  ends: last letters of words

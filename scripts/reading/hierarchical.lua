@@ -1,6 +1,8 @@
 -- hierarchical attention networks for documents (Yang, Dyer, He, Smola and Hovy 2016, NAACL): words make a sentence, sentences a document,
 -- each by a bidirectional GRU and attention with a learned context vector
 -- attn scripts/reading/hierarchical.lua [--data DIR]      2 minutes on two cores; synthetic and IMDB
+-- Found: attention finds the sentence (0.98), and in it the mark or, one time in four, the word beside it that makes the sentence the one
+-- that counts. The mean of recurrent states is as right with 30 sentences: they carry one bit that far. On IMDB two points, undecided.
 --
 -- On your own documents (attn -I scripts), ids 0 beyond the end; a third tier (the documents of a user) takes ids [B, D, N, T], tiers = 3:
 --   local model = require("reading.hierarchical").Hierarchy{words = 20000, classes = 5, dim = 100, hidden = 50}

@@ -6,8 +6,8 @@
 --   human.behavioural(weights, map)            -- lists, a text's weights and its marks 0, 1: AUC, nil without both
 --   human.lexical(marked, attended, counts)    -- how often each word is marked, attended, there: 1 as people, 0 chance
 --
--- Found (one seed): people agree with one another as in the paper (0.72); a BiLSTM learned from 8,000 texts agrees with them
--- less (0.61), an LSTM a little less than that (0.59), both least in long reviews.
+-- Found: people agree with one another as in the paper (0.72); a BiLSTM learned from 8,000 texts agrees with them less (0.61), an LSTM
+-- a little less than that; that both agree least in long reviews three seeds do not decide (0.011 and 0.003 lost).
 local attn = require "attn"
 local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
 local metric, study = require "attn.metric", require "attn.study"
