@@ -123,7 +123,8 @@ local function brightest(cfg, cell)
             right = right + (cell_of(cfg, row, column) == bright and 1 or 0)
             if i == 1 then
                 local path = beam and {}
-                for k, b in ipairs(beam or {}) do path[k] = {(2 * b[3] - 1) * 2 ^ b[1] / picture:size(2) - 1, (2 * b[2] - 1) * 2 ^ b[1] / picture:size(1) - 1} end
+                for k, b in ipairs(beam or {}) do path[k] = {(2 * b[3] - 1) * 2 ^ b[1] / picture:size(2) - 1,
+                    (2 * b[2] - 1) * 2 ^ b[1] / picture:size(1) - 1} end
                 cell:keep("picture", picture:unsqueeze(1), {as = "image", path = path})
             end
         end)
@@ -135,7 +136,8 @@ local ways = {{"pyramid", way = "pyramid"}, {"max-pooling", way = "max-pooling"}
 local made_ways = {}
 for i, row in ipairs(ways) do made_ways[i] = {row[1], way = row.way, made = true} end
 local mnist = paper:table{name = "mnist", about = "the bright digit is found, in percent", data = "mnist", vary = ways, run = brightest}
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes; chance is 6 %", synthetic = true, vary = made_ways, run = brightest}
+local made = paper:table{name = "made digits", about = "the same with digits of seven strokes; chance is 6 %",
+    synthetic = true, vary = made_ways, run = brightest}
 
 local colours = paper:table{
     name = "colours", about = "one red square among green ones on grey: the largest saliency is on it, in percent; share of saliency there", synthetic = true,
@@ -162,7 +164,8 @@ local colours = paper:table{
 }
 
 for _, one in ipairs{{"MNIST", mnist}, {"made digits", made}} do
-    paper:claim{one[1] .. ": a winner-take-all beam down the pyramid finds the bright digit, at least 90 %", one[2]["pyramid"].found, at_least = 90}
+    paper:claim{one[1] .. ": a winner-take-all beam down the pyramid finds the bright digit, at least 90 %",
+        one[2]["pyramid"].found, at_least = 90}
     paper:claim{one[1] .. ": max-pooling sends its gradient to the bright digit, at least 90 %", one[2]["max-pooling"].found, at_least = 90}
 end
 paper:claim{"the saliency of rare pairs of colours is largest on the odd square, at least 95 %", colours["colours"].found, at_least = 95}

@@ -28,7 +28,8 @@ function Teller:init(cfg)
     self.key, self.query = layer.linear{inputs = D, outputs = H}, layer.linear{inputs = H, outputs = H}
     self.v, self.beta = layer.linear{inputs = H, outputs = 1, bias = false}, layer.linear{inputs = H, outputs = 1}
     self.cell = layer.cell{inputs = 2 * D, hidden = H, type = "lstm"}
-    self.from_h, self.from_z, self.out = layer.linear{inputs = H, outputs = D}, layer.linear{inputs = D, outputs = D}, layer.linear{inputs = D, outputs = cfg.words}
+    self.from_h, self.from_z, self.out = layer.linear{inputs = H, outputs = D}, layer.linear{inputs = D, outputs = D},
+        layer.linear{inputs = D, outputs = cfg.words}
     self.reinforce = attn.estimate.reinforce{baseline = cfg.baseline or "moving"}
 end
 
@@ -75,7 +76,8 @@ end
 
 local paper = study{
     system = {"C5", "C6"}, paper = "Xu, Ba, Kiros, Cho, Courville, Salakhutdinov, Zemel, Bengio 2015, Show, attend and tell, ICML",
-    options = {grid = 3, shapes = 5, colours = 4, objects = 4, dim = 32, hidden = 64, batch = 32, steps = 1500, lr = 3e-3, train = 8000, test = 500, kind = "soft",
+    options = {grid = 3, shapes = 5, colours = 4, objects = 4, dim = 32, hidden = 64, batch = 32, steps = 1500,
+        lr = 3e-3, train = 8000, test = 500, kind = "soft",
         gate = true, doubly = 0, entropy = 0, draws = 100, longest = 25, crop = 160, formula_steps = 300},
     quick = {dim = 8, hidden = 8, batch = 4, steps = 4, train = 8, test = 8, draws = 3, formula_steps = 2}, seeds = 3,
 }
@@ -98,7 +100,8 @@ end
 
 local function scenes(cfg, cell)
     local function draw(seed, count, objects)
-        return task.scenes({grid = cfg.grid, shapes = cfg.shapes, colours = cfg.colours, objects = objects or cfg.objects, caption = true, count = count, size = cfg.batch}, seed)
+        return task.scenes({grid = cfg.grid, shapes = cfg.shapes, colours = cfg.colours,
+            objects = objects or cfg.objects, caption = true, count = count, size = cfg.batch}, seed)
     end
     local train, test = draw(cell.seed, cfg.train), draw(1000 + cell.seed, cfg.test)
     cfg.words, cfg.channels, cfg.patch, cfg.places = train.targets, 3, 6, cfg.grid * cfg.grid
@@ -151,7 +154,8 @@ local captions = paper:table{
     name = "scenes", about = "words right; largest weight, and draw, on the object named; coverage of scenes of 4; variance without over with baseline",
     synthetic = true, columns = {"accuracy", "pointing", "drawn", "coverage", "variance"}, better = {variance = "none"}, run = scenes,
     vary = {{"soft"}, {"doubly stochastic", doubly = 0.1}, {"hard", kind = "hard", gate = false, entropy = 0.01},
-        {"hard, no baseline", kind = "hard", gate = false, entropy = 0.01, baseline = "none"}, {"hard, no entropy", kind = "hard", gate = false}},
+        {"hard, no baseline", kind = "hard", gate = false, entropy = 0.01, baseline = "none"}, {"hard, no entropy",
+            kind = "hard", gate = false}},
 }
 
 local formulas = paper:table{
@@ -171,7 +175,8 @@ local formulas = paper:table{
         local vocabulary = text.vocabulary(lists, {min_count = 2})
         local function batches(records, images)
             return data.batches{size = 8, seed = cell.seed, shift = {"target"}, bos = vocabulary.bos, eos = vocabulary.eos, fields = {
-                image = attn.stack(fit.columns(records, {i = function(r) return 1 - images[r.image][{{}, {}, {1, cfg.crop}}]:to "float32" / 255 end}).i, 1),
+                image = attn.stack(fit.columns(records, {i = function(r) return 1 - images[r.image][{{}, {}, {1,
+                    cfg.crop}}]:to "float32" / 255 end}).i, 1),
                 target = fit.columns(records, {t = function(r) return vocabulary:encode(r.formula) end}).t}}
         end
         local learned, others = batches(train, sets.train.images), batches(test, sets.test.images)
@@ -179,7 +184,8 @@ local formulas = paper:table{
         local model = Teller(cfg)
         fit{model = model, batches = learned, steps = cfg.formula_steps, lr = cfg.lr, cell = cell,
             loss = function(b) return model:loss(b.image, b.target_in, b.target_out, 0) end}
-        local function share(set) return 100 * fit.accuracy(model, set, function(b) return (model(b.image, b.target_in)), b.target_out end) end
+        local function share(set) return 100 * fit.accuracy(model, set, function(b) return (model(b.image,
+            b.target_in)), b.target_out end) end
         return {train = share(learned), test = share(others)}
     end,
 }
@@ -187,8 +193,11 @@ local formulas = paper:table{
 paper:claim{"C5: hard attention reaches soft minus 3 points", captions["hard"].accuracy - captions["soft"].accuracy, at_least = -3}
 paper:claim{"C5: at least 85 % of the draws are on the object that is named", captions["hard"].drawn, at_least = 85}
 paper:claim{"C5: without a baseline the variance of the gradient is at least twice as large", captions["hard"].variance, at_least = 2}
-paper:claim{"C6: the penalty raises coverage of scenes with 4 objects", captions["doubly stochastic"].coverage - captions["soft"].coverage, at_least = 0}
-paper:claim{"C6: with it the largest weight is on the object that is named, at least 90 %", captions["doubly stochastic"].pointing, at_least = 90}
-paper:claim{"formulas: where it looks counts: soft attention fits better than the mean of all places", formulas["soft"].train - formulas["mean of all places"].train, at_least = 0}
+paper:claim{"C6: the penalty raises coverage of scenes with 4 objects",
+    captions["doubly stochastic"].coverage - captions["soft"].coverage, at_least = 0}
+paper:claim{"C6: with it the largest weight is on the object that is named, at least 90 %",
+    captions["doubly stochastic"].pointing, at_least = 90}
+paper:claim{"formulas: where it looks counts: soft attention fits better than the mean of all places",
+    formulas["soft"].train - formulas["mean of all places"].train, at_least = 0}
 
 return paper:main{Teller = Teller}

@@ -94,7 +94,8 @@ end
 
 local paper = study{
     system = {"C5"}, paper = "Xu et al. 2015, Show, attend and tell, ICML; Williams 1992; Bengio et al. 2013; Jang et al. 2017",
-    options = {places = 10, values = 10, dim = 16, batch = 16, draws = 4, temperature = 0.5, lr = 1e-2, steps = 1000, half = 0.5, samples = 1000, seconds = 0.15, tests = 20},
+    options = {places = 10, values = 10, dim = 16, batch = 16, draws = 4, temperature = 0.5, lr = 1e-2, steps = 1000,
+        half = 0.5, samples = 1000, seconds = 0.15, tests = 20},
     quick = {samples = 4, seconds = 0.01, steps = 2, tests = 1}, seeds = 5,
 }
 local rows = {}
@@ -103,7 +104,8 @@ for _, kind in ipairs{"none", "moving", "learned", "leave_one_out", "straight-th
 end
 
 local quality = paper:table{
-    name = "gradient", about = "beside the exact one, its length being 1; bias after taking off what chance adds", synthetic = true, vary = rows,
+    name = "gradient", about = "beside the exact one, its length being 1; bias after taking off what chance adds",
+        synthetic = true, vary = rows,
     columns = {"bias", "variance", "cosine"}, better = {bias = "less", variance = "less"},
     run = function(cfg)
         local model, exact = Hard(cfg), {kind = "exact"}
@@ -179,9 +181,11 @@ end
 for _, kind in ipairs{"straight-through", "Gumbel", "Gumbel, hard"} do
     paper:claim{kind .. " is biased: by at least 0.1 of the gradient's length", quality[kind].bias, at_least = 0.1}
 end
-paper:claim{"C5: without a baseline the variance is at least twice that with the moving mean", quality["none"].variance / quality["moving"].variance,
+paper:claim{"C5: without a baseline the variance is at least twice that with the moving mean",
+    quality["none"].variance / quality["moving"].variance,
     at_least = 2}
-paper:claim{"the mean of the other draws is no worse a baseline than the moving mean", quality["leave_one_out"].variance / quality["moving"].variance, at_most = 1}
+paper:claim{"the mean of the other draws is no worse a baseline than the moving mean",
+    quality["leave_one_out"].variance / quality["moving"].variance, at_most = 1}
 paper:claim{"after the same time leave_one_out looks at the right place at least 10 points more often than no baseline",
     learning["leave_one_out"].place - learning["none"].place, at_least = 10}
 paper:claim{"and is within 3 points of the exact gradient", learning["exact"].place - learning["leave_one_out"].place, at_most = 3}

@@ -19,7 +19,8 @@ local layer = attn.layer
 local Glimpses = attn.module "Glimpses"
 function Glimpses:init(cfg)
     local D, H = cfg.dim or 64, cfg.hidden or 128
-    self.cfg = {glimpses = cfg.glimpses, size = cfg.size or 8, scales = cfg.scales or 1, std = cfg.std or 0.15, places = cfg.places or "learned",
+    self.cfg = {glimpses = cfg.glimpses, size = cfg.size or 8, scales = cfg.scales or 1, std = cfg.std or 0.15,
+        places = cfg.places or "learned",
         first = cfg.first or 0}
     self.what = layer.linear{inputs = self.cfg.scales * self.cfg.size * self.cfg.size, outputs = D}
     self.where = layer.linear{inputs = 2, outputs = D}
@@ -68,19 +69,22 @@ end
 
 local paper = study{
     system = {"D1"}, paper = "Mnih, Heess, Graves, Kavukcuoglu 2014, Recurrent models of visual attention, NeurIPS",
-    options = {glimpses = 6, size = 8, scales = 1, std = 0.15, dim = 64, hidden = 128, batch = 64, steps = 3000, lr = 1e-3, train = 8000, test = 2000,
+    options = {glimpses = 6, size = 8, scales = 1, std = 0.15, dim = 64, hidden = 128, batch = 64, steps = 3000,
+        lr = 1e-3, train = 8000, test = 2000,
         canvas = 28, places = "learned"},
     quick = {dim = 8, hidden = 8, steps = 3, batch = 4, train = 8, test = 4}, seeds = 3,
 }
 
 local function run(cfg, cell)
     local function draw(part, seed, count)
-        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, canvas = cfg.canvas, shift = cfg.canvas == 28 and 0 or nil,
+        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, canvas = cfg.canvas,
+            shift = cfg.canvas == 28 and 0 or nil,
             count = count, size = cfg.batch}, seed), seed)
     end
     cfg.classes = 10
     local model, train, test = Glimpses(cfg), draw("train", cell.seed, cfg.train), draw("test", cell.seed, cfg.test)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 20},
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
+        steps = cfg.steps, final = cfg.lr / 20},
         loss = function(b) return model:loss(b.image, b.answer) end}
     local share = fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end)
     local b = test:epoch(1)()
@@ -93,22 +97,28 @@ end
 local rows = {}
 for k = 2, 7 do rows[#rows + 1] = {("%d glimpses"):format(k), glimpses = k} end
 rows[#rows + 1] = {"6 at random", glimpses = 6, places = "random"}
-local plain = paper:table{name = "digits", about = "error in percent, 28 x 28", data = "mnist", vary = rows, better = {error = "less"}, run = run}
+local plain = paper:table{name = "digits", about = "error in percent, 28 x 28", data = "mnist", vary = rows,
+    better = {error = "less"}, run = run}
 
 local wide = {{"learned"}, {"random", places = "random"}}
 for _, row in ipairs(wide) do row.canvas, row.scales, row.size, row.first = 60, 3, 12, 1 end
-local translated = paper:table{name = "translated", about = "error in percent, somewhere on 60 x 60, 6 glimpses, the first anywhere", data = "mnist", vary = wide,
+local translated = paper:table{name = "translated",
+    about = "error in percent, somewhere on 60 x 60, 6 glimpses, the first anywhere", data = "mnist", vary = wide,
     better = {error = "less"}, run = run}
 local strokes = {}
 for i, row in ipairs(wide) do
     strokes[i] = {made = true}
     for name, value in pairs(row) do strokes[i][name] = value end
 end
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true, vary = strokes, better = {error = "less"}, run = run}
+local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true,
+    vary = strokes, better = {error = "less"}, run = run}
 
 paper:claim{"the error falls from 2 to 6 glimpses by at least half", plain["6 glimpses"].error / plain["2 glimpses"].error, at_most = 0.5}
-paper:claim{"6 learned glimpses beat 6 at random by at least 5 points", plain["6 at random"].error - plain["6 glimpses"].error, at_least = 5}
-paper:claim{"on 60 x 60 learned places beat random ones by at least 15 points", translated["random"].error - translated["learned"].error, at_least = 15}
-paper:claim{"synthetic: on 60 x 60 learned places beat random ones by at least 15 points", made["random"].error - made["learned"].error, at_least = 15}
+paper:claim{"6 learned glimpses beat 6 at random by at least 5 points",
+    plain["6 at random"].error - plain["6 glimpses"].error, at_least = 5}
+paper:claim{"on 60 x 60 learned places beat random ones by at least 15 points",
+    translated["random"].error - translated["learned"].error, at_least = 15}
+paper:claim{"synthetic: on 60 x 60 learned places beat random ones by at least 15 points",
+    made["random"].error - made["learned"].error, at_least = 15}
 
 return paper:main{Glimpses = Glimpses}

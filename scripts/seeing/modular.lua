@@ -23,14 +23,15 @@ local Modular = attn.module "Modular"
 function Modular:init(cfg)
     local D, H = cfg.dim or 32, cfg.hidden or 32
     self.rows, self.columns, self.modules = cfg.rows, cfg.columns, cfg.modules ~= false
-    self.see, self.value = layer.conv2d{inputs = cfg.channels, outputs = D, kernel = cfg.patch, stride = cfg.patch}, layer.linear{inputs = D, outputs = D}
+    self.see, self.value = layer.conv2d{inputs = cfg.channels, outputs = D, kernel = cfg.patch, stride = cfg.patch},
+        layer.linear{inputs = D, outputs = D}
     self.key, self.at = layer.linear{inputs = D, outputs = D}, attn.parameter(cfg.rows * cfg.columns, D)
     self.words = layer.embedding{count = cfg.words, dim = D}
     init.normal(self.at, 0, 0.5)
     init.normal(self.words.weight, 0, 0.5)
     self.read = attn.encoder.rnn{inputs = D, hidden = H, bidirectional = true}
     self.weigh = layer.linear{inputs = 4 * H, outputs = #MODULES}
-    self.focus = layer.linear{inputs = 2 * H, outputs = 4, bias = false}             -- of each word: for subject, place, relation's subject, its direction
+    self.focus = layer.linear{inputs = 2 * H, outputs = 4, bias = false}     -- subject, place, relation's subject, its direction
     self.subject, self.place = layer.linear{inputs = D, outputs = D}, layer.linear{inputs = D, outputs = D}
     self.other, self.direction = layer.linear{inputs = D, outputs = D}, layer.linear{inputs = D, outputs = #OFFSETS}
     self.out = layer.linear{inputs = D, outputs = cfg.answers}
@@ -68,13 +69,15 @@ end
 
 local paper = study{
     system = {"D11"}, paper = "Yu et al. 2018, MAttNet: modular attention network for referring expression comprehension, CVPR",
-    options = {grid = 3, shapes = 5, colours = 4, objects = 5, dim = 32, hidden = 24, batch = 64, steps = 1500, lr = 3e-3, train = 8000, test = 1000},
+    options = {grid = 3, shapes = 5, colours = 4, objects = 5, dim = 32, hidden = 24, batch = 64, steps = 1500,
+        lr = 3e-3, train = 8000, test = 1000},
     quick = {dim = 4, hidden = 4, batch = 4, steps = 2, train = 8, test = 12}, seeds = 3,
 }
 
 -- Questions about scenes, of three kinds in turn: words are shapes, then cells, then directions, then "colour" and "of". `kind` 1 to 3.
 local function questions(cfg, seed, count)
-    local scenes, draw = task.scenes({grid = cfg.grid, shapes = cfg.shapes, colours = cfg.colours, objects = cfg.objects, count = count, size = cfg.batch}, seed), data.random(seed, 1)
+    local scenes, draw = task.scenes({grid = cfg.grid, shapes = cfg.shapes, colours = cfg.colours,
+        objects = cfg.objects, count = count, size = cfg.batch}, seed), data.random(seed, 1)
     local cells, G = cfg.shapes, cfg.grid
     local directions = cells + G * G
     local colour_word, of = directions + 5, directions + 6
@@ -101,7 +104,8 @@ local function questions(cfg, seed, count)
                 question, asked = {colour_word, directions + one[2], of, shape[one[1]]}, one[3]
             end
             local n = #fields.answer + 1
-            fields.image[n], fields.question[n], fields.answer[n], fields.kind[n], fields.cell[n] = b.image[i]:clone(), question, colour[asked], kind, at[asked]
+            fields.image[n], fields.question[n], fields.answer[n], fields.kind[n], fields.cell[n] = b.image[i]:clone(),
+                question, colour[asked], kind, at[asked]
         end
     end
     fields.image = attn.stack(fields.image, 1)
@@ -110,14 +114,17 @@ end
 
 local relations = paper:table{
     name = "questions", about = "answers right, by kind of question; largest weight of a module, and largest place in its map, right; in percent", synthetic = true,
-    vary = {{"modules"}, {"one map", modules = false}}, columns = {"accuracy", "subject", "place", "relation", "weight_subject", "weight_place", "weight_relation", "cell"},
+    vary = {{"modules"}, {"one map", modules = false}}, columns = {"accuracy", "subject", "place", "relation",
+        "weight_subject", "weight_place", "weight_relation", "cell"},
     run = function(cfg, cell)
         local train, words = questions(cfg, cell.seed, cfg.train)
         local test = questions(cfg, 1000 + cell.seed, cfg.test)
-        local model = Modular{words = words, answers = cfg.colours, channels = 3, patch = 6, rows = cfg.grid, columns = cfg.grid, dim = cfg.dim, hidden = cfg.hidden,
+        local model = Modular{words = words, answers = cfg.colours, channels = 3, patch = 6, rows = cfg.grid,
+            columns = cfg.grid, dim = cfg.dim, hidden = cfg.hidden,
             modules = cfg.modules}
         local function run(b) return model(b.image, b.question, b.question_lengths) end
-        fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 50},
+        fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
+            steps = cfg.steps, final = cfg.lr / 50},
             loss = function(b) return attn.loss.cross_entropy((run(b)), b.answer) end}
         local right, weighed, seen, count, all = {0, 0, 0}, {0, 0, 0}, 0, {0, 0, 0}, 0
         fit.each(model, test, function(b)
@@ -145,8 +152,11 @@ local relations = paper:table{
     end,
 }
 
-paper:claim{"questions of \"left of\" and the like give the module of relations the largest weight, at least 90 %", relations["modules"].weight_relation, at_least = 90}
-paper:claim{"questions for a place give the module of places the largest weight, at least 90 %", relations["modules"].weight_place, at_least = 90}
-paper:claim{"modules answer better than one map, by at least 10 points", relations["modules"].accuracy - relations["one map"].accuracy, at_least = 10}
+paper:claim{"questions of \"left of\" and the like give the module of relations the largest weight, at least 90 %",
+    relations["modules"].weight_relation, at_least = 90}
+paper:claim{"questions for a place give the module of places the largest weight, at least 90 %",
+    relations["modules"].weight_place, at_least = 90}
+paper:claim{"modules answer better than one map, by at least 10 points",
+    relations["modules"].accuracy - relations["one map"].accuracy, at_least = 10}
 
 return paper:main{Modular = Modular, questions = questions}

@@ -24,7 +24,8 @@ function NonLocal:init(cfg)
     local function one() return layer.conv2d{inputs = C, outputs = half, kernel = 1} end
     if cfg.form ~= "gaussian" then self.theta, self.phi = one(), one() end
     if cfg.form == "concat" then
-        self.of_query, self.of_key = layer.linear{inputs = half, outputs = 1, bias = false}, layer.linear{inputs = half, outputs = 1, bias = false}
+        self.of_query, self.of_key = layer.linear{inputs = half, outputs = 1, bias = false}, layer.linear{inputs = half,
+            outputs = 1, bias = false}
     end
     self.g, self.z = one(), layer.conv2d{inputs = half, outputs = C, kernel = 1}
     init.zeros(self.z.weight)
@@ -102,7 +103,8 @@ end
 
 local function run(cfg, cell)
     local model, train, test = Network(cfg), pairs_of(cfg, cell.seed, cfg.train), pairs_of(cfg, 1000 + cell.seed, cfg.test)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 50},
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
+        steps = cfg.steps, final = cfg.lr / 50},
         loss = function(b) return attn.loss.cross_entropy((model(b.image)), b.answer) end}
     local out = {accuracy = 100 * fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end), parameters = model:count()}
     if cfg.form then
@@ -118,12 +120,14 @@ end
 local rows = {{"none"}}
 for _, form in ipairs{"gaussian", "embedded", "dot", "concat"} do rows[#rows + 1] = {form, form = form} end
 rows[#rows + 1] = {"embedded, not pooled", form = "embedded", pool = false}
-local same = paper:table{name = "same or different", about = "two shapes in opposite corners", synthetic = true, vary = rows, better = {parameters = "none"}, run = run}
+local same = paper:table{name = "same or different", about = "two shapes in opposite corners", synthetic = true,
+    vary = rows, better = {parameters = "none"}, run = run}
 
 paper:claim{"without the block the network stays at chance: at most 55 %", same["none"].accuracy, at_most = 55}
 paper:claim{"with one block it does not: at least 95 %", same["embedded"].accuracy, at_least = 95}
 for _, form in ipairs{"gaussian", "dot", "concat"} do
-    paper:claim{("%s is within 3 points of the embedded Gaussian"):format(form), same[form].accuracy - same["embedded"].accuracy, between = {-3, 3}}
+    paper:claim{("%s is within 3 points of the embedded Gaussian"):format(form),
+        same[form].accuracy - same["embedded"].accuracy, between = {-3, 3}}
 end
 paper:claim{"pooled keys cost at most 1 point", same["embedded, not pooled"].accuracy - same["embedded"].accuracy, at_most = 1}
 

@@ -56,7 +56,8 @@ local function spline_weights(height, width)
     for y = 1, height do
         for x = 1, width do rows[#rows + 1] = row((2 * x - 1) / width - 1, (2 * y - 1) / height - 1) end
     end
-    return attn.tensor(rows, {dtype = "float64"}):matmul(attn.tensor(inverse, {dtype = "float64"})), attn.tensor(control, {dtype = "float64"})
+    return attn.tensor(rows, {dtype = "float64"}):matmul(attn.tensor(inverse, {dtype = "float64"})),
+        attn.tensor(control, {dtype = "float64"})
 end
 
 local Transformer = attn.module "Transformer"
@@ -95,7 +96,8 @@ end
 local Classifier = attn.module "Classifier"
 function Classifier:init(cfg)
     local pixels = cfg.side * cfg.side
-    if cfg.form then self.transformer = Transformer{form = cfg.form, height = cfg.side, width = cfg.side, channels = 1, hidden = cfg.hidden} end
+    if cfg.form then self.transformer = Transformer{form = cfg.form, height = cfg.side, width = cfg.side, channels = 1,
+        hidden = cfg.hidden} end
     self.first = layer.linear{inputs = pixels, outputs = cfg.form and cfg.hidden or cfg.wide}
     self.second = layer.linear{inputs = cfg.form and cfg.hidden or cfg.wide, outputs = cfg.hidden}
     self.out = layer.linear{inputs = cfg.hidden, outputs = 10}
@@ -121,7 +123,8 @@ end
 
 -- Digits turned by angles that are known: the pictures of task.digits, turned here.
 local function turned(cfg, part, seed, count)
-    local held = fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = cfg.shift, count = count, size = count}, seed), seed)
+    local held = fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = cfg.shift, count = count,
+        size = count}, seed), seed)
     local b, draw, theta, angles = held:epoch(1)(), attn.data.random(seed, 7), {}, {}
     for i = 1, count do
         local angle = math.rad((2 * draw() - 1) * cfg.rotate)
@@ -134,9 +137,11 @@ end
 local function run(cfg, cell)
     local train, test = turned(cfg, "train", cell.seed, cfg.train), turned(cfg, "test", cell.seed, cfg.test)
     local model = Classifier(cfg)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 50},
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
+        steps = cfg.steps, final = cfg.lr / 50},
         loss = function(b) return attn.loss.cross_entropy((model(b.image)), b.answer) end}
-    local out = {error = 100 * (1 - fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end)), parameters = model:count()}
+    local out = {error = 100 * (1 - fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end)),
+        parameters = model:count()}
     if not cfg.form then return out end
     local predicted, true_ones = {}, {}
     fit.each(model, test, function(b)
@@ -157,14 +162,17 @@ end
 
 local rows = {{"none"}, {"attention", form = "attention"}, {"affine", form = "affine"}, {"spline", form = "spline"}}
 local better = {error = "less", parameters = "none"}
-local mnist = paper:table{name = "mnist", about = "error in percent, digits turned by up to 90 degrees; angle: correlation with the true one",
+local mnist = paper:table{name = "mnist",
+    about = "error in percent, digits turned by up to 90 degrees; angle: correlation with the true one",
     data = "mnist", vary = rows, better = better, run = run}
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true, better = better, run = run,
+local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true,
+    better = better, run = run,
     vary = {{"none", made = true}, {"affine", made = true, form = "affine"}}}
 
 for _, one in ipairs{{"MNIST", mnist}, {"made digits", made}} do
     local name, t = one[1], one[2]
-    paper:claim{name .. ": with an affine transformer, of as many parameters, the error is at most 0.7 times", t["affine"].error / t["none"].error, at_most = 0.7}
+    paper:claim{name .. ": with an affine transformer, of as many parameters, the error is at most 0.7 times",
+        t["affine"].error / t["none"].error, at_most = 0.7}
     paper:claim{name .. ": the angle it turns by correlates with the true one, at least 0.8", t["affine"].angle, at_least = 0.8}
 end
 paper:claim{"a thin-plate spline does as well: at most 0.7 times", mnist["spline"].error / mnist["none"].error, at_most = 0.7}

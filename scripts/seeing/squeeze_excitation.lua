@@ -48,17 +48,20 @@ end
 
 local paper = study{
     system = {"D6"}, paper = "Hu, Shen, Sun 2018, Squeeze-and-excitation networks, CVPR",
-    options = {channels = 20, noisy = 4, noise = 2.0, reduction = 4, side = 28, batch = 32, steps = 750, lr = 2e-3, train = 8000, test = 2000, gates = false,
+    options = {channels = 20, noisy = 4, noise = 2.0, reduction = 4, side = 28, batch = 32, steps = 750, lr = 2e-3,
+        train = 8000, test = 2000, gates = false,
         cost = {channels = 32, batch = 32, repeats = 30}},
     quick = {channels = 5, noisy = 1, steps = 2, batch = 4, train = 8, test = 8, cost = {channels = 4, batch = 2, repeats = 1}}, seeds = 3,
 }
 
 local function run(cfg, cell)
     local function draw(part, seed, count)
-        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = 0, count = count, size = cfg.batch}, seed), seed)
+        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = 0, count = count,
+            size = cfg.batch}, seed), seed)
     end
     local model, train, test = Network(cfg), draw("train", cell.seed, cfg.train), draw("test", cell.seed, cfg.test)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 50},
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
+        steps = cfg.steps, final = cfg.lr / 50},
         loss = function(b) return attn.loss.cross_entropy((model(b.image)), b.answer) end}
     local out = {error = 100 * (1 - fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end))}
     if cfg.gates then
@@ -79,9 +82,11 @@ end
 local better = {error = "less", signal = "none", noise = "less"}
 local columns = {"error", "noise", "signal"}
 local rows = {{"plain"}, {"gates", gates = true}, {"plain, no noise", noisy = 0}, {"gates, no noise", gates = true, noisy = 0}}
-local mnist = paper:table{name = "mnist", about = "error in percent; mean gates of channels of noise and of the others", data = "mnist", vary = rows,
+local mnist = paper:table{name = "mnist", about = "error in percent; mean gates of channels of noise and of the others",
+    data = "mnist", vary = rows,
     columns = columns, better = better, run = run}
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true, columns = columns, better = better, run = run,
+local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true,
+    columns = columns, better = better, run = run,
     vary = {{"plain", made = true}, {"gates", made = true, gates = true}}}
 
 local cost = paper:table{

@@ -23,7 +23,8 @@ function Reader:init(cfg)
     self.where = layer.linear{inputs = 2, outputs = D}
     self.first, self.second = layer.cell{inputs = D, hidden = H, type = "lstm"}, layer.cell{inputs = H, hidden = H, type = "lstm"}
     if cfg.context then self.context = layer.linear{inputs = 144, outputs = H} end
-    self.place, self.worth, self.class = layer.linear{inputs = H, outputs = 2}, layer.linear{inputs = H, outputs = 1}, layer.linear{inputs = H, outputs = cfg.classes}
+    self.place, self.worth, self.class = layer.linear{inputs = H, outputs = 2}, layer.linear{inputs = H, outputs = 1},
+        layer.linear{inputs = H, outputs = cfg.classes}
     self.reinforce = estimate.reinforce{baseline = "learned"}
     attn.init.normal(self.place.weight, 0, 0.05)
 end
@@ -31,7 +32,8 @@ end
 -- x [B, 1, H, W] -> logits [B, labels, classes], places [B, labels * glimpses, 2]; log-densities and expected rewards of the places [B, T]
 function Reader:forward(x)
     local B, logits, path, logp, worth = x:size(1), {}, {}, {}, {}
-    local h2 = self.context and self.context(x:avg_pool2d(self.coarse):flatten(2, 4)):tanh() or attn.zeros(B, self.place.weight:size(2), {dtype = x.dtype})
+    local h2 = self.context and self.context(x:avg_pool2d(self.coarse):flatten(2, 4)):tanh() or attn.zeros(B,
+        self.place.weight:size(2), {dtype = x.dtype})
     local h1, c1, c2
     for t = 1, self.labels * self.glimpses do
         local known, at = h2:detach(), nil
@@ -67,17 +69,20 @@ end
 
 local paper = study{
     system = {"D2"}, paper = "Ba, Mnih, Kavukcuoglu 2015, Multiple object recognition with visual attention, ICLR",
-    options = {labels = 2, classes = 10, glimpses = 3, size = 12, scales = 2, std = 0.15, dim = 64, hidden = 96, canvas = 60, batch = 64, steps = 2000, lr = 2e-3,
+    options = {labels = 2, classes = 10, glimpses = 3, size = 12, scales = 2, std = 0.15, dim = 64, hidden = 96,
+        canvas = 60, batch = 64, steps = 2000, lr = 2e-3,
         train = 6000, test = 1000, context = true},
     quick = {dim = 4, hidden = 4, size = 4, steps = 2, batch = 4, train = 8, test = 8}, seeds = 3,
 }
 
 local function run(cfg, cell)
     local function draw(part, seed, count)
-        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, canvas = cfg.canvas, pair = "two digits", count = count, size = cfg.batch}, seed), seed)
+        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, canvas = cfg.canvas,
+            pair = "two digits", count = count, size = cfg.batch}, seed), seed)
     end
     local model, train, test = Reader(cfg), draw("train", cell.seed, cfg.train), draw("test", cell.seed, cfg.test)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 20},
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
+        steps = cfg.steps, final = cfg.lr / 20},
         loss = function(b) return model:loss(b.image, b.answer) end}
     local both, near, count = 0, 0, 0
     fit.each(model, test, function(b)
@@ -95,11 +100,15 @@ end
 local kinds = {{"context"}, {"zero", context = false}, {"random places", random = true}}
 local made_kinds = {{"context", made = true}, {"zero", context = false, made = true}}
 local better = {error = "less"}
-local mnist = paper:table{name = "mnist", about = "error of the sequence in percent; last glimpse of a label within 12 points of its digit", data = "mnist", vary = kinds, better = better, run = run}
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true, vary = made_kinds, better = better, run = run}
+local mnist = paper:table{name = "mnist",
+    about = "error of the sequence in percent; last glimpse of a label within 12 points of its digit", data = "mnist",
+    vary = kinds, better = better, run = run}
+local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true,
+    vary = made_kinds, better = better, run = run}
 
 paper:claim{"MNIST: beginning with a coarse look beats beginning with zeros", mnist["zero"].error - mnist["context"].error, at_least = 0}
-paper:claim{"made digits: beginning with a coarse look beats beginning with zeros", made["zero"].error - made["context"].error, at_least = 0}
+paper:claim{"made digits: beginning with a coarse look beats beginning with zeros",
+    made["zero"].error - made["context"].error, at_least = 0}
 paper:claim{"MNIST: learned places beat random ones", mnist["random places"].error - mnist["context"].error, at_least = 0}
 
 return paper:main{Reader = Reader}

@@ -30,7 +30,8 @@ function Object:forward(x)
     local maps = self.second(self.first(x):relu()):relu()
     local each = self.class(maps):log_softmax(2)                                                         -- [B, classes, R, C]
     local B, classes, R, C = table.unpack(each.shape)
-    local log_a = self.score and self.score(maps):view(B, 1, R * C):log_softmax(3) or attn.full({B, 1, R * C}, -math.log(R * C), {dtype = x.dtype})
+    local log_a = self.score and self.score(maps):view(B, 1, R * C):log_softmax(3) or attn.full({B, 1, R * C},
+        -math.log(R * C), {dtype = x.dtype})
     return (each:view(B, classes, R * C) + log_a):logsumexp(3), log_a:exp():view(B, R, C), maps
 end
 
@@ -90,20 +91,24 @@ end
 
 local paper = study{
     system = {"D8"}, paper = "Xiao, Xu, Yang, Zhang, Peng, Zhang 2015, The application of two-level attention models in deep convolutional neural network, CVPR",
-    options = {canvas = 60, clutter = 6, first = 8, second = 12, detectors = 4, size = 14, hidden = 64, batch = 32, steps = 1500, lr = 3e-3, part_steps = 800,
+    options = {canvas = 60, clutter = 6, first = 8, second = 12, detectors = 4, size = 14, hidden = 64, batch = 32,
+        steps = 1500, lr = 3e-3, part_steps = 800,
         train = 6000, test = 1000, attention = true},
-    quick = {first = 2, second = 3, detectors = 2, size = 4, hidden = 4, steps = 2, part_steps = 2, batch = 4, train = 8, test = 8}, seeds = 3,
+    quick = {first = 2, second = 3, detectors = 2, size = 4, hidden = 4, steps = 2, part_steps = 2, batch = 4,
+        train = 8, test = 8}, seeds = 3,
 }
 
 local function run(cfg, cell)
     local function draw(part, seed, count)
-        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, canvas = cfg.canvas, clutter = cfg.clutter, count = count, size = cfg.batch}, seed), seed)
+        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, canvas = cfg.canvas,
+            clutter = cfg.clutter, count = count, size = cfg.batch}, seed), seed)
     end
     local train, test, object = draw("train", cell.seed, cfg.train), draw("test", cell.seed, cfg.test), nil
     cfg.classes = 10
     object = Object(cfg)
     local function nll(logp, answer) return -logp:gather(2, answer:unsqueeze(2)):mean() end
-    fit{model = object, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 50},
+    fit{model = object, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
+        steps = cfg.steps, final = cfg.lr / 50},
         loss = function(b) return nll((object(b.image)), b.answer) end}
     cfg.object = object
     local parts, right = Parts(cfg), {object = 0, parts = 0, both = 0, patch = 0}
@@ -133,15 +138,20 @@ local function run(cfg, cell)
         patch = 100 * right.patch / count}
 end
 
-local rows, made_rows = {{"attention"}, {"mean of the patches", attention = false}}, {{"attention", made = true}, {"mean of the patches", attention = false, made = true}}
+local rows, made_rows = {{"attention"}, {"mean of the patches", attention = false}}, {{"attention", made = true},
+    {"mean of the patches", attention = false, made = true}}
 local better, columns = {error = "less", object = "less", parts = "less"}, {"error", "object", "parts", "patch"}
-local mnist = paper:table{name = "mnist", about = "error in percent of both levels, of each; the chosen patch's middle on the digit", data = "mnist", vary = rows, columns = columns,
+local mnist = paper:table{name = "mnist",
+    about = "error in percent of both levels, of each; the chosen patch's middle on the digit", data = "mnist",
+    vary = rows, columns = columns,
     better = better, run = run}
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true, vary = made_rows, columns = columns, better = better, run = run}
+local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true,
+    vary = made_rows, columns = columns, better = better, run = run}
 
 for _, one in ipairs{{"MNIST", mnist}, {"made digits", made}} do
     paper:claim{one[1] .. ": two levels beat the object's alone", one[2]["attention"].object - one[2]["attention"].error, at_least = 0}
-    paper:claim{one[1] .. ": attention to patches beats their mean", one[2]["mean of the patches"].object - one[2]["attention"].object, at_least = 0}
+    paper:claim{one[1] .. ": attention to patches beats their mean",
+        one[2]["mean of the patches"].object - one[2]["attention"].object, at_least = 0}
 end
 
 return paper:main{Object = Object, Parts = Parts, cluster = cluster}

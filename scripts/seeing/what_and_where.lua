@@ -58,7 +58,8 @@ end
 
 local Tracker = {}
 Tracker.__index = Tracker
-local function tracker(cfg) return setmetatable({size = cfg.size, reach = cfg.reach, particles = cfg.particles, canvas = cfg.canvas, sharp = cfg.sharp or 6}, Tracker) end
+local function tracker(cfg) return setmetatable({size = cfg.size, reach = cfg.reach, particles = cfg.particles,
+    canvas = cfg.canvas, sharp = cfg.sharp or 6}, Tracker) end
 
 -- Squares of `size` points of pictures [n, 1, H, W] around places [n, 2], in points.
 local function squares(pictures, at, size) return attn.glimpse(pictures, at * 2 / pictures:size(4) - 1, {size = size}):flatten(2, 5) end
@@ -109,28 +110,34 @@ local paper = study{
     system = {"D3", "D4"}, paper = "Larochelle, Hinton 2010, NeurIPS; Denil, Bazzani, Larochelle, de Freitas 2012, Neural Computation",
     options = {size = 8, glimpses = 4, dim = 96, hidden = 64, batch = 64, steps = 1200, lr = 3e-3, train = 8000, test = 2000,
         track = {size = 9, reach = 8, particles = 64, canvas = 60, sharp = 6, frames = 15, clutter = 3, learn = 25, test = 40, eta = 0.3}},
-    quick = {dim = 4, hidden = 4, batch = 4, steps = 2, train = 8, test = 8, track = {particles = 4, frames = 3, learn = 1, test = 2}}, seeds = 3,
+    quick = {dim = 4, hidden = 4, batch = 4, steps = 2, train = 8, test = 8, track = {particles = 4, frames = 3,
+        learn = 1, test = 2}}, seeds = 3,
 }
 
 local function fusing(cfg, cell)
     local function draw(part, seed, count)
-        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = 0, count = count, size = cfg.batch}, seed), seed)
+        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = 0, count = count,
+            size = cfg.batch}, seed), seed)
     end
     local model, train, test = Classifier(cfg), draw("train", cell.seed, cfg.train), draw("test", cell.seed, cfg.test)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 50},
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
+        steps = cfg.steps, final = cfg.lr / 50},
         loss = function(b) return attn.loss.cross_entropy(model(b.image), b.answer) end}
     return {error = 100 * (1 - fit.accuracy(model, test, function(b) return model(b.image), b.answer end))}
 end
 local kinds = {{"sum", kind = "sum"}, {"product", kind = "product"}}
 local made_kinds = {{"sum", kind = "sum", made = true}, {"product", kind = "product", made = true}}
-local mnist = paper:table{name = "mnist", about = "D3: error in percent, 4 glimpses of 8 x 8 at random places", data = "mnist", vary = kinds, better = {error = "less"}, run = fusing}
-local made = paper:table{name = "made digits", about = "D3: the same with digits of seven strokes", synthetic = true, vary = made_kinds, better = {error = "less"}, run = fusing}
+local mnist = paper:table{name = "mnist", about = "D3: error in percent, 4 glimpses of 8 x 8 at random places",
+    data = "mnist", vary = kinds, better = {error = "less"}, run = fusing}
+local made = paper:table{name = "made digits", about = "D3: the same with digits of seven strokes", synthetic = true,
+    vary = made_kinds, better = {error = "less"}, run = fusing}
 
 local function tracking(cfg, cell)
     local c, weights = cfg.track, {1, 1, 1, 1, 1, 1, 1, 1, 1}
     local one, error, count = tracker(c), 0, 0
     local function each(seed, number, fn)
-        local frames = task.digits({data = cfg.data, made = cfg.made, canvas = c.canvas, clutter = c.clutter, moving = c.frames, count = number, size = 1}, seed)
+        local frames = task.digits({data = cfg.data, made = cfg.made, canvas = c.canvas, clutter = c.clutter,
+            moving = c.frames, count = number, size = 1}, seed)
         attn.no_grad(function()
             for b in frames:epoch(1) do
                 local truth = {}
@@ -162,14 +169,20 @@ local function tracking(cfg, cell)
     return {error = error / count}
 end
 local policies, made_policies = {}, {}
-for i, name in ipairs{"random", "Hedge", "middle"} do policies[i], made_policies[i] = {name, policy = name}, {name, policy = name, made = true} end
-local walking = paper:table{name = "walking digits", about = "D4: mean distance of belief and digit, in points", data = "mnist", vary = policies, better = {error = "less"}, run = tracking}
-local made_walking = paper:table{name = "walking made digits", about = "D4: the same with digits of seven strokes", synthetic = true, vary = made_policies,
+for i, name in ipairs{"random", "Hedge", "middle"} do policies[i], made_policies[i] = {name, policy = name}, {name,
+    policy = name, made = true} end
+local walking = paper:table{name = "walking digits", about = "D4: mean distance of belief and digit, in points",
+    data = "mnist", vary = policies, better = {error = "less"}, run = tracking}
+local made_walking = paper:table{name = "walking made digits", about = "D4: the same with digits of seven strokes",
+    synthetic = true, vary = made_policies,
     better = {error = "less"}, run = tracking}
 
 paper:claim{"D3: MNIST: what times where has a lower error than what plus where", mnist["sum"].error - mnist["product"].error, at_least = 0}
-paper:claim{"D3: made digits: what times where has a lower error than what plus where", made["sum"].error - made["product"].error, at_least = 0}
-paper:claim{"D4: MNIST: templates learned by Hedge track better than random ones", walking["random"].error - walking["Hedge"].error, at_least = 0}
-paper:claim{"D4: made digits: templates learned by Hedge track better than random ones", made_walking["random"].error - made_walking["Hedge"].error, at_least = 0}
+paper:claim{"D3: made digits: what times where has a lower error than what plus where",
+    made["sum"].error - made["product"].error, at_least = 0}
+paper:claim{"D4: MNIST: templates learned by Hedge track better than random ones",
+    walking["random"].error - walking["Hedge"].error, at_least = 0}
+paper:claim{"D4: made digits: templates learned by Hedge track better than random ones",
+    made_walking["random"].error - made_walking["Hedge"].error, at_least = 0}
 
 return paper:main{Fusion = Fusion, Classifier = Classifier, tracker = tracker}
