@@ -8,7 +8,8 @@
 -- Time       see scripts/README.md
 -- Data       groups that only the graph tells, made here; Cora: papers, the words of each, which cites which
 -- Papers     Velickovic et al. 2018, Graph attention networks, ICLR; the additive score is that of Brody et al. 2022
--- Found      FOUND
+-- Found      The graph is worth 60 points in groups (25 to 87) and 20 on Cora (one seed: 57 to 78). Learned weights
+--            are worth nothing beside the mean of neighbours (81 on Cora), four heads no more than one.
 -- Your own   local graph = require "memory.graph"                        -- attn -I scripts yours.lua
 --            local model = graph.Network{inputs = 99, classes = 7, hidden = 8, attention = {score = "general"}}
 --            local near = graph.near(edges, count, nodes)                 -- nodes: those that are asked for

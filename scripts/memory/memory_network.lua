@@ -10,7 +10,9 @@
 -- Time       see scripts/README.md
 -- Data       chains of made-up facts; bAbI tasks 1 to 20, 1,000 questions each
 -- Papers     Sukhbaatar et al. 2015, End-to-end memory networks; Miller et al. 2016, Key-value memory networks (G2)
--- Found      FOUND
+-- Found      One hop answers what needs one fact, and of what needs two nothing; three hops answer 99 % of it. On bAbI
+--            gradient descent matters: Adam learns the stories by heart (task 2: 30 % against 73 %). Yes or no (task 6)
+--            stays far below the paper, which trains longer, at first without the softmax, and not on 20 sentences.
 -- Your own   local Memory = require "memory.memory_network".Memory            -- attn -I scripts yours.lua
 --            local model = Memory{words = 200, dim = 20, hops = 3}
 --            local logits, maps = model(story, lengths, question)     -- ids [B, S, T], [B], [B, Q]; maps [B, hops, S]

@@ -10,7 +10,9 @@
 -- Time       see scripts/README.md
 -- Data       made here: signs whose product is wanted, numbers to be added, questions about tables
 -- Papers     Graves 2016, Adaptive computation time (G3); Neelakantan et al. 2016, Neural programmer
--- Found      FOUND
+-- Found      (One seed.) Parity: 3.0 steps for one sign, 3.8 for six, all right (96 % in one step). Addition: all
+--            steps are used, hard or easy, and nothing is won: one step adds as well. Programs: 96 % right, 97 of five
+--            times as many rows.
 -- Your own   local Ponder = require "memory.ponder".Ponder               -- attn -I scripts yours.lua
 --            local model = Ponder{inputs = 9, outputs = 2, hidden = 32, most = 12}
 --            local y, cost, steps = model(x)                     -- [B, T, inputs] to [B, T, outputs], [B, T], [B, T]
