@@ -27,7 +27,7 @@ local FIELDS = {additive = {score = "additive", dim = 32}, dot = {score = "dot"}
 local paper = study{
     system = {"H2", "H4"}, paper = "Och, Ney 2003, A systematic comparison of various statistical alignment models, CL",
     options = {dim = 16, hidden = 32, words = 20, shortest = 4, longest = 8, examples = 2000, tests = 200, steps = 1200,
-        lr = 1e-2, pictures = "pictures", scenes = {steps = 300, dim = 16, lr = 1e-2, tests = 500}},
+        lr = 1e-2, pictures = "results/pictures", scenes = {steps = 300, dim = 16, lr = 1e-2, tests = 500}},
     quick = {dim = 4, hidden = 4, examples = 20, tests = 4, steps = 2, scenes = {steps = 2, dim = 4, tests = 4}},
 }
 
@@ -55,8 +55,9 @@ end
 -- Files in a folder of the seed; how many have something in them.
 local function saved(cfg, cell, draw)
     local folder, count = ("%s/%d"):format(cfg.pictures, cell.seed), 0
-    attn.mkdir(cfg.pictures)
-    attn.mkdir(folder)
+    for last in (folder .. "/"):gmatch "()/" do
+        if last > 1 then attn.mkdir(folder:sub(1, last - 1)) end
+    end
     local function path(name) return folder .. "/" .. name end
     for _, name in ipairs(draw(path)) do
         local file = io.open(path(name))
