@@ -13,6 +13,8 @@
 -- Data       synthetic: sentences to be copied, or sorted (task.copy, task.sort)
 -- Papers     Tsai et al. 2019, Transformer dissection: attention via the lens of kernel (F9); one map for queries and keys (F12),
 --            as in Kitaev et al. 2020, Reformer
+-- Found      Copied 99 % by exponential, rbf and polynomial alike, 12 % by linear, a fifth of whose weights are negative. One map
+--            for queries and keys copies as well as two and cannot sort (57 % instead of 98). Sum or product of places: no difference.
 -- Your own   local Smoother = require "self_attention.kernels".Smoother         -- attn -I scripts yours.lua
 --            local model = Smoother{kernel = "rbf", place = "product", symmetric = true, words = 22, places = 11, dim = 32}
 --            local logits, weights = model(source, lengths, target_in)            -- [B, T, 22], [B, T, S]
