@@ -6,9 +6,9 @@
 --              log p; in half the sentences alpha itself stands in for the draw
 --
 -- Command    attn scripts/seeing/captions.lua [--data DIR]
--- Time       MINUTES
+-- Time       not measured yet
 -- Data       made here: up to 4 shapes on a grid, said from left to right (task.scenes); im2latex_sample: short formulas, too few to learn well
--- Found      FOUND
+-- Found      not run in full yet
 -- Your data  local teller = require("seeing.captions").Teller{words = 5000, channels = 3, patch = 8, places = 196}     (attn -I scripts)
 --            local logits, maps = teller(pictures, ids_in)       pictures [B, 3, 112, 112], ids [B, T]; maps [B, T, 196], for show.overlay
 local attn = require "attn"

@@ -6,9 +6,9 @@
 -- The class comes from the last h by cross-entropy; the places learn by REINFORCE, reward 1 for a right class, with a learned baseline.
 --
 -- Command    attn scripts/seeing/glimpses.lua [--data DIR]
--- Time       MINUTES
+-- Time       not measured yet
 -- Data       MNIST: 8,000 digits of the training part, tested on 2,000 others; synthetic: digits made of seven strokes, on 60 x 60
--- Found      FOUND
+-- Found      not run in full yet
 -- Your data  local ram = require("seeing.glimpses").Glimpses{classes = 5, glimpses = 6, size = 8, scales = 2}   (attn -I scripts)
 --            local logits, places = ram(pictures)                pictures [B, 1, H, W]; places [B, glimpses, 2], for show.image's path
 --            local loss = ram:loss(pictures, classes)            trains what sees and what chooses

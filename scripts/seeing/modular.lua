@@ -7,9 +7,9 @@
 --     context = sum_m w_m sum_i a_m,i v_i                  the answer, a colour, from the context
 --
 -- Command    attn scripts/seeing/modular.lua
--- Time       MINUTES
+-- Time       not measured yet
 -- Data       made here: coloured shapes on a grid (task.scenes); "colour of the SHAPE", "colour in CELL", "colour left of the SHAPE" (and right, above, below)
--- Found      FOUND
+-- Found      not run in full yet
 -- Your data  local modular = require("seeing.modular").Modular{words = 500, answers = 30, channels = 3, patch = 8, rows = 14, columns = 14}   (attn -I scripts)
 --            local logits, w, maps = modular(pictures, ids, lengths)         w [B, 3]; maps: subject, place, relation, each [B, 196]
 local attn = require "attn"

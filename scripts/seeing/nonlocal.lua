@@ -8,9 +8,10 @@
 -- theta, phi, g have half the channels; keys and values are pooled 2 x 2. All four forms are fields of attn.attention where it has them.
 --
 -- Command    attn scripts/seeing/nonlocal.lua
--- Time       MINUTES
+-- Time       2 minutes on two cores
 -- Data       made here: two shapes in far corners, the same or not; chance is 50 %
--- Found      FOUND
+-- Found      after these steps only one seed of one form (Gaussian, 97 %) has learned it, all else stays at chance: the block starts as the
+--            identity and gets going late; longer runs are to be made
 -- Your data  local block = require("seeing.nonlocal").NonLocal{channels = 64, form = "embedded", pool = true}      (attn -I scripts)
 --            local z, weights = block(x)                         x, z [B, 64, H, W]; weights [B, H W, H W / 4]
 local attn = require "attn"

@@ -5,9 +5,9 @@
 -- A fifth of the channels carry noise and nothing else, drawn anew for each picture: what do their gates do, and what does it help?
 --
 -- Command    attn scripts/seeing/squeeze_excitation.lua [--data DIR]
--- Time       MINUTES
+-- Time       2 minutes on two cores
 -- Data       MNIST: 8,000 training digits, tested on 2,000; synthetic: digits made of seven strokes
--- Found      FOUND
+-- Found      gates of noise are 0.28 on MNIST and 0.55 on made digits, not below 0.2; the error is not lower; a step costs 6 % more
 -- Your data  local gates = require("seeing.squeeze_excitation").Gates{channels = 64, reduction = 16}               (attn -I scripts)
 --            local y, s = gates(x)                               x, y [B, 64, H, W], s [B, 64]
 local attn = require "attn"

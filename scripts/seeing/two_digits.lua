@@ -5,9 +5,9 @@
 --     l_{t+1} ~ N(W r2_t, sigma);  after every N glimpses a label from r1;  places by REINFORCE, reward for the labels that are right
 --
 -- Command    attn scripts/seeing/two_digits.lua [--data DIR]
--- Time       MINUTES
+-- Time       not measured yet
 -- Data       MNIST: two digits on 60 x 60, each somewhere in its half; synthetic: digits made of seven strokes
--- Found      FOUND
+-- Found      not run in full yet
 -- Your data  local dram = require("seeing.two_digits").Reader{labels = 2, classes = 10, glimpses = 3, size = 12, canvas = 60, context = true}
 --            local logits, places = dram(pictures)               [B, 1, 60, 60] -> [B, labels, classes], [B, labels * glimpses, 2]
 local attn = require "attn"

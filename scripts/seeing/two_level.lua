@@ -7,9 +7,9 @@
 --     both     log p_object(y) + log p_parts(y)
 --
 -- Command    attn scripts/seeing/two_level.lua [--data DIR]
--- Time       MINUTES
+-- Time       not measured yet
 -- Data       MNIST: digits somewhere on 60 x 60 among 6 pieces of others; synthetic: digits made of seven strokes
--- Found      FOUND
+-- Found      not run in full yet
 -- Your data  local levels = require "seeing.two_level"                                     (attn -I scripts)
 --            local object = levels.Object{classes = 10, first = 8, second = 12, attention = true}
 --            local logp, a, maps = object(pictures)              [B, 1, H, W] -> [B, classes], [B, rows, columns] of patches 8 points apart

@@ -6,9 +6,9 @@
 --                                      digit to be; Hedge learns which: w_k <- w_k exp(eta r_k), r_k how much narrower the belief becomes
 --
 -- Command    attn scripts/seeing/what_and_where.lua [--data DIR]
--- Time       MINUTES
+-- Time       not measured yet
 -- Data       MNIST: 8,000 training digits, tested on 2,000, and walking ones; synthetic: digits made of seven strokes
--- Found      FOUND
+-- Found      not run in full yet
 -- Your data  local fusion = require("seeing.what_and_where").Fusion{kind = "product", inputs = 64, dim = 64, hidden = 128}    (attn -I scripts)
 --            local h = fusion(seen, places)                      seen [B, K, 64], places [B, K, 2] -> h [B, 128]
 --            local tracker = require("seeing.what_and_where").tracker{size = 9, reach = 8, particles = 64, canvas = 60}
