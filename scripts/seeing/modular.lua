@@ -7,9 +7,10 @@
 --     context = sum_m w_m sum_i a_m,i v_i                  the answer, a colour, from the context
 --
 -- Command    attn scripts/seeing/modular.lua
--- Time       not measured yet
+-- Time       1 minute on one core
 -- Data       made here: coloured shapes on a grid (task.scenes); "colour of the SHAPE", "colour in CELL", "colour left of the SHAPE" (and right, above, below)
--- Found      not run in full yet
+-- Found      relations are weighed by their module in all questions, places in 98 % (93 % with one seed of three: undecided);
+--            99.7 % right against 66 % with one map, which cannot point at a place or beside a shape
 -- Your data  local modular = require("seeing.modular").Modular{words = 500, answers = 30, channels = 3, patch = 8, rows = 14, columns = 14}   (attn -I scripts)
 --            local logits, w, maps = modular(pictures, ids, lengths)         w [B, 3]; maps: subject, place, relation, each [B, 196]
 local attn = require "attn"
