@@ -21,6 +21,7 @@
 #include "attn/core/tensor.h"
 #include "attn/build/value.h"
 #include "attn/io/io.h"
+#include "attn/kernel/code.h"
 #include "attn/layer/layer.h"
 #include "attn/optim/optim.h"
 

@@ -101,6 +101,14 @@ size_t vm_check_sizes(lua_State *L, int at, size_t *size, int *next, const char 
 void vm_push_protocol(lua_State *L);
 void vm_protocol_tostring(lua_State *L);
 
+/* ---- bind_op.c ---- */
+
+/* True while a function of the script is called with symbols; whether there is one at a stack place; and what the operation `name` is of
+ * the values on the stack, one of which is one. */
+extern bool vm_symbolic;
+bool vm_is_symbol(lua_State *L, int at);
+int vm_apply_symbolic(lua_State *L, const char *name);
+
 /* ---- raise.c ---- */
 
 /* Raises the record's message at the script's own line. Does not return. */

@@ -39,7 +39,8 @@ static const char *expected(const at_arg *a)
     case AT_OPERAND: return "a tensor or a number";
     case AT_IDS: return "an int64 tensor";
     case AT_MASK: return "a bool tensor";
-    case AT_LIST: return "a list of tensors";
+    case AT_LIST:
+    case AT_TENSORS: return "a list of tensors";
     case AT_NUMBER: return "a number";
     case AT_INTEGER:
     case AT_DIM:
@@ -355,7 +356,7 @@ static void read_args(lua_State *L, args *r, const at_op *op, int base)
                 r->in[r->n_in++] = NULL;
             continue;
         }
-        bool list = a->kind == AT_SIZES || a->kind == AT_LIST ||
+        bool list = a->kind == AT_SIZES || a->kind == AT_LIST || a->kind == AT_TENSORS ||
                     ((a->kind == AT_DIMS || a->kind == AT_COUNTS) && lua_istable(L, at) && lua_rawlen(L, at) > 0);
         bool table = options && !list && lua_istable(L, at); /* the options, early */
         if (a->optional && (lua_isnoneornil(L, at) || table)) {
@@ -366,7 +367,7 @@ static void read_args(lua_State *L, args *r, const at_op *op, int base)
             k += scalar;
             continue;
         }
-        if (a->kind == AT_LIST)
+        if (a->kind == AT_LIST || a->kind == AT_TENSORS)
             at = read_list(L, r, a, at, top);
         else if (a->kind == AT_SIZES)
             at = read_sizes(L, r, a, at);
@@ -426,11 +427,70 @@ static at_call *make_call(lua_State *L, const at_op_entry *entry, const args *r,
     return c;
 }
 
+/* ---- symbols: what stdlib/expression.lua calls a function of the script with ---- */
+
+bool vm_symbolic;
+
+bool vm_is_symbol(lua_State *L, int at)
+{
+    if (lua_type(L, at) != LUA_TTABLE || !lua_getmetatable(L, at))
+        return false;
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.symbol");
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same;
+}
+
+int vm_apply_symbolic(lua_State *L, const char *name)
+{
+    luaL_checkstack(L, 4, name);
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.apply");
+    lua_insert(L, 1);
+    lua_pushstring(L, name);
+    lua_insert(L, 2);
+    lua_call(L, lua_gettop(L) - 1, 1);
+    return 1;
+}
+
+/* symbolic(metatable of symbols, apply) -> {those before}: from now on apply(name, ...) is what an operation does that meets a
+ * symbol; without arguments as before. */
+static int symbolic(lua_State *L)
+{
+    lua_settop(L, 2);
+    lua_createtable(L, 2, 0);
+    for (int k = 1; k <= 2; k++) {
+        const char *name = k == 1 ? "attn.symbol" : "attn.apply";
+        lua_getfield(L, LUA_REGISTRYINDEX, name);
+        lua_rawseti(L, 3, k);
+        lua_pushvalue(L, k);
+        lua_setfield(L, LUA_REGISTRYINDEX, name);
+    }
+    vm_symbolic = !lua_isnil(L, 1);
+    return 1;
+}
+
+/* codes() -> name of an instruction -> its number */
+static int list_codes(lua_State *L)
+{
+#define AT_CODE(name) #name,
+    static const char *const names[] = {AT_CODES(AT_CODE)};
+#undef AT_CODE
+    lua_createtable(L, 0, AT_CODE_COUNT);
+    for (int k = 0; k < AT_CODE_COUNT; k++) {
+        lua_pushinteger(L, k);
+        lua_setfield(L, -2, names[k]);
+    }
+    return 1;
+}
+
 /* attn.<name>(...), t:<name>(...), and the operators; upvalue 1: the entry. */
 static int call_op(lua_State *L)
 {
     const at_op_entry *entry = lua_touserdata(L, lua_upvalueindex(1));
     const at_op *op = at_any_op(entry);
+    for (int at = vm_symbolic ? lua_gettop(L) : 0; at > 0; at--)
+        if (vm_is_symbol(L, at))
+            return vm_apply_symbolic(L, short_name(op));
     int outs = op->outs ? op->outs : 1;
     args r;
     if (op->idle) {
@@ -476,10 +536,11 @@ static int call_unary(lua_State *L)
 }
 
 static const char *const kind_names[] = {
-    [AT_FLOAT] = "tensor", [AT_OPERAND] = "operand", [AT_IDS] = "ids",       [AT_MASK] = "mask",
-    [AT_ANY] = "any",      [AT_LIST] = "list",       [AT_NUMBER] = "number", [AT_INTEGER] = "integer",
-    [AT_DIM] = "dim",      [AT_NEW_DIM] = "dim",     [AT_DIMS] = "dims",     [AT_COUNTS] = "counts",
-    [AT_FLAG] = "flag",    [AT_CHOICE] = "choice",   [AT_SIZES] = "sizes",   [AT_STRING] = "string",
+    [AT_FLOAT] = "tensor",    [AT_OPERAND] = "operand", [AT_IDS] = "ids",       [AT_MASK] = "mask",
+    [AT_ANY] = "any",         [AT_LIST] = "list",       [AT_NUMBER] = "number", [AT_INTEGER] = "integer",
+    [AT_DIM] = "dim",         [AT_NEW_DIM] = "dim",     [AT_DIMS] = "dims",     [AT_COUNTS] = "counts",
+    [AT_FLAG] = "flag",       [AT_CHOICE] = "choice",   [AT_SIZES] = "sizes",   [AT_STRING] = "string",
+    [AT_TENSORS] = "tensors",
 };
 
 /* attn.operations() -> list of records: what the registry test, the help and the fuzzer walk. */
@@ -539,13 +600,22 @@ void vm_open_op(lua_State *L, int lib)
     luaL_getmetatable(L, VM_TENSOR);
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.methods");
     lua_getfield(L, -1, VM_TENSOR);
-    int meta = lua_gettop(L) - 2, methods = meta + 2;
+    lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");
+    int meta = lua_gettop(L) - 3, methods = meta + 2, internal = meta + 3;
+    lua_pushcfunction(L, symbolic);
+    lua_setfield(L, internal, "symbolic");
+    lua_pushcfunction(L, list_codes);
+    lua_setfield(L, internal, "codes");
     for (int id = 0; id < AT_OPS; id++) {
         const at_op *op = at_any_op(&at_ops[id]);
-        if (op->internal)
+        if (op->internal && !op->library)
             continue;
         lua_pushlightuserdata(L, (void *)(uintptr_t)&at_ops[id]);
         lua_pushcclosure(L, call_op, 1);
+        if (op->library) {
+            lua_setfield(L, internal, op->name);
+            continue;
+        }
         const char *name = vm_push_path(L, lib, op->name);
         lua_pushvalue(L, -2);
         lua_setfield(L, -2, name);

@@ -924,6 +924,8 @@ static int index_tensor(lua_State *L)
             return 1;
         return field(L, box, lua_tostring(L, 2));
     }
+    if (vm_symbolic && vm_is_symbol(L, 2))
+        return vm_apply_symbolic(L, "index");
     if (!box->t || !box->t->storage)
         vm_error(L, "index: tensor was freed");
     if (vm_tensor_at(L, 2)) {

@@ -81,7 +81,7 @@ static int count_inputs(at_build *g, const at_op *op, const at_inputs *x)
     int n = 0;
     for (const at_arg *a = op->args; a->kind != AT_END; a++) {
         bool optional = a->optional || a->option;
-        if (a->kind == AT_LIST) {
+        if (a->kind == AT_LIST || a->kind == AT_TENSORS) {
             for (int k = 0; k < x->count; k++)
                 if (!x->list[k] && !optional && !missing(g, op, n + k))
                     return -1;

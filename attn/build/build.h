@@ -58,7 +58,7 @@ typedef struct at_given {
 #define at_both(a, b) ((at_given){{.counts = {(a), (b)}}, true})
 
 /* What an operation gets. All is borrowed. */
-enum { AT_MAX_IN = 8 };
+enum { AT_MAX_IN = 12 };
 typedef struct at_inputs {
     at_tensor *in[AT_MAX_IN]; /* its tensors in order; NULL where the record says optional and nothing is there */
     at_tensor *const *list;   /* members of its list, and how many */

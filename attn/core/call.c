@@ -259,7 +259,7 @@ const char *at_input_name(const at_call *c, int k, char *buffer, size_t size)
 {
     int at = 0;
     for (const at_arg *a = c->op->args; a->kind != AT_END; a++) {
-        if (a->kind == AT_LIST) {
+        if (a->kind == AT_LIST || a->kind == AT_TENSORS) {
             snprintf(buffer, size, "tensor %d", k - at + 1);
             return buffer;
         }
@@ -273,8 +273,8 @@ static at_kind input_kind(const at_op *op, int k)
 {
     int at = 0;
     for (const at_arg *a = op->args; a->kind != AT_END; a++) {
-        if (a->kind == AT_LIST)
-            return AT_LIST;
+        if (a->kind == AT_LIST || a->kind == AT_TENSORS)
+            return a->kind;
         if (a->kind < AT_NUMBER && at++ == k)
             return a->kind;
     }
@@ -287,7 +287,7 @@ static int leading(const at_call *c)
     int first = -1;
     for (int k = 0; k < c->n_in; k++) {
         at_kind kind = input_kind(c->op, k);
-        if (!c->in[k] || kind == AT_IDS || kind == AT_MASK)
+        if (!c->in[k] || kind == AT_IDS || kind == AT_MASK || (kind == AT_TENSORS && !at_is_float(c->in[k])))
             continue;
         if (first < 0)
             first = k;
@@ -318,6 +318,8 @@ static bool pick(at_call *c)
         at_kind kind = input_kind(c->op, k);
         if (!t->storage)
             return at_fail(c, "%s: tensor was freed", at_input_name(c, k, name, sizeof name));
+        if (kind == AT_TENSORS && !at_is_float(t))
+            continue;
         if (kind == AT_IDS) {
             if (t->dtype != AT_I64)
                 return at_fail(c, "%s is %s, expected int64 (%s: %s)", at_input_name(c, k, name, sizeof name),

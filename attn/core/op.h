@@ -32,6 +32,7 @@ typedef enum at_kind {
     AT_MASK,    /* tensor of bool */
     AT_ANY,     /* tensor of any dtype (one dtype for all arguments of this kind) */
     AT_LIST,    /* list of tensors of one dtype, all in at_call.in; only as the last tensor argument */
+    AT_TENSORS, /* the same of any dtypes; floats are of the operation's type */
     AT_NUMBER,  /* arg.number */
     AT_INTEGER, /* arg.integer */
     AT_DIM,     /* dimension of the first tensor, 1.. or negative; arg.integer counts from 0 */
@@ -133,6 +134,7 @@ struct at_op {
     bool (*idle)(const at_tensor *x); /* true: the result would equal x, and a script gets x itself; may be NULL */
     bool fresh;    /* backward looks at at_call.fresh and writes instead of adding; else gradients arrive zeroed */
     bool internal; /* not a function of the script: part of a layer */
+    bool library;  /* internal, and called by Lua modules of the library: attn.internal.NAME */
     bool bytes;    /* takes uint8, by way of int64 */
     bool plain;    /* a function, not a method as well */
     uint32_t keeps;

@@ -33,7 +33,7 @@
 /* clang-format off */
 #define AT_KERNEL_FAMILIES(X)                                                                                  \
     X(map) X(reduce) X(softmax) X(join) X(norm) X(channel) X(pool) X(sample) X(gate) X(pair) X(pack) X(window) \
-    X(winograd) X(attend) X(step) X(random)
+    X(winograd) X(attend) X(step) X(random) X(expression)
 /* clang-format on */
 
 #define AT_KERNEL_FAMILY(family) const struct AT_REAL(at_##family##_kernels) * family;

@@ -347,6 +347,9 @@ for pieces = 1, 3 do
           function() return {R(5, 3)} end)
 end
 
+case("map", function(x, y) return attn.map(function(a, b) return (a * b):tanh() + b end, x, y) end,
+     function() return {R(3, 4), R(4)} end)
+
 -- q, k, v with the weights asked for, so that nothing but the operations themselves does the work
 local function attention(name, config)
     config.query, config.dim = 4, 4

@@ -1,0 +1,343 @@
+/*
+ * Programs over blocks of pairs: one instruction after the other, each over the whole block, so that what it costs to tell them apart is
+ * spread over hundreds of numbers. Functions of floats are those of map.c, with the same bits.
+ *
+ * A row of an instruction has its operands side by side or repeated. Blocks whose operands all lie dense are one row. Integers are
+ * int32 beside float32, int64 beside float64, and wrap around; a quotient by 0 is 0.
+ */
+#include "attn/kernel/expression.h"
+#include "attn/kernel/map.h"
+#include "attn/kernel/table.h"
+
+typedef uword uvec __attribute__((vector_size(VEC_BYTES))); /* overflow wraps around */
+#define U(x) ((uvec)(x))
+
+typedef void row_fn(size_t n, const real *const *x, const size_t *step, real *y);
+
+INLINE word word_at(const real *p)
+{
+    word w;
+    memcpy(&w, p, sizeof w);
+    return w;
+}
+
+/* Argument k at i, as bits: a number that is repeated must not pass through arithmetic of floats. */
+INLINE vec take(const real *const *x, const size_t *step, int k, size_t i, size_t len)
+{
+    return step[k] ? get(x[k] + i, len) : (vec)((ivec){0} + word_at(x[k]));
+}
+
+#define ROW(name, ...)                                                                                                 \
+    static void row_##name(size_t n, const real *const *x, const size_t *step, real *y) { EACH(n, __VA_ARGS__); }
+#define FLOATS(name, value)                                                                                            \
+    ROW(name, vec a = take(x, step, 0, i, len), b = take(x, step, 1, i, len); put(y + i, len, (vec)(value));)
+#define WORDS(name, value)                                                                                             \
+    ROW(name, ivec a = (ivec)take(x, step, 0, i, len), b = (ivec)take(x, step, 1, i, len);                             \
+        put(y + i, len, (vec)(value));)
+#define WORD(name, value) ROW(name, ivec a = (ivec)take(x, step, 0, i, len); put(y + i, len, (vec)(value));)
+
+#define OF_MAP(name, function)                                                                                         \
+    static void row_##name(size_t n, const real *const *x, const size_t *step, real *y)                                \
+    {                                                                                                                  \
+        AT_KERNEL(at_map_kernels).function(step[0] ? n : 1, x[0], y);                                                  \
+        if (!step[0])                                                                                                  \
+            AT_KERNEL(at_map_kernels).fill(n, y[0], y);                                                                \
+    }
+#define OF_MAP2(name)                                                                                                  \
+    static void row_##name(size_t n, const real *const *x, const size_t *step, real *y)                                \
+    {                                                                                                                  \
+        AT_KERNEL(at_map_kernels).name(n, x[0], step[0], x[1], step[1], y);                                            \
+    }
+
+INLINE vec sign_of(vec x) { return pick(x > 0, splat(1), pick(x < 0, splat(-1), x)); }
+
+INLINE vec cdf_of(vec x)
+{
+    vec bell;
+    return normal_cdf(x, &bell);
+}
+
+/* clang-format off */
+OF_MAP(neg, negate)
+OF_MAP(exp, vexp)
+OF_MAP(log, vlog)
+OF_MAP(sqrt, vsqrt)
+OF_MAP(sin, vsin)
+OF_MAP(cos, vcos)
+OF_MAP(tanh, vtanh)
+OF_MAP(sigmoid, vsigmoid)
+OF_MAP(relu, vrelu)
+OF_MAP(gelu, vgelu)
+OF_MAP(silu, vsilu)
+OF_MAP(elu, velu)
+OF_MAP(softplus, vsoftplus)
+OF_MAP(floor, vfloor)
+OF_MAP(ceil, vceil)
+OF_MAP(round, vround)
+OF_MAP(rsqrt, vrsqrt)
+OF_MAP(log1p, vlog1p)
+OF_MAP(expm1, vexpm1)
+OF_MAP(tan, vtan)
+OF_MAP(atan, vatan)
+OF_MAP(erf, verf)
+OF_MAP2(add)
+OF_MAP2(sub)
+OF_MAP2(mul)
+OF_MAP2(div)
+OF_MAP2(minimum)
+OF_MAP2(maximum)
+ROW(abs, vec a = take(x, step, 0, i, len); put(y + i, len, magnitude(a));)
+ROW(sign, vec a = take(x, step, 0, i, len); put(y + i, len, sign_of(a));)
+ROW(square, vec a = take(x, step, 0, i, len); put(y + i, len, a * a);)
+ROW(cdf, vec a = take(x, step, 0, i, len); put(y + i, len, cdf_of(a));)
+FLOATS(lt, a < b)
+FLOATS(le, a <= b)
+FLOATS(eq, a == b)
+WORD(to_float, __builtin_convertvector(a, vec))
+WORD(int_neg, -U(a))
+WORD(int_abs, U(a ^ (a < 0)) - U(a < 0))
+WORD(int_sign, (a < 0) - (a > 0))
+WORD(logical_not, ~a)
+WORDS(int_add, U(a) + U(b))
+WORDS(int_sub, U(a) - U(b))
+WORDS(int_mul, U(a) * U(b))
+WORDS(int_minimum, (a & (a < b)) | (b & ~(a < b)))
+WORDS(int_maximum, (a & (a > b)) | (b & ~(a > b)))
+WORDS(int_lt, a < b)
+WORDS(int_le, a <= b)
+WORDS(int_eq, a == b)
+WORDS(logical_and, a & b)
+WORDS(logical_or, a | b)
+WORDS(logical_xor, a ^ b)
+ROW(select, ivec c = (ivec)take(x, step, 0, i, len); vec a = take(x, step, 1, i, len), b = take(x, step, 2, i, len);
+    put(y + i, len, pick(c, a, b));)
+/* clang-format on */
+
+#if AT_TYPE == 32
+#define LIBM(name) name##f
+#else
+#define LIBM(name) name
+#endif
+
+static void row_pow(size_t n, const real *const *x, const size_t *step, real *y)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = LIBM(pow)(x[0][i * step[0]], x[1][i * step[1]]);
+}
+
+/* The rest has the sign of the divisor, as in Lua. */
+static void row_mod(size_t n, const real *const *x, const size_t *step, real *y)
+{
+    for (size_t i = 0; i < n; i++) {
+        real b = x[1][i * step[1]], r = LIBM(fmod)(x[0][i * step[0]], b);
+        y[i] = r * b < 0 ? r + b : r;
+    }
+}
+
+/* Quotients of int32 are exact in double, which has vectors. */
+INLINE word floored(word a, word b)
+{
+#if AT_TYPE == 32
+    double q = (double)a / (double)b;
+    return b == 0 ? 0 : (word)(int64_t)__builtin_floor(q);
+#else
+    if (b == 0 || b == -1)
+        return b == 0 ? 0 : (word)(0 - (uword)a);
+    return a / b - ((a ^ b) < 0 && a % b != 0);
+#endif
+}
+
+static void row_int_idiv(size_t n, const real *const *x, const size_t *step, real *y)
+{
+    for (size_t i = 0; i < n; i++) {
+        word q = floored(word_at(x[0] + i * step[0]), word_at(x[1] + i * step[1]));
+        memcpy(y + i, &q, sizeof q);
+    }
+}
+
+static void row_int_mod(size_t n, const real *const *x, const size_t *step, real *y)
+{
+    for (size_t i = 0; i < n; i++) {
+        word a = word_at(x[0] + i * step[0]), b = word_at(x[1] + i * step[1]);
+        word r = b == 0 ? 0 : (word)((uword)a - (uword)floored(a, b) * (uword)b);
+        memcpy(y + i, &r, sizeof r);
+    }
+}
+
+/* By code; those with other arguments than registers are not here. */
+#define AT_CODE(name) [AT_CODE_##name] = row_##name
+static row_fn *const row[AT_CODE_COUNT] = {
+    AT_CODE(neg),         AT_CODE(exp),      AT_CODE(log),         AT_CODE(sqrt),        AT_CODE(abs),
+    AT_CODE(sign),        AT_CODE(sin),      AT_CODE(cos),         AT_CODE(tanh),        AT_CODE(sigmoid),
+    AT_CODE(relu),        AT_CODE(gelu),     AT_CODE(silu),        AT_CODE(elu),         AT_CODE(softplus),
+    AT_CODE(floor),       AT_CODE(ceil),     AT_CODE(round),       AT_CODE(square),      AT_CODE(rsqrt),
+    AT_CODE(log1p),       AT_CODE(expm1),    AT_CODE(tan),         AT_CODE(atan),        AT_CODE(erf),
+    AT_CODE(cdf),         AT_CODE(to_float), AT_CODE(int_neg),     AT_CODE(int_abs),     AT_CODE(int_sign),
+    AT_CODE(logical_not), AT_CODE(add),      AT_CODE(sub),         AT_CODE(mul),         AT_CODE(div),
+    AT_CODE(pow),         AT_CODE(minimum),  AT_CODE(maximum),     AT_CODE(mod),         AT_CODE(lt),
+    AT_CODE(le),          AT_CODE(eq),       AT_CODE(int_add),     AT_CODE(int_sub),     AT_CODE(int_mul),
+    AT_CODE(int_idiv),    AT_CODE(int_mod),  AT_CODE(int_minimum), AT_CODE(int_maximum), AT_CODE(int_lt),
+    AT_CODE(int_le),      AT_CODE(int_eq),   AT_CODE(logical_and), AT_CODE(logical_or),  AT_CODE(logical_xor),
+    AT_CODE(select),
+};
+
+static bool dense(const at_place *a, size_t columns) { return a->column ? a->row == columns : a->row == 0; }
+
+static void by_rows(row_fn *fn, const int64_t *code, const at_block *b)
+{
+    enum { ARGUMENTS = 3 };
+    const at_place *to = &b->reg[code[1]], *from[ARGUMENTS];
+    const real *x[ARGUMENTS] = {NULL};
+    size_t step[ARGUMENTS] = {0};
+    int count = code[0] <= AT_CODE_logical_not ? 1 : code[0] <= AT_CODE_logical_xor ? 2 : ARGUMENTS;
+    bool flat = true;
+    for (int k = 0; k < count; k++) {
+        from[k] = &b->reg[code[2 + k]];
+        step[k] = from[k]->column;
+        x[k] = from[k]->p;
+        flat = flat && dense(from[k], b->columns);
+    }
+    if (flat || b->rows == 1) {
+        fn(b->rows * b->columns, x, step, to->p);
+        return;
+    }
+    for (size_t r = 0; r < b->rows; r++) {
+        for (int k = 0; k < count; k++)
+            x[k] = from[k]->p + r * from[k]->row;
+        fn(b->columns, x, step, to->p + r * to->row);
+    }
+}
+
+INLINE size_t within(word i, size_t n) { return i < 0 ? 0 : (size_t)i < n ? (size_t)i : n - 1; }
+
+/* value: what element j of the tensor's data becomes */
+#define GATHER(type, element, value)                                                                                   \
+    do {                                                                                                               \
+        const element *data = t->data;                                                                                 \
+        for (size_t r = 0; r < b->rows; r++)                                                                           \
+            for (size_t c = 0; c < b->columns; c++) {                                                                  \
+                size_t j = within(word_at(at->p + r * at->row + c * at->column), t->n);                                \
+                type v = (type)(value);                                                                                \
+                memcpy(to->p + r * to->row + c, &v, sizeof v);                                                         \
+            }                                                                                                          \
+    } while (0)
+
+static void gather(const int64_t *code, const at_block *b)
+{
+    const at_place *to = &b->reg[code[1]], *at = &b->reg[code[2]];
+    const at_array *t = &b->array[code[3]];
+    if (code[0] == AT_CODE_gather_float)
+        GATHER(real, real, data[j]);
+    else if (code[0] == AT_CODE_gather_integer)
+        GATHER(word, int64_t, data[j]);
+    else
+        GATHER(word, uint8_t, -(word)(data[j] != 0));
+}
+
+static bool shut(const at_block *b, size_t r, size_t c)
+{
+    return b->gate.p && b->gate.p[r * b->gate.row + c * b->gate.column] == 0;
+}
+
+static void scatter(const int64_t *code, const at_block *b)
+{
+    const at_array *t = &b->array[code[1]];
+    const at_place *at = &b->reg[code[2]], *v = &b->reg[code[3]];
+    if (!t->sum)
+        return;
+    for (size_t r = 0; r < b->rows; r++) {
+        const real *i = at->p + r * at->row, *x = v->p + r * v->row;
+        double sum = 0; /* of what goes to one place */
+        if (at->column == 0) {
+            for (size_t c = 0; c < b->columns; c++)
+                sum += shut(b, r, c) ? 0 : (double)x[c * v->column];
+            t->sum[within(word_at(i), t->n)] += sum;
+            continue;
+        }
+        for (size_t c = 0; c < b->columns; c++)
+            if (!shut(b, r, c))
+                t->sum[within(word_at(i + c), t->n)] += (double)x[c * v->column];
+    }
+}
+
+static void bound(const int64_t *code, const at_block *b)
+{
+    const at_place *at = &b->reg[code[2]];
+    for (size_t r = 0; b->stray && r < b->rows; r++)
+        for (size_t c = 0; c < b->columns; c++) {
+            word i = word_at(at->p + r * at->row + c * at->column);
+            if ((i < 1 || i > code[3]) && !shut(b, r, c) && !b->stray->found)
+                *b->stray = (at_stray){true, code[1], code[4], code[3], i};
+        }
+}
+
+static void result(const int64_t *code, const at_block *b)
+{
+    const at_place *from = &b->reg[code[2]];
+    const at_target *to = &b->result[code[1]];
+    size_t step = from->column;
+    for (size_t r = 0; r < b->rows && to->sum; r++) {
+        const real *x = from->p + r * from->row;
+        double *y = to->sum + r * to->row;
+        for (size_t c = 0; c < b->columns; c++)
+            y[c * to->column] += shut(b, r, c) ? 0 : (double)x[c * step];
+    }
+    for (size_t r = 0; r < b->rows && to->p; r++) {
+        const real *x = from->p + r * from->row, *gate = b->gate.p ? b->gate.p + r * b->gate.row : NULL;
+        real *y = to->p + r * to->row;
+        EACH(b->columns, vec v = take(&x, &step, 0, i, len); if (gate) v = pick(get(gate + i, len) == 0, splat(0), v);
+             if (b->add) v += get(y + i, len); put(y + i, len, v););
+    }
+}
+
+static void set_places(const int64_t *code, const at_block *b)
+{
+    real *y = b->reg[code[1]].p;
+    size_t n = code[0] == AT_CODE_query || code[0] == AT_CODE_key ? b->columns : 1;
+    int64_t first = b->place[code[0] - AT_CODE_batch];
+    for (size_t i = 0; i < n; i++) {
+        word w = (word)(first + (int64_t)i);
+        memcpy(y + i, &w, sizeof w);
+    }
+}
+
+static void set_constant(const int64_t *code, const at_block *b)
+{
+    real *y = b->reg[code[1]].p;
+    double number;
+    memcpy(&number, &code[2], sizeof number);
+    word w = (word)(code[0] == AT_CODE_constant_bool ? -code[2] : code[2]);
+    if (code[0] == AT_CODE_constant_float)
+        *y = (real)number;
+    else
+        memcpy(y, &w, sizeof w);
+}
+
+static void run(const int64_t *code, size_t count, const at_block *b)
+{
+    for (size_t k = 0; k < count; k++, code += AT_CODE_WORDS) {
+        if (row[code[0]])
+            by_rows(row[code[0]], code, b);
+        else if (code[0] <= AT_CODE_key)
+            set_places(code, b);
+        else if (code[0] <= AT_CODE_constant_bool)
+            set_constant(code, b);
+        else if (code[0] <= AT_CODE_gather_bool)
+            gather(code, b);
+        else if (code[0] == AT_CODE_scatter)
+            scatter(code, b);
+        else if (code[0] == AT_CODE_bound)
+            bound(code, b);
+        else
+            result(code, b);
+    }
+}
+
+static void keep(size_t rows, size_t columns, const real *truth, real *s, size_t ld)
+{
+    for (size_t r = 0; r < rows; r++)
+        EACH(columns, vec t = get(truth + r * ld + i, len);
+             put(s + r * ld + i, len, pick((ivec)t, get(s + r * ld + i, len), splat(-INFINITY))););
+}
+
+const AT_REAL(at_expression_kernels) AT_KERNEL(at_expression_kernels) = {.run = run, .keep = keep};
