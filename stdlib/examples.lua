@@ -114,7 +114,11 @@ local list = {
         .. "print(vector.shape, weights)",
     ["layer.cell"] = "local cell = attn.layer.cell{inputs = 3, hidden = 4, type = 'gru'}\nprint(cell(attn.randn(2, 3), attn.zeros(2, 4)))",
     attention = "local attend = attn.attention{query = 8, key = 6, score = 'additive', dim = 16}\n"
-        .. "local context, weights = attend(attn.randn(2, 3, 8), attn.randn(2, 5, 6), {weights = true})\nprint(context.shape, weights.shape)",
+        .. "local context, weights = attend(attn.randn(2, 3, 8), attn.randn(2, 5, 6), {weights = true})\nprint(context.shape, weights.shape)\n"
+        .. "local near = attn.attention{query = 8, heads = 2, tensors = {slope = attn.tensor{0.5, 0.1}:requires_grad_(true)},\n"
+        .. "    score_mod = function(s, at) return s - at.slope[at.head] * (at.query - at.key):abs() end,\n"
+        .. "    mask_mod = function(at) return at.query:ge(at.key) & (at.query - at.key):lt(16) end}\n"
+        .. "local x = attn.randn(2, 40, 8)\nprint(near(x, x).shape, #near:parameters())",
     ["encoder.rnn"] = "local encoder = attn.encoder.rnn{inputs = 8, hidden = 16, cell = 'gru', bidirectional = true}\n"
         .. "local memory, last = encoder(attn.randn(2, 5, 8), {lengths = attn.tensor({5, 3}, {dtype = 'int64'})})\nprint(memory.shape, last.h[1].shape)",
     ["encoder.transformer"] = "local encoder = attn.encoder.transformer{dim = 16, heads = 2, layers = 2}\nprint(encoder(attn.randn(2, 5, 16)).shape)",

@@ -37,6 +37,26 @@ static int construct_in_lua(lua_State *L, const at_layer_kind *kind)
     return 1;
 }
 
+/* Functions of symbols among the fields become programs: stdlib/expression.lua. */
+static void compile_functions(lua_State *L, const at_layer_kind *kind)
+{
+    bool found = false;
+    for (size_t k = 0; kind->fields && kind->fields[k].name && !found; k++)
+        if (kind->fields[k].kind == AT_FIELD_VALUE) {
+            lua_pushstring(L, kind->fields[k].name);
+            found = lua_rawget(L, 1) == LUA_TFUNCTION;
+            lua_pop(L, 1);
+        }
+    if (!found)
+        return;
+    vm_require(L, "expression");
+    lua_getfield(L, -1, "configure");
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    lua_replace(L, 1);
+    lua_settop(L, 1);
+}
+
 /* attn.layer.linear{...}; upvalue 1: the kind */
 static int construct(lua_State *L)
 {
@@ -49,6 +69,7 @@ static int construct(lua_State *L)
         vm_error(L, "%s: argument is %s, expected a table of fields", where, vm_describe(L, 1).text);
     if (holds_module(L, kind))
         return construct_in_lua(L, kind);
+    compile_functions(L, kind);
     at_arena *arena = vm_push_arena(L);
     vm_object_box *box = vm_push_object_box(L, &at_layer_class);
     for (int attempt = 0; !box->o; attempt++) {

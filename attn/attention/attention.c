@@ -31,6 +31,9 @@ enum {
     POSITION,
     OUTPUT,
     DROPOUT,
+    SCORE_MOD,
+    MASK_MOD,
+    TENSORS,
     OWN_FIELDS /* behind them those of the parts */
 };
 enum { LENGTHS, KEY_MASK, MASK, CALL_BIAS, CAUSAL, PLACE, WEIGHTS, CACHE, PATH };
@@ -61,6 +64,10 @@ static at_field fields[AT_MAX_FIELD] = {
                 .help = "one weight per key, or one per feature "
                         "of the value"},
     [DROPOUT] = {"dropout", AT_FIELD_NUMBER, AT_PROBABILITY, .help = "on the weights, in training"},
+    [SCORE_MOD] = {"score_mod", AT_FIELD_VALUE,
+                   .help = "function(s, at): the score in place of s, from s and its places"},
+    [MASK_MOD] = {"mask_mod", AT_FIELD_VALUE, .help = "function(at): which pairs may attend, a bool of their places"},
+    [TENSORS] = {"tensors", AT_FIELD_VALUE, .help = "by name, those that score_mod and mask_mod read as at.NAME"},
 };
 
 static const at_field options[] = {
@@ -166,6 +173,74 @@ static bool check_axes(const at_layer *l, at_error *e)
         return at_error_set(e, "attention: position \"%s\" turns pairs of features, but a head has %zu",
                             a->position->part.name, a->head);
     return true;
+}
+
+/* ---- functions of the script, as stdlib/expression.lua hands them over: programs, and a list of {name =, tensor =} ---- */
+
+static bool read_program(const at_layer *l, int field, int count, at_tensor **to, at_error *e)
+{
+    at_value v = l->set[field].value;
+    if (!was_given(l, field))
+        return true;
+    if (v.type != AT_TABLE || v.table->n < (size_t)count)
+        return at_error_set(e, "attention: %s is %s, expected a function", fields[field].name,
+                            at_describe_value(v).text);
+    for (int k = 0; k < count; k++) {
+        at_value x = v.table->entry[k].value;
+        if (x.type != AT_TENSOR || x.tensor->dtype != AT_I64 || !at_contiguous(x.tensor))
+            return at_error_set(e, "attention: %s is a table, expected a function", fields[field].name);
+        to[k] = at_retain(x.tensor);
+    }
+    return true;
+}
+
+static bool read_functions(at_layer *l, at_error *e)
+{
+    at_attention *a = l->own;
+    at_tensor *score[2] = {NULL};
+    bool ok = read_program(l, SCORE_MOD, 2, score, e);
+    a->score_mod = score[0];
+    a->score_back = score[1];
+    if (!ok || !read_program(l, MASK_MOD, 1, &a->mask_mod, e))
+        return false;
+    const char *name = a->score_mod ? "score_mod" : "mask_mod";
+    if (!a->score_mod && !a->mask_mod)
+        return !was_given(l, TENSORS) || refuse(e, "tensors belong to score_mod and mask_mod, and neither is given");
+    if (a->score->direct)
+        return at_error_set(
+            e, "attention: linear attention never forms the pair of a query and a key, so it takes no %s", name);
+    if (a->multi)
+        return at_error_set(
+            e, "attention: output = \"multi_dimensional\" has a score for each feature, and %s is of one", name);
+    if (a->distribution->square && a->mask_mod)
+        return at_error_set(
+            e, "attention: \"%s\" is a distribution over all rows at once, which leaves nothing for mask_mod to cut",
+            a->distribution->part.name);
+    const at_table *list =
+        was_given(l, TENSORS) && l->set[TENSORS].value.type == AT_TABLE ? l->set[TENSORS].value.table : NULL;
+    a->first_captured = l->members;
+    if (list && list->n > AT_MAX_CAPTURED)
+        return at_error_set(e, "attention: there are %zu tensors, expected at most %d", list->n, AT_MAX_CAPTURED);
+    for (size_t k = 0; list && k < list->n; k++) {
+        at_value v = list->entry[k].value, key, x;
+        char member[64];
+        if (v.type != AT_TABLE || (key = at_table_get(v.table, "name")).type != AT_TEXT ||
+            (x = at_table_get(v.table, "tensor")).type != AT_TENSOR)
+            return refuse(e, "tensors are no list of names and tensors");
+        snprintf(member, sizeof member, "tensors.%s", key.text);
+        if (!at_share(l, member, x.tensor, e))
+            return false;
+        a->captured++;
+    }
+    return true;
+}
+
+static void dispose(at_layer *l)
+{
+    at_attention *a = l->own;
+    at_release(a->score_mod);
+    at_release(a->score_back);
+    at_release(a->mask_mod);
 }
 
 /* ---- parameters ---- */
@@ -300,7 +375,7 @@ static bool setup(at_layer *l, at_error *e)
     for (at_part_kind kind = 0; kind < AT_PART_KINDS; kind++)
         if (!declare_part(l, kind, e))
             return false;
-    return true;
+    return read_functions(l, e);
 }
 
 static void summary(const at_layer *l, char *text, size_t room)
@@ -313,7 +388,10 @@ static void summary(const at_layer *l, char *text, size_t room)
     if (a->kv_heads < a->heads && n > 0 && (size_t)n < room)
         n += snprintf(text + n, room - (size_t)n, " (%zu of keys)", a->kv_heads);
     if (a->position && n > 0 && (size_t)n < room)
-        snprintf(text + n, room - (size_t)n, ", %s", a->position->part.name);
+        n += snprintf(text + n, room - (size_t)n, ", %s", a->position->part.name);
+    if ((a->score_mod || a->mask_mod) && n > 0 && (size_t)n < room)
+        snprintf(text + n, room - (size_t)n, "%s%s", a->score_mod ? ", score_mod" : "",
+                 a->mask_mod ? ", mask_mod" : "");
 }
 
 at_attention_shape at_attention_shape_of(const at_layer *attend)
@@ -453,7 +531,7 @@ bool at_attention_plain(at_build *g, at_layer *attend, at_tensor *memory, at_pla
     const at_attention *a = attend->own;
     *out = (at_plain_attention){.scale = 1};
     if (!a->score->plain || a->row != AT_ROW_softmax || a->window || a->position || a->project || a->multi ||
-        (a->dropout > 0 && attend->training) || a->key != a->value)
+        a->score_mod || a->mask_mod || (a->dropout > 0 && attend->training) || a->key != a->value)
         return false;
     if (!at_ok(g) || !memory || !at_expect(g, attend, "memory", memory, 3, 3, (int64_t)a->key))
         return false;
@@ -577,6 +655,16 @@ static const char before[] =
 
 static const char after[] =
     "\noutput: single, or multi_dimensional, a weight for each feature of the value (additive; Shen et al. 2018)\n"
+    "\nscore_mod = function(s, at) and mask_mod = function(at) are called once, with symbols: s the score, at.batch,\n"
+    "at.head, at.query, at.key places from 1, at.NAME the captured tensors of tensors = {NAME = t}, indexed by "
+    "places:\n"
+    "    score_mod = function(s, at) return s - at.slope[at.head] * (at.query - at.key):abs() end,\n"
+    "    mask_mod = function(at) return at.query:ge(at.key) & (at.query - at.key):lt(256) end,\n"
+    "Operators, comparisons by method (an if on a symbol is an error), & | ~, element-wise functions and attn.where "
+    "make\n"
+    "what runs for every pair, before biases and masks; captured tensors that require a gradient are parameters. "
+    "Tiles\n"
+    "that mask_mod rules out are skipped. They go with every score but linear, heads, lengths, dropout and masks.\n"
     "\nTiled, so that nothing of size Tq x Tk stands in memory (16 queries or more): softmax of dot, scaled_dot,\n"
     "cosine, general, biased_general and the exponential kernel, with any mask, bias, position, dropout and heads,\n"
     "and any window but predictive. The other combinations take the composed path, whose memory goes with the window.\n"
@@ -606,5 +694,5 @@ __attribute__((constructor)) static void compose(void)
     snprintf(help + at, sizeof help - at, "%s", after);
 }
 
-AT_LAYER(attention, "attention", .fields = fields, .setup = setup, .own_bytes = sizeof(at_attention),
-         .methods = methods, .summary = summary, .help = help);
+AT_LAYER(attention, "attention", .fields = fields, .setup = setup, .dispose = dispose,
+         .own_bytes = sizeof(at_attention), .methods = methods, .summary = summary, .help = help);

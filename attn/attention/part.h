@@ -131,6 +131,8 @@ typedef struct at_chosen {
     uint8_t param[AT_PART_PARAMS];
 } at_chosen;
 
+enum { AT_MAX_CAPTURED = 16 }; /* tensors that the script's functions read */
+
 struct at_attention {
     const at_score *score;
     const at_row_kind *distribution;
@@ -146,6 +148,8 @@ struct at_attention {
     size_t q, k, v;  /* widths the score sees, and of a head's values */
     size_t score_dim;
     double dropout;
+    at_tensor *score_mod, *score_back, *mask_mod; /* programs of the script's functions; NULL: none */
+    size_t captured, first_captured;              /* tensors that they read: so many members from that place on */
     uint8_t projection[4], projection_bias[4]; /* query, key, value, out: places among the members, from 1; 0: none */
 };
 

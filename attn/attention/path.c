@@ -2,7 +2,7 @@
  * Which way the numbers are made: composed, tiled or linear; decided in one place, at_attend_heads.
  *
  * In order: projections, rotary positions, the score's own preparation, cache; scores by span (op/attend.h); activation;
- * biases, distances, masks and distribution; the window's factor; dropout; the weighted sum. With heads, queries are
+ * the script's score_mod; biases, distances, masks and distribution; the window's factor; dropout; the weighted sum. With heads, queries are
  * [B, Tq, H, D] and everything runs per head; features of multi-dimensional attention are heads of width 1.
  */
 #include "attn/attention/call.h"
@@ -134,11 +134,39 @@ static at_tensor *distribute(at_attend_call *c, at_tensor *e, int row)
         .out = {&c->logp, &c->p});
 }
 
+/* Captured tensors of the script's functions, as the end of an operation's inputs. */
+static at_tensor *const *captured(const at_attend_call *c, at_tensor **list)
+{
+    for (size_t k = 0; k < c->a->captured; k++)
+        list[k] = c->l->member[c->a->first_captured + k].tensor;
+    return list;
+}
+
+/* The script's functions where nothing else takes them: a mask of all pairs, then scores from scores. */
+static at_tensor *modify(at_attend_call *c, at_tensor *e)
+{
+    at_build *g = c->g;
+    const at_attention *a = c->a;
+    at_tensor *list[AT_MAX_CAPTURED];
+    int count = (int)a->captured;
+    if (a->mask_mod) {
+        at_tensor *m = AT_APPLY(g, mask_mod, .in = {a->mask_mod, c->span, c->mask, c->o.key_mask},
+                                .list = captured(c, list), .count = count,
+                                .arg = {at_int((int64_t)c->B), at_int((int64_t)a->heads), at_int((int64_t)c->Tq),
+                                        at_int((int64_t)c->Tk), at_int(c->offset)});
+        c->mask = c->mask ? AT_APPLY(g, logical_and, .in = {c->mask, m}) : m;
+    }
+    if (!a->score_mod)
+        return e;
+    return AT_APPLY(g, score_mod, .in = {e, c->span, c->mask, c->o.key_mask, a->score_mod, a->score_back},
+                    .list = captured(c, list), .count = count, .arg = {at_int((int64_t)c->Tk), at_int(c->offset)});
+}
+
 /* Every combination: scores, weights and context one after the other, each by its own operation. */
 static at_tensor *composed(at_attend_call *c)
 {
     at_build *g = c->g;
-    at_tensor *w = distribute(c, score(c), c->a->row);
+    at_tensor *w = distribute(c, modify(c, score(c)), c->a->row);
     if (c->place)
         w = AT_APPLY(g, attend_gauss, .in = {w, c->place, c->span},
                      .arg = {at_int((int64_t)c->Tk), at_num(c->a->window->sigma(c->a->chosen[AT_PART_WINDOW].set))});
@@ -230,8 +258,13 @@ static at_tensor *tiled(at_attend_call *c)
     at_build *g = c->g;
     int64_t slopes = c->a->position && c->a->position->distance ? (int64_t)c->a->heads : 0;
     double p = g->training ? c->a->dropout : 0;
+    at_tensor *list[1 + AT_MAX_CAPTURED] = {c->a->score_back};
+    captured(c, list + 1);
     return AT_APPLY(
-        g, attend, .in = {c->pair.query, c->pair.key, c->v, c->bias, c->mask, c->o.key_mask, c->span},
+        g, attend,
+        .in = {c->pair.query, c->pair.key, c->v, c->bias, c->mask, c->o.key_mask, c->span, c->a->score_mod,
+               c->a->mask_mod},
+        .list = list, .count = 1 + (int)c->a->captured,
         .arg = {at_num(c->pair.scale), at_int(c->offset), at_int(slopes), at_num(p), at_flag(c->o.want_weights)},
         .out = {&c->weights});
 }
@@ -244,7 +277,7 @@ at_tensor *at_attend_heads(at_attend_call *c)
         return NULL;
     if (c->a->score->direct)
         return linear(c);
-    bool masked = c->span || c->mask || c->o.key_mask || c->bias;
+    bool masked = c->span || c->mask || c->o.key_mask || c->bias || c->a->mask_mod || c->a->score_mod;
     if (tileable(c) && (!masked || (all_finite(c->pair.key) && all_finite(c->v))))
         return tiled(c);
     return composed(c);

@@ -152,6 +152,12 @@ bool at_buffer(at_layer *l, const char *name, size_t ndim, const size_t *size, a
     return declare(l, name, ndim, size, init, bound, true, e);
 }
 
+bool at_share(at_layer *l, const char *name, at_tensor *t, at_error *e)
+{
+    return add_member(
+        l, (at_member){.name = (char *)(uintptr_t)name, .tensor = at_retain(t), .buffer = !t->requires_grad}, e);
+}
+
 bool at_inner(at_layer *l, const char *name, at_layer *inner, at_error *e)
 {
     return inner && add_member(l, (at_member){.name = (char *)(uintptr_t)name, .layer = inner}, e);

@@ -88,6 +88,8 @@ typedef enum at_init {
 bool at_param(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound, at_error *e);
 /* The same, in state() but not among the parameters. */
 bool at_buffer(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound, at_error *e);
+/* Shares a tensor of the script's: a parameter if it requires a gradient, else a buffer. */
+bool at_share(at_layer *l, const char *name, at_tensor *t, at_error *e);
 /* A layer inside; takes over the caller's reference even when it fails. NULL inner is a failure reported before. */
 bool at_inner(at_layer *l, const char *name, at_layer *inner, at_error *e);
 

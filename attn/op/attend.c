@@ -19,6 +19,10 @@
  * backward pass goes by key heads, whose dk and dv nobody else touches. A bias that many share gets its gradient in a pass of its own,
  * block by block of queries, so that its sum has one order.
  *
+ * score, look   programs of the script's score_mod and mask_mod (op/machine.h): s_ij goes through the first before the bias is added, and
+ * its gradient through score_back, which adds up those of what it captured in slots of key heads; the second leaves out pairs, and is
+ * asked of the places of a whole tile first: most tiles are skipped, or taken without it.
+ *
  * Keys left out must be finite, or 0 times NaN would spread: the caller sees to it (attention.c).
  */
 #include <math.h>
@@ -26,6 +30,7 @@
 
 #include "attn/op/attend.h"
 #include "attn/core/parallel.h"
+#include "attn/op/modify.h"
 #include "attn/op/rows.h"
 #include "attn/kernel/attend.h"
 #include "attn/kernel/map.h"
@@ -33,7 +38,7 @@
 #include "attn/kernel/random.h"
 #include "attn/kernel/reduce.h"
 
-enum { Q, KEY, V, BIAS, MASK, KEY_MASK, SPAN };
+enum { Q, KEY, V, BIAS, MASK, KEY_MASK, SPAN, SCORE, LOOK, SCORE_BACK, TENSORS }; /* the last two: one list */
 enum { SCALE, OFFSET, ALIBI, DROPOUT, WEIGHTS };
 enum { LSE };
 enum {
@@ -45,13 +50,23 @@ enum {
 
 typedef struct sizes {
     size_t B, Tq, Tk, H, Hk, D, Dv, W;
+    int captured;
+    size_t machine[3], reach; /* bytes that the programs of a slot take */
 } sizes;
 
 static sizes sizes_of(const at_call *c)
 {
     const at_tensor *q = c->in[Q], *k = c->in[KEY], *v = c->in[V];
-    return (sizes){q->size[0], q->size[1], k->size[1], q->size[2],
-                   k->size[2], q->size[3], v->size[3], at_span_width(c->in[SPAN], k->size[1])};
+    sizes n = {q->size[0], q->size[1], k->size[1], q->size[2],
+               k->size[2], q->size[3], v->size[3], at_span_width(c->in[SPAN], k->size[1])};
+    n.captured = c->n_in - TENSORS;
+    for (int m = SCORE; m <= SCORE_BACK; m++) {
+        at_program p = c->in[m] ? at_program_of(c->in[m]) : (at_program){0};
+        n.machine[m - SCORE] = c->in[m] ? at_machine_bytes(&p, QB, KB) : 0;
+        if (m == LOOK)
+            n.reach = at_room64(p.registers * sizeof(at_reach));
+    }
+    return n;
 }
 
 static size_t round_up(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
@@ -61,17 +76,28 @@ static size_t blocks(size_t Tq) { return (Tq + QB - 1) / QB; }
 /* Scratch of one slot: tiles [KB, QB], q and dy turned [wide, QB], y or a block's rows [QB, wide], and a number per column. */
 typedef struct room {
     real *s, *dp, *q, *dy, *rows, *max, *sum, *factor, *lse, *delta, *lo, *hi;
+    real *raw; /* scores before score_mod */
+    char *machine[3];
+    at_reach *reach;
 } room;
 
 static size_t wider(const sizes *n) { return n->D > n->Dv ? n->D : n->Dv; }
 
-static size_t room_bytes(const sizes *n) { return round_up((2 * KB + 3 * wider(n) + 7) * QB * sizeof(real)); }
+static size_t tile_bytes(const sizes *n) { return round_up((2 * KB + 3 * wider(n) + 7) * QB * sizeof(real)); }
+
+static size_t raw_bytes(const sizes *n) { return n->machine[0] ? KB * QB * sizeof(real) : 0; }
+
+static size_t room_bytes(const sizes *n)
+{
+    return tile_bytes(n) + raw_bytes(n) + n->machine[0] + n->machine[1] + n->machine[2] + n->reach;
+}
 
 static room room_at(const sizes *n, char *at)
 {
     real *p = (real *)(void *)at;
     size_t tile = KB * QB, turned = wider(n) * QB;
     real *column = p + 2 * tile + 3 * turned;
+    char *more = at + tile_bytes(n), *machines = more + raw_bytes(n);
     return (room){
         .s = p,
         .dp = p + tile,
@@ -84,13 +110,37 @@ static room room_at(const sizes *n, char *at)
         .lse = column + 3 * QB,
         .delta = column + 4 * QB,
         .lo = column + 5 * QB,
-        .hi = column + 6 * QB};
+        .hi = column + 6 * QB,
+        .raw = (real *)(void *)more,
+        .machine = {machines, machines + n->machine[0], machines + n->machine[0] + n->machine[1]},
+        .reach = (at_reach *)(void *)(machines + n->machine[0] + n->machine[1] + n->machine[2])};
 }
 
 static bool fits(const at_tensor *t, const sizes *n)
 {
     return t->ndim == 4 && (t->size[0] == 1 || t->size[0] == n->B) && (t->size[1] == 1 || t->size[1] == n->H) &&
            (t->size[2] == 1 || t->size[2] == n->Tq) && t->size[3] == n->Tk;
+}
+
+/* The script's functions: programs that fit, and places within what they read. */
+static bool check_functions(at_call *c)
+{
+    int n = c->n_in - TENSORS;
+    if (n < 0 || n >= AT_MAX_CUSTOM || !c->in[SCORE] != !c->in[SCORE_BACK] ||
+        (c->in[SCORE] && c->in[SCORE_BACK]->dtype != AT_I64))
+        return at_fail(c, "the functions do not go together");
+    if ((c->in[SCORE] && (!at_program_check(c, c->in[SCORE], TENSORS, n, 1, 1) ||
+                          !at_program_check(c, c->in[SCORE_BACK], TENSORS, n, 2, 1))) ||
+        (c->in[LOOK] && !at_program_check(c, c->in[LOOK], TENSORS, n, 0, 1)) || !at_program_integers(c, TENSORS, n))
+        return false;
+    const at_tensor *q = c->in[Q];
+    at_sight look = {"mask_mod",  q->size[0],  q->size[2],      q->size[1], c->in[KEY]->size[1], c->arg[OFFSET].integer,
+                     c->in[SPAN], c->in[MASK], c->in[KEY_MASK], NULL};
+    at_sight score = look;
+    score.name = "score_mod";
+    score.look = c->in[LOOK];
+    return (!c->in[LOOK] || at_places_check(c, c->in[LOOK], TENSORS, n, &look)) &&
+           (!c->in[SCORE] || at_places_check(c, c->in[SCORE], TENSORS, n, &score));
 }
 
 static bool shape(at_call *c)
@@ -101,18 +151,23 @@ static bool shape(at_call *c)
         q->size[2] % k->size[2] != 0)
         return at_fail(c, "query %s, key %s and value %s do not go together", at_describe(q).text, at_describe(k).text,
                        at_describe(v).text);
-    sizes n = sizes_of(c);
+    sizes n = {
+        .B = q->size[0], .Tq = q->size[1], .Tk = k->size[1], .H = q->size[2], .D = q->size[3]}; /* of masks to check */
     for (int m = BIAS; m <= MASK; m++)
         if (c->in[m] && !fits(c->in[m], &n))
             return at_fail(c, "%s has shape %s, expected [%zu, %zu, %zu, %zu]", m == BIAS ? "bias" : "mask",
                            at_describe_shape(c->in[m]->ndim, c->in[m]->size).text, n.B, n.H, n.Tq, n.Tk);
-    if (!at_span_check(c, c->in[SPAN], n.B, n.Tq, n.Tk) || !at_out(c, 4, (size_t[]){n.B, n.Tq, n.H, n.Dv}))
+    if (!at_span_check(c, c->in[SPAN], n.B, n.Tq, n.Tk) || !check_functions(c))
+        return false;
+    n = sizes_of(c);
+    if (!at_out(c, 4, (size_t[]){n.B, n.Tq, n.H, n.Dv}))
         return false;
     if (c->arg[WEIGHTS].flag && !at_out(c, 4, (size_t[]){n.B, n.H, n.Tq, n.W}))
         return false;
     if (c->arg[DROPOUT].number > 0)
         c->random = at_random_reserve(n.B * n.H * blocks(n.Tq) * QB * ((n.Tk + KB - 1) / KB * KB));
-    at_want_scratch(c, AT_SLOTS * room_bytes(&n));
+    size_t sums = at_recording(c) ? at_array_sums(c, TENSORS, n.captured) : 0;
+    at_want_scratch(c, AT_SLOTS * room_bytes(&n) + at_sum_slots(sums, AT_SLOTS) * sums * sizeof(double));
     return at_save(c, at_call_dtype(c), n.B * n.H * n.Tq);
 }
 
@@ -127,14 +182,44 @@ typedef struct job {
     size_t full_lo, full_hi;             /* keys that every one may look at */
     at_span strip[STRIPS];               /* keys that any query of a strip may look at */
     room r;
+    at_array *array;
+    bool back;             /* SCORE_BACK too */
+    at_machine machine[3]; /* of SCORE, SCORE_BACK, LOOK; set up for the block's queries */
 } job;
 
-static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t block, room r)
+static bool has(const job *j, int program) { return j->c->in[program] != NULL; }
+
+static void open_machines(job *j)
+{
+    for (int m = SCORE; m <= SCORE_BACK; m++) {
+        if (!has(j, m) || (m == SCORE_BACK && !j->back))
+            continue;
+        at_program p = at_program_of(j->c->in[m]);
+        at_machine *machine = &j->machine[m - SCORE];
+        *machine = at_machine_at(&p, j->r.machine[m - SCORE], QB, KB, j->array);
+        at_machine_head(machine, j->b, j->h);
+        at_machine_queries(machine, j->c->arg[OFFSET].integer + (int64_t)j->i0, j->width);
+    }
+}
+
+static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t block, room r, at_array *array,
+                  bool back)
 {
     size_t W = K->pack->packed_size(1, 1);
-    job j = {.c = c, .n = *n, .b = b, .h = h, .i0 = block * QB, .hi = n->Tk, .full_hi = n->Tk, .lanes = W, .r = r};
+    job j = {.c = c,
+             .n = *n,
+             .b = b,
+             .h = h,
+             .i0 = block * QB,
+             .hi = n->Tk,
+             .full_hi = n->Tk,
+             .lanes = W,
+             .r = r,
+             .array = array,
+             .back = back};
     j.rows = n->Tq - j.i0 < QB ? n->Tq - j.i0 : QB;
     j.width = (j.rows + W - 1) / W * W;
+    open_machines(&j);
     if (!c->in[SPAN])
         return j;
     j.lo = n->Tk, j.hi = 0;
@@ -179,7 +264,9 @@ typedef struct part {
 
 typedef struct tile {
     size_t first, keys;
-    bool cut; /* some query does not look at all of it */
+    bool cut;    /* some query does not look at all of it */
+    bool nobody; /* mask_mod leaves nothing of it */
+    bool looked; /* mask_mod leaves some of it */
     size_t parts;
     part part[(2 * STRIPS + 1) * STRIPS / 2]; /* at most: between any two bounds every other strip */
     at_span strip[STRIPS];                    /* rows of the tile that a strip looks at */
@@ -217,10 +304,25 @@ static void split(const job *j, tile *t)
     }
 }
 
+/* What mask_mod says of a whole tile, from the ranges of its places. */
+static void look_over(const job *j, tile *t)
+{
+    t->nobody = t->looked = false;
+    if (!has(j, LOOK))
+        return;
+    at_box box = at_box_of(j->b, j->h, j->c->arg[OFFSET].integer + (int64_t)j->i0, j->rows, (int64_t)t->first, t->keys);
+    at_reach seen = at_program_reach(&j->machine[LOOK - SCORE].program, &box, j->array, j->r.reach, NULL);
+    t->nobody = seen.hi <= 0;
+    t->looked = seen.lo <= 0;
+}
+
 static void take_tile(const job *j, size_t first, tile *t)
 {
     t->first = first;
     t->keys = at_min_size(j->hi - first, KB);
+    look_over(j, t);
+    if (t->nobody)
+        return;
     t->cut = j->c->in[SPAN] && (first < j->full_lo || first + t->keys > j->full_hi);
     t->parts = 0;
     if (t->cut) {
@@ -271,6 +373,36 @@ static void give_keys(const job *j, const tile *t, size_t D, const real *s, cons
             K->pack->tile_gemm(false, p->keys, D, at_min_size(p->columns, j->rows - p->column),
                                s + p->key * QB + p->column, QB, x + p->column * ldx, ldx, y + (t->first + p->key) * ldy,
                                ldy, true);
+    }
+}
+
+/* A program over the parts of a tile: its inputs and its result are tiles. */
+static void run_program(job *j, const tile *t, int program, real *const input[2], real *gate, real *to)
+{
+    at_machine *m = &j->machine[program - SCORE];
+    at_machine_keys(m, (int64_t)t->first, t->keys);
+    for (size_t k = 0; k < t->parts; k++) {
+        const part *p = &t->part[k];
+        size_t at = p->key * QB + p->column;
+        at_place in[2] = {{input[0] ? input[0] + at : NULL, QB, 1}, {input[1] ? input[1] + at : NULL, QB, 1}};
+        at_machine_pairs(m, &(at_pairs){.from = {p->key, p->column},
+                                        .rows = p->keys,
+                                        .columns = p->columns,
+                                        .input = in,
+                                        .gate = {gate ? gate + at : NULL, QB, 1},
+                                        .result = &(at_target){to + at, NULL, QB, 1},
+                                        .results = 1});
+    }
+}
+
+/* Takes out of r.s what mask_mod leaves out; r.dp holds its truths. */
+static void look_at(job *j, const tile *t)
+{
+    run_program(j, t, LOOK, (real *const[2]){NULL}, NULL, j->r.dp);
+    for (size_t k = 0; k < t->parts; k++) {
+        const part *p = &t->part[k];
+        size_t at = p->key * QB + p->column;
+        K->expression->keep(p->keys, p->columns, j->r.dp + at, j->r.s + at, QB);
     }
 }
 
@@ -343,10 +475,14 @@ static void open_queries(const job *j)
 }
 
 /* r.s = scores of a tile */
-static void scores(const job *j, const tile *t)
+static void scores(job *j, const tile *t)
 {
-    inner_products(j, t, KEY, j->n.D, j->r.q, j->r.s);
+    inner_products(j, t, KEY, j->n.D, j->r.q, has(j, SCORE) ? j->r.raw : j->r.s);
+    if (has(j, SCORE))
+        run_program(j, t, SCORE, (real *const[2]){j->r.raw}, NULL, j->r.s);
     adjust(j, t);
+    if (t->looked)
+        look_at(j, t);
 }
 
 /* r.s = weights of a tile, from its scores */
@@ -373,17 +509,20 @@ typedef struct pass {
     const at_call *c;
     sizes n;
     size_t per_slot, tasks;
+    size_t slots, sums; /* of gradients of captured tensors, in each slot; 0: there are none to add up */
 } pass;
 
-static pass pass_of(const at_call *c, size_t tasks)
+static pass pass_of(const at_call *c, size_t tasks, size_t sums)
 {
     sizes n = sizes_of(c);
-    return (pass){c, n, room_bytes(&n), tasks};
+    return (pass){c, n, room_bytes(&n), tasks, at_min_size(tasks, at_sum_slots(sums, AT_SLOTS)), sums};
 }
+
+static double *sums_of(const pass *p) { return (double *)(void *)(p->c->work + AT_SLOTS * p->per_slot); }
 
 static room room_of(const pass *p, size_t slot) { return room_at(&p->n, p->c->work + slot * p->per_slot); }
 
-static void write_weights(const job *j)
+static void write_weights(job *j)
 {
     const at_call *c = j->c;
     size_t W = j->n.W;
@@ -392,6 +531,8 @@ static void write_weights(const job *j)
     for (size_t j0 = j->lo; j0 < j->hi; j0 += KB) {
         tile t;
         take_tile(j, j0, &t);
+        if (t.nobody)
+            continue;
         scores(j, &t);
         weights(j, &t);
         for (size_t i = 0; i < j->rows; i++) {
@@ -403,7 +544,7 @@ static void write_weights(const job *j)
     }
 }
 
-static void forward_block(const job *j)
+static void forward_block(job *j)
 {
     const at_call *c = j->c;
     const room *r = &j->r;
@@ -417,6 +558,8 @@ static void forward_block(const job *j)
     for (size_t j0 = j->lo; j0 < j->hi; j0 += KB) {
         tile t;
         take_tile(j, j0, &t);
+        if (t.nobody)
+            continue;
         scores(j, &t);
         for (size_t i = 0; i < j->width; i += j->lanes)
             K->attend->softmax(rows_of(&t, i).n, r->s + rows_of(&t, i).lo * QB + i, QB, r->max + i, r->sum + i,
@@ -445,12 +588,14 @@ static void forward_block(const job *j)
 static void forward_tasks(size_t begin, size_t end, void *context)
 {
     const pass *p = context;
+    at_array array[AT_MAX_CUSTOM];
+    at_arrays(p->c, TENSORS, p->n.captured, array, NULL);
     for (size_t slot = begin; slot < end; slot++) {
         room r = room_of(p, slot);
         /* every AT_SLOTS-th block: with causal order late blocks are long, and neighbours share their keys anyway */
         for (size_t t = slot; t < p->tasks; t += AT_SLOTS) {
             size_t per_head = blocks(p->n.Tq), head = t / per_head;
-            job j = job_of(p->c, &p->n, head / p->n.H, head % p->n.H, t % per_head, r);
+            job j = job_of(p->c, &p->n, head / p->n.H, head % p->n.H, t % per_head, r, array, false);
             forward_block(&j);
         }
     }
@@ -459,8 +604,8 @@ static void forward_tasks(size_t begin, size_t end, void *context)
 static void attend_forward(const at_call *c)
 {
     sizes n = sizes_of(c);
-    pass p = pass_of(c, n.B * n.H * blocks(n.Tq));
-    at_for(at_min_size(p.tasks, AT_SLOTS), 1, forward_tasks, &p);
+    pass p = pass_of(c, n.B * n.H * blocks(n.Tq), 0);
+    at_for(p.slots, 1, forward_tasks, &p);
 }
 
 /* ---- backward ---- */
@@ -493,13 +638,22 @@ static void open_block(job *j)
     open_queries(j);
 }
 
-/* r.s = p and r.dp = `scale` ds of one tile; adds to dv of the head on the way if it is not NULL. */
-static void back_tile(const job *j, const tile *t, real scale, real *dv)
+/* ds of the scores that score_mod read, from those that it gave; the gradients of what it captured on the way. */
+static void back_through(job *j, const tile *t, real scale)
+{
+    run_program(j, t, SCORE_BACK, (real *const[2]){j->r.raw, j->r.dp}, j->r.dp, j->r.dp);
+    if (scale != 1)
+        K->map->scale(t->keys * QB, scale, j->r.dp, j->r.dp);
+}
+
+/* r.s = p and r.dp = `scale` ds of one tile, without score_mod where the job has no way back; adds to dv of the head on the way if it is
+ * not NULL. */
+static void back_tile(job *j, const tile *t, real scale, real *dv)
 {
     const at_call *c = j->c;
     const room *r = &j->r;
     size_t Dv = j->n.Dv;
-    bool drops = c->arg[DROPOUT].number > 0;
+    bool drops = c->arg[DROPOUT].number > 0, through = has(j, SCORE) && j->back;
     const real *dy = at_dout(c, 0), *dw = c->n_out > 1 ? at_dout(c, 1) : NULL;
     scores(j, t);
     weights(j, t);
@@ -525,8 +679,10 @@ static void back_tile(const job *j, const tile *t, real scale, real *dv)
         }
     for (size_t i = 0; i < j->width; i += j->lanes) {
         size_t at = rows_of(t, i).lo * QB + i;
-        K->attend->back(rows_of(t, i).n, r->s + at, r->delta + i, scale, r->dp + at, QB);
+        K->attend->back(rows_of(t, i).n, r->s + at, r->delta + i, through ? 1 : scale, r->dp + at, QB);
     }
+    if (through)
+        back_through(j, t, scale);
 }
 
 /* All queries that read one key head. */
@@ -537,21 +693,27 @@ static void backward_tasks(size_t begin, size_t end, void *context)
     const sizes *n = &p->n;
     size_t group = n->H / n->Hk;
     real *dq = at_din(c, Q), *dk = at_din(c, KEY), *dv = at_din(c, V), scale = (real)c->arg[SCALE].number;
-    for (size_t slot = begin; slot < end; slot++)
-        for (size_t task = slot; task < p->tasks; task += AT_SLOTS) {
-            room r = room_of(p, slot);
+    at_array array[AT_MAX_CUSTOM];
+    for (size_t slot = begin; slot < end; slot++) {
+        room r = room_of(p, slot);
+        double *sums = sums_of(p) + slot * p->sums;
+        memset(sums, 0, p->sums * sizeof *sums);
+        at_arrays(c, TENSORS, n->captured, array, sums);
+        for (size_t task = slot; task < p->tasks; task += p->slots) {
             size_t b = task / n->Hk, hk = task % n->Hk;
             real *dk_head = dk ? dk + (b * n->Tk * n->Hk + hk) * n->D : NULL;
             real *dv_head = dv ? dv + (b * n->Tk * n->Hk + hk) * n->Dv : NULL;
             for (size_t h = hk * group; h < (hk + 1) * group; h++)
                 for (size_t i = 0; i < blocks(n->Tq); i++) {
-                    job j = job_of(c, n, b, h, i, r);
+                    job j = job_of(c, n, b, h, i, r, array, true);
                     if (j.lo >= j.hi)
                         continue;
                     open_block(&j);
                     for (size_t j0 = j.lo; j0 < j.hi; j0 += KB) {
                         tile t;
                         take_tile(&j, j0, &t);
+                        if (t.nobody)
+                            continue;
                         back_tile(&j, &t, scale, dv_head);
                         if (dk)
                             give_keys(&j, &t, n->D, r.dp, head_row(c->in[Q], b, j.i0, h), head_step(c->in[Q]), dk_head,
@@ -562,6 +724,7 @@ static void backward_tasks(size_t begin, size_t end, void *context)
                     }
                 }
         }
+    }
 }
 
 /* Gradient of the bias: a task is one row block of one part of the bias; the heads and rows that share it follow in order. */
@@ -573,6 +736,8 @@ static void bias_tasks(size_t begin, size_t end, void *context)
     const at_tensor *bias = c->in[BIAS];
     real *db = at_din(c, BIAS);
     size_t per = bias->size[2] > 1 ? blocks(n->Tq) : 1;
+    at_array array[AT_MAX_CUSTOM];
+    at_arrays(c, TENSORS, n->captured, array, NULL);
     for (size_t slot = begin; slot < end; slot++)
         for (size_t task = slot; task < p->tasks; task += AT_SLOTS) {
             room r = room_of(p, slot);
@@ -584,13 +749,15 @@ static void bias_tasks(size_t begin, size_t end, void *context)
                     size_t first = bias->size[2] > 1 ? task % per : 0,
                            last = bias->size[2] > 1 ? first + 1 : blocks(n->Tq);
                     for (size_t i = first; i < last; i++) {
-                        job j = job_of(c, n, b, h, i, r);
+                        job j = job_of(c, n, b, h, i, r, array, false);
                         if (j.lo >= j.hi)
                             continue;
                         open_block(&j);
                         for (size_t j0 = j.lo; j0 < j.hi; j0 += KB) {
                             tile t;
                             take_tile(&j, j0, &t);
+                            if (t.nobody)
+                                continue;
                             back_tile(&j, &t, 1, NULL);
                             for (size_t row = 0; row < j.rows; row++) {
                                 real *to = db + shared_row(bias, b, h, j.i0 + row) + j0;
@@ -606,9 +773,15 @@ static void bias_tasks(size_t begin, size_t end, void *context)
 
 static void attend_backward(const at_call *c)
 {
-    pass p = pass_of(c, c->in[KEY]->size[0] * c->in[KEY]->size[2]);
-    if (at_din(c, Q) || at_din(c, KEY) || at_din(c, V))
-        at_for(at_min_size(p.tasks, AT_SLOTS), 1, backward_tasks, &p);
+    size_t sums = at_array_sums(c, TENSORS, c->n_in - TENSORS);
+    pass p = pass_of(c, c->in[KEY]->size[0] * c->in[KEY]->size[2], sums);
+    bool wanted = at_din(c, Q) || at_din(c, KEY) || at_din(c, V);
+    for (int k = TENSORS; k < c->n_in; k++)
+        wanted = wanted || at_din(c, k);
+    if (wanted) {
+        at_for(p.slots, 1, backward_tasks, &p);
+        at_arrays_give(c, TENSORS, p.n.captured, sums_of(&p), p.slots, sums);
+    }
     if (c->in[BIAS] && at_din(c, BIAS)) {
         const at_tensor *bias = c->in[BIAS];
         p.tasks = bias->size[0] * bias->size[1] * (bias->size[2] > 1 ? blocks(p.n.Tq) : 1);
@@ -624,11 +797,15 @@ AT_OP(attend,
                {"mask", AT_MASK, .optional = true},
                {"key_mask", AT_MASK, .optional = true},
                {"span", AT_IDS, .optional = true},
+               {"score", AT_IDS, .optional = true},
+               {"look", AT_IDS, .optional = true},
+               {"score_back_and_captured", AT_TENSORS, .optional = true},
                {"scale", AT_NUMBER},
                {"offset", AT_INTEGER},
                {"alibi", AT_INTEGER},
                {"dropout", AT_NUMBER},
                {"weights", AT_FLAG}},
       .shape = shape, .forward = attend_forward, .backward = attend_backward, .outs = 2, .internal = true,
-      .help = "attend(query, key, value, bias, mask, key_mask, span, scale, offset, alibi, dropout, weights) -> y, w\n"
+      .help = "attend(query, key, value, bias, mask, key_mask, span, score, look, {score_back, captured}, scale,"
+              " offset, alibi, dropout, weights) -> y, w\n"
               "Softmax attention over products, tile by tile.");

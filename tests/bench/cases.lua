@@ -148,6 +148,67 @@ for _, T in ipairs {512, 2048} do
     end
 end
 
+-- The same with functions of the script inside: forward and backward, T 2,048.
+local modified = {
+    softcap = function()
+        return {score_mod = function(s) return 20 * (s / 20):tanh() end, mask_mod = function(at) return at.query:ge(at.key) end}
+    end,
+    alibi = function(inputs)
+        return {score_mod = function(s, at) return s - at.slope[at.batch] * (at.query - at.key):abs() end,
+            tensors = {slope = inputs.slope}}
+    end,
+    window = function()
+        return {mask_mod = function(at) return at.query:ge(at.key) & (at.query - at.key):lt(256) end}
+    end,
+    relative = function(inputs)
+        return {score_mod = function(s, at) return s + at.table[(at.query - at.key):clamp(-128, 128) + 129] end,
+            tensors = {table = inputs.table:requires_grad_(true)}}
+    end,
+}
+for _, name in ipairs {"softcap", "alibi", "window", "relative"} do
+    case("modified_" .. name .. "_train_t2048", {
+        target = 3, slow = true, flops = 3.5 * 4 * 64 * 2048 * 2048 * 64 * (({softcap = 0.5, window = 0.125})[name] or 1),
+        make = function()
+            local inputs = attention_inputs(2048, true)
+            inputs.slope, inputs.table = attn.rand(64), attn.randn(257)
+            return inputs
+        end,
+        build = function(inputs)
+            local config = modified[name](inputs)
+            config.query = 64
+            local attend, c = attn.attention(config), nil
+            local leaves = {inputs.q, inputs.k, inputs.v, name == "relative" and inputs.table or nil}
+            for _, x in ipairs(leaves) do x:requires_grad_(true) end
+            return function()
+                for _, x in ipairs(leaves) do x:zero_grad() end
+                c = attend(inputs.q, inputs.k, inputs.v)
+                c:backward(inputs.g)
+            end, function()
+                local outputs = {c:detach()}
+                for _, x in ipairs(leaves) do outputs[#outputs + 1] = x.grad end
+                return outputs
+            end
+        end,
+    })
+end
+
+-- An element-wise function of the script's own: a gated unit with a bias, forward and backward.
+case("map_gated_train", {
+    target = 2, bytes = 4 * 4096 * 1024 * 10,
+    make = function()
+        return {x = attn.randn(4096, 1024), y = attn.randn(4096, 1024), b = attn.randn(1024), g = attn.randn(4096, 1024)}
+    end,
+    build = function(inputs)
+        local leaves, z = {inputs.x, inputs.y, inputs.b}, nil
+        for _, x in ipairs(leaves) do x:requires_grad_(true) end
+        return function()
+            for _, x in ipairs(leaves) do x:zero_grad() end
+            z = attn.map(function(x, y, b) return (x + b):gelu() * y:sigmoid() end, inputs.x, inputs.y, inputs.b)
+            z:backward(inputs.g)
+        end, function() return {z:detach(), inputs.x.grad, inputs.y.grad, inputs.b.grad} end
+    end,
+})
+
 case("additive_attention_train", {
     target = 2, flops = 3 * 2 * 64 * 20 * 20 * 256,
     make = function()

@@ -411,6 +411,47 @@ def chain():
     return run, lambda: [x.grad]
 
 
+def modified(kind):
+    T = 2048
+    q, k, v, g = (I[n].requires_grad_(n != "g") for n in "qkvg")
+    d = torch.arange(T)[:, None] - torch.arange(T)
+    bias = torch.full((T, T), -math.inf).triu(1)
+    tracked, keep = [q, k, v], {}
+    if kind == "window":
+        bias = bias.masked_fill(d >= 256, -math.inf)
+    if kind == "relative":
+        tracked.append(I["table"].requires_grad_(True))
+        places = d.clamp(-128, 128) + 128
+
+    def run():
+        for x in tracked:
+            x.grad = None
+        if kind == "window":
+            e = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=0.125)
+        else:
+            e = torch.bmm(q * 0.125, k.transpose(1, 2))
+        if kind == "softcap":
+            e = 20 * torch.tanh(e / 20) + bias
+        elif kind == "alibi":
+            e = e - I["slope"][:, None, None] * d.abs()
+        elif kind == "relative":
+            e = e + I["table"][places]
+        keep["c"] = torch.bmm(torch.softmax(e, -1), v)
+        keep["c"].backward(g)
+    return run, lambda: [keep["c"]] + [x.grad for x in tracked]
+
+
+def gated():
+    x, y, b, g = (I[n].requires_grad_(n != "g") for n in "xybg")
+    keep = {}
+
+    def run():
+        x.grad = y.grad = b.grad = None
+        keep["z"] = F.gelu(x + b) * torch.sigmoid(y)
+        keep["z"].backward(g)
+    return run, lambda: [keep["z"], x.grad, y.grad, b.grad]
+
+
 def image(f, *parameters):
     tracked, keep = [I["x"].requires_grad_(True)] + [p.requires_grad_(True) for p in parameters], {}
 
@@ -438,6 +479,10 @@ def build():
         return rnnsearch("feed" in parts)
     if parts[0] == "attention":
         return attention(int(parts[-1][1:]), "causal" in parts, "train" in parts)
+    if parts[0] == "modified":
+        return modified(parts[1])
+    if parts[0] == "map":
+        return gated()
     if parts[0] == "transformer":
         return transformer(float(parts[-1]))
     if name == "gpt_char_train":

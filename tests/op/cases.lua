@@ -379,8 +379,10 @@ for _, distribution in ipairs{"softmax", "sparsemax", "entmax15", "sigmoid"} do
 end
 attention("attend_gauss", {score = "general", window = {type = "predictive", radius = 2}})
 attention("attend_expand", {score = "general", window = {type = "band", left = 1, right = 1}})
+attention("score_mod", {score = "general", score_mod = function(s, at) return 2 * (s / 2):tanh() + 0.3 * (at.query - at.key) end})
 
 -- ---- without a gradient ----
+attention("mask_mod", {score = "general", mask_mod = function(at) return at.key:le(at.query + 1) end})
 
 local function B(...) return attn.bernoulli(0.5, ..., {dtype = "bool"}) end
 for _, name in ipairs{"eq", "ne", "lt", "le", "gt", "ge"} do
