@@ -7,6 +7,7 @@
 
 #include "attn/kernel/attend.h"
 #include "attn/kernel/channel.h"
+#include "attn/kernel/expression.h"
 #include "attn/kernel/gate.h"
 #include "attn/kernel/join.h"
 #include "attn/kernel/map.h"
