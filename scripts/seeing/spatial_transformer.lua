@@ -121,25 +121,32 @@ local function correlation(a, b)
     return ((a * b):sum() / ((a * a):sum() * (b * b):sum()):sqrt()):item()
 end
 
--- Digits turned by angles that are known: the pictures of task.digits, turned here.
-local function turned(cfg, part, seed, count)
-    local held = fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = cfg.shift, count = count,
-        size = count}, seed), seed)
-    local b, draw, theta, angles = held:epoch(1)(), attn.data.random(seed, 7), {}, {}
-    for i = 1, count do
-        local angle = math.rad((2 * draw() - 1) * cfg.rotate)
-        angles[i], theta[i] = angle, {{math.cos(angle), math.sin(angle), 0}, {-math.sin(angle), math.cos(angle), 0}}
-    end
-    local image = attn.grid_sample(b.image, attn.affine_grid(attn.tensor(theta), {cfg.side, cfg.side}))
-    return attn.data.batches{fields = {image = image, answer = b.answer, angle = attn.tensor(angles)}, size = cfg.batch, seed = seed}
+-- Pictures [B, 1, H, W] turned by angles [B], in radians.
+local function turned(images, angle)
+    local cos, sin, zero = angle:cos(), angle:sin(), angle * 0
+    local theta = attn.stack({attn.stack({cos, sin, zero}, 2), attn.stack({-sin, cos, zero}, 2)}, 2)
+    return attn.grid_sample(images, attn.affine_grid(theta, {images:size(3), images:size(4)}))
+end
+
+local function draw(cfg, part, seed, count)
+    return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = cfg.shift, count = count, size = cfg.batch}, seed), seed)
 end
 
 local function run(cfg, cell)
-    local train, test = turned(cfg, "train", cell.seed, cfg.train), turned(cfg, "test", cell.seed, cfg.test)
+    local most, held, fields = math.rad(cfg.rotate), draw(cfg, "test", cell.seed, cfg.test), {image = {}, answer = {}, angle = {}}
+    for b in held:epoch(1) do                               -- to test, each digit is turned once; to train, anew each time
+        local angle = (2 * attn.rand(#b.answer) - 1) * most
+        local n = #fields.image + 1
+        fields.image[n], fields.answer[n], fields.angle[n] = turned(b.image, angle), b.answer, angle
+    end
+    for name, list in pairs(fields) do fields[name] = attn.cat(list, 1) end
+    local train, test = draw(cfg, "train", cell.seed, cfg.train), attn.data.batches{fields = fields, size = cfg.batch, seed = cell.seed}
     local model = Classifier(cfg)
     fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
         steps = cfg.steps, final = cfg.lr / 50},
-        loss = function(b) return attn.loss.cross_entropy((model(b.image)), b.answer) end}
+        loss = function(b)
+            return attn.loss.cross_entropy((model(turned(b.image, (2 * attn.rand(#b.answer) - 1) * most))), b.answer)
+        end}
     local out = {error = 100 * (1 - fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end)),
         parameters = model:count()}
     if not cfg.form then return out end
