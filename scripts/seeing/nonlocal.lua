@@ -5,13 +5,13 @@
 --     gaussian     exp(x_i . x_j)                    softmax over j                 concat   relu(w' [theta x_i; phi x_j])   divided by how many
 --     embedded     exp(theta x_i . phi x_j)          softmax over j                 dot      theta x_i . phi x_j             divided by how many
 --
--- theta, phi, g have half the channels; keys and values are pooled 2 x 2. All four forms are fields of attn.attention where it has them.
+-- theta, phi, g have half the channels; keys and values are pooled 2 x 2.
 --
 -- Command    attn scripts/seeing/nonlocal.lua
--- Time       2 minutes on two cores
+-- Time       2 minutes on one core
 -- Data       made here: two shapes in far corners, the same or not; chance is 50 %
--- Found      after these steps only one seed of one form (Gaussian, 97 %) has learned it, all else stays at chance: the block starts as the
---            identity and gets going late; longer runs are to be made
+-- Found      chance without the block, 99.7 % and more with softmax or dot, all within 3 points of each other; concat learns in one seed of three
+--            in 800 steps (52, 57, 77 %); so does embedded without pooled keys fail in one. Without batchnorm all forms stay at chance
 -- Your data  local block = require("seeing.nonlocal").NonLocal{channels = 64, form = "embedded", pool = true}      (attn -I scripts)
 --            local z, weights = block(x)                         x, z [B, 64, H, W]; weights [B, H W, H W / 4]
 local attn = require "attn"
