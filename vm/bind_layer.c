@@ -41,12 +41,14 @@ static int construct_in_lua(lua_State *L, const at_layer_kind *kind)
 static void compile_functions(lua_State *L, const at_layer_kind *kind)
 {
     bool found = false;
-    for (size_t k = 0; kind->fields && kind->fields[k].name && !found; k++)
-        if (kind->fields[k].kind == AT_FIELD_VALUE) {
-            lua_pushstring(L, kind->fields[k].name);
-            found = lua_rawget(L, 1) == LUA_TFUNCTION;
-            lua_pop(L, 1);
-        }
+    for (size_t k = 0; kind->fields && kind->fields[k].name && !found; k++) {
+        const char *name = kind->fields[k].name;
+        if (strcmp(name, "score_mod") != 0 && strcmp(name, "mask_mod") != 0)
+            continue;
+        lua_pushstring(L, name);
+        found = lua_rawget(L, 1) == LUA_TFUNCTION;
+        lua_pop(L, 1);
+    }
     if (!found)
         return;
     vm_require(L, "expression");
