@@ -5,7 +5,7 @@
 local file = require "attn.show_file"
 local pictures = require "attn.show_kept"
 local plot = require "attn.show_plot"
-local read = require "attn.report_read"
+local sample = require "attn.sample"
 local systems = require "attn.systems"
 local words = require "attn.report_words"
 
@@ -142,18 +142,15 @@ local function figure(out, caption, draw, ...)
 end
 
 local function numbers_of(out, t)
-    local statistics, best, worst = {}, {}, {}
-    for i, row in ipairs(t.rows) do
-        statistics[i] = {}
-        for _, name in ipairs(t.columns) do
-            local s = row.values[name] and read.statistics(row.values[name])
-            statistics[i][name] = s
-            local sign = t.better[name] == "more" and 1 or t.better[name] == "less" and -1 or nil
-            if s and sign and s.mean == s.mean then
-                if not best[name] or sign * s.mean > sign * best[name] then best[name] = s.mean end
-                if not worst[name] or sign * s.mean < sign * worst[name] then worst[name] = s.mean end
-            end
+    local statistics, best = {}, {}
+    for i in ipairs(t.rows) do statistics[i] = {} end
+    for _, name in ipairs(t.columns) do
+        local column = {}
+        for i, row in ipairs(t.rows) do
+            statistics[i][name] = sample.statistics(row.values[name] or {})
+            column[#column + 1] = statistics[i][name]
         end
+        best[name] = sample.best(column, t.better[name])
     end
     local line = {"<tr><th>row</th>", '<th class="n">seeds</th>'}
     for _, name in ipairs(t.columns) do line[#line + 1] = ('<th class="n">%s</th>'):format(escape(name)) end
@@ -164,7 +161,7 @@ local function numbers_of(out, t)
         for _, name in ipairs(t.columns) do
             local s = statistics[i][name]
             local text = s and escape(words.cell(s)) or ""
-            if s and s.mean == best[name] and s.mean ~= worst[name] then text = "<b>" .. text .. "</b>" end
+            if s and s.mean == best[name] then text = "<b>" .. text .. "</b>" end
             line[#line + 1] = ('<td class="n">%s</td>'):format(text)
         end
         out[#out + 1] = table.concat(line) .. "</tr>"

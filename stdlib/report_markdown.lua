@@ -1,5 +1,5 @@
 -- report_markdown: the report as Markdown: the systems, then each study's claims and tables.
-local read = require "attn.report_read"
+local sample = require "attn.sample"
 local screen = require "attn.show_screen"
 local words = require "attn.report_words"
 
@@ -73,7 +73,7 @@ function m.write(studies, troubles)
             for i, row in ipairs(t.rows) do
                 list[i] = {plain(row.label), ("%d of %d"):format(row.done, #row.cells)}
                 for j, name in ipairs(t.columns) do
-                    list[i][2 + j] = row.values[name] and words.cell(read.statistics(row.values[name])) or ""
+                    list[i][2 + j] = words.cell(sample.statistics(row.values[name] or {}))
                 end
             end
             if #t.columns > 0 then out[#out + 1] = table_of(columns, list, right) end

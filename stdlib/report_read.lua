@@ -5,7 +5,6 @@
 -- are bounded.
 local attn = require "attn"
 local pictures = require "attn.show_kept"
-local sample = require "attn.sample"
 local systems = require "attn.systems"
 local whole = require "attn.whole"
 
@@ -244,14 +243,6 @@ function m.read(folders)
         return a.folder < b.folder
     end)
     return found, troubles
-end
-
----Mean, deviation and interval of the values of a row.
----@return {mean: number, std: number?, low: number?, high: number?}
-function m.statistics(values)
-    local s = sample.of(values)
-    local low, high = s:interval()
-    return {mean = s:mean(), std = #values > 1 and s:std() or nil, low = low, high = low and high or nil, n = #values}
 end
 
 return m

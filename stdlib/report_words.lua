@@ -32,9 +32,9 @@ function m.values(claim)
     return table.concat(out, " ")
 end
 
----Mean and deviation of a row's values, and whether it is the best of its column.
+---Mean and deviation of a row's values.
 function m.cell(statistics)
-    return m.number(statistics.mean) .. (statistics.std and " ± " .. m.number(statistics.std) or "")
+    return not statistics and "" or m.number(statistics.mean) .. (statistics.std and " ± " .. m.number(statistics.std) or "")
 end
 
 function m.minutes(seconds)

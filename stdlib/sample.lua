@@ -278,6 +278,29 @@ function Sample:__tostring()
     return ("sample  %s%s  (%d seeds)"):format(short(mean(values)), low and (" [%s, %s]"):format(short(low), short(high)) or "", #values)
 end
 
+---Number, mean, deviation and interval of values, as tables show them; nothing of none.
+---@return {n: integer, mean: number, std: number?, low: number?, high: number?}?
+function m.statistics(values)
+    if #values == 0 then return nil end
+    local all = m.of(values)
+    local low, high = all:interval()
+    return {n = #values, mean = all:mean(), std = #values > 1 and all:std() or nil, low = low, high = low and high or nil}
+end
+
+---The best mean of a column of statistics, nothing where none is better than another.
+---@param column {mean: number}[]
+---@param better "more" | "less" | nil
+---@return number?
+function m.best(column, better)
+    local least, most = math.huge, -math.huge
+    for _, statistics in ipairs(column) do
+        if statistics.mean == statistics.mean then
+            least, most = math.min(least, statistics.mean), math.max(most, statistics.mean)
+        end
+    end
+    return least < most and (better == "more" and most or better == "less" and least) or nil
+end
+
 -- ---- verdicts ----
 
 local function against(claim, low, high)

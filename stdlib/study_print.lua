@@ -3,13 +3,11 @@ local attn = require "attn"
 local pictures = require "attn.show_kept"
 local sample = require "attn.sample"
 local show = require "attn.show"
+local words = require "attn.report_words"
 
 local m = {}
 
-local function number(value)
-    if value ~= value then return "nan" end
-    return ("%.4g"):format(value)
-end
+local number = words.number
 
 -- The names of the values of a table: those of `columns`, else all in alphabetical order.
 local function columns_of(t)
@@ -29,36 +27,30 @@ m.columns = columns_of
 
 local less = {"loss", "perplexity", "error", "bits", "seconds", "aer", "distance"}
 
-local function direction(t, name)
-    local said = t.better and t.better[name]
-    if said then return said == "less" and -1 or said == "more" and 1 or nil end
-    for _, part in ipairs(less) do
-        if name:lower():find(part, 1, true) then return -1 end
-    end
-    return 1
-end
-
 ---Which is better of each value of a table, "more" or "less"; nothing for a value of which neither is.
 ---@param t table
 ---@return table<string, string>
 function m.better(t)
     local out = {}
     for _, name in ipairs(columns_of(t)) do
-        local sign = direction(t, name)
-        out[name] = sign == 1 and "more" or sign == -1 and "less" or nil
+        local said = t.better and t.better[name]
+        if not said then
+            said = "more"
+            for _, part in ipairs(less) do
+                if name:lower():find(part, 1, true) then said = "less" end
+            end
+        end
+        out[name] = said ~= "none" and said or nil
     end
     return out
 end
 
--- mean and spread of what is there
-local function summary(t, row, name)
-    local list = {}
+local function statistics_of(t, row, name)
+    local values = {}
     for _, cell in ipairs(t.cells) do
-        if cell.row == row and cell.result then list[#list + 1] = cell.result.values[name] end
+        if cell.row == row and cell.result then values[#values + 1] = cell.result.values[name] end
     end
-    if #list == 0 then return nil end
-    local values = sample.of(list)
-    return {mean = values:mean(), std = #list > 1 and values:std() or nil}
+    return sample.statistics(values)
 end
 
 local function measured(t)
@@ -89,21 +81,18 @@ local function print_table(study, t, wanted)
         print("skipped: " .. t.missing)
         if not measured(t) then return end
     end
-    local names, rows, best, worst = columns_of(t), {}, {}, {}
+    local names, better, rows, best = columns_of(t), m.better(t), {}, {}
     local summaries = {}
     for _, row in ipairs(t.rows) do
-        if wanted(t, row) then
-            summaries[#summaries + 1] = {row = row}
-            for _, name in ipairs(names) do
-                local s = summary(t, row, name)
-                summaries[#summaries][name] = s
-                local sign = direction(t, name)
-                if s and sign and s.mean == s.mean then
-                    if not best[name] or sign * s.mean > sign * best[name] then best[name] = s.mean end
-                    if not worst[name] or sign * s.mean < sign * worst[name] then worst[name] = s.mean end
-                end
-            end
+        if wanted(t, row) then summaries[#summaries + 1] = {row = row, of = {}} end
+    end
+    for _, name in ipairs(names) do
+        local column = {}
+        for _, one in ipairs(summaries) do
+            one.of[name] = statistics_of(t, one.row, name)
+            column[#column + 1] = one.of[name]
         end
+        best[name] = sample.best(column, better[name])
     end
     local troubles = {}
     for _, one in ipairs(summaries) do
@@ -119,9 +108,8 @@ local function print_table(study, t, wanted)
         end
         line[2] = ("%d of %d"):format(count, #t.seeds)
         for i, name in ipairs(names) do
-            local s = one[name]
-            line[2 + i] = not s and "-" or number(s.mean) .. (s.std and " ± " .. number(s.std) or "")
-                .. (s.mean == best[name] and s.mean ~= worst[name] and " *" or "")
+            local s = one.of[name]
+            line[2 + i] = not s and "-" or words.cell(s) .. (s.mean == best[name] and " *" or "")
         end
         rows[#rows + 1] = line
     end
@@ -174,7 +162,7 @@ function m.report(study, wanted)
     for _, t in ipairs(study.tables) do
         for _, row in ipairs(t.rows) do
             for _, name in ipairs(columns_of(t)) do
-                local s = wanted(t, row) and summary(t, row, name)
+                local s = wanted(t, row) and statistics_of(t, row, name)
                 if s then
                     show.result((("%s/%s/%s"):format(t.name, row.label, name):gsub("%s+", "_")), s.mean == s.mean and s.mean or "nan")
                 end

@@ -197,8 +197,6 @@ const char *at_blas_name(void)
 
 /* ---- the general case ---- */
 
-static size_t ratio(size_t a, size_t b) { return a / b + (a % b != 0); }
-
 /* What of it is at work: columns from j, k from l. */
 typedef struct stage {
     const product *p;
@@ -273,26 +271,26 @@ static void multiply(const product *p)
     _Alignas(64) real small[SMALL];
     real *own = at_gemm_area(PANEL);
     size_t columns = own ? NC : K->pack->tile, most = own ? KC : SMALL / K->pack->tile;
-    size_t depth = ratio(p->k, ratio(p->k, most));
+    size_t depth = at_ratio(p->k, at_ratio(p->k, most));
 
     for (size_t j = 0; j < p->n; j += columns)
         for (size_t l = 0; l < p->k && !at_cut_short(); l += depth) {
             stage s = {
                 .p = p, .j = j, .nb = at_min_size(columns, p->n - j), .l = l, .kb = at_min_size(depth, p->k - l)};
             s.panel = own ? own : small;
-            size_t tiles = ratio(s.nb, K->pack->tile);
-            at_for(tiles, ratio(PACK_PART, K->pack->tile * s.kb), pack_tiles, &s);
+            size_t tiles = at_ratio(s.nb, K->pack->tile);
+            at_for(tiles, at_ratio(PACK_PART, K->pack->tile * s.kb), pack_tiles, &s);
 
             /* blocks of C: at least PART multiplications, MB rows, as few columns as leave work for every thread */
             size_t parts = p->m * s.nb * s.kb / PART;
             parts = parts < 1 ? 1 : at_min_size(parts, 32);
-            size_t high = ratio(p->m, MB);
-            s.rows = ratio(ratio(p->m, high), 6) * 6;
-            high = ratio(p->m, s.rows);
-            s.tiles = ratio(tiles, at_min_size(tiles, ratio(parts, high)));
+            size_t high = at_ratio(p->m, MB);
+            s.rows = at_ratio(at_ratio(p->m, high), 6) * 6;
+            high = at_ratio(p->m, s.rows);
+            s.tiles = at_ratio(tiles, at_min_size(tiles, at_ratio(parts, high)));
             if (p->ta && high >= 8) /* enough blocks; each group would pack its rows of A again */
                 s.tiles = tiles;
-            s.groups = ratio(tiles, s.tiles);
+            s.groups = at_ratio(tiles, s.tiles);
             at_for(high * s.groups, 1, multiply_blocks, &s);
         }
 }
@@ -368,7 +366,7 @@ static void blas_blocks(size_t begin, size_t end, void *ctx)
 /* Half a side of a block, or the whole if that would be too small: 64 is a multiple of the tiles of every OpenBLAS. */
 static size_t half(size_t side)
 {
-    size_t part = ratio(ratio(side, 2), 64) * 64;
+    size_t part = at_ratio(at_ratio(side, 2), 64) * 64;
 
     return part < BLAS_SIDE ? side : part;
 }
@@ -376,10 +374,10 @@ static size_t half(size_t side)
 static void blas(const product *p)
 {
     size_t wanted = at_min_size(p->m * p->n * p->k / (4 * PART), BLAS_BLOCKS);
-    size_t rows = ratio(ratio(p->m, ratio(p->m, LARGEST)), 64) * 64;
-    size_t columns = ratio(ratio(p->n, ratio(p->n, LARGEST)), 64) * 64;
+    size_t rows = at_ratio(at_ratio(p->m, at_ratio(p->m, LARGEST)), 64) * 64;
+    size_t columns = at_ratio(at_ratio(p->n, at_ratio(p->n, LARGEST)), 64) * 64;
 
-    while (ratio(p->m, rows) * ratio(p->n, columns) < wanted) {
+    while (at_ratio(p->m, rows) * at_ratio(p->n, columns) < wanted) {
         size_t high = half(rows), wide = half(columns);
         if (high < rows && (rows > columns || wide == columns))
             rows = high;
@@ -388,8 +386,8 @@ static void blas(const product *p)
         else
             break;
     }
-    blocks s = {p, rows, columns, ratio(p->n, columns)};
-    at_for(ratio(p->m, rows) * s.wide, 1, blas_blocks, &s);
+    blocks s = {p, rows, columns, at_ratio(p->n, columns)};
+    at_for(at_ratio(p->m, rows) * s.wide, 1, blas_blocks, &s);
 }
 
 /* The table at the top; few: of ours, B would be read in place. */
@@ -414,7 +412,7 @@ static void run(const product *p)
     if (p->m == 0 || p->n == 0)
         return;
     if (p->k == 0) {
-        at_for(p->m, ratio(PACK_PART, p->n), start_all, (void *)(uintptr_t)p);
+        at_for(p->m, at_ratio(PACK_PART, p->n), start_all, (void *)(uintptr_t)p);
         return;
     }
     product q = *p;
@@ -487,7 +485,7 @@ static void run_batch(size_t count, batch *x)
     size_t work = x->p.m * x->p.n * x->p.k;
 
     if (count >= 8 || work < 8 * PART)
-        at_for(count, work >= PART ? 1 : ratio(PART, work + 1), run_some, x);
+        at_for(count, work >= PART ? 1 : at_ratio(PART, work + 1), run_some, x);
     else
         run_some(0, count, x);
 }
@@ -530,7 +528,7 @@ void real_pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw, r
 {
     packing x = {transposed, n, k, w, ldw, packed};
 
-    at_for(ratio(n, K->pack->tile), ratio(PACK_PART, K->pack->tile * (k + 1)), pack_part, &x);
+    at_for(at_ratio(n, K->pack->tile), at_ratio(PACK_PART, K->pack->tile * (k + 1)), pack_part, &x);
 }
 
 typedef struct rows {

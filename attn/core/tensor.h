@@ -18,6 +18,10 @@ enum { AT_MAX_DIM = 8 };
 static inline size_t at_min_size(size_t a, size_t b) { return a < b ? a : b; }
 static inline size_t at_max_size(size_t a, size_t b) { return a > b ? a : b; }
 
+/* How many of `unit` hold n, and the size of them all: both round up. */
+static inline size_t at_ratio(size_t n, size_t unit) { return n / unit + (n % unit != 0); }
+static inline size_t at_round_up(size_t n, size_t unit) { return at_ratio(n, unit) * unit; }
+
 /* uint8 is for storage (images, bytes): it is moved, compared and converted, nothing is computed in it. */
 typedef enum at_dtype { AT_F32, AT_F64, AT_I64, AT_BOOL, AT_U8, AT_DTYPES } at_dtype;
 

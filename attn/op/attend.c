@@ -69,9 +69,7 @@ static sizes sizes_of(const at_call *c)
     return n;
 }
 
-static size_t round_up(size_t bytes) { return (bytes + 63) & ~(size_t)63; }
-
-static size_t blocks(size_t Tq) { return (Tq + QB - 1) / QB; }
+static size_t blocks(size_t Tq) { return at_ratio(Tq, QB); }
 
 /* Scratch of one slot: tiles [KB, QB], q and dy turned [wide, QB], y or a block's rows [QB, wide], and a number per column. */
 typedef struct room {
@@ -83,7 +81,7 @@ typedef struct room {
 
 static size_t wider(const sizes *n) { return n->D > n->Dv ? n->D : n->Dv; }
 
-static size_t tile_bytes(const sizes *n) { return round_up((2 * KB + 3 * wider(n) + 7) * QB * sizeof(real)); }
+static size_t tile_bytes(const sizes *n) { return at_round64((2 * KB + 3 * wider(n) + 7) * QB * sizeof(real)); }
 
 static size_t raw_bytes(const sizes *n) { return n->machine[0] ? KB * QB * sizeof(real) : 0; }
 
@@ -165,7 +163,7 @@ static bool shape(at_call *c)
     if (c->arg[WEIGHTS].flag && !at_out(c, 4, (size_t[]){n.B, n.H, n.Tq, n.W}))
         return false;
     if (c->arg[DROPOUT].number > 0)
-        c->random = at_random_reserve(n.B * n.H * blocks(n.Tq) * QB * ((n.Tk + KB - 1) / KB * KB));
+        c->random = at_random_reserve(n.B * n.H * blocks(n.Tq) * QB * at_round_up(n.Tk, KB));
     size_t sums = at_recording(c) ? at_array_sums(c, TENSORS, n.captured) : 0;
     at_want_scratch(c, AT_SLOTS * room_bytes(&n) + at_sum_slots(sums, AT_SLOTS) * sums * sizeof(double));
     return at_save(c, at_call_dtype(c), n.B * n.H * n.Tq);
@@ -218,7 +216,7 @@ static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t b
              .array = array,
              .back = back};
     j.rows = n->Tq - j.i0 < QB ? n->Tq - j.i0 : QB;
-    j.width = (j.rows + W - 1) / W * W;
+    j.width = at_round_up(j.rows, W);
     open_machines(&j);
     if (!c->in[SPAN])
         return j;
@@ -275,7 +273,7 @@ typedef struct tile {
 /* Splits what is cut: between two neighbouring bounds of strips each strip is in or out. */
 static void split(const job *j, tile *t)
 {
-    size_t strips = (j->width + STRIP - 1) / STRIP;
+    size_t strips = at_ratio(j->width, STRIP);
     for (size_t v = 0; v < strips; v++) {
         size_t lo = at_max_size(j->strip[v].lo, t->first),
                hi = at_min_size(j->strip[v].lo + j->strip[v].n, t->first + t->keys);
@@ -497,7 +495,7 @@ static void drop_tile(const job *j, const tile *t, const real *x, real *y)
 {
     const at_call *c = j->c;
     double p = c->arg[DROPOUT].number;
-    size_t tiles = (j->n.Tk + KB - 1) / KB * KB * QB;
+    size_t tiles = at_round_up(j->n.Tk, KB) * QB;
     size_t first = ((j->b * j->n.H + j->h) * blocks(j->n.Tq) + j->i0 / QB) * tiles + t->first * QB;
     K->random->dropout(c->random.seed, c->random.counter, first, t->keys * QB, at_random_threshold(1 - p),
                        (real)(1 / (1 - p)), x, y, false);

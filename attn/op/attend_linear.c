@@ -213,7 +213,7 @@ static void walk(const head *h, bool up, visitor *fn)
     size_t L = h->s->L, Tq = h->s->Tq, Tk = h->s->Tk;
     for (int half = h->s->causal; half < 2; half++) {
         bool queries = h->s->causal || (half == 1) == up, keys = h->s->causal || !queries;
-        size_t end = at_max_size(queries ? Tq : 0, keys ? Tk : 0), chunks = (end + L - 1) / L;
+        size_t end = at_max_size(queries ? Tq : 0, keys ? Tk : 0), chunks = at_ratio(end, L);
         for (size_t n = 0; n < chunks; n++) {
             size_t place = (up ? n : chunks - 1 - n) * L;
             visit(h, up, place, queries && place < Tq ? at_min_size(Tq - place, L) : 0,

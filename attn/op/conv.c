@@ -72,9 +72,6 @@ typedef struct job {
     at_rooms rooms;
 } job;
 
-static size_t ratio(size_t a, size_t b) { return a / b + (a % b != 0); }
-static size_t round_up(size_t n) { return ratio(n, LANES) * LANES; }
-
 static size_t common(size_t a, size_t b)
 {
     while (b) {
@@ -86,7 +83,7 @@ static size_t common(size_t a, size_t b)
 }
 
 /* a / b rounded up, at least 0 */
-static size_t places_below(ptrdiff_t a, size_t b) { return a <= 0 ? 0 : ratio((size_t)a, b); }
+static size_t places_below(ptrdiff_t a, size_t b) { return a <= 0 ? 0 : at_ratio((size_t)a, b); }
 
 /* Leaves out the taps that only ever see zeros, so that no dilation or padding makes a grid larger than x and y. */
 static void settle(axis *a)
@@ -117,7 +114,7 @@ static size_t slot_of(const axis *a)
 
 static void set_grid(job *j, size_t plane)
 {
-    j->plane = round_up(plane);
+    j->plane = at_round_up(plane, LANES);
     if (j->plane * sizeof(real) % 4096 == 0) /* channels in the same sets of the caches */
         j->plane += LANES;
     j->channel = j->h.phases * j->w.phases * j->plane;
@@ -127,7 +124,7 @@ static void set_grid(job *j, size_t plane)
 static bool plan_lanes(job *j, size_t channels, size_t places)
 {
     const axis *h = &j->h, *w = &j->w;
-    size_t slot = slot_of(w), high = h->out + h->reach, blocks = ratio(j->B, LANES);
+    size_t slot = slot_of(w), high = h->out + h->reach, blocks = at_ratio(j->B, LANES);
 
     j->lanes = 1;
     if (j->of_x.w != 1 || j->of_y.w != 1 || w->out > NARROW || h->out > NARROW || blocks * LANES * 8 > j->B * 9 ||
@@ -168,17 +165,17 @@ static void plan(job *j, size_t channels, size_t places, bool in_place)
         j->slot = j->columns + w->reach;
     size_t lines = places / j->slot;
     j->rows = lines > h->reach ? at_min_size(lines - h->reach, h->out) : 1;
-    j->wide = ratio(w->out, j->columns);
-    if (j->wide * ratio(h->out, j->rows) * j->B * j->G < PARTS)
-        j->rows = at_min_size(j->rows, at_max_size(ratio(h->out, ratio(PARTS, j->wide * j->B * j->G)), BAND));
-    j->high = ratio(h->out, j->rows);
-    j->rows = ratio(h->out, j->high);
+    j->wide = at_ratio(w->out, j->columns);
+    if (j->wide * at_ratio(h->out, j->rows) * j->B * j->G < PARTS)
+        j->rows = at_min_size(j->rows, at_max_size(at_ratio(h->out, at_ratio(PARTS, j->wide * j->B * j->G)), BAND));
+    j->high = at_ratio(h->out, j->rows);
+    j->rows = at_ratio(h->out, j->high);
     if (j->high * j->wide == 1)
         j->images = at_max_size(1, at_min_size(lines / (h->out + h->reach), j->B / PARTS));
     j->in_place = in_place && h->taps * w->taps == 1 && h->stride * w->stride == 1 && h->front == 0 && w->front == 0 &&
                   h->in == h->out && w->in == w->out && j->columns == w->out && j->of_x.w == 1;
     j->images = j->in_place ? 1 : j->images;
-    j->blocks = ratio(j->B, j->images) * j->high * j->wide;
+    j->blocks = at_ratio(j->B, j->images) * j->high * j->wide;
     j->pitch = j->images * j->slot;
     j->places = j->rows * j->pitch;
     set_grid(j, (j->rows + h->reach) * j->pitch + w->reach + LANES);
@@ -357,7 +354,7 @@ static void hand_out(const job *j, const part *p, size_t channel, size_t m, cons
     }
 }
 
-static size_t panels_of(size_t O) { return ratio(O, K->window->rows); }
+static size_t panels_of(size_t O) { return at_ratio(O, K->window->rows); }
 
 /* The weight in panels of about as many rows each, as K->window->gemm reads them. */
 static void pack(size_t begin, size_t end, void *context)
@@ -431,7 +428,7 @@ static void multiply(const job *j, const part *p, size_t m, const real *w, const
 static void convolve(const void *context, size_t unit, real *room)
 {
     const job *j = context;
-    size_t g = unit % j->G, panels = panels_of(j->O), ld = round_up(j->places);
+    size_t g = unit % j->G, panels = panels_of(j->O), ld = at_round_up(j->places, LANES);
     part p = part_of(j, unit / j->G);
     steps s = j->of_y;
     const real *x = room;
@@ -462,10 +459,10 @@ static size_t furnish(job *j, char *work, size_t bytes)
 
     j->at = at_take(work, &used, j->k, sizeof(size_t));
     j->panels = at_take(work, &used, j->G * j->O * j->k, sizeof(real));
-    return at_take_rooms(
-        &j->rooms,
-        (j->in_place ? 0 : j->C * j->channel) + at_min_size(K->window->rows, j->O) * round_up(j->places) + passage(j),
-        work, used, bytes);
+    return at_take_rooms(&j->rooms,
+                         (j->in_place ? 0 : j->C * j->channel) +
+                             at_min_size(K->window->rows, j->O) * at_round_up(j->places, LANES) + passage(j),
+                         work, used, bytes);
 }
 
 /* Whether kernel/winograd.c has matrices for it, and it pays. */
@@ -509,7 +506,7 @@ static void run(job *j, char *work, size_t bytes)
     plan(j, j->C, SIZE_MAX, true);
     furnish(j, work, bytes);
     place_taps(j, j->C);
-    at_for(j->G * panels_of(j->O), ratio(AT_GRAIN, j->O * j->k + 1), pack, j);
+    at_for(j->G * panels_of(j->O), at_ratio(AT_GRAIN, j->O * j->k + 1), pack, j);
     at_take_turns(&j->rooms, j->blocks * j->G, convolve, j);
 }
 
@@ -591,7 +588,7 @@ static void weigh(const void *context, size_t unit, real *room)
 {
     const gradient *d = context;
     const job *j = &d->j;
-    size_t wide = ratio(j->C, d->inner), high = ratio(j->O, d->outer), taps = j->w.taps;
+    size_t wide = at_ratio(j->C, d->inner), high = at_ratio(j->O, d->outer), taps = j->w.taps;
     size_t c = unit % wide * d->inner, o = unit / wide % high * d->outer, g = unit / (wide * high) % j->G;
     size_t piece = unit / (wide * high * j->G), channels = at_min_size(d->inner, j->C - c),
            m = at_min_size(d->outer, j->O - o);
@@ -619,8 +616,8 @@ static void weigh(const void *context, size_t unit, real *room)
             size_t to = at_min_size(p.row + p.rows, places_below((ptrdiff_t)j->h.in - first, j->h.stride)),
                    at = (from - p.row) * j->pitch;
             if (from < to)
-                K->window->dot(m, channels * taps, round_up((to - from) * j->pitch), dy + at, j->plane, room + at,
-                               j->at + i * d->inner * taps, dw + (i * j->C + c) * taps, j->k);
+                K->window->dot(m, channels * taps, at_round_up((to - from) * j->pitch, LANES), dy + at, j->plane,
+                               room + at, j->at + i * d->inner * taps, dw + (i * j->C + c) * taps, j->k);
         }
     }
 }
@@ -655,8 +652,8 @@ static void run_gradient(gradient *d, char *work, size_t bytes)
     plan_gradient(d);
     furnish_gradient(d, work, bytes);
     place_taps(j, d->inner);
-    at_take_turns(&j->rooms, d->pieces * j->G * ratio(j->O, d->outer) * ratio(j->C, d->inner), weigh, d);
-    at_for(j->G * j->O, ratio(AT_GRAIN, j->k * d->pieces + 1), gather, d);
+    at_take_turns(&j->rooms, d->pieces * j->G * at_ratio(j->O, d->outer) * at_ratio(j->C, d->inner), weigh, d);
+    at_for(j->G * j->O, at_ratio(AT_GRAIN, j->k * d->pieces + 1), gather, d);
 }
 
 /* ---- the operation ---- */

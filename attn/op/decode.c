@@ -72,7 +72,7 @@ static decoder describe(const at_call *c, bool record)
     m.wide = m.luong ? m.H : m.H + m.E + m.M;
     m.width = (record ? at_cell_save(m.cell) : m.G) * m.H;
     m.rows = at_cell_rows(m.B);
-    m.blocks = (m.B + m.rows - 1) / m.rows;
+    m.blocks = at_ratio(m.B, m.rows);
     return m;
 }
 

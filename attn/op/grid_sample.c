@@ -46,7 +46,7 @@ static plan plan_of(const at_call *c)
               .align = c->arg[ALIGN].flag,
               .x = at_in(c, 0),
               .grid = at_in(c, 1)};
-    p.blocks = (p.N + PIXELS - 1) / PIXELS;
+    p.blocks = at_ratio(p.N, PIXELS);
     p.slots = p.B * p.blocks < AT_SLOTS ? p.B * p.blocks : AT_SLOTS;
     p.rows = (real *)(void *)c->work;
     return p;
@@ -78,7 +78,7 @@ typedef struct turn {
 static void turn_part(size_t begin, size_t end, void *context)
 {
     const turn *t = context;
-    size_t blocks = (t->n + PIXELS - 1) / PIXELS;
+    size_t blocks = at_ratio(t->n, PIXELS);
     for (size_t u = begin; u < end; u++) {
         size_t image = u / blocks, at = u % blocks * PIXELS, n = t->n - at < PIXELS ? t->n - at : PIXELS;
         K->pack->transpose(t->m, n, t->from + image * t->m * t->n + at, t->n, t->to + image * t->m * t->n + at * t->m,
@@ -89,7 +89,7 @@ static void turn_part(size_t begin, size_t end, void *context)
 static void turn_images(size_t images, size_t m, size_t n, const real *from, real *to)
 {
     turn t = {m, n, images, from, to};
-    at_for(images * ((n + PIXELS - 1) / PIXELS), at_grain_rows(PIXELS * m), turn_part, &t);
+    at_for(images * (at_ratio(n, PIXELS)), at_grain_rows(PIXELS * m), turn_part, &t);
 }
 
 /* ---- places ---- */

@@ -68,7 +68,7 @@ typedef struct task {
     size_t row, rows, column, columns, outer;
 } task;
 
-static size_t per_block(const sizes *n) { return n->rows ? (n->rows + n->tall - 1) / n->tall : 0; }
+static size_t per_block(const sizes *n) { return n->rows ? at_ratio(n->rows, n->tall) : 0; }
 
 static task task_of(const sizes *n, size_t t)
 {

@@ -179,7 +179,7 @@ static void max_row(const job *s, size_t plane, size_t row)
         return;
     }
     /* the first place that is inside, until something greater comes: of windows that begin in the padding, column 0 */
-    size_t padded = (p->pw + p->sw - 1) / p->sw;
+    size_t padded = at_ratio(p->pw, p->sw);
     padded = padded < p->Wo ? padded : p->Wo;
     K->pool->start(padded, w.top * p->W, 0, y, at);
     K->pool->start(p->Wo - padded, w.top * p->W + padded * p->sw - p->pw, by, y + padded, at + padded);

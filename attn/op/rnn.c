@@ -56,7 +56,7 @@ static layer describe(const at_call *c, size_t steps, bool record)
     l.width = (record ? at_cell_save(l.cell) : l.G) * l.H;
     l.ld = l.directions * l.width;
     l.rows = at_cell_rows(l.ragged.B * l.directions);
-    l.blocks = (l.ragged.B + l.rows - 1) / l.rows * l.directions;
+    l.blocks = at_ratio(l.ragged.B, l.rows) * l.directions;
     return l;
 }
 

@@ -59,8 +59,8 @@ static inline void at_take_turns(const at_rooms *rooms, size_t units, at_unit *f
     at_turn t = {fn, context, rooms, units, 0};
 
     if ((size_t)at_threads() > rooms->count)
-        t.each = (units + rooms->count - 1) / rooms->count;
-    at_for(t.each ? (units + t.each - 1) / t.each : units, 1, at_turns, &t);
+        t.each = at_ratio(units, rooms->count);
+    at_for(t.each ? at_ratio(units, t.each) : units, 1, at_turns, &t);
 }
 
 #endif

@@ -38,15 +38,15 @@ typedef struct at_rows {
     char *work; /* at_call.work */
 } at_rows;
 
-static inline size_t at_round64(size_t bytes) { return (bytes + 63) / 64 * 64; }
+static inline size_t at_round64(size_t bytes) { return at_round_up(bytes, 64); }
 
 /* How many neighbouring rows are gathered at once, and how many blocks there are: both by the sizes only. */
 static inline size_t at_rows_columns(at_axis a) { return a.step == 1 ? 0 : a.step < AT_COLUMNS ? a.step : AT_COLUMNS; }
 
 static inline size_t at_rows_blocks(at_axis a)
 {
-    size_t columns = at_rows_columns(a), most = columns ? (a.rows + columns - 1) / columns : a.rows;
-    size_t blocks = a.n == 0 ? 1 : a.rows / ((2 * AT_GRAIN + a.n - 1) / a.n) + 1;
+    size_t columns = at_rows_columns(a), most = columns ? at_ratio(a.rows, columns) : a.rows;
+    size_t blocks = a.n == 0 ? 1 : a.rows / at_ratio(2 * AT_GRAIN, a.n) + 1;
     blocks = blocks < most ? blocks : most;
     return blocks < AT_SLOTS ? blocks : AT_SLOTS;
 }

@@ -143,7 +143,7 @@ static inline void at_sum_into(real *y, const real *x, size_t ndim, const size_t
     }
     if (s.inner_reduced && dims == 1) {
         at_total partial[AT_SUM_BLOCKS], total = 0;
-        size_t n = s.n, block = (n + AT_SUM_BLOCKS - 1) / AT_SUM_BLOCKS;
+        size_t n = s.n, block = at_ratio(n, AT_SUM_BLOCKS);
         s.block = block < AT_GRAIN ? AT_GRAIN : block;
         s.partial = partial;
         at_for(n, s.block, at_sum_everything, &s);
@@ -153,7 +153,7 @@ static inline void at_sum_into(real *y, const real *x, size_t ndim, const size_t
     } else if (s.inner_reduced) {
         at_for(s.keep_count, at_grain_rows(s.n * s.drop_count), at_sum_along, &s);
     } else {
-        s.column_blocks = (s.n + AT_SUM_COLUMNS - 1) / AT_SUM_COLUMNS;
+        s.column_blocks = at_ratio(s.n, AT_SUM_COLUMNS);
         at_for(s.keep_count * s.column_blocks,
                at_grain_rows((s.n < AT_SUM_COLUMNS ? s.n : AT_SUM_COLUMNS) * s.drop_count), at_sum_across, &s);
     }

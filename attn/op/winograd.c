@@ -48,31 +48,29 @@ typedef struct job {
     size_t pieces, inner, outer; /* the batch in so many; channels of x and of y at a time */
 } job;
 
-static size_t ratio(size_t a, size_t b) { return a / b + (a % b != 0); }
-
 /* From one plane to the next: planes must not fall into the same sets of the caches. */
-static size_t plane_of(size_t n) { return (ratio(n, LANES) | 1) * LANES; }
+static size_t plane_of(size_t n) { return (at_ratio(n, LANES) | 1) * LANES; }
 
 /* Parts of about so many tiles. */
 static void plan(job *j, size_t tiles)
 {
     const filter *f = &j->f;
 
-    j->high = ratio(f->rows, 2);
-    j->wide = ratio(f->columns, 2);
+    j->high = at_ratio(f->rows, 2);
+    j->wide = at_ratio(f->columns, 2);
     tiles = at_max_size(tiles, TILES);
-    j->columns = ratio(j->wide, ratio(j->wide, tiles));
-    j->stripes = ratio(j->wide, j->columns);
+    j->columns = at_ratio(j->wide, at_ratio(j->wide, tiles));
+    j->stripes = at_ratio(j->wide, j->columns);
     j->rows = at_min_size(j->high, at_max_size(tiles / j->columns, 1));
-    if (f->B * f->G * j->stripes * ratio(j->high, j->rows) < PARTS)
-        j->rows = ratio(j->high, at_min_size(ratio(PARTS, f->B * f->G * j->stripes), j->high));
-    j->bands = ratio(j->high, j->rows);
-    j->rows = ratio(j->high, j->bands);
+    if (f->B * f->G * j->stripes * at_ratio(j->high, j->rows) < PARTS)
+        j->rows = at_ratio(j->high, at_min_size(at_ratio(PARTS, f->B * f->G * j->stripes), j->high));
+    j->bands = at_ratio(j->high, j->rows);
+    j->rows = at_ratio(j->high, j->bands);
     j->images = 1;
     if (j->bands * j->stripes == 1)
         j->images = at_max_size(1, at_min_size(tiles / (j->high * j->wide), f->B * f->G / PARTS));
     j->images = at_min_size(j->images, f->B);
-    j->parts = ratio(f->B, j->images) * j->bands * j->stripes;
+    j->parts = at_ratio(f->B, j->images) * j->bands * j->stripes;
     j->tiles = j->images * j->rows * j->columns;
 }
 
@@ -156,7 +154,7 @@ static void prepare(size_t begin, size_t end, void *context)
 {
     const job *j = context;
     const filter *f = &j->f;
-    size_t count = ratio(f->O, K->pack->tile);
+    size_t count = at_ratio(f->O, K->pack->tile);
 
     for (size_t unit = begin; unit < end && !at_cut_short(); unit++) {
         size_t g = unit / count, o = unit % count * K->pack->tile, n = at_min_size(f->O - o, K->pack->tile),
@@ -276,7 +274,8 @@ static job job_of(const filter *f)
 
 bool AT_REAL(at_winograd_pays)(const filter *f)
 {
-    size_t C = ratio(f->C, LANES) * LANES, O = ratio(f->O, LANES) * LANES, n = ratio(f->rows, 2) * ratio(f->columns, 2);
+    size_t C = at_round_up(f->C, LANES), O = at_round_up(f->O, LANES),
+           n = at_ratio(f->rows, 2) * at_ratio(f->columns, 2);
 
     return f->B * n >= TILES &&
            TAPS * f->C * f->O * f->rows * f->columns > n * (PLANES * f->C * O + TRANSFORMS * (C + O));
@@ -293,7 +292,7 @@ void AT_REAL(at_winograd)(const filter *f, char *work, size_t bytes)
     job j = job_of(f);
 
     furnish(&j, work, bytes);
-    at_for(f->G * ratio(f->O, K->pack->tile), 1, prepare, &j);
+    at_for(f->G * at_ratio(f->O, K->pack->tile), 1, prepare, &j);
     at_take_turns(&j.rooms, j.parts * f->G, convolve, &j);
 }
 
@@ -413,7 +412,7 @@ static void weigh(const void *context, size_t unit, real *room)
 {
     const job *j = context;
     const filter *f = &j->f;
-    size_t wide = ratio(f->C, j->inner), high = ratio(f->O, j->outer), piece = unit / (wide * high * f->G);
+    size_t wide = at_ratio(f->C, j->inner), high = at_ratio(f->O, j->outer), piece = unit / (wide * high * f->G);
     share s = {.g = unit / (wide * high) % f->G,
                .c = unit % wide * j->inner,
                .o = unit / wide % high * j->outer,
@@ -473,6 +472,6 @@ void AT_REAL(at_winograd_gradient)(const filter *f, const real *dy, real *dw, ch
     j.dy = dy;
     j.dw = dw;
     furnish_gradient(&j, work, bytes);
-    at_take_turns(&j.rooms, j.pieces * f->G * ratio(f->O, j.outer) * ratio(f->C, j.inner), weigh, &j);
-    at_for(f->G * f->O, ratio(AT_GRAIN, f->C * TAPS * j.pieces), gather, &j);
+    at_take_turns(&j.rooms, j.pieces * f->G * at_ratio(f->O, j.outer) * at_ratio(f->C, j.inner), weigh, &j);
+    at_for(f->G * f->O, at_ratio(AT_GRAIN, f->C * TAPS * j.pieces), gather, &j);
 }
