@@ -15,18 +15,11 @@ local function fit(_, cfg)
         {"batches", "any", required = true}, {"loss", "function", required = true},
         {"steps", "integer", required = true, least = 1},
         {"lr", "number", 1e-3, above = 0}, {"optimizer", "any"}, {"schedule", "any"}, {"clip", "number", 1, above = 0},
-        {"cell", "any", methods = {"log"}, expected = "the cell of a study"}})
+        {"cell", "any", methods = {"curve"}, expected = "the cell of a study"}})
     local history = train.loop{model = cfg.model, data = cfg.batches, loss = cfg.loss, steps = cfg.steps, clip = cfg.clip,
         quiet = true, schedule = cfg.schedule,
         optimizer = cfg.optimizer or attn.optim.adam{params = cfg.model:parameters(), lr = cfg.lr}}
-    if cfg.cell then                        -- fifty points make a curve
-        local width = math.max(1, cfg.steps // 50)
-        for last = width, #history.losses, width do
-            local sum = 0
-            for step = last - width + 1, last do sum = sum + history.losses[step] end
-            cfg.cell:log{step = last, loss = sum / width}
-        end
-    end
+    if cfg.cell then cfg.cell:curve(history.losses) end
     return history
 end
 

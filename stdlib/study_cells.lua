@@ -130,8 +130,20 @@ function Api:keep(name, value, how)
     self.kept[name] = record
 end
 
--- The loss of every so many steps becomes a curve of so many points.
-local CURVE = 200
+local CURVE = 200               -- points
+
+---Logs the losses of all steps as a curve: means of as many steps as leave 200 points or a few more.
+---@param losses number[]
+function Api:curve(losses)
+    local every, sum = math.max(1, #losses // CURVE), 0.0
+    for step, loss in ipairs(losses) do
+        sum = sum + loss
+        if step % every == 0 then
+            self:log{step = step, loss = sum / every}
+            sum = 0.0
+        end
+    end
+end
 
 ---Trains as train.loop does, quietly; the losses become a curve of the cell, and a checkpoint stays beside its result, every
 ---`save_every` steps: a cell that was interrupted goes on there, bit for bit. Once in a cell.
@@ -146,14 +158,7 @@ function Api:train(cfg)
     copy.resume = file ~= nil
     if file then file:close() end
     local history = train.loop(copy)
-    local every, sum = math.max(1, #history.losses // CURVE), 0.0
-    for step, loss in ipairs(history.losses) do
-        sum = sum + loss
-        if step % every == 0 then
-            self:log{step = step, loss = sum / every}
-            sum = 0.0
-        end
-    end
+    self:curve(history.losses)
     for _, one in ipairs(history.values) do
         local record = {step = one.step}
         for name, value in pairs(type(one.value) == "table" and one.value or {value = one.value}) do record[name] = value end

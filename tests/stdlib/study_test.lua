@@ -33,6 +33,9 @@ local second = paper:table{
     name = "second", grid = {by = {1, 2, 3}}, --[=[table]=]
     run = function(cfg, cell)
         ran(cfg, cell)
+        local losses = {}
+        for step = 1, 450 do losses[step] = step end
+        cell:curve(losses)
         return {noise = cfg.by + attn.rand(1):item() + 0.001 * cell.seed}
     end,
 }
@@ -103,6 +106,8 @@ t.case("a study prints tables, claims and result lines", function()
     t.equal({count, #lines(folder .. "/one.txt")}, {18, 18})
     local record = all["first/b/2"]
     t.equal({record.values.by, record.kept.said.text, record.kept.map.size, #record.log, record.options.steps}, {2, "yes", {2, 2}, 4, 4})
+    local curve = all["second/by=2/2"].log
+    t.equal({#curve, curve[1], curve[225]}, {225, {step = 2, loss = 1.5}, {step = 450, loss = 449.5}})
     local summary = whole.read_json(folder .. "/one/tiny/study.json")
     t.equal({summary.claims[2].verdict, #summary.tables, summary.tables[1].rows[3].label}, {"holds", 2, "c"})
 end)
