@@ -3,7 +3,7 @@
 --   make bench ARGS="--filter TEXT --threads N --rounds N --seconds S --json"
 --
 -- PyTorch (python3-torch) runs at its best: the OpenMP flavour of OpenBLAS, once plain and once with malloc kept from unmapping; the
--- better one counts. Without python3-torch only this side is measured. The last columns are the fraction of the limit measured in the
+-- better one counts; causal attention also in blocks of rows. Without python3-torch only this side is measured. The last columns are the fraction of the limit measured in the
 -- same run: fp32 multiply-adds, or memory bandwidth. At the end the products by themselves (--filter gemm: nothing else): times of ours over
 -- those of OpenBLAS, and of OpenBLAS in our blocks over one plain call.
 
@@ -38,10 +38,13 @@ local openmp = output("ls -d /usr/lib/*/openblas-openmp 2>/dev/null"):match("[^\
 local folder = output("mktemp -d"):match("[^\n]+")
 
 local setups = {
-    {name = "plain", environment = openmp and "LD_LIBRARY_PATH=" .. openmp or ""},
+    {name = "plain", environment = openmp and "LD_LIBRARY_PATH=" .. openmp or "", form = ""},
     {name = "malloc kept", environment = (openmp and "LD_LIBRARY_PATH=" .. openmp or "")
-        .. " MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184"},
+        .. " MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184", form = ""},
 }
+for k = 1, #setups do       -- of the cases that have two forms
+    setups[k + 2] = {name = setups[k].name .. ", blocked", environment = setups[k].environment, form = " blocked"}
+end
 
 local function samples(command)
     local text, good = output(command)
@@ -100,14 +103,15 @@ local function measure(case)
         if not list then return {case = case.name, problem = "this side failed"} end
         append(mine, list)
         peak = math.max(peak, p)
-        for k, setup in ipairs(torch and setups or {}) do
-            local theirs, q = samples(("%s " .. python .. " %s/theirs.py %s %s %g %d"):format(setup.environment, quote(here), case.name,
-                                                                                    quote(folder), options.seconds, threads))
+        for k = 1, torch and (case.blocked and 4 or 2) or 0 do
+            local setup = setups[k]
+            local theirs, q = samples(("%s %s %s/theirs.py %s %s %g %d%s"):format(setup.environment, python, quote(here), case.name,
+                quote(folder), options.seconds, threads, setup.form))
             if not theirs then return {case = case.name, problem = "PyTorch failed"} end
             best[k] = best[k] or {list = {}, peak = 0}
             append(best[k].list, theirs)
             best[k].peak = math.max(best[k].peak, q)
-            if round == 1 and k == 1 and not case.random then      -- with dropout the two sides draw different numbers
+            if round == 1 and k % 2 == 1 and not case.random then      -- with dropout the two sides draw different numbers
                 local d = difference(case.name)
                 if not (d < 2e-3) then return {case = case.name, problem = ("the outputs differ by %.2g"):format(d)} end
             end

@@ -139,7 +139,7 @@ for _, T in ipairs {512, 2048} do
         for _, backward in ipairs {false, true} do
             local targets = {[512] = {{1.5, 3.0}, {1.3, 2.2}}, [2048] = {{3.5, 3.2}, {1.4, 2.4}}}
             case(("attention_%s%s_t%d"):format(causal and "causal_" or "", backward and "train" or "forward", T), {
-                target = targets[T][backward and 2 or 1][causal and 2 or 1], slow = T > 1000,
+                target = targets[T][backward and 2 or 1][causal and 2 or 1], slow = T > 1000, blocked = causal,
                 flops = (backward and 3.5 or 1) * 4 * 64 * T * T * 64 * (causal and 0.5 or 1),
                 make = function() return attention_inputs(T, backward) end,
                 build = function(inputs) return heads_attention(inputs, causal, backward) end,

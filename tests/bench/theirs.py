@@ -1,4 +1,4 @@
-"""One case of the benchmark in PyTorch: theirs.py CASE FOLDER SECONDS THREADS. The same work as in cases.lua, as a careful user of
+"""One case of the benchmark in PyTorch: theirs.py CASE FOLDER SECONDS THREADS [blocked]. The same work as in cases.lua, as a careful user of
 PyTorch would write it. Prints "sample SECONDS" lines and "peak KIB", writes CASE.theirs.safetensors."""
 import json
 import math
@@ -9,6 +9,7 @@ import sys
 import time
 
 name, folder, seconds, threads = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
+blocked = sys.argv[5:] == ["blocked"]       # rows of causal attention in blocks, each against its own keys
 for v in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[v] = str(threads)
 import numpy as np
@@ -158,7 +159,13 @@ def attention(T, causal, backward):
     bias = torch.full((T, T), -math.inf).triu(1) if causal else None
     keep = {}
 
+    def rows(i, j):                         # the keys above j are not touched
+        e = torch.baddbmm(bias[i:j, :j], q[:, i:j], k[:, :j].transpose(1, 2), alpha=0.125)
+        return torch.bmm(torch.softmax(e, -1), v[:, :j])
+
     def forward():
+        if causal and blocked:
+            return torch.cat([rows(i, min(i + 256, T)) for i in range(0, T, 256)], 1)
         if causal:
             e = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=0.125)
         else:
