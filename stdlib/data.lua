@@ -135,6 +135,80 @@ function m.split(list, fractions, seed)
     return table.unpack(parts)
 end
 
+---The first entries of a list: all of them where there are no more than `count`.
+---@param list any[]
+---@param count number
+---@return any[]
+function m.first(list, count)
+    if type(list) ~= "table" or type(count) ~= "number" then
+        error(("data.first: list is %s, count %s, expected a list and a number"):format(describe(list), describe(count)), 2)
+    end
+    return table.move(list, 1, math.floor(math.min(count, #list)), 1, {})
+end
+
+---The entries of lists one after another, as one list.
+---@param lists any[][]
+---@return any[]
+function m.joined(lists)
+    local all = {}
+    for i, list in ipairs(lists) do
+        if type(list) ~= "table" then
+            error(("data.joined: entry %d is %s, expected a list"):format(i, describe(list)), 2)
+        end
+        table.move(list, 1, #list, #all + 1, all)
+    end
+    return all
+end
+
+---Examples that are made up, reproducibly, one after another.
+---@param count integer
+---@param seed integer
+---@param make fun(draw: function): any one example, from what it draws (see data.random)
+---@return any[]
+function m.made(count, seed, make)
+    if math.type(count) ~= "integer" or count < 0 or math.type(seed) ~= "integer" then
+        error(("data.made: count is %s, seed %s, expected integers"):format(describe(count), describe(seed)), 2)
+    end
+    local draw, examples = m.random(seed), {}
+    for i = 1, count do
+        examples[i] = make(draw)
+        if examples[i] == nil then error(("data.made: example %d is nil"):format(i), 2) end
+    end
+    return examples
+end
+
+-- A field of a record, as columns say it.
+local function column(record, name, from)
+    if type(from) == "function" then return from(record) end
+    if type(from) == "string" then return record[from] end
+    local words = record[name]          -- from is a vocabulary
+    if type(words) == "string" then return from:id(words) end
+    return words and from:encode(words)
+end
+
+local function columns(where, records, spec, level)
+    local out = {}
+    for name, from in pairs(spec) do
+        local list = {}
+        for i, record in ipairs(records) do
+            list[i] = column(record, name, from)
+            if list[i] == nil then
+                local which = type(from) ~= "function" and (" (its field '%s')"):format(type(from) == "string" and from or name) or ""
+                error(("%s: '%s' of record %d is nil%s"):format(where, name, i, which), level + 1)
+            end
+        end
+        out[name] = list
+    end
+    return out
+end
+
+---Fields of data.batches from a list of records: for each name a field of the record, a function of it, or a vocabulary, which
+---makes ids of the field of that name.
+---@param records table[]
+---@param spec table<string, any>
+---@return table<string, any[]>
+function m.columns(records, spec) return (columns("data.columns", records, spec, 2)) end
+
 ---The bytes of a file, plain or gzip.
 ---@param path string
 ---@return any bytes uint8 [n]
@@ -531,7 +605,8 @@ function Batches:load(state)
 end
 
 ---@class BatchesConfig
----@field fields table<string, any> name -> for each example a list of ids or numbers, a list of lists, a number, a truth value, a
+---@field records table[]? examples as tables by name; fields then says what is made of them (data.columns), nil: all their fields
+---@field fields table<string, any>? name -> for each example a list of ids or numbers, a list of lists, a number, a truth value, a
 ---label (see classes) or a tensor; or one tensor whose first dimension counts the examples
 ---@field shift string[]? fields that also come with bos before and eos after
 ---@field bos integer?
@@ -676,10 +751,17 @@ end
 ---@param cfg BatchesConfig
 ---@return Batches
 function m.batches(cfg)
-    cfg = fields.read("data.batches", cfg, {
-        {"fields", "table", required = true}, {"shift", "table", {}}, {"bos", "integer", 2}, {"eos", "integer", 3},
-        {"size", "integer", required = true, least = 1}, {"seed", "integer", 1}, {"shuffle", "boolean", true},
+    local records = type(cfg) == "table" and cfg.records ~= nil
+    cfg = fields.read("data.batches", cfg, {{"records", "table"}, {"fields", "table", required = not records}, {"shift", "table", {}}, {"bos", "integer", 2},
+        {"eos", "integer", 3}, {"size", "integer", required = true, least = 1}, {"seed", "integer", 1}, {"shuffle", "boolean", true},
         {"by", "string"}, {"classes", "table", {}}, {"dtypes", "table", {}}, {"collate", "function"}})
+    if records then
+        local spec = cfg.fields or {}
+        if not cfg.fields then
+            for name in pairs(cfg.records[1] or {}) do spec[name] = name end
+        end
+        cfg.fields = columns("data.batches", cfg.records, spec, 2)
+    end
     local names, values = read_lists(cfg)
     local classes = read_classes(cfg, values)
     local kinds, count = read_kinds(cfg, names, values)
@@ -687,6 +769,27 @@ function m.batches(cfg)
     return setmetatable({fields = values, names = names, kinds = kinds, shifted = shifted, classes = classes, bos = cfg.bos,
         eos = cfg.eos, size = cfg.size, seed = cfg.seed, shuffle = cfg.shuffle, by = by, second = second and values[second],
         count = count, by_hand = cfg.collate, at = 0, position = 0, resume = false}, Batches)
+end
+
+---Batches of each part of a data set, those of `train` in an order by seed, the others as they stand.
+---@param sets table<string, any> lists of records by the name of the part; what is no list of records is left out
+---@param cfg BatchesConfig without records and shuffle
+---@return table<string, Batches>
+function m.parts(sets, cfg)
+    if type(sets) ~= "table" or type(cfg) ~= "table" then
+        error(("data.parts: sets is %s, cfg %s, expected tables"):format(describe(sets), describe(cfg)), 2)
+    end
+    local parts = {}
+    for part, records in pairs(sets) do
+        if type(records) == "table" and type(records[1]) == "table" then
+            local one = {records = records, shuffle = part == "train"}
+            for name, value in pairs(cfg) do one[name] = value end
+            local ok, made = pcall(m.batches, one)
+            if not ok then error(("data.parts: %s: %s"):format(part, tostring(made):match "data%.batches: (.*)" or made), 2) end
+            parts[part] = made
+        end
+    end
+    return parts
 end
 
 ---Pictures moved, turned, scaled and cluttered: see data_augment.lua.
@@ -772,6 +875,30 @@ attn.describe{name = "data.shuffle", signature = "shuffle(list, draw) -> list",
 attn.describe{name = "data.split", signature = "split(list, fractions, seed = 1) -> list, list ...",
     help = "Divides a list at random, reproducibly, into one part for each fraction.",
     example = 'local train, test = require "attn.data".split({1, 2, 3, 4}, {0.75, 0.25}, 1)'}
+attn.describe{name = "data.first", signature = "first(list, count) -> list",
+    help = "The first entries of a list: all of them where there are no more than count, which may be math.huge.",
+    example = 'require "attn.data".first({"a", "long", "review"}, 2)'}
+attn.describe{name = "data.joined", signature = "joined(lists) -> list",
+    help = "The entries of lists one after another, as one list: the words of a document of sentences.",
+    example = 'require "attn.data".joined{{"a", "dog"}, {"it", "barks"}}'}
+attn.describe{name = "data.made", signature = "made(count, seed, make(draw) -> example) -> list",
+    help = "Examples that are made up: make is called count times with a generator (data.random) of its own seed.",
+    example = 'local records = require "attn.data".made(4, 1, function(draw) return {words = {draw(9), draw(9)}, class = draw(2)} end)\n'
+        .. 'print(#records, records[1].class)'}
+attn.describe{name = "data.columns", signature = "columns(records, {NAME = \"field\" | function(record) | vocabulary}) -> {NAME = list}",
+    help = "Records, those of a corpus, as fields of data.batches: each a field of the record, what a function makes of it, or the\n"
+        .. "ids that a vocabulary has for the record's field of that name, be it a word, words or sentences.",
+    example = 'local words = require "attn.text".vocabulary{{"a", "b"}}\n'
+        .. 'require "attn.data".columns({{text = {"a", "b"}, label = 1}},\n'
+        .. '    {text = words, class = "label", size = function(r) return #r.text end})'}
+attn.describe{name = "data.parts", signature = "parts({train = records, test = records ...}, fields of data.batches) -> {train = batches, test = batches ...}",
+    help = "data.batches of each part of a data set: the training examples in an order by seed, those of the other parts as they\n"
+        .. "stand, so that the first batch begins with the first record. What is no list of records (the names of classes) is left out.",
+    example = 'local data = require "attn.data"\n'
+        .. 'local sets = {train = {{words = {"a"}, class = 1}, {words = {"b", "a"}, class = 2}}, test = {{words = {"a", "b"}, class = 2}}}\n'
+        .. 'local words = require "attn.text".vocabulary(sets.train, {of = {"words"}})\n'
+        .. 'local parts = data.parts(sets, {fields = {words = words, class = "class"}, size = 2, seed = 1})\n'
+        .. 'for b in parts.train:epoch(1) do print(b.words, b.words_lengths, b.class) end'}
 attn.describe{name = "data.pad", signature = "pad(lists) -> ids [B, T], lengths [B]",
     help = "One int64 tensor of lists of ids, padded with 0 to the longest (at least one column), and their lengths.",
     example = 'local ids, lengths = require "attn.data".pad{{5, 6, 7}, {8}}'}
@@ -807,7 +934,7 @@ attn.describe{name = "data.windows", signature = "windows(ids [n], {length =, si
     example = 'local w = require "attn.data".windows(attn.arange(1, 100), {length = 8, size = 2})\n'
         .. 'for batch in w:epoch() do print(batch.x, batch.y) end'}
 attn.describe{name = "data.batches",
-    signature = "batches{fields =, shift = {}, bos = 2, eos = 3, size =, seed = 1, shuffle = true, by =, classes = {}, "
+    signature = "batches{fields = | records =, shift = {}, bos = 2, eos = 3, size =, seed = 1, shuffle = true, by =, classes = {}, "
         .. "dtypes = {}, collate =} -> batches",
     help = "Batches of examples. fields maps a name to what it is for each example, and a batch has for it\n"
         .. "  a list of ids or numbers    NAME [B, T], padded with 0, and NAME_lengths [B]; for a field in shift also\n"
@@ -817,7 +944,8 @@ attn.describe{name = "data.batches",
         .. "  a tensor                    NAME [B, ...]; if their first sizes differ padded, with NAME_lengths\n"
         .. "  a label, if classes has the field (classes = {\"label\"} or {label = {\"neg\", \"pos\"}})\n"
         .. "                              NAME [B] from 1; b.classes.NAME lists the labels\n"
-        .. "or to one tensor whose first dimension counts the examples (NAME [B, ...]). Numbers are int64 if the first is an\n"
+        .. "or to one tensor whose first dimension counts the examples (NAME [B, ...]). With records, a list of examples as tables\n"
+        .. "by name, fields is as data.columns has it, or left out: all fields of the records. Numbers are int64 if the first is an\n"
         .. "integer, else float32; dtypes = {NAME = ...} says otherwise. index lists the examples. collate =\n"
         .. "function(examples) makes the batch itself, of a list of {field = value, index = number}. Batches hold rows of\n"
         .. "similar length of the field `by` and come in an order that seed and epoch fix; shuffle = false keeps the order\n"

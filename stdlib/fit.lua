@@ -1,22 +1,30 @@
--- fit: what every study does between its model and its numbers: a short training loop, an evaluation, columns of a corpus.
+-- fit: what every study does between its model and its numbers: a short training loop, an evaluation.
 local attn = require "attn"
 local data = require "attn.data"
 local fields = require "attn.fields"
+local internal = require "attn.internal"
 local train = require "attn.train"
 
 local m = {}
 
 ---Trains a model for some steps and logs the curve of its loss with the cell of a study.
----@param cfg table model, batches, loss(batch), steps, lr = 1e-3, optimizer, schedule, clip = 1, cell
+---@param cfg table model, batches, loss(batch) or forward(batch), steps, lr = 1e-3, optimizer, schedule, clip = 1, cell
 ---@return table history as train.loop gives it
 local function fit(_, cfg)
     cfg = fields.read("fit", cfg, {
         {"model", "any", required = true, expected = "a module or layer", methods = {"parameters"}},
-        {"batches", "any", required = true}, {"loss", "function", required = true},
+        {"batches", "any", required = true}, {"forward", "function"}, {"loss", "function"},
         {"steps", "integer", required = true, least = 1},
         {"lr", "number", 1e-3, above = 0}, {"optimizer", "any"}, {"schedule", "any"}, {"clip", "number", 1, above = 0},
         {"cell", "any", methods = {"curve"}, expected = "the cell of a study"}})
-    local history = train.loop{model = cfg.model, data = cfg.batches, loss = cfg.loss, steps = cfg.steps, clip = cfg.clip,
+    if (cfg.loss == nil) == (cfg.forward == nil) then
+        error(("fit: expected either loss or forward, got %s"):format(cfg.loss and "both" or "neither"), 2)
+    end
+    local function loss(batch)
+        local logits, targets = cfg.forward(batch)
+        return attn.loss.cross_entropy(logits, targets)
+    end
+    local history = train.loop{model = cfg.model, data = cfg.batches, loss = cfg.loss or loss, steps = cfg.steps, clip = cfg.clip,
         quiet = true, schedule = cfg.schedule,
         optimizer = cfg.optimizer or attn.optim.adam{params = cfg.model:parameters(), lr = cfg.lr}}
     if cfg.cell then cfg.cell:curve(history.losses) end
@@ -74,6 +82,45 @@ function m.accuracy(model, batches, forward)
     return count > 0 and right / count or 0
 end
 
+-- Sum and count of a value of a batch: a number for each of its examples, a list, a tensor, {a tensor, where it counts}.
+local function total(name, value, batch)
+    local kind = internal.kind(value)
+    if type(value) == "number" then return value * #batch.index, #batch.index end
+    local where
+    if type(value) == "table" and internal.kind(value[1]) == "tensor" then
+        value, where = value[1], value[2]
+    elseif type(value) == "table" and not kind then
+        if #value == 0 then return 0, 0 end
+        value = attn.tensor(value)
+    end
+    if internal.kind(value) ~= "tensor" or where ~= nil and internal.kind(where) ~= "tensor" then
+        error(("fit.means: '%s' is %s, expected a number, a list, a tensor or {tensor, where}"):format(name, fields.describe(value)), 0)
+    end
+    value = value:to "float64"
+    if not where then return value:sum():item(), value:numel() end
+    return value:masked_fill(where:logical_not(), 0):sum():item(), where:sum():item()
+end
+
+---Means over all batches of what a function gives for each: the numbers of an evaluation.
+---@param model any
+---@param batches any
+---@param values fun(batch: table): table<string, any> a number, a list of numbers, a tensor of any shape, or {tensor, where}, by name
+---@return table<string, number> the names of which there was anything
+function m.means(model, batches, values)
+    local sums, counts = {}, {}
+    m.each(model, batches, function(batch)
+        for name, value in pairs(values(batch)) do
+            local sum, count = total(name, value, batch)
+            sums[name], counts[name] = (sums[name] or 0) + sum, (counts[name] or 0) + count
+        end
+    end)
+    local means = {}
+    for name, sum in pairs(sums) do
+        if counts[name] > 0 then means[name] = sum / counts[name] end
+    end
+    return means
+end
+
 ---How candidates are ranked, over all batches: metric.map_mrr over the questions that have right and wrong candidates.
 ---@param model any
 ---@param batches any
@@ -98,36 +145,19 @@ function m.ranking(model, batches, forward)
     return attn.metric.map_mrr(scores, labels)
 end
 
----Fields of data.batches from a list of records: for each name a field of the record or a function of it.
----@param records table[]
----@param columns table<string, string|fun(record: table): any>
----@return table<string, any[]>
-function m.columns(records, columns)
-    local out = {}
-    for name, from in pairs(columns) do
-        local list = {}
-        for i, record in ipairs(records) do
-            if type(from) == "function" then list[i] = from(record) else list[i] = record[from] end
-            if list[i] == nil then
-                local which = type(from) == "string" and (" (its field '%s')"):format(from) or ""
-                error(("fit.columns: '%s' of record %d is nil%s"):format(name, i, which), 2)
-            end
-        end
-        out[name] = list
-    end
-    return out
-end
+m.columns = data.columns
 
 attn.describe{name = "fit",
-    signature = "fit{model =, batches =, loss = function(batch), steps =, lr = 1e-3, optimizer = adam, schedule =, clip = 1,"
+    signature = "fit{model =, batches =, loss = | forward =, steps =, lr = 1e-3, optimizer = adam, schedule =, clip = 1,"
         .. " cell =} -> history",
     help = "The short training loop of a study: train.loop without its output, with Adam where no optimizer is given.\n"
-        .. "batches is what train.loop takes as data; with the cell of a study fifty points of the loss become its curve.",
+        .. "batches is what train.loop takes as data. loss(batch) is the loss; or forward(batch) gives logits [..., V] and targets,\n"
+        .. "as fit.accuracy takes it, and the loss is their cross-entropy. With the cell of a study fifty points of the loss become\n"
+        .. "its curve.",
     example = 'local fit = require "attn.fit"\n'
         .. 'local model, batches = attn.layer.linear{inputs = 2, outputs = 2}, attn.task.parity({}, 1)\n'
         .. 'local x, y = attn.randn(8, 2), attn.randint(1, 2, 8)\n'
-        .. 'fit{model = model, batches = batches, steps = 3,\n'
-        .. '    loss = function() return attn.loss.cross_entropy(model(x), y) end}'}
+        .. 'fit{model = model, batches = batches, steps = 3, forward = function() return model(x), y end}'}
 attn.describe{name = "fit.hold", signature = "hold(batches, seed = 1) -> batches",
     help = "The same examples, made once and kept: one epoch is drawn, from then on batches of the same size are cut from it. For a\n"
         .. "task whose examples take longer to draw than a step; its tensors must have the same sizes in all batches.",
@@ -144,6 +174,15 @@ attn.describe{name = "fit.accuracy",
     example = 'local model = attn.layer.embedding{count = 30, dim = 30}\n'
         .. 'require "attn.fit".accuracy(model, attn.task.copy({count = 40}),\n'
         .. '    function(b) return model(b.source), b.source end)'}
+attn.describe{name = "fit.means", signature = "means(model, batches, values(batch) -> {NAME = value ...}) -> {NAME = mean ...}",
+    help = "The numbers of an evaluation: means over an epoch in eval mode of what values gives for each batch by name: a tensor of\n"
+        .. "any shape (true is 1), {tensor, where} of those of its elements where a bool tensor is true, a list of numbers, or\n"
+        .. "one number for all examples of the batch. A name of which nothing was counted is left out.",
+    example = 'local model = attn.layer.embedding{count = 30, dim = 30}\n'
+        .. 'require "attn.fit".means(model, attn.task.copy({count = 40}), function(b)\n'
+        .. '    local logits = model(b.source)\n'
+        .. '    return {accuracy = {logits:argmax(3):eq(b.source), b.source:gt(0)}, greatest = logits:max(3)}\n'
+        .. 'end)'}
 attn.describe{name = "fit.ranking",
     signature = "ranking(model, batches, forward(batch) -> scores [B], right [B], group [B]) -> {map =, mrr =, questions =}",
     help = "metric.map_mrr of candidates (right: bool) that belong to questions (group: their number), over an epoch in\n"
@@ -151,10 +190,5 @@ attn.describe{name = "fit.ranking",
     example = 'local model = attn.layer.linear{inputs = 1, outputs = 1}\n'
         .. 'local b = attn.data.batches{fields = {x = {0.1, 0.2}, right = {true, false}, group = {1, 1}}, size = 2}\n'
         .. 'require "attn.fit".ranking(model, b, function(b) return b.x, b.right, b.group end)'}
-attn.describe{name = "fit.columns",
-    signature = "columns(records, {name = \"field\" | function(record)}) -> {name = list}",
-    help = "Records of a corpus as fields of data.batches, each a field of the record or what a function makes of it.",
-    example = 'require "attn.fit".columns({{text = {"a", "b"}, class = 1}},\n'
-        .. '    {answer = "class", size = function(r) return #r.text end})'}
 
 return setmetatable(m, {__call = fit})

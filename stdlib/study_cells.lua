@@ -113,15 +113,26 @@ end
 local HOW = {{"rows", "table"}, {"columns", "table"}, {"tokens", "table"}, {"titles", "table"}, {"over", "any"}, {"path", "any"},
     {"as", "string", choices = {"attention", "image", "text", "plot"}}}
 
----Keeps a tensor or a text for the report. `how` says how a tensor is drawn: weights with the words of their rows and columns, a
----text shaded by its weights (tokens), pictures with titles, a path over them (show.image), weights over a picture; without it [T] is
----a curve, what has more dimensions attention maps.
+-- Weights without those of the padding behind their words.
+local function unpadded(value, how)
+    if internal.kind(value) ~= "tensor" then return value end
+    local last = value:dim()
+    for d, words in pairs{[last] = how.tokens or how.columns, [last - 1] = how.rows} do
+        if d > 0 and #words > 0 and #words < value:size(d) then value = value:narrow(d, 1, #words) end
+    end
+    return value
+end
+
+---Keeps a tensor or a text for the report. `how` says how a tensor is drawn: weights with the words of their rows and columns (what
+---is padding behind them is cut off), a text shaded by its weights (tokens), pictures with titles, a path over them (show.image),
+---weights over a picture; without it [T] is a curve, what has more dimensions attention maps.
 ---@param name string
 ---@param value any
 ---@param how? {rows: string[]?, columns: string[]?, tokens: string[]?, titles: string[]?, as: string?, over: any?, path: any?}
 function Api:keep(name, value, how)
-    local record = kept_value(name, value)
-    for field, said in pairs(fields.read("cell:keep", how or {}, HOW)) do
+    how = fields.read("cell:keep", how or {}, HOW)
+    local record = kept_value(name, unpadded(value, how))
+    for field, said in pairs(how) do
         if field == "over" or field == "path" then
             said = kept_value(name, type(said) == "table" and attn.tensor(said) or said)
         end

@@ -86,15 +86,17 @@ function Vocabulary:word(id)
     return word
 end
 
----Ids of a list of words.
-function Vocabulary:encode(words)
+local function encode_words(self, words, level)
     local ids, known, unknown = {}, self.ids, self.unknown
     for i, word in ipairs(words) do
-        ids[i] = known[word] or unknown
-            or error(("vocabulary: unknown word '%s', and there is no <unk>"):format(tostring(word)), 2)
+        ids[i] = type(word) == "table" and encode_words(self, word, level + 1) or known[word] or unknown
+            or error(("vocabulary: unknown word '%s', and there is no <unk>"):format(tostring(word)), level)
     end
     return ids
 end
+
+---Ids of a list of words, or of lists of them (sentences of a document), however deep.
+function Vocabulary:encode(words) return (encode_words(self, words, 3)) end
 
 ---Words of a list of ids; 0 (padding) is left out.
 function Vocabulary:decode(ids)
@@ -120,12 +122,12 @@ function Vocabulary:fold(ids)
 end
 
 ---A vocabulary of the words of `lists`, the most frequent first (ties in byte order), after the special words.
----@param lists string[][]? lists of words
----@param options? {size: integer?, min_count: integer?, specials: string[]?, words: string[]?}
+---@param lists table? lists of words, however deep, and with `of` records whose fields of these names are such lists
+---@param options? {of: string[]?, size: integer?, min_count: integer?, specials: string[]?, words: string[]?}
 ---@return Vocabulary
 function m.vocabulary(lists, options)
     local cfg = fields.read("text.vocabulary", options or {}, {
-        {"size", "integer", math.maxinteger, least = 1}, {"min_count", "integer", 1, least = 1},
+        {"of", "table", {}}, {"size", "integer", math.maxinteger, least = 1}, {"min_count", "integer", 1, least = 1},
         {"specials", "table", {"<unk>", "<s>", "</s>"}}, {"words", "table"}})
     local words, ids = {}, {}
     local function add(word)
@@ -143,15 +145,24 @@ function m.vocabulary(lists, options)
         end
         for _, word in ipairs(cfg.specials) do add(word) end
         local counts, found = {}, {}
+        local function count(list)
+            for _, name in ipairs(cfg.of) do
+                if list[name] ~= nil then count(type(list[name]) == "table" and list[name] or {list[name]}) end
+            end
+            for _, word in ipairs(list) do
+                if type(word) == "table" then
+                    count(word)
+                else
+                    if not counts[word] then found[#found + 1] = word end
+                    counts[word] = (counts[word] or 0) + 1
+                end
+            end
+        end
         for i, list in ipairs(lists) do
             if type(list) ~= "table" then
                 error(("text.vocabulary: entry %d is a %s, expected a list of words"):format(i, type(list)), 2)
             end
-            for _, word in ipairs(list) do
-                local count = counts[word]
-                if not count then found[#found + 1] = word end
-                counts[word] = (count or 0) + 1
-            end
+            count(list)
         end
         table.sort(found, function(a, b)
             if counts[a] ~= counts[b] then return counts[a] > counts[b] end
@@ -676,13 +687,15 @@ attn.describe{name = "text.join", signature = "join(words) -> line",
     help = "A line from words, spaces where prose has them; words(join(w)) gives w again.",
     example = 'require "attn.text".join{"A", "man", ",", "smiling", "."}'}
 attn.describe{name = "text.vocabulary",
-    signature = "vocabulary(lists, {size =, min_count = 1, specials = {\"<unk>\", \"<s>\", \"</s>\"}, words =}) -> "
+    signature = "vocabulary(lists, {of = {}, size =, min_count = 1, specials = {\"<unk>\", \"<s>\", \"</s>\"}, words =}) -> "
         .. "vocabulary",
     help = "Words of the lists with ids from 1: the specials, then the most frequent first (ties in byte order),\n"
-        .. "at most size in all, each seen min_count times or more. v:encode(words), v:decode(ids), v:id(word),\n"
-        .. "v:word(id), v:fold(ids), #v. v.words is the list of words; vocabulary(nil, {words = list}) makes the same\n"
-        .. "vocabulary again.",
-    example = 'local v = require "attn.text".vocabulary({{"a", "b", "a"}}, {size = 5})'}
+        .. "at most size in all, each seen min_count times or more. Lists may be deep (documents of sentences); of names the\n"
+        .. "fields of records that are counted: vocabulary({sets.train, sets.dev}, {of = {\"question\", \"answer\"}}).\n"
+        .. "v:encode(words), however deep, v:decode(ids), v:id(word), v:word(id), v:fold(ids), #v. v.words is the list of\n"
+        .. "words; vocabulary(nil, {words = list}) makes the same vocabulary again.",
+    example = 'local v = require "attn.text".vocabulary({{words = {"a", "b", "a"}}}, {of = {"words"}, size = 5})\n'
+        .. 'print(#v, v:id "a", #v:encode{{"a", "b"}, {"c"}})'}
 attn.describe{name = "text.characters", signature = "characters{NAME = string, ...} -> {NAME = ids [n], ...}, vocabulary",
     help = "Texts (the parts of one, say) as ids of their characters, which are bytes: from 1 in the order of their values, of\n"
         .. "those that occur. With data.windows what a language model of characters reads.",

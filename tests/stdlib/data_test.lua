@@ -419,3 +419,57 @@ t.case("windows: y a place further on than x; side by side, evenly spaced, or an
     t.raises("data.windows: ids has 3 places, expected more than length (3)", data.windows, attn.arange(1, 3, 1), {length = 3})
     t.raises("data.windows: ids is a table, expected a tensor [n]", data.windows, {1, 2}, {length = 1})
 end)
+
+t.case("the first of a list, lists joined", function()
+    local list = {"a", "b", "c"}
+    t.equal({data.first(list, 2), data.first(list, 9), data.first(list, math.huge)}, {{"a", "b"}, list, list})
+    t.is_true(not rawequal(data.first(list, 9), list))
+    t.equal(data.joined{{"a"}, {}, {"b", "c"}}, list)
+    t.raises("data.first: list is nil, count 2, expected a list and a number", data.first, nil, 2)
+    t.raises("data.joined: entry 2 is 3, expected a list", data.joined, {{}, 3})
+end)
+
+t.case("made examples are a function of the seed", function()
+    local function draws(count, seed) return data.made(count, seed, function(draw) return {draw(1000), draw(1000)} end) end
+    local draw = data.random(5)
+    t.equal(draws(2, 5), {{draw(1000), draw(1000)}, {draw(1000), draw(1000)}})
+    t.equal(draws(0, 5), {})
+    t.raises("data.made: example 1 is nil", data.made, 1, 1, function() end)
+    t.raises("data.made: count is 1.5, seed 1, expected integers", data.made, 1.5, 1, draws)
+end)
+
+t.case("columns of records are fields, functions, or ids of a vocabulary, however deep", function()
+    local records = {{words = {"a", "b"}, class = 2, story = {{"b"}, {"a", "a"}}, answer = "b"},
+        {words = {"c"}, class = 1, story = {}, answer = "a"}}
+    local words = require "attn.text".vocabulary(records, {of = {"words"}, specials = {}})
+    t.equal(data.columns(records, {answer = "class", size = function(r) return #r.words end}),
+        {answer = {2, 1}, size = {2, 1}})
+    t.equal(data.columns(records, {words = words, story = words, answer = words}),
+        {words = {{1, 2}, {3}}, story = {{{2}, {1, 1}}, {}}, answer = {2, 1}})
+    t.raises("data.columns: 'x' of record 1 is nil (its field 'label')", data.columns, records, {x = "label"})
+    t.raises("data.columns: 'text' of record 1 is nil (its field 'text')", data.columns, records, {text = words})
+end)
+
+t.case("batches of records: all fields, or those named", function()
+    local records = {{x = {1, 2}, y = 7}, {x = {3}, y = 8}}
+    local all = data.batches{records = records, size = 2, shuffle = false}:epoch(1)()
+    t.equal({all.x:totable(), all.x_lengths:totable(), all.y:totable()}, {{{1, 2}, {3, 0}}, {2, 1}, {7, 8}})
+    local one = data.batches{records = records, fields = {z = "y"}, size = 2, shuffle = false}:epoch(1)()
+    t.equal({one.z:totable(), one.y}, {{7, 8}})
+    t.raises("data.batches: 'z' of record 1 is nil (its field 'w')", data.batches, {records = records, fields = {z = "w"}, size = 1})
+    t.raises("data.batches: field 'fields' is missing", data.batches, {size = 1})
+end)
+
+t.case("parts: training examples in an order by seed, the others as they stand", function()
+    local function numbers(count) return data.made(count, 1, function(draw) return {n = draw(99)} end) end
+    local sets = {train = numbers(30), test = numbers(30), classes = {"a", "b"}, images = attn.ones(2, 2)}
+    local parts = data.parts(sets, {size = 30, seed = 4})
+    local function list(batches) return batches:epoch(1)().n:totable() end
+    local names = {}
+    for name in pairs(parts) do names[#names + 1] = name end
+    table.sort(names)
+    t.equal(names, {"test", "train"})
+    t.equal(list(parts.test), data.columns(sets.test, {n = "n"}).n)
+    t.equal(list(parts.train), list(data.batches{records = sets.train, size = 30, seed = 4}))
+    t.raises("data.parts: train: 'x' of record 1 is nil (its field 'y')", data.parts, {train = sets.train}, {size = 1, fields = {x = "y"}})
+end)

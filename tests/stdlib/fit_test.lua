@@ -54,12 +54,42 @@ t.case("candidates are ranked by question, questions without a wrong or a right 
     t.near(result.map, (1 / 2 + 1) / 2, 1e-12)
 end)
 
-t.case("columns of records are fields or functions", function()
-    local records = {{words = {"a", "b"}, class = 2}, {words = {"c"}, class = 1}}
-    t.equal(fit.columns(records, {answer = "class", size = function(r) return #r.words end}),
-        {answer = {2, 1}, size = {2, 1}})
-    t.raises("fit.columns: 'x' of record 1 is nil (its field 'label')", fit.columns, records, {x = "label"})
+t.case("forward in place of loss: the cross-entropy of its logits and targets, and the same steps", function()
+    local function losses(how)
+        local model, batches = setup(20)
+        local history = fit{model = model, batches = batches, steps = 4, lr = 0.05, [how] = function(b)
+            local logits = model(b.source)
+            if how == "forward" then return logits, b.class end
+            return attn.loss.cross_entropy(logits, b.class)
+        end}
+        return history.losses
+    end
+    t.equal(losses "forward", losses "loss")
+    local model, batches = setup(4)
+    local function none() end
     t.raises("fit: unknown field 'step'", function() return fit{step = 3} end)
+    t.raises("fit: expected either loss or forward, got neither", function() return fit{model = model, batches = batches, steps = 1} end)
+    t.raises("fit: expected either loss or forward, got both", function()
+        return fit{model = model, batches = batches, steps = 1, loss = none, forward = none}
+    end)
+end)
+
+t.case("means weigh every element alike, over all batches, where it counts", function()
+    local model = setup(1)
+    local batches = data.batches{fields = {x = {1.5, 2.5, 4}, y = {{1, 2}, {3}, {5}}}, size = 2, shuffle = false}
+    local means = fit.means(model, batches, function(b)
+        t.equal(model.training, false)
+        return {number = b.index[1], tensor = b.x, right = b.x:gt(2), where = {b.y, b.y:gt(1)}, nothing = {b.y, b.y:gt(9)},
+            list = b.index[1] == 1 and {7, 8, 9} or {}}
+    end)
+    t.near(means.number, (1 + 1 + 3) / 3, 1e-12)
+    t.near(means.tensor, 8 / 3, 1e-12)
+    t.near(means.right, 2 / 3, 1e-12)
+    t.near(means.where, (2 + 3 + 5) / 3, 1e-12)
+    t.near(means.list, 8, 1e-12)
+    t.equal(means.nothing, nil)
+    t.raises("fit.means: 'x' is a string, expected a number, a list, a tensor or {tensor, where}", fit.means, model, batches,
+        function() return {x = "a"} end)
 end)
 
 t.case("held examples are those of one epoch, in batches of the same size", function()

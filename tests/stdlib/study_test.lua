@@ -313,6 +313,8 @@ t.case("cell:train goes on where a killed cell was, bit for bit; --show prints w
             if cfg.stop == "twice" then cell:train{} end
             cell:keep("said", "what it said")
             cell:keep("map", attn.tensor{{1, 0}, {0, 1}}, {rows = {"a", "b"}, columns = {"x", "y"}})
+            cell:keep("padded", attn.tensor{{1, 2, 0}, {3, 4, 0}, {0, 0, 0}}, {rows = {"a", "b"}, columns = {"x", "y"}})
+            cell:keep("text", attn.tensor{5, 6, 0}, {tokens = {"x", "y"}})
             return {sum = model.weight:sum():item(), first = first}
         end}
         return paper:main()]])
@@ -330,6 +332,7 @@ t.case("cell:train goes on where a killed cell was, bit for bit; --show prints w
     t.equal({smooth.values.first, broken.values.first, broken.values.sum}, {1, 5, smooth.values.sum})
     t.equal(broken.log, smooth.log)
     t.equal({#broken.log, broken.log[10], broken.kept.map.rows}, {12, {step = 3, value = 7}, {"a", "b"}})
+    t.equal({broken.kept.padded.size, broken.kept.padded.values, broken.kept.text.values}, {{2, 2}, {1, 2, 3, 4}, {5, 6}})
     t.is_true(out:find("\nt, said:\nwhat it said\n", 1, true) and out:find("\nt, map:\n", 1, true), out)
 end)
 

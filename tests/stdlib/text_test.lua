@@ -50,6 +50,15 @@ t.case("a vocabulary orders by count, then by bytes, after the specials", functi
     t.raises("id 8 is outside 1..7", v.decode, v, {8})
 end)
 
+t.case("a vocabulary counts lists however deep, and the fields of records; ids are as deep", function()
+    local records = {{words = {"a", "b"}, story = {{"a"}, {"c", "a"}}, answer = "c", other = {"x"}}, {words = {"c"}}}
+    local v = text.vocabulary({records}, {of = {"words", "story", "answer"}, specials = {}})
+    t.equal(v.words, {"a", "c", "b"})
+    t.equal(v:encode{{"a"}, {}, {{"c", "b"}}}, {{1}, {}, {{2, 3}}})
+    t.equal(text.vocabulary({{{"a"}, {"b", "a"}}}, {specials = {}}).words, {"a", "b"})
+    t.raises("vocabulary: unknown word 'd', and there is no <unk>", v.encode, v, {{"a"}, {"d"}})
+end)
+
 t.case("a vocabulary has at most size words, each seen min_count times; words restore it", function()
     local lists = {{"b", "a", "c", "c", "a", "a"}}
     t.equal(text.vocabulary(lists, {size = 4}).words, {"<unk>", "<s>", "</s>", "a"})
@@ -60,7 +69,7 @@ t.case("a vocabulary has at most size words, each seen min_count times; words re
     t.raises("unknown word 'y', and there is no <unk>", function()
         text.vocabulary(lists, {specials = {}}):id "y"
     end)
-    t.raises("unknown field 'sise' (known: size, min_count, specials, words) (did you mean 'size'?)", text.vocabulary,
+    t.raises("unknown field 'sise' (known: of, size, min_count, specials, words) (did you mean 'size'?)", text.vocabulary,
         lists, {sise = 3})
     t.raises("entry 1 is a string", text.vocabulary, {"a b"})
 end)
