@@ -1,6 +1,7 @@
 /*
- * Where modules come from. package.path is left as Lua made it. The library's modules and the script's own folder are looked up by
- * the searcher that replaces Lua's file searcher, before it looks along package.path.
+ * Where modules come from. package.path is left as Lua made it. The library's modules, the script's own folder and the one above it
+ * (where a script of another family stands: require "family.name") are looked up by the searcher that replaces Lua's file searcher,
+ * before it looks along package.path.
  */
 #include "vm/vm.h"
 
@@ -78,7 +79,7 @@ void vm_script_folder(lua_State *L, const char *script)
         lua_pushliteral(L, ".");
     const char *folder = lua_tostring(L, -1);
     if (!strpbrk(folder, ";?")) /* both mean something else in a path */
-        lua_pushfstring(L, "%s/?.lua;%s/?/init.lua", folder, folder);
+        lua_pushfstring(L, "%s/?.lua;%s/?/init.lua;%s/../?.lua", folder, folder, folder);
     else
         lua_pushnil(L);
     lua_setfield(L, LUA_REGISTRYINDEX, FOLDER);

@@ -69,6 +69,13 @@ t.case("modules beside the script are found first, from any folder", function()
     t.equal(run("attn -e \"print((require 'own'))\""), "in the working folder\n")
 end)
 
+t.case("a script of a neighbouring folder is found by both names", function()
+    os.execute("mkdir -p " .. shell.folder() .. "/other")
+    write("other/part.lua", "return 'of the neighbour'")
+    write("deep/user.lua", "print((require 'other.part'))")
+    t.equal(run("attn deep/user.lua"), "of the neighbour\n")
+end)
+
 t.case("what is wrong with a module is said with its place", function()
     write("broken.lua", "x = = 1")
     local _, err = run("attn -", "require 'broken'")
