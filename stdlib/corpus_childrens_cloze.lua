@@ -14,9 +14,7 @@ local function words_of(line)
 end
 
 local function numbered(record, draw)
-    local own, order = {}, {}
-    for i = 1, #record.candidates do order[i] = i end
-    data.shuffle(order, draw)
+    local own, order = {}, data.permutation(#record.candidates, draw)
     for i, name in ipairs(record.candidates) do own[name] = "@" .. order[i] end
     local function words(list)
         local new = {}

@@ -107,6 +107,16 @@ function m.shuffle(list, draw)
     return list
 end
 
+---The numbers from 1 to `count` in random order.
+---@param count integer
+---@param draw fun(n: integer): integer as made by `random`
+---@return integer[]
+function m.permutation(count, draw)
+    local list = {}
+    for i = 1, count do list[i] = i end
+    return m.shuffle(list, draw)
+end
+
 ---Divides a list at random into parts, `{0.8, 0.1, 0.1}`, reproducibly.
 ---@param list any[]
 ---@param fractions number[] that sum to at most 1; the last part takes what rounding leaves if they sum to 1
@@ -872,6 +882,9 @@ attn.describe{name = "data.random", signature = "random(seed [, stream]) -> draw
 attn.describe{name = "data.shuffle", signature = "shuffle(list, draw) -> list",
     help = "Shuffles a list in place with a generator made by data.random.",
     example = 'local data = require "attn.data"; data.shuffle({1, 2, 3}, data.random(1))'}
+attn.describe{name = "data.permutation", signature = "permutation(count, draw) -> list",
+    help = "The numbers from 1 to count in random order, drawn from a generator made by data.random.",
+    example = 'local data = require "attn.data"; data.permutation(5, data.random(1))'}
 attn.describe{name = "data.split", signature = "split(list, fractions, seed = 1) -> list, list ...",
     help = "Divides a list at random, reproducibly, into one part for each fraction.",
     example = 'local train, test = require "attn.data".split({1, 2, 3, 4}, {0.75, 0.25}, 1)'}

@@ -94,11 +94,7 @@ function draws.words(count, of, draw)
 end
 
 -- `count` different numbers of 1..of, in random order.
-function draws.different(count, of, draw)
-    local list = {}
-    for i = 1, of do list[i] = i end
-    return table.move(data.shuffle(list, draw), 1, count, 1, {})
-end
+function draws.different(count, of, draw) return data.first(data.permutation(of, draw), count) end
 
 -- The options shortest and longest.
 function draws.lengths(longest)

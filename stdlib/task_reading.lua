@@ -1,4 +1,5 @@
--- task: reading: pairs of sentences under synonyms (pairs), a blank to be filled (cloze), the opinion on one aspect (aspects).
+-- task: reading: pairs of sentences under synonyms (pairs), does one follow from another (entailment), a blank to be filled (cloze),
+-- the opinion on one aspect (aspects).
 return function(define, draws)
     local length, words, different = draws.length, draws.words, draws.different
 
@@ -21,6 +22,37 @@ return function(define, draws)
                 for i = 1, n do
                     local other = answer == 2 and i == changed
                     left[i], right[i], gold[i] = word(i), word(other and n + 1 or order[i]), other and {} or {order[i]}
+                end
+                return {left = left, right = right, answer = answer, gold = gold}
+            end}
+        end})
+
+    define("entailment", {options = "opposites = 10, asked = 2, shortest = 4, longest = 9",
+        help = "Words come in pairs of opposites, each with a synonym: words 4 (p - 1) + 1 and 2 have one meaning, 3 and 4 its opposite.\n"
+            .. "The right sentence says up to asked words of the left again, or their synonyms (answer 2: it follows); or one of them\n"
+            .. "becomes an opposite (3: contradiction), or a word of a pair that the left one has not (1: neutral). left, right [B, S],\n"
+            .. "answer [B], gold [B, asked, S]: rows of right, which read the word of left that they are about, or nothing.",
+        known = {{"opposites", "integer", 10, least = 2}, {"asked", "integer", 2, least = 1}, {"shortest", "integer", 4, least = 1},
+            {"longest", "integer", 9, least = 1}},
+        shown = "batch.left, batch.right, batch.gold",
+        make = function(cfg)
+            if cfg.opposites <= cfg.longest then
+                error(("task.entailment: opposites is %d, expected more than longest (%d)"):format(cfg.opposites, cfg.longest), 3)
+            end
+            local function word(pair, side, draw) return 4 * (pair - 1) + 2 * (side - 1) + draw(2) end
+            return {vocabulary = 4 * cfg.opposites, answers = 3, gold = {gold = {"left", 2}}, draw = function(draw)
+                local n, pair, side = length(cfg, draw), different(cfg.opposites, cfg.opposites, draw), {}
+                local left, right, gold = {}, {}, different(math.min(cfg.asked, n), n, draw)
+                for i = 1, n do
+                    side[i] = draw(2)
+                    left[i] = word(pair[i], side[i], draw)
+                end
+                table.sort(gold)
+                local answer, swapped = draw(3), draw(#gold)
+                for j, i in ipairs(gold) do
+                    local other = j == swapped and answer
+                    right[j] = word(pair[other == 1 and n + draw(cfg.opposites - n) or i], other == 3 and 3 - side[i] or side[i], draw)
+                    gold[j] = other == 1 and {} or {i}
                 end
                 return {left = left, right = right, answer = answer, gold = gold}
             end}

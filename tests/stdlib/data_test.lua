@@ -429,6 +429,14 @@ t.case("the first of a list, lists joined", function()
     t.raises("data.joined: entry 2 is 3, expected a list", data.joined, {{}, 3})
 end)
 
+t.case("a permutation has every number once, in an order that is drawn", function()
+    local list = data.permutation(50, data.random(3))
+    t.is_true(list[1] ~= 1 or list[2] ~= 2)
+    t.equal(data.permutation(50, data.random(3)), list)
+    table.sort(list)
+    for i = 1, 50 do t.equal(list[i], i) end
+end)
+
 t.case("made examples are a function of the seed", function()
     local function draws(count, seed) return data.made(count, seed, function(draw) return {draw(1000), draw(1000)} end) end
     local draw = data.random(5)

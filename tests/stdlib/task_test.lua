@@ -201,6 +201,24 @@ local tasks = {
         end
         return answer
     end},
+    entailment = {solve = function(_, x)
+        local answer = 2
+        for _, word in ipairs(x.right) do
+            local about = index_of(x.left, function(other) return (other - 1) // 4 == (word - 1) // 4 end)
+            if not about then return 1 end
+            if (x.left[about] - 1) // 2 ~= (word - 1) // 2 then answer = 3 end
+        end
+        return answer
+    end, read = function(_, x)
+        local answer = 2
+        for j, word in ipairs(x.right) do
+            local about = nearest(read(x.gold[j], function(p) return x.left[p] end))
+            if about == 0 then return 1 end
+            t.equal((about - 1) // 4, (word - 1) // 4)
+            if (about - 1) // 2 ~= (word - 1) // 2 then answer = 3 end
+        end
+        return answer
+    end},
     cloze = {solve = function(_, x)
         return x.source[index_of(x.source, function(_, i)
             return i % 3 == 1 and x.source[i + 1] == x.query[1] and x.source[i + 2] == x.query[2]
@@ -315,6 +333,7 @@ t.case("options that make no sense are errors that name them", function()
     t.raises("task.segment: shortest is 3, expected at least span (5)", function() task.segment{shortest = 3} end)
     t.raises("task.facts: words is 5, expected at least chains * (hops + 1), 9", function() task.facts{words = 5} end)
     t.raises("task.pairs: meanings is 8, expected more than longest (8)", function() task.pairs{meanings = 8} end)
+    t.raises("task.entailment: opposites is 9, expected more than longest (9)", function() task.entailment{opposites = 9} end)
     t.raises("task.cloze: statements is 4, expected at most entities * verbs (2)", function() task.cloze{entities = 2, verbs = 1} end)
     t.raises("task.aspects: mentioned is 6, expected at most aspects (5)", function() task.aspects{mentioned = 6} end)
     t.raises("task.scenes: objects is 5, expected at most shapes (4) and cells (9)", function() task.scenes{objects = 5} end)
