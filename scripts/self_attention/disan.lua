@@ -111,15 +111,20 @@ function Disan:init(c)
     self.dropout = attn.layer.dropout{p = c.dropout or 0}
     self.forwards, self.backwards = Directed(c, true), Directed(c, false)
     self.source1, self.source2 = linear(2 * c.dim, 2 * c.dim), linear(2 * c.dim, c.vector and 2 * c.dim or 1)
-    self.out = linear(2 * c.dim, c.classes)
+    if c.classes then self.out = linear(2 * c.dim, c.classes) end
 end
 
-function Disan:forward(ids, lengths)
+function Disan:encode(ids, lengths)             -- -> [B, 2 dim], weights of the forward look
     local there, x = attn.mask(lengths, ids:size(2)), self.dropout(self.embed(ids))
     local before, weights = self.forwards(x, there)
     local u = attn.cat({before, (self.backwards(x, there))}, 3)
     local e = self.source2(self.source1(u):elu()):masked_fill(~there:unsqueeze(3), -math.huge)  -- source to token
-    return self.out(self.dropout((e:softmax(2) * u):sum(2))), weights:mean(-1)
+    return (e:softmax(2) * u):sum(2), weights:mean(-1)
+end
+
+function Disan:forward(ids, lengths)
+    local read, weights = self:encode(ids, lengths)
+    return self.out(self.dropout(read)), weights
 end
 
 paper:table{

@@ -1,4 +1,4 @@
--- Entailment: gradients, padding, comparison functions and a recurrent look by hand, DiSAN's directions.
+-- Entailment: gradients, padding, comparison functions and a recurrent look by hand.
 local attn, t = require "attn", require "attn.test"
 local here = debug.getinfo(1, "S").source:match "^@(.*)/[^/]*$"
 package.path = here .. "/../../../scripts/?.lua;" .. package.path
@@ -8,12 +8,12 @@ local function ids(list) return attn.tensor(list, {dtype = "int64"}) end
 local premise, pn, hypothesis, hn = ids{{1, 2, 3}, {4, 5, 0}}, ids{3, 2}, ids{{2, 6}, {5, 0}}, ids{2, 1}
 
 local models = {}
-for _, attention in ipairs{"none", "single", "word"} do
+for _, attention in ipairs{"none", "single", "word by word"} do
     models[attention] = function()
         return entailment.Attentive{words = 6, dim = 3, hidden = 2, attention = attention}
     end
 end
-for name in pairs(entailment.comparisons) do
+for _, name in ipairs{"nn", "tensor", "euclid_cos", "sub", "mult", "submult_nn"} do
     models[name] = function() return entailment.Compare{words = 6, dim = 3, hidden = 2, with = name} end
 end
 models.disan = function() return entailment.Disan{words = 6, dim = 3, hidden = 4} end
@@ -36,15 +36,15 @@ end
 t.case("the six comparison functions", function()
     local a, h = attn.tensor{{{1, 2}}}, attn.tensor{{{3, -1}}}
     local function result(name)
-        local width, map, compare = entailment.comparisons[name](2)
-        if map then             -- every output: the sum of what the layer is given
+        local compare = entailment.Comparison(name, 2)
+        if compare.map then     -- every output: the sum of what the layer is given
             attn.no_grad(function()
-                map.weight:fill_(1)
-                map.bias:fill_(0)
+                compare.map.weight:fill_(1)
+                compare.map.bias:fill_(0)
             end)
         end
-        local y = compare(a, h, map)
-        t.equal(y:size(3), width)
+        local y = compare(a, h)
+        t.equal(y:size(3), compare.width)
         return y[1][1]
     end
     t.near(result "nn", {5, 5})
@@ -57,27 +57,14 @@ end)
 
 t.case("word by word: the second look knows the first", function()
     attn.seed(7)
-    local m = models.word()
+    local m = models["word by word"]()
     local _, weights = m(premise, pn, hypothesis, hn)
     local y, state = m.premise(m.embed(ids{{1, 2, 3}}))
     local h = m.hypothesis(m.embed(ids{{2, 6}}), {state = state})
     local r = weights[1][1]:unsqueeze(1):matmul(y[1])                               -- r_1 = Y a_1
-    local scores = m.w((m.wy(y[1]) + m.wh(h[1][2]:unsqueeze(1)) + m.wr(r)):tanh()):squeeze(2)
+    local p = m.look:state()
+    local query = attn.linear(attn.cat({h[1][2]:unsqueeze(1), r}, 2), p["score.weight_query"])
+    local scores = (attn.linear(y[1], p["score.weight_key"], p["score.bias"]) + query):tanh():matmul(p["score.v"])
     t.near(weights[1][2], scores:softmax(1), 1e-5)
     t.near(weights[2][1][3]:item(), 0)
-end)
-
-t.case("DiSAN: a token reads the ones before it, or after it", function()
-    for _, forwards in ipairs{true, false} do
-        attn.seed(8)
-        local layer = entailment.Directed{inputs = 2, dim = 2, forwards = forwards}
-        local x, there = attn.randn(1, 4, 2), attn.mask(ids{4})
-        local before = layer(x, there)
-        attn.no_grad(function() x[1][3] = attn.tensor{9, 9} end)
-        local after = layer(x, there)
-        for i = 1, 4 do
-            local same = (before[1][i] - after[1][i]):abs():max():item() < 1e-6
-            t.equal(same, i ~= 3 and (i < 3) == forwards, ("token %d"):format(i))
-        end
-    end
 end)
