@@ -58,21 +58,26 @@ return function(define, draws)
             end}
         end})
 
-    define("cloze", {options = "entities = 10, verbs = 5, statements = 4",
+    define("cloze", {options = "entities = 10, verbs = 5, statements = 4, usual = 0, anew = true",
         help = "Statements, subject verb object, entities numbered anew in each text (ids 1 to entities, then the verbs). Asked is\n"
-            .. "the subject of a verb and an object that stand together once. source [B, 3 statements], query [B, 2], answer [B]\n"
-            .. "(1 to entities), gold [B, 1, 3 statements].",
-        known = {{"entities", "integer", 10, least = 1}, {"verbs", "integer", 5, least = 1}, {"statements", "integer", 4, least = 1}},
+            .. "the subject of a verb and an object that stand together once. A share usual of the subjects is always the same one of\n"
+            .. "verb and object, which says something of the answer only where entities keep their numbers (anew = false).\n"
+            .. "source [B, 3 statements], query [B, 2], answer [B] (1 to entities), gold [B, 1, 3 statements].",
+        known = {{"entities", "integer", 10, least = 1}, {"verbs", "integer", 5, least = 1}, {"statements", "integer", 4, least = 1},
+            {"usual", "number", 0, least = 0, most = 1}, {"anew", "boolean", true}},
         make = function(cfg)
             if cfg.statements > cfg.entities * cfg.verbs then
                 error(("task.cloze: statements is %d, expected at most entities * verbs (%d)"):format(cfg.statements,
                     cfg.entities * cfg.verbs), 3)
             end
-            return {vocabulary = cfg.entities + cfg.verbs, answers = cfg.entities, draw = function(draw)
-                local source = {}
-                for i, both in ipairs(different(cfg.statements, cfg.entities * cfg.verbs, draw)) do
-                    source[3 * i - 2] = draw(cfg.entities)
-                    source[3 * i - 1], source[3 * i] = cfg.entities + (both - 1) // cfg.entities + 1, (both - 1) % cfg.entities + 1
+            local E = cfg.entities
+            return {vocabulary = E + cfg.verbs, answers = E, draw = function(draw)
+                local source, name = {}, different(E, E, draw)
+                if not cfg.anew then table.sort(name) end
+                for i, both in ipairs(different(cfg.statements, E * cfg.verbs, draw)) do
+                    local verb, object = (both - 1) // E + 1, (both - 1) % E + 1
+                    local subject = draw() < cfg.usual and (3 * verb + object) % E + 1 or draw(E)
+                    source[3 * i - 2], source[3 * i - 1], source[3 * i] = name[subject], E + verb, name[object]
                 end
                 local at = 3 * draw(cfg.statements) - 2
                 return {source = source, query = {source[at + 1], source[at + 2]}, answer = source[at], gold = {{at}}}

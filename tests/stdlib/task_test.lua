@@ -396,3 +396,19 @@ t.case("lookup of the same words: each has one word of its own, so many times", 
     for _ in pairs(seen) do count = count + 1 end
     t.equal({most, b.bos}, {3, count + 1})
 end)
+
+t.case("cloze: the usual subject is told by verb and object only where names are not numbered anew", function()
+    local function most_frequent(anew)
+        local seen, right, count = {}, 0, 0
+        for batch in task.cloze({entities = 6, verbs = 3, statements = 6, usual = 1, anew = anew, count = 300}, 1):epoch(1) do
+            for i, query in ipairs(batch.query:totable()) do
+                local key, answer = table.concat(query, " "), batch.answer[i]:item()
+                if seen[key] then right, count = right + (seen[key] == answer and 1 or 0), count + 1 end
+                seen[key] = seen[key] or answer
+            end
+        end
+        return right / count
+    end
+    t.equal(most_frequent(false), 1)
+    t.is_true(most_frequent(true) < 0.4)
+end)
