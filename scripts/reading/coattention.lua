@@ -94,7 +94,7 @@ function Reader:forward(images, questions, lengths)
 end
 
 -- Trains on records {image, question = words, answer}, synthetic ones with {words, regions}, the places to look at, and
--- things, what each region shows: the share of right answers and, of the level that does it best, how often the greatest
+-- things, what each region shows: the share of right answers and, of the level that does it best, how often the most
 -- weight is on the right option (its letter or its name), on the region asked for. The paper's regions come from a
 -- network that knows objects: here they first learn to name theirs.
 local function measure(cfg, cell, answers, sets)
