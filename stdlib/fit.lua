@@ -82,6 +82,22 @@ function m.accuracy(model, batches, forward)
     return count > 0 and right / count or 0
 end
 
+---The most likely classes and the targets, over all batches: what metric.f1 compares.
+---@param model any
+---@param batches any
+---@param forward fun(batch: table): any, any logits [B, V] and targets [B]
+---@return integer[] predictions
+---@return integer[] targets
+function m.predictions(model, batches, forward)
+    local found, gold = {}, {}
+    m.each(model, batches, function(batch)
+        local logits, targets = forward(batch)
+        table.move(logits:argmax(-1):totable(), 1, #logits, #found + 1, found)
+        table.move(targets:totable(), 1, #logits, #gold + 1, gold)
+    end)
+    return found, gold
+end
+
 -- Sum and count of a value of a batch: a number for each of its examples, a list, a tensor, {a tensor, where it counts}.
 local function total(name, value, batch)
     local kind = internal.kind(value)
@@ -174,6 +190,13 @@ attn.describe{name = "fit.accuracy",
     example = 'local model = attn.layer.embedding{count = 30, dim = 30}\n'
         .. 'require "attn.fit".accuracy(model, attn.task.copy({count = 40}),\n'
         .. '    function(b) return model(b.source), b.source end)'}
+attn.describe{name = "fit.predictions",
+    signature = "predictions(model, batches, forward(batch) -> logits [B, V], targets [B]) -> list, list",
+    help = "The most likely classes and the targets, over an epoch in eval mode, as metric.f1 takes them; in the order of the\n"
+        .. "examples where batches are not shuffled.",
+    example = 'local fit, b = require "attn.fit", attn.data.batches{fields = {x = {{0.9, 0.1}, {0.2, 0.8}}, y = {1, 1}}, size = 2}\n'
+        .. 'local found, gold = fit.predictions(attn.layer.dropout{p = 0}, b, function(batch) return batch.x, batch.y end)\n'
+        .. 'print(attn.metric.f1(found, gold).f1)'}
 attn.describe{name = "fit.means", signature = "means(model, batches, values(batch) -> {NAME = value ...}) -> {NAME = mean ...}",
     help = "The numbers of an evaluation: means over an epoch in eval mode of what values gives for each batch by name: a tensor of\n"
         .. "any shape (true is 1), {tensor, where} of those of its elements where a bool tensor is true, a list of numbers, or\n"

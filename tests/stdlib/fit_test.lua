@@ -74,6 +74,11 @@ t.case("forward in place of loss: the cross-entropy of its logits and targets, a
     end)
 end)
 
+t.case("predictions and targets stand in the order of the examples", function()
+    local batches = data.batches{fields = {x = {{0.9, 0.1}, {0.2, 0.8}, {0.3, 0.7}}, y = {1, 1, 2}}, size = 2, shuffle = false}
+    t.equal({fit.predictions(setup(1), batches, function(b) return b.x, b.y end)}, {{1, 2, 2}, {1, 1, 2}})
+end)
+
 t.case("means weigh every element alike, over all batches, where it counts", function()
     local model = setup(1)
     local batches = data.batches{fields = {x = {1.5, 2.5, 4}, y = {{1, 2}, {3}, {5}}}, size = 2, shuffle = false}
