@@ -176,7 +176,7 @@ function Table:__tostring() return ("table %s, %d rows"):format(spec_of[self].na
 local function add_row(t, label, changes)
     label = tostring(label)
     if t.by_label[label] then error(("study: table '%s' has two rows '%s'"):format(t.name, label), 3) end
-    local row = {label = label, changes = changes, table = t, proxy = setmetatable({}, Row)}
+    local row = {label = label, changes = merge(t.options or {}, changes), table = t, proxy = setmetatable({}, Row)}
     spec_of[row.proxy] = row
     digest.opaque[row.proxy] = true
     t.rows[#t.rows + 1], t.by_label[label] = row, row
@@ -223,12 +223,13 @@ local function needs(self, names)
 end
 
 ---A table of the study: {name =, run =, vary = {{label, field = value}, ...} | grid = {field = {...}}, about =, synthetic =, data =,
----jobs =, seeds =, columns =, better = {name = "more" | "less" | "none"}}.
+---options =, jobs =, seeds =, columns =, better = {name = "more" | "less" | "none"}}.
 ---@param cfg table
 ---@return table its rows by label, their values by name
 function Study:table(cfg)
     cfg = fields.read("study:table", cfg, {{"name", "string"}, {"about", "string"}, {"synthetic", "boolean"}, {"data", "any"},
-        {"vary", "table"}, {"grid", "table"}, {"run", "function"}, {"jobs", "integer"}, {"seeds", "integer"}, {"columns", "table"}, {"better", "table"}})
+        {"vary", "table"}, {"grid", "table"}, {"run", "function"}, {"jobs", "integer"}, {"seeds", "integer"}, {"columns", "table"},
+        {"better", "table"}, {"options", "table"}})
     if not cfg.name or not cfg.run then error(("study:table: %s is missing"):format(cfg.name and "run" or "name"), 2) end
     if cfg.vary and cfg.grid then error(("study:table: table '%s' has vary and grid, expected one of them"):format(cfg.name), 2) end
     for _, other in ipairs(self.tables) do
@@ -459,14 +460,15 @@ attn.describe{name = "study", signature = "study{options =, quick =, seeds = 3, 
         .. 'local t = paper:table{name = "noise", vary = {{"small", by = 0.1}, {"large", by = 2}},\n'
         .. '    run = function(cfg, cell) return {spread = (attn.randn(cfg.steps) * cfg.by):std():item()} end}\n'
         .. 'paper:claim{"large is larger", t.large.spread - t.small.spread, at_least = 1}\nreturn paper:main{}'}
-attn.describe{name = "study:table", signature = "s:table{name =, run =, vary = | grid =, about =, synthetic =, data =, jobs =, seeds =, columns =, better =}",
+attn.describe{name = "study:table",
+    signature = "s:table{name =, run =, vary = | grid =, options =, about =, synthetic =, data =, jobs =, seeds =, columns =, better =}",
     help = "A table: vary is a list of rows {label, field = value, ...}, grid = {field = {values}} all combinations, labelled\n"
-        .. "\"dim=4 score=dot\". run(cfg, cell) gets the options with the row's changes and returns numbers by name; attn.seed was\n"
-        .. "called with cell.seed. cell:log{step =, loss =} adds to its curves, cell:curve(losses) those of all steps, as 200 points.\n"
-        .. "cell:keep(name, tensor or string [, how]) keeps something for the report and --show: [T] is a curve, [Tq, Tk] to\n"
-        .. "[L, H, Tq, Tk] are attention maps, how = {rows =, columns =} their words (weights of padding behind them are cut off); {tokens =}\n"
-        .. "shades a text by weights [T], {as = \"image\", titles =, path =} are pictures (show.image), {over = picture} weights\n"
-        .. "over one (show.overlay).\n"
+        .. "\"dim=4 score=dot\". run(cfg, cell) gets the options with the changes of the table (options = {...}) and of\n"
+        .. "the row and returns numbers by name; attn.seed was called with cell.seed. cell:log{step =, loss =} adds to its\n"
+        .. "curves, cell:curve(losses) those of all steps, as 200 points. cell:keep(name, tensor or string [, how]) keeps\n"
+        .. "something for the report and --show: [T] is a curve, [Tq, Tk] to [L, H, Tq, Tk] are attention maps, how = {rows =,\n"
+        .. "columns =} their words (weights of padding behind them are cut off); {tokens =} shades a text by weights [T],\n"
+        .. "{as = \"image\", titles =, path =} are pictures (show.image), {over = picture} weights over one (show.overlay).\n"
         .. "cell:train(fields of train.loop) trains with a checkpoint, so that an interrupted cell goes on, and logs the losses.\n"
         .. "data = \"NAME\", or a list, says which data sets (attn.corpus) it needs: where they are missing it is skipped, and\n"
         .. "claims about it are \"not measured\"; cfg.data is --data. jobs = 1 runs its cells alone, with all threads; seeds = N at\n"

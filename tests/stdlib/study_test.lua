@@ -126,6 +126,25 @@ t.case("the seed of a cell is set before run: rows share what they draw, values 
     end
 end)
 
+t.case("options of a table hold for all its rows, group by group, but for what a row says itself", function()
+    shell.write("common.lua", [[
+local attn = require "attn"
+local paper = require "attn.study"{options = {a = 1, b = 2, of = {x = 1, y = 2}}, seeds = 1}
+local function run(cfg) return {sum = 1000 * cfg.a + 100 * cfg.b + 10 * cfg.of.x + cfg.of.y} end
+local vary = {{"own"}, {"other", a = 5, of = {x = 6}}}
+paper:table{name = "plain", vary = vary, run = run}
+paper:table{name = "common", options = {a = 3, b = 4, of = {y = 7}}, vary = vary, run = run}
+return paper:main{}
+]])
+    run "common.lua --jobs=1 --results=common"
+    local got = {}
+    for _, name in ipairs(attn.list_folder(folder .. "/common/common")) do
+        local record = name:match "%-%x+%.json$" and whole.read_json(folder .. "/common/common/" .. name)
+        if record then got[record.table .. " " .. record.row] = record.values.sum end
+    end
+    t.equal(got, {["plain own"] = 1212, ["plain other"] = 5262, ["common own"] = 3417, ["common other"] = 5467})
+end)
+
 t.case("done is done: a second run runs nothing, --again does, --list says what there is", function()
     local first = run "tiny.lua --log=one.txt --results=one"
     t.equal(#lines(folder .. "/one.txt"), 18)
