@@ -3,29 +3,33 @@ local attn = require "attn"
 local data = require "attn.data"
 local fields = require "attn.fields"
 local internal = require "attn.internal"
+local schedule = require "attn.schedule"
 local train = require "attn.train"
 
 local m = {}
 
 ---Trains a model for some steps and logs the curve of its loss with the cell of a study.
----@param cfg table model, batches, loss(batch) or forward(batch), steps, lr = 1e-3, optimizer, schedule, clip = 1, cell
+---@param cfg table model, batches, loss(batch) or forward(batch), steps, lr = 1e-3, final, optimizer, schedule, clip = 1, cell
 ---@return table history as train.loop gives it
 local function fit(_, cfg)
     cfg = fields.read("fit", cfg, {
         {"model", "any", required = true, expected = "a module or layer", methods = {"parameters"}},
         {"batches", "any", required = true}, {"forward", "function"}, {"loss", "function"},
         {"steps", "integer", required = true, least = 1},
-        {"lr", "number", 1e-3, above = 0}, {"optimizer", "any"}, {"schedule", "any"}, {"clip", "number", 1, above = 0},
+        {"lr", "number", 1e-3, above = 0}, {"final", "number", least = 0}, {"optimizer", "any"},
+        {"schedule", "any"}, {"clip", "number", 1, above = 0},
         {"cell", "any", methods = {"curve"}, expected = "the cell of a study"}})
     if (cfg.loss == nil) == (cfg.forward == nil) then
         error(("fit: expected either loss or forward, got %s"):format(cfg.loss and "both" or "neither"), 2)
     end
+    if cfg.final and cfg.schedule then error("fit: final and schedule, expected one of them", 2) end
     local function loss(batch)
         local logits, targets = cfg.forward(batch)
         return attn.loss.cross_entropy(logits, targets)
     end
     local history = train.loop{model = cfg.model, data = cfg.batches, loss = cfg.loss or loss, steps = cfg.steps, clip = cfg.clip,
-        quiet = true, schedule = cfg.schedule,
+        quiet = true,
+        schedule = cfg.final and schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.final} or cfg.schedule,
         optimizer = cfg.optimizer or attn.optim.adam{params = cfg.model:parameters(), lr = cfg.lr}}
     if cfg.cell then cfg.cell:curve(history.losses) end
     return history
@@ -49,6 +53,23 @@ function m.hold(batches, seed)
     end
     for name, list in pairs(lists) do lists[name] = attn.cat(list, 1) end
     return data.batches{fields = lists, size = size, seed = seed}
+end
+
+---The parts of a task that has some, each made once and kept, as the options of a study say.
+---@param make fun(options: table, seed: integer): any task.digits
+---@param cfg {batch: integer, train: integer, test: integer, data: string?, made: boolean?}
+---@param seed integer
+---@param options? table what else the task is told
+---@return any train, any test batches
+function m.parts(make, cfg, seed, options)
+    fields.read("fit.parts", {make = make, seed = seed, options = options},
+        {{"make", "any", required = true}, {"seed", "integer", required = true}, {"options", "table"}})
+    local function part(name)
+        local all = {data = cfg.data, made = cfg.made, part = name, count = cfg[name], size = cfg.batch}
+        for key, value in pairs(options or {}) do all[key] = value end
+        return m.hold(make(all, seed), seed)
+    end
+    return part "train", part "test"
 end
 
 ---Calls fn(batch) for every batch, the model in eval mode, without gradients.
@@ -164,12 +185,12 @@ end
 m.columns = data.columns
 
 attn.describe{name = "fit",
-    signature = "fit{model =, batches =, loss = | forward =, steps =, lr = 1e-3, optimizer = adam, schedule =, clip = 1,"
-        .. " cell =} -> history",
+    signature = "fit{model =, batches =, loss = | forward =, steps =, lr = 1e-3, final =, optimizer = adam, schedule =,"
+        .. " clip = 1, cell =} -> history",
     help = "The short training loop of a study: train.loop without its output, with Adam where no optimizer is given.\n"
         .. "batches is what train.loop takes as data. loss(batch) is the loss; or forward(batch) gives logits [..., V] and targets,\n"
-        .. "as fit.accuracy takes it, and the loss is their cross-entropy. With the cell of a study fifty points of the loss become\n"
-        .. "its curve.",
+        .. "as fit.accuracy takes it, and the loss is their cross-entropy. With final the learning rate falls from lr to it,\n"
+        .. "linearly, over the steps. With the cell of a study the loss becomes its curve.",
     example = 'local fit = require "attn.fit"\n'
         .. 'local model, batches = attn.layer.linear{inputs = 2, outputs = 2}, attn.task.parity({}, 1)\n'
         .. 'local x, y = attn.randn(8, 2), attn.randint(1, 2, 8)\n'
@@ -178,6 +199,11 @@ attn.describe{name = "fit.hold", signature = "hold(batches, seed = 1) -> batches
     help = "The same examples, made once and kept: one epoch is drawn, from then on batches of the same size are cut from it. For a\n"
         .. "task whose examples take longer to draw than a step; its tensors must have the same sizes in all batches.",
     example = 'local held = require "attn.fit".hold(attn.task.scenes({count = 40}))\nfor batch in held:epoch(2) do print(batch.image) end'}
+attn.describe{name = "fit.parts", signature = "parts(task.digits, cfg, seed [, options]) -> train, test",
+    help = "The parts of a task, held in memory (fit.hold), as the options of a study say: cfg.train and cfg.test examples, cfg.batch in a\n"
+        .. "batch, cfg.data the folder of data sets, cfg.made: made-up ones; options are the task's others.",
+    example = 'local train, test = require "attn.fit".parts(attn.task.digits, {made = true, train = 8, test = 4, batch = 4}, 1, {canvas = 40})\n'
+        .. 'for batch in train:epoch(1) do print(batch.image, batch.answer) end'}
 attn.describe{name = "fit.each", signature = "each(model, batches, fn(batch))",
     help = "Calls fn for every batch of an epoch, the model in eval mode, without gradients; what fn makes is freed after\n"
         .. "each call.",

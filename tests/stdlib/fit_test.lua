@@ -27,6 +27,41 @@ t.case("it learns, and a cell gets the curve of the loss", function()
     t.is_true(before < 0.9 and after == 1, before .. " to " .. after)
 end)
 
+t.case("final: the learning rate falls linearly from lr over the steps", function()
+    local One = attn.module "One"
+    function One:init() self.w = attn.parameter(1) end
+    local model, seen = One(), {}
+    local function look()
+        seen[#seen + 1] = model.w:item()
+        return model.w:sum()
+    end
+    local rate = attn.schedule.linear{lr = 0.4, steps = 4, final = 0.2}
+    fit{model = model, batches = function() return {} end, steps = 4, lr = 0.4, final = 0.2, loss = look,
+        optimizer = attn.optim.sgd{params = model:parameters(), lr = 1}}
+    look()
+    for step = 1, 4 do t.near(seen[step] - seen[step + 1], rate(step), 1e-6) end
+    t.raises("fit: final and schedule, expected one of them", fit, {model = model, batches = {}, steps = 1, final = 0, schedule = rate, loss = look})
+end)
+
+t.case("parts: train and test of a task, by the options of a study", function()
+    local train, test = fit.parts(attn.task.digits, {made = true, train = 5, test = 3, batch = 2}, 4, {canvas = 30})
+    local seen = {}
+    for k, part in ipairs{train, test} do
+        seen[k] = {}
+        for b in part:epoch(1) do
+            t.equal({b.image:size(3), #b.answer <= 2}, {30, true})
+            for i, one in ipairs(b.image:sum({2, 3, 4}):totable()) do seen[k][#seen[k] + 1] = ("%.3f %d"):format(one, b.answer[i]:item()) end
+        end
+        local own = {}
+        for b in attn.task.digits({made = true, part = k == 1 and "train" or "test", count = 5 - 2 * (k - 1), canvas = 30}, 4):epoch(1) do
+            for i, one in ipairs(b.image:sum({2, 3, 4}):totable()) do own[#own + 1] = ("%.3f %d"):format(one, b.answer[i]:item()) end
+        end
+        table.sort(seen[k])
+        table.sort(own)
+        t.equal(seen[k], own)
+    end
+end)
+
 t.case("an evaluation sees every example once, in eval mode, without gradients, and leaves the mode", function()
     local model, batches = setup(20)
     local seen = {}
