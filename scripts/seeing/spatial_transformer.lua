@@ -1,63 +1,42 @@
--- spatial transformers (D5; Jaderberg, Simonyan, Zisserman and Kavukcuoglu 2015): a small network looks at the picture and says how it is to be
--- sampled, by an attention window, an affine map or a thin-plate spline; the rest sees the sampled picture
+-- spatial transformers (D5; Jaderberg, Simonyan, Zisserman and Kavukcuoglu 2015): a small network looks at the picture
+-- and says how it is to be sampled, by an attention window, an affine map or a thin-plate spline
 --
---     theta = f_loc(U)    (x_s, y_s)' = T_theta(x_t, y_t)    V = sum_nm U_nm max(0, 1 - |x_s - m|) max(0, 1 - |y_s - n|)
+--     theta = f_loc(U)   (x_s, y_s)' = T_theta(x_t, y_t)   V = sum_nm U_nm max(0, 1 - |x_s - m|) max(0, 1 - |y_s - n|)
 --
 -- Command    attn scripts/seeing/spatial_transformer.lua [--data DIR]
 -- Time       not measured yet
--- Data       MNIST: 8,000 training digits turned by up to 90 degrees, tested on 2,000; synthetic: digits made of seven strokes
+-- Data       MNIST: 8,000 training digits turned by up to 90 degrees, tested on 2,000; synthetic: digits of seven strokes
 -- Found      not run in full yet
--- Your data  local st = require("seeing.spatial_transformer").Transformer{form = "affine", height = 32, width = 32, channels = 3}
---            local straight, theta = st(pictures)                pictures [B, 3, 32, 32] (attn -I scripts)
+-- Your data  local Transformer = require("seeing.spatial_transformer").Transformer      (attn -I scripts)
+--            local st = Transformer{form = "affine", height = 32, width = 32, channels = 3}
+--            local straight, theta = st(pictures)                pictures [B, 3, 32, 32]
 local attn = require "attn"
 local fit, init, study, task = require "attn.fit", require "attn.init", require "attn.study", require "attn.task"
 local layer = attn.layer
 
--- theta of each form, whose last layer begins as the identity: attention (s, x, y), affine [2, 3], spline (how 3 x 3 points move).
-local forms = {attention = {1, 0, 0}, affine = {1, 0, 0, 0, 1, 0}, spline = {}}
-for k = 1, 18 do forms.spline[k] = 0 end
+-- theta of the identity, where each form begins: attention (s, x, y), affine [2, 3], spline (how 3 x 3 points move).
+local forms = {attention = attn.tensor{1, 0, 0}, affine = attn.tensor{1, 0, 0, 0, 1, 0}, spline = attn.zeros(18)}
+local of_window = attn.tensor{{1, 0, 0, 0, 1, 0}, {0, 0, 1, 0, 0, 0}, {0, 0, 0, 0, 0, 1}}     -- (s, x, y) as affine maps
 
--- The thin-plate spline that takes nine control points of the output to where they are seen in the input: the places of all pixels are
--- linear in those nine, P = [U(|pixel - control|), 1, x, y] L^-1, U(r) = r^2 log r^2. P [H W, 9], by elimination, once.
+-- Places x, y [height width, 2] of the pixels of a grid over -scale .. scale.
+local function places(height, width, scale)
+    local map = attn.tensor({{{scale, 0, 0}, {0, scale, 0}}}, {dtype = "float64"})
+    return attn.affine_grid(map, {height, width}):view(-1, 2)
+end
+
+-- The thin-plate spline that takes nine control points of the output to where they are seen in the input: the places of
+-- all pixels are linear in those nine, [U(|pixel - control|), 1, x, y] L^-1, U(r) = r^2 log r^2, L = [K P; P' 0]; [H W, 9].
 local function spline_weights(height, width)
-    local control, L = {}, {}
-    for y = -1, 1 do
-        for x = -1, 1 do control[#control + 1] = {x, y} end
+    local control, double = places(3, 3, 1.5), {dtype = "float64"}                  -- x and y of -1, 0, 1
+    local function affine(at) return attn.cat({attn.ones(#at, 1, double), at}, 2) end
+    local function row(at)
+        local square = ((at:unsqueeze(2) - control) ^ 2):sum(3)
+        return attn.cat({square * square:clamp(1e-300):log(), affine(at)}, 2)
     end
-    local function row(x, y)
-        local out = {}
-        for k, c in ipairs(control) do
-            local r = (x - c[1]) ^ 2 + (y - c[2]) ^ 2
-            out[k] = r > 0 and r * math.log(r) or 0
-        end
-        out[10], out[11], out[12] = 1, x, y
-        return out
-    end
-    for i = 1, 12 do                                        -- [K P; P' 0 | identity], solved in place
-        local left = i <= 9 and row(control[i][1], control[i][2]) or {}
-        for k = 1, 9 do left[k] = left[k] or (i == 10 and 1 or control[k][i - 10]) end
-        for k = 1, 12 do left[k], left[12 + k] = left[k] or 0, i == k and 1 or 0 end
-        L[i] = left
-    end
-    for i = 1, 12 do
-        local best = i
-        for k = i, 12 do best = math.abs(L[k][i]) > math.abs(L[best][i]) and k or best end
-        L[i], L[best] = L[best], L[i]
-        for k = 1, 12 do
-            local by = L[k][i] / L[i][i]
-            for j = i, k ~= i and 24 or 0 do L[k][j] = L[k][j] - by * L[i][j] end
-        end
-    end
-    local inverse, rows = {}, {}
-    for i = 1, 12 do
-        inverse[i] = {}
-        for k = 1, 9 do inverse[i][k] = L[i][12 + k] / L[i][i] end
-    end
-    for y = 1, height do
-        for x = 1, width do rows[#rows + 1] = row((2 * x - 1) / width - 1, (2 * y - 1) / height - 1) end
-    end
-    return attn.tensor(rows, {dtype = "float64"}):matmul(attn.tensor(inverse, {dtype = "float64"})),
-        attn.tensor(control, {dtype = "float64"})
+    local L = attn.cat({row(control), attn.cat({affine(control):transpose(1, 2), attn.zeros(3, 3, double)}, 2)}, 1)
+    local inverse = L / (L:abs():sum(1):max() * L:abs():sum(2):max())               -- L is symmetric
+    for _ = 1, 40 do inverse = inverse:matmul(2 * attn.eye(12, double) - L:matmul(inverse)) end     -- Newton and Schulz
+    return row(places(height, width, 1)):matmul(inverse:narrow(2, 1, 9)), control
 end
 
 local Transformer = attn.module "Transformer"
@@ -67,27 +46,19 @@ function Transformer:init(cfg)
     self.second = layer.linear{inputs = cfg.hidden or 64, outputs = 32}
     self.theta = layer.linear{inputs = 32, outputs = #forms[cfg.form]}
     init.zeros(self.theta.weight)
-    attn.no_grad(function() self.theta.bias:copy_(attn.tensor(forms[cfg.form])) end)
+    attn.no_grad(function() self.theta.bias:copy_(forms[cfg.form]) end)
     if cfg.form == "spline" then self.weights, self.control = spline_weights(cfg.height, cfg.width) end
 end
 
 -- U [B, C, H, W] -> V [B, C, H, W], theta [B, ...]
 function Transformer:forward(U)
-    local B = U:size(1)
-    local theta = self.theta(self.second(self.first(U:flatten(2, 4)):relu()):relu())
-    local grid
+    local theta, grid = self.theta(self.second(self.first(U:flatten(2, 4)):relu()):relu()), nil
     if self.form == "spline" then
-        local seen = theta:view(B, 9, 2) + self.control:to(U.dtype)
-        grid = attn.einsum("pk,bkd->bpd", self.weights:to(U.dtype), seen):view(B, self.height, self.width, 2)
+        local seen = theta:view(-1, 9, 2) + self.control:to(U.dtype)
+        grid = attn.einsum("pk,bkd->bpd", self.weights:to(U.dtype), seen):view(-1, self.height, self.width, 2)
     else
-        local matrix
-        if self.form == "affine" then
-            matrix = theta:view(B, 2, 3)
-        else
-            local s, zero = theta[{{}, {1, 1}}], attn.zeros(B, 1, {dtype = U.dtype})
-            matrix = attn.stack({attn.cat({s, zero, theta[{{}, {2, 2}}]}, 2), attn.cat({zero, s, theta[{{}, {3, 3}}]}, 2)}, 2)
-        end
-        grid = attn.affine_grid(matrix, {self.height, self.width})
+        local matrix = self.form == "affine" and theta or theta:matmul(of_window:to(U.dtype))
+        grid = attn.affine_grid(matrix:view(-1, 2, 3), {self.height, self.width})
     end
     return attn.grid_sample(U, grid), theta
 end
@@ -95,11 +66,12 @@ end
 -- A fully connected classifier, or one of as many parameters behind a transformer.
 local Classifier = attn.module "Classifier"
 function Classifier:init(cfg)
-    local pixels = cfg.side * cfg.side
-    if cfg.form then self.transformer = Transformer{form = cfg.form, height = cfg.side, width = cfg.side, channels = 1,
-        hidden = cfg.hidden} end
-    self.first = layer.linear{inputs = pixels, outputs = cfg.form and cfg.hidden or cfg.wide}
-    self.second = layer.linear{inputs = cfg.form and cfg.hidden or cfg.wide, outputs = cfg.hidden}
+    local side, wide = cfg.side, cfg.form and cfg.hidden or cfg.wide
+    if cfg.form then
+        self.transformer = Transformer{form = cfg.form, height = side, width = side, channels = 1, hidden = cfg.hidden}
+    end
+    self.first = layer.linear{inputs = side * side, outputs = wide}
+    self.second = layer.linear{inputs = wide, outputs = cfg.hidden}
     self.out = layer.linear{inputs = cfg.hidden, outputs = 10}
 end
 
@@ -111,77 +83,70 @@ end
 
 local paper = study{
     system = {"D5"}, paper = "Jaderberg, Simonyan, Zisserman, Kavukcuoglu 2015, Spatial transformer networks, NeurIPS",
-    options = {rotate = 90, shift = 0, hidden = 64, wide = 124, side = 28, batch = 64, steps = 3000, lr = 2e-3, train = 8000, test = 2000},
+    options = {rotate = 90, shift = 0, hidden = 64, wide = 124, side = 28, batch = 64, steps = 3000, lr = 2e-3,
+        train = 8000, test = 2000},
     quick = {hidden = 4, wide = 8, steps = 2, batch = 4, train = 8, test = 8}, seeds = 3,
 }
 
--- The correlation of two lists.
+-- A batch whose pictures are turned by random angles, in radians.
+local function turned(b, most)
+    local angle = (2 * attn.rand(#b.answer) - 1) * most
+    local cos, sin, zero = angle:cos(), angle:sin(), angle * 0
+    local theta = attn.stack({attn.stack({cos, sin, zero}, 2), attn.stack({-sin, cos, zero}, 2)}, 2)
+    local grid = attn.affine_grid(theta, {b.image:size(3), b.image:size(4)})
+    return {image = attn.grid_sample(b.image, grid), answer = b.answer, angle = angle}
+end
+
 local function correlation(a, b)
     a, b = a - a:mean(), b - b:mean()
     return ((a * b):sum() / ((a * a):sum() * (b * b):sum()):sqrt()):item()
 end
 
--- Pictures [B, 1, H, W] turned by angles [B], in radians.
-local function turned(images, angle)
-    local cos, sin, zero = angle:cos(), angle:sin(), angle * 0
-    local theta = attn.stack({attn.stack({cos, sin, zero}, 2), attn.stack({-sin, cos, zero}, 2)}, 2)
-    return attn.grid_sample(images, attn.affine_grid(theta, {images:size(3), images:size(4)}))
-end
-
-local function draw(cfg, part, seed, count)
-    return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, shift = cfg.shift, count = count, size = cfg.batch}, seed), seed)
-end
-
 local function run(cfg, cell)
-    local most, held, fields = math.rad(cfg.rotate), draw(cfg, "test", cell.seed, cfg.test), {image = {}, answer = {}, angle = {}}
-    for b in held:epoch(1) do                               -- to test, each digit is turned once; to train, anew each time
-        local angle = (2 * attn.rand(#b.answer) - 1) * most
-        local n = #fields.image + 1
-        fields.image[n], fields.answer[n], fields.angle[n] = turned(b.image, angle), b.answer, angle
-    end
-    for name, list in pairs(fields) do fields[name] = attn.cat(list, 1) end
-    local train, test = draw(cfg, "train", cell.seed, cfg.train), attn.data.batches{fields = fields, size = cfg.batch, seed = cell.seed}
-    local model = Classifier(cfg)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
-        steps = cfg.steps, final = cfg.lr / 50},
+    local most, model = math.rad(cfg.rotate), Classifier(cfg)
+    local train, test = fit.parts(task.digits, cfg, cell.seed, {shift = cfg.shift})
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, lr = cfg.lr, final = cfg.lr / 50,
         loss = function(b)
-            return attn.loss.cross_entropy((model(turned(b.image, (2 * attn.rand(#b.answer) - 1) * most))), b.answer)
+            b = turned(b, most)
+            return attn.loss.cross_entropy((model(b.image)), b.answer)
         end}
-    local out = {error = 100 * (1 - fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end)),
-        parameters = model:count()}
-    if not cfg.form then return out end
-    local predicted, true_ones = {}, {}
+    attn.seed(cell.seed)                                    -- all rows are tested on the same turns
+    local right, count, predicted, angles = 0, 0, {}, {}
     fit.each(model, test, function(b)
-        local _, seen, theta = model(b.image)
-        if cfg.form == "affine" then                        -- the turn of [a b; c d] is atan2(c - b, a + d)
-            for i, m in ipairs(theta:totable()) do
-                predicted[#predicted + 1], true_ones[#true_ones + 1] = math.atan(m[4] - m[2], m[1] + m[5]), b.angle[i]:item()
-            end
-        end
-        if #predicted <= #theta then                        -- the first batch
+        b = turned(b, most)
+        local logits, seen, theta = model(b.image)
+        if count == 0 and cfg.form then
             cell:keep("before", b.image[{{1, 4}}], {as = "image"})
             cell:keep("after", seen[{{1, 4}}], {as = "image"})
         end
+        right, count = right + logits:argmax(2):eq(b.answer):sum():item(), count + #b.answer
+        for i, m in ipairs(cfg.form == "affine" and theta:totable() or {}) do       -- the turn of [a b; c d]
+            predicted[#predicted + 1], angles[#angles + 1] = math.atan(m[4] - m[2], m[1] + m[5]), b.angle[i]:item()
+        end
     end)
-    if cfg.form == "affine" then out.angle = math.abs(correlation(attn.tensor(predicted), attn.tensor(true_ones))) end
-    return out
+    return {error = 100 * (1 - right / count), parameters = model:count(),
+        angle = #angles > 0 and math.abs(correlation(attn.tensor(predicted), attn.tensor(angles))) or nil}
 end
 
-local rows = {{"none"}, {"attention", form = "attention"}, {"affine", form = "affine"}, {"spline", form = "spline"}}
 local better = {error = "less", parameters = "none"}
-local mnist = paper:table{name = "mnist",
-    about = "error in percent, digits turned by up to 90 degrees; angle: correlation with the true one",
-    data = "mnist", vary = rows, better = better, run = run}
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true,
-    better = better, run = run,
-    vary = {{"none", made = true}, {"affine", made = true, form = "affine"}}}
+local mnist = paper:table{
+    name = "mnist", about = "error in percent, digits turned by up to 90 degrees; angle: correlation with the true one",
+    data = "mnist", better = better, run = run,
+    vary = {{"none"}, {"attention", form = "attention"}, {"affine", form = "affine"}, {"spline", form = "spline"}},
+}
+local made = paper:table{
+    name = "made digits", about = "the same with digits of seven strokes", synthetic = true, options = {made = true},
+    better = better, run = run, vary = {{"none"}, {"affine", form = "affine"}},
+}
 
 for _, one in ipairs{{"MNIST", mnist}, {"made digits", made}} do
     local name, t = one[1], one[2]
     paper:claim{name .. ": with an affine transformer, of as many parameters, the error is at most 0.7 times",
         t["affine"].error / t["none"].error, at_most = 0.7}
-    paper:claim{name .. ": the angle it turns by correlates with the true one, at least 0.8", t["affine"].angle, at_least = 0.8}
+    paper:claim{name .. ": the angle it turns by correlates with the true one, at least 0.8",
+        t["affine"].angle, at_least = 0.8}
 end
-paper:claim{"a thin-plate spline does as well: at most 0.7 times", mnist["spline"].error / mnist["none"].error, at_most = 0.7}
+paper:claim{"a thin-plate spline does as well: at most 0.7 times",
+    mnist["spline"].error / mnist["none"].error, at_most = 0.7}
 
 return paper:main{Transformer = Transformer, Classifier = Classifier, spline_weights = spline_weights}
