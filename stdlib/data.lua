@@ -290,6 +290,7 @@ function m.cifar(paths, options)
     if #paths == 0 then error("data.cifar: paths is empty", 2) end
     for i, path in ipairs(paths) do
         local bytes = m.bytes(path)
+        if #bytes == 0 then error(("data.cifar: %s: the file is empty"):format(path), 2) end
         if #bytes % record ~= 0 then
             error(("data.cifar: %s: %d bytes are no whole number of records of %d"):format(path, #bytes, record), 2)
         end

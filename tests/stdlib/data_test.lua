@@ -387,6 +387,32 @@ t.case("cifar: records of a label and a picture", function()
     end)
 end)
 
+t.case("cifar: what is damaged is an error that names the file, and takes no memory", function()
+    local record = "\3" .. ("\7"):rep(3072)
+    with_file("", function(name, write)
+        t.raises(name .. ": the file is empty", data.cifar, name)
+        for _, n in ipairs{1, 2, 3072, 3074, 6145} do
+            for _, text in ipairs{record:rep(2):sub(1, n), gzip(record:rep(2):sub(1, n))} do
+                write(text)
+                t.raises(("%s: %d bytes are no whole number of records of 3073"):format(name, n), data.cifar, name)
+            end
+        end
+        local packed = gzip(record)
+        for n = 2, #packed - 1 do
+            write(packed:sub(1, n))
+            t.raises(name, data.cifar, name)
+        end
+        for label = 10, 255, 35 do
+            write(record .. string.char(label) .. record:sub(2))
+            t.raises(("%s: a label is %d, expected 0 to 9"):format(name, label), data.cifar, name)
+        end
+        write("\3" .. string.char(100) .. record:sub(2))
+        t.raises(name .. ": a label is 100, expected 0 to 99", data.cifar, name, {classes = 100})
+    end)
+    t.raises("data.cifar: paths is empty", data.cifar, {})
+    t.raises("path is 3, expected a string", data.cifar, {3})
+end)
+
 t.case("tsv: rows, or tables by the names of a header or of the script", function()
     with_file("a\tb\n1\t\n\tx y\n", function(name, write)
         t.equal({data.tsv(name)}, {{{"a", "b"}, {"1", ""}, {"", "x y"}}})
