@@ -47,6 +47,7 @@ local list = {
     embedding = "attn.embedding(attn.tensor({{1, 7, 0}}, {dtype = 'int64'}), attn.randn(10, 4))",
     -- distributions
     softmax = x .. ":softmax()", log_softmax = x .. ":log_softmax()", sparsemax = x .. ":sparsemax()", entmax15 = x .. ":entmax15()",
+    entmax = x .. ":entmax(1.3)",
     dropout = "attn.dropout(attn.ones(2, 4), 0.5)",
     multinomial = "attn.multinomial(attn.tensor{{0.1, 0.9}, {1, 0}}, 3)",
     -- normalisation, pooling, pictures

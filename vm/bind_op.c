@@ -295,14 +295,15 @@ static void read_options(lua_State *L, args *r, int at)
     }
 }
 
-/* The first tensor among the operands; conditions and ids say nothing about the dtype. */
+/* The first tensor that computes: conditions and ids say nothing about the dtype. */
 static const at_tensor *partner(lua_State *L, const args *r)
 {
     int at = r->base + 1;
-    for (const at_arg *a = r->op->args; a->kind != AT_END; a++, at++) {
-        vm_tensor_box *box = a->kind == AT_OPERAND ? vm_tensor_at(L, at) : NULL;
+    for (const at_arg *a = r->op->args; a->kind != AT_END; a++) {
+        vm_tensor_box *box = a->kind == AT_FLOAT || a->kind == AT_OPERAND ? vm_tensor_at(L, at) : NULL;
         if (box)
             return box->t;
+        at += !a->option;
     }
     return NULL;
 }

@@ -272,14 +272,14 @@ static bool declare(at_layer *l, uint8_t *place, const char *name, size_t ndim, 
     return true;
 }
 
-/* True if a flag of the part says that the parameter is not to learn. */
-static bool is_fixed(const at_attention *a, at_part_kind kind, const at_part_param *p)
+/* What the configuration says to a field of the part; NULL: no such field. */
+static const at_setting *setting_of(const at_attention *a, at_part_kind kind, const char *name)
 {
     const at_field *f = at_part_of(a, kind)->fields;
-    for (int k = 0; p->fixed_by && f && f[k].name; k++)
-        if (strcmp(f[k].name, p->fixed_by) == 0)
-            return !a->chosen[kind].set[k].flag;
-    return false;
+    for (int k = 0; name && f && f[k].name; k++)
+        if (strcmp(f[k].name, name) == 0)
+            return &a->chosen[kind].set[k];
+    return NULL;
 }
 
 static bool declare_part(at_layer *l, at_part_kind kind, at_error *e)
@@ -289,7 +289,9 @@ static bool declare_part(at_layer *l, at_part_kind kind, at_error *e)
     const at_part *part = at_part_of(a, kind);
     for (int k = 0; part && k < AT_PART_PARAMS; k++) {
         const at_part_param *p = &part->param[k];
-        if (!p->name || (p->bias && !a->bias) || p->when == (a->multi ? AT_SINGLE : AT_MULTI))
+        const at_setting *fixed = setting_of(a, kind, p->fixed_by), *instead = setting_of(a, kind, p->unless);
+        if (!p->name || (p->bias && !a->bias) || (instead && instead->number != 0) ||
+            p->when == (a->multi ? AT_SINGLE : AT_MULTI))
             continue;
         char name[64];
         size_t size[3], ndim = 0;
@@ -298,8 +300,8 @@ static bool declare_part(at_layer *l, at_part_kind kind, at_error *e)
             size[ndim++] = a->heads;
         for (int d = 0; d < 2 && p->size[d] != 0; d++)
             size[ndim++] = size_of(l, kind, p->size[d]);
-        if (!declare(l, &a->chosen[kind].param[k], name, ndim, size, p->zero ? 0 : size[ndim - 1], is_fixed(a, kind, p),
-                     e))
+        if (!declare(l, &a->chosen[kind].param[k], name, ndim, size, p->zero ? 0 : size[ndim - 1],
+                     fixed && !fixed->flag, e))
             return false;
     }
     return true;

@@ -122,7 +122,7 @@ static at_tensor *distribute(at_attend_call *c, at_tensor *e, int row)
     at_tensor *params[AT_ROW_PARAMS];
     double set[AT_ROW_FIELDS] = {0};
     int count = 0;
-    for (; count < AT_ROW_PARAMS && part->param[count].name; count++)
+    for (; count < AT_ROW_PARAMS && at_part_param_of(c->l, AT_PART_DISTRIBUTION, count); count++)
         params[count] = at_part_param_of(c->l, AT_PART_DISTRIBUTION, count);
     for (int k = 0; k < AT_ROW_FIELDS && part->fields && part->fields[k].name; k++)
         set[k] = at_field_number(&part->fields[k], at_part_setting(c->l, AT_PART_DISTRIBUTION, k));

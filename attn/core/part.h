@@ -48,6 +48,7 @@ typedef struct at_part_param {
     bool zero;            /* starts at zero, not uniform in +-1 / sqrt(its last size) */
     at_when when;         /* only with this kind of output */
     const char *fixed_by; /* the flag among the part's fields that makes it a buffer when it is false; NULL: none */
+    const char *unless;   /* the number among the part's fields in whose presence (not 0) it is left out; NULL: none */
 } at_part_param;
 
 enum { AT_PART_PARAMS = 6, AT_PART_FIELDS = 4 };

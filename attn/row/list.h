@@ -2,6 +2,7 @@
 AT_ROW_ENTRY(softmax)
 AT_ROW_ENTRY(sparsemax)
 AT_ROW_ENTRY(entmax15)
+AT_ROW_ENTRY(entmax)
 AT_ROW_ENTRY(sigmoid)
 AT_ROW_ENTRY(mean)
 AT_ROW_ENTRY(chain)

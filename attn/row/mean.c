@@ -34,6 +34,8 @@ static void mean_row_backward(size_t n, const real *y, const real *dy, real *dx,
             dx[j] += dy[j] * part;
 }
 
-AT_ROW(mean, .is.part.formula = "e_j / n, n the number of keys that may be attended to",
+AT_ROW(mean,
+       .is.part.formula =
+           "e_j / n: the score itself over the number of keys that may be attended to, no mean weights of 1 / n",
        .is.part.source = "Wang et al. 2018", .is.rereads = true, .forward = mean_row_forward,
        .backward = mean_row_backward);

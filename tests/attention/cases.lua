@@ -15,7 +15,7 @@ return {
         synthesizer_dense = {{dim = D, max_keys = 6}},
         synthesizer_random = {{max_keys = 6, max_queries = 6}, {max_keys = 6, max_queries = 6, trainable = false}},
     },
-    distribution = each{},
+    distribution = each{entmax = {{}, {alpha = 1.2}}},
     window = each{monotonic = {{radius = 1}}, predictive = {{radius = 2}}, band = {{left = 1, right = 2}}},
     position = each{rope = {{project = true}}},
 }

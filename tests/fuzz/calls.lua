@@ -341,7 +341,7 @@ local RIGHT = {
         local heads = any{1, 1, 2}
         return {{query = 4, dim = 4, score = any{"dot", "scaled_dot", "general", "additive", "concat", "cosine",
             "kernel", "linear", "location"},
-            distribution = chance(0.5) and any{"softmax", "sparsemax", "entmax15", "sigmoid", "hard_max", "hard_sample"}
+            distribution = chance(0.5) and any{"softmax", "sparsemax", "entmax15", "entmax", "sigmoid", "hard_max", "hard_sample"}
                 or nil,
             heads = heads, project = heads > 1 or chance(0.3), max_keys = chance(0.3) and 6 or nil,
             window = chance(0.3) and {type = any{"monotonic", "predictive", "band"}, radius = 2} or nil,

@@ -126,6 +126,19 @@ each("position", lists.positions)
 attention{score = "additive", dim = D, output = "multi_dimensional"}
 attention{heads = 2, kv_heads = 1, dim = D, bias = false}
 
+-- max((alpha - 1) e - tau, 0)^(1 / (alpha - 1)), tau halved
+value("attention", {query = D, distribution = "entmax"}, function() return {R(2, 2, D), R(2, 5, D)} end, function(l, q, k)
+    local d = 1 / (1 + math.exp(-l["distribution.alpha_logit"]:item()))
+    local z = d * q:matmul(k:transpose(2, 3)) / math.sqrt(D)
+    local low, width = z:max(3):unsqueeze(3) - 1, 1
+    local function at(tau) return (z - tau):clamp(0) ^ (1 / d) end
+    for _ = 1, 60 do
+        width = width / 2
+        low = low + at(low + width):sum(3, true):ge(1):to "float64" * width
+    end
+    return at(low):matmul(k)
+end)
+
 -- ---- encoders and decoders ----
 
 local cells = lists.choices["encoder.rnn"].cell

@@ -13,6 +13,8 @@ return {
     {"softmax back", "attn/kernel/softmax.c", "(get(dy + i, len) - dot)", "(get(dy + i, len) + dot)", gradients},
     {"sparsemax back", "attn/row/sparsemax.c", "dx[j] += (real)((double)dy[j] - sum / count);", ";", gradients},
     {"entmax15 back", "attn/row/entmax15.c", "sum += root * (double)dy[j];", "sum += (double)dy[j];", gradients},
+    {"entmax back", "attn/row/entmax.c", "(double)y[j] / (1 + w) * over", "(double)y[j] * over", gradients},
+    {"entmax by alpha", "attn/row/entmax.c", "u * u * curve(w, log_base) * over", "u * curve(w, log_base) * over", gradients},
     {"sigmoid back", "attn/row/sigmoid.c", "dy[j] * y[j] * (1 - y[j])", "dy[j] * y[j] * (1 + y[j])", gradients},
     {"hard_sample back", "attn/row/hard.c", "(y[j] - b->p[j])", "(y[j] + b->p[j])", gradients},
     -- scores

@@ -79,6 +79,14 @@ for _, name in ipairs{"softmax", "log_softmax", "sparsemax", "entmax15", "cumsum
     for d = 1, 3 do case(name, function(x) return attn[name](x, d) end, function() return {R(3, 4, 2)} end) end
     case(name, attn[name], function() return {R(2, 37)} end)
 end
+local function alphas(...) return attn.rand({...}, F64) * 0.8 + 1.1 end
+for d = 1, 3 do
+    local size = {3, 4, 2}
+    size[d] = 1
+    case("entmax", function(x, alpha) return x:entmax(alpha, d, {mask = some:unsqueeze(3)}) end,
+         function() return {R(3, 4, 2), alphas(table.unpack(size))} end)
+end
+case("entmax", attn.entmax, function() return {R(2, 37), alphas(1)} end)
 case("cumprod", function(x) return x:cumprod(2) end,
      function() return {attn.tensor({{1.5, 0, 2, -1}, {0, 0, 3, 2}}, F64)} end)
 case("logcumsumexp", function(x) return (x * 40):logcumsumexp() end, function() return {R(2, 7)} end)
@@ -373,7 +381,7 @@ attention("score_act", {score = "activated_general"})
 attention("unit_rows", {score = "cosine"})
 attention("rope", {score = "scaled_dot", project = true, position = "rope"})
 attention("attend_linear", {score = "linear"})
-for _, distribution in ipairs{"softmax", "sparsemax", "entmax15", "sigmoid"} do
+for _, distribution in ipairs{"softmax", "sparsemax", "entmax15", "entmax", "sigmoid"} do
     attention("attend_rows", {score = "general", distribution = distribution})
     attention("attend_context", {score = "biased_general", distribution = distribution})
 end

@@ -64,6 +64,12 @@ for _, name in ipairs{"sum", "mean", "var", "logsumexp", "norm", "softmax", "log
                       "cumsum", "cumprod", "logcumsumexp", "diff"} do
     for d = 1, 3 do same(name .. " along " .. d, function(x) return (attn[name](x, d)) end, R(50, 60, 40)) end
 end
+for d = 1, 3 do
+    local size = {50, 60, 40}
+    size[d] = 1
+    same("entmax along " .. d, function(x, alpha) return x:entmax(alpha, d) end, R(50, 60, 40), attn.rand(size) * 0.8 + 1.1)
+end
+same("entmax with one alpha", attn.entmax, R(5000, 40), attn.full({1}, 1.7))
 for _, name in ipairs{"sum", "mean", "norm"} do same(name .. " of all", attn[name], R(500, 400)) end
 same("matmul", attn.matmul, R(300, 200), R(200, 400))
 same("matmul of batches", attn.matmul, R(8, 1, 70, 50), R(6, 50, 60))
