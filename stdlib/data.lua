@@ -585,15 +585,16 @@ function Batches:epoch(n)
     end
     self.resume, self.at, self.position = false, n, position
     local batches = plan(self, n)
-    return function()
-        local index = batches[self.position + 1]
+    return function()                       -- its place is its own: another may run inside it
+        local index = batches[position + 1]
         if not index then return nil end
-        self.position = self.position + 1
+        position = position + 1
+        self.at, self.position = n, position
         return self:collate(index)
     end
 end
 
----Where the last epoch stands, as a plain table for a checkpoint.
+---Where the epoch stands that gave the last batch, as a plain table for a checkpoint.
 function Batches:state()
     return {epoch = self.at, position = self.position, seed = self.seed, size = self.size, count = self.count,
         shuffle = self.shuffle}

@@ -43,6 +43,20 @@ t.case("a batch has the ids, shifted in and out, and the lengths", function()
     t.equal(batch.index, {1, 2})
 end)
 
+t.case("an epoch inside another of the same batches ends, and the outer one goes on and says where it is", function()
+    local b = data.batches{fields = {x = attn.arange(1, 6):to "float32"}, size = 2, seed = 1}
+    local outer, inner = {}, 0
+    for batch in b:epoch(2) do
+        outer[#outer + 1] = batch.index
+        if #outer == 2 then t.equal({b:state().epoch, b:state().position}, {2, 2}) end
+        for _ in b:epoch(1) do inner = inner + 1 end
+        if inner > 9 then break end
+    end
+    local alone = {}
+    for batch in b:epoch(2) do alone[#alone + 1] = batch.index end
+    t.equal({outer, inner}, {alone, 9})
+end)
+
 t.case("an epoch holds every example once, in batches of like length; others are in another order", function()
     local fields = examples(1000, 1)
     local b = data.batches{fields = fields, shift = {"target"}, size = 16, seed = 5}
