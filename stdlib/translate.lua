@@ -240,6 +240,16 @@ function Pair:batches(records, options)
     return data.batches{fields = lists, shift = {"target"}, size = cfg.size, seed = cfg.seed}
 end
 
+---Records as lists of ids, as translate.fit, measure and align take them.
+---@param records table[]
+function Pair:examples(records)
+    local set = {source = {}, target = {}, bos = self.target:id "<s>", eos = self.target:id "</s>"}
+    for i, record in ipairs(records) do
+        for _, side in ipairs{"source", "target"} do set[side][i] = self[side]:encode(record[side]) end
+    end
+    return set
+end
+
 ---Translations of records: hypotheses with words.
 ---@param model any
 ---@param records table[]
@@ -347,7 +357,8 @@ attn.describe{name = "translate.measure", signature = "measure(model, examples, 
         .. 'local model = attn.translate.recurrent{sources = 20, targets = 22, dim = 4, hidden = 4}\nprint(attn.translate.measure(model, set).bleu)'}
 attn.describe{name = "translate.pair", signature = "pair(records, {min_count = 1, size =}) -> pair",
     help = "Vocabularies of records {source = words, target = words, target_line =}: p.source, p.target.\n"
-        .. "p:batches(records, {size =, seed = 1, longest =}), p:translate(model, records, options of decode) -> hypotheses with words,\n"
+        .. "p:batches(records, {size =, seed = 1, longest =}), p:examples(records) as translate.examples,\n"
+        .. "p:translate(model, records, options of decode) -> hypotheses with words,\n"
         .. "p:lines(hypotheses [, records]) -> lines, with records unknown words replaced by what they looked at,\n"
         .. "p:bleu(lines, records [, bounds]) -> score, and by length of the source;\n"
         .. "p:score(model, records, {max_length = 50, width = 5, length_penalty = 1, bounds = {9, 12, 16}, cell =}) -> {bleu =, replaced =,\n"

@@ -88,6 +88,7 @@ t.case("pair: vocabularies, batches up to a length, lines with unknown words rep
     local pair = translate.pair(records, {min_count = 2})
     t.equal({pair.source.words, pair.target.words}, {{"<unk>", "<s>", "</s>", "a", "b"}, {"<unk>", "<s>", "</s>", "c", "d"}})
     t.equal(#pair:batches(records, {size = 1}), 3)
+    t.equal(pair:examples{records[1]}, {source = {{4, 1, 5}}, target = {{4, 1, 5}}, bos = 2, eos = 3})
     t.equal(#pair:batches(records, {size = 1, longest = 2}), 2)
     local found = {{words = {"c", "<unk>", "d"}, weights = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}}}
     t.equal(pair:lines(found), {"c UNK d"})
