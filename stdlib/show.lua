@@ -9,7 +9,7 @@ local screen = require "attn.show_screen"
 local clean, width_of, write = screen.clean, screen.width, screen.write
 
 local m = {attention = require "attn.show_attention".draw, text = require "attn.show_text".draw,
-    plot = require "attn.show_plot".draw,
+    plot = require "attn.show_plot".draw, html = require "attn.show_html".draw,
     image = image.image, overlay = image.overlay}
 
 local levels = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"}

@@ -7,9 +7,9 @@
 -- attention left out cannot be taken for one another. With mask = (true: may be attended to) masked keys are hatched. A
 -- side too long for the screen is pooled, the largest weight of each block is shown, and a note says so.
 local attn = require "attn"
-local internal = require "attn.internal"
 local fields = require "attn.fields"
 local file = require "attn.show_file"
+local read_maps = require "attn.show_maps"
 local screen = require "attn.show_screen"
 
 local LABEL = 20            -- columns of a label at most
@@ -18,103 +18,19 @@ local ROWS = 64             -- lines of a map in the terminal
 local SIDE = 256            -- rows and columns of a map in a file
 local AREA = 300000         -- weights of all maps in a file: a picture stays below a megabyte
 
-local function bad(message) error("show.attention: " .. message, 0) end
-
--- Weights as [L, H, Tq, Tk], and how many dimensions they had.
-local function tensor_of(weights)
-    if type(weights) == "table" then
-        local first = weights[1]
-        if type(first) == "table" and type(first[1]) ~= "table" and #first > 0 then
-            for i, row in ipairs(weights) do
-                if type(row) ~= "table" or #row ~= #first then
-                    bad(("row %d has %d weights, the first %d"):format(i, type(row) == "table" and #row or 0, #first))
-                end
-            end
-        end
-        local ok, made = pcall(attn.tensor, weights, {dtype = "float64"})
-        if not ok or made:dim() < 2 or made:numel() == 0 then
-            bad "weights is no tensor [Tq, Tk] and no list of lists of numbers"
-        end
-        weights = made
-    end
-    if internal.kind(weights) ~= "tensor" then bad "weights is no tensor [Tq, Tk] and no list of lists of numbers" end
-    local dims = weights:dim()
-    if dims < 2 or dims > 4 then
-        bad(("weights has %d dimensions, expected [Tq, Tk], [H, Tq, Tk] or [L, H, Tq, Tk] (weights: %s)"):format(dims,
-            fields.describe(weights)))
-    elseif weights:numel() == 0 then
-        bad(("there are no weights (weights: %s)"):format(fields.describe(weights)))
-    end
-    weights = weights:detach():to "float64"
-    while weights:dim() < 4 do weights = weights:reshape(1, table.unpack(weights.shape)) end
-    return weights, dims
-end
-
--- True where a key may not be attended to, [L, H, Tq, Tk]; nil without a mask.
-local function masked_of(mask, weights)
-    if mask == nil then return nil end
-    if type(mask) == "table" then mask = attn.tensor(mask, {dtype = "bool"}) end
-    if internal.kind(mask) ~= "tensor" or mask.dtype ~= "bool" then
-        bad(("mask is %s, expected bool"):format(fields.describe(mask)))
-    end
-    local ok, wide = pcall(mask.expand, mask, table.unpack(weights.shape))
-    if not ok then
-        bad(("mask does not broadcast to the weights (mask: %s, weights: %s)"):format(fields.describe(mask),
-            fields.describe(weights)))
-    end
-    return ~wide
-end
-
--- The largest of each block of `by` along dimension d.
-local function pool(x, d, by, fill)
-    if by == 1 then return x end
-    local size = x.shape
-    local blocks = (size[d] + by - 1) // by
-    x = attn.pad(x, d, 0, blocks * by - size[d], {value = fill})
-    local shape = table.move(size, 1, #size, 1, {})
-    shape[d] = blocks
-    table.insert(shape, d + 1, by)
-    return (x:reshape(table.unpack(shape)):max(d + 1))
-end
-
-local function pool_labels(labels, count, by)
-    if by == 1 then return labels end
-    local out = {}
-    for i = 1, count, by do out[#out + 1] = labels[i] .. (i < count and "…" or "") end
-    return out
-end
-
 -- One map for each head: values and masks as tables, labels, and by how much the sides are pooled.
 local function maps_of(s, row_limit, column_limit)
-    local by_row = math.max(1, (s.rows_count + row_limit - 1) // row_limit)
-    local by_column = math.max(1, (s.columns_count + column_limit - 1) // column_limit)
-    local values = pool(pool(s.weights, 3, by_row, -math.huge), 4, by_column, -math.huge)
-    local masked = s.masked and pool(pool(s.masked:to "float64", 3, by_row, 0), 4, by_column, 0)
-    local maps = {by_row = by_row, by_column = by_column, rows = pool_labels(s.rows, s.rows_count, by_row),
-        columns = pool_labels(s.columns, s.columns_count, by_column)}
+    local maps = read_maps.pool(s, row_limit, column_limit)
     for l = 1, s.layers do
         for h = 1, s.heads do
             local head = s.dims >= 3 and ("head %d"):format(h) or nil
             local title = s.dims == 4 and ("layer %d, %s"):format(l, head) or head
-            maps[#maps + 1] = {tensor = values[l][h], hidden = masked and masked[l][h], values = values[l][h]:totable(),
-                masked = masked and masked[l][h]:totable(), title = title, layer = l, head = h}
+            local values, masked = maps.weights[l][h], maps.masked and maps.masked[l][h]
+            maps[#maps + 1] = {tensor = values, hidden = masked, values = values:totable(),
+                masked = masked and masked:totable(), title = title, layer = l, head = h}
         end
     end
     return maps
-end
-
--- What is said below the maps.
-local function notes_of(s, maps)
-    local notes = {"max " .. screen.number(s.most)}
-    if s.largest > s.most then notes[#notes + 1] = "the largest is " .. screen.number(s.largest) end
-    if s.least < 0 then notes[#notes + 1] = "min " .. screen.number(s.least) end
-    if s.strange > 0 then notes[#notes + 1] = ("%d NaN or infinite, shown as ?"):format(s.strange) end
-    if s.masked then notes[#notes + 1] = "masked keys hatched" end
-    if maps.by_row > 1 or maps.by_column > 1 then
-        notes[#notes + 1] = ("the largest of each %d x %d of %d x %d"):format(maps.by_row, maps.by_column,
-            s.rows_count, s.columns_count)
-    end
-    return table.concat(notes, ", ")
 end
 
 local function strange(value) return value ~= value or math.abs(value) == math.huge end
@@ -177,7 +93,7 @@ local function terminal(s, depth, width)
         if l > 1 then out[#out + 1] = "" end
         for _, line in ipairs(screen.beside(rows[l], width)) do out[#out + 1] = line end
     end
-    out[#out + 1] = notes_of(s, maps)
+    out[#out + 1] = read_maps.notes(s, maps, "hatched", "as ?")
     return table.concat(out, "\n") .. "\n"
 end
 
@@ -251,60 +167,38 @@ local function svg(s)
         body[#body + 1] = ('<path d="M%g %gh%gv%gh%gz" fill="none" stroke="currentColor" stroke-opacity=".4"/>')
             :format(x, y, size * across, size * down, -size * across)
     end
-    local notes = notes_of(s, maps):gsub("hatched", "grey"):gsub("shown as %?", "shown red")
+    local notes = read_maps.notes(s, maps, "grey", "red")
     local height = s.layers * high + 14
     body[#body + 1] = file.label(4, height - 4, notes, 'font-size="11" fill-opacity=".7"')
     local width = math.max(s.heads * wide, file.text_width(notes) * 11 / 13 + 8)
     return file.svg(width, height, body, "attention weights, " .. notes)
 end
 
-local function labels(given, count, name)
-    if given and #given > count then
-        bad(("%s has %d labels, the weights have %d %s"):format(name, #given, count, name))
-    end
-    local out = {}
-    for i = 1, count do out[i] = screen.clean(given and given[i] or i) end
-    return out
-end
-
-local function state_of(weights, cfg)
-    local s = {}
-    s.weights, s.dims = tensor_of(weights)
-    s.layers, s.heads, s.rows_count, s.columns_count = table.unpack(s.weights.shape)
-    s.masked = masked_of(cfg.mask, s.weights)
-    local finite = attn.isfinite(s.weights)
-    if s.masked then finite = finite & ~s.masked end
-    local known = s.weights:masked_select(finite)
-    s.largest = known:numel() > 0 and known:max():item() or 0
-    s.least = known:numel() > 0 and known:min():item() or 0
-    local odd = ~attn.isfinite(s.weights)
-    if s.masked then odd = odd & ~s.masked end
-    s.strange = odd:sum():item()
-    s.most = cfg.max or s.largest
-    s.rows, s.columns = labels(cfg.rows, s.rows_count, "rows"), labels(cfg.columns, s.columns_count, "columns")
-    return s
-end
-
-local known = {{"rows", "table"}, {"columns", "table"}, {"max", "number", above = 0}, {"mask", "any"},
-    {"svg", "string"},
-    {"color", "string", choices = screen.depths}, {"width", "integer", least = 1}, {"write", "function", screen.write}}
+local known = {{"svg", "string"}, {"color", "string", choices = screen.depths}, {"width", "integer", least = 1},
+    {"write", "function", screen.write}}
+table.move(read_maps.fields, 1, #read_maps.fields, #known + 1, known)
 
 local m = {}
 
+local function read(weights, options)
+    local cfg = fields.read("show.attention", options or {}, known, 3)
+    local ok, s = pcall(read_maps.read, weights, cfg)
+    if not ok then error("show.attention: " .. tostring(s), 3) end
+    return s, cfg
+end
+
 ---The maps as an SVG document.
 ---@return string
-function m.svg(weights, options) return svg(state_of(weights, fields.read("show.attention", options or {}, known))) end
+function m.svg(weights, options) return svg((read(weights, options))) end
 
 ---Draws attention weights: in the terminal (in colour if stdout is one and NO_COLOR is not set), and with `svg` to a
 ---file too.
 ---@param weights any [Tq, Tk], [H, Tq, Tk] or [L, H, Tq, Tk], a tensor or lists of lists
 ---@param options? table rows =, columns =, max =, mask =, svg =, color =, width =, write =
 function m.draw(weights, options)
-    local cfg = fields.read("show.attention", options or {}, known)
-    local ok, s = pcall(state_of, weights, cfg)
-    if not ok then error(s, 2) end
+    local s, cfg = read(weights, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width()))
-    if cfg.svg then file.save("show.attention", cfg.svg, svg(s)) end
+    if cfg.svg then file.write("show.attention", cfg.svg, svg(s)) end
 end
 
 attn.describe{name = "show.attention",

@@ -75,7 +75,7 @@ function m.image(x, y, width, height, picture)
 end
 
 ---Writes a file, or raises at the caller's caller.
-function m.save(where, path, content)
+function m.write(where, path, content)
     local ok, why = whole.write(path, content)
     if not ok then error(("%s: %s"):format(where, why), 3) end
 end

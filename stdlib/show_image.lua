@@ -326,7 +326,7 @@ local overlay_fields = {{"most", "number", above = 0}, {"smooth", "boolean", fal
 local function draw(where, s, cfg)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width()))
     if cfg.png then attn.image.save(cfg.png, png(s)) end
-    if cfg.svg then file.save(where, cfg.svg, svg(s)) end
+    if cfg.svg then file.write(where, cfg.svg, svg(s)) end
 end
 
 local m = {}

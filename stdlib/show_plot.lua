@@ -424,7 +424,7 @@ function m.svg(curves, options) return svg(read(curves, options), 520, 270) end
 function m.draw(curves, options)
     local s, cfg = read(curves, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width(), cfg.height))
-    if cfg.svg then file.save("show.plot", cfg.svg, svg(s, 520, 270)) end
+    if cfg.svg then file.write("show.plot", cfg.svg, svg(s, 520, 270)) end
 end
 
 attn.describe{name = "show.plot",

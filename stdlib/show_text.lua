@@ -165,9 +165,9 @@ function m.svg(tokens, weights, options) return svg(read(tokens, weights, option
 function m.draw(tokens, weights, options)
     local s, cfg = read(tokens, weights, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width()))
-    if cfg.svg then file.save("show.text", cfg.svg, svg(s, 720)) end
+    if cfg.svg then file.write("show.text", cfg.svg, svg(s, 720)) end
     if cfg.html then
-        file.save("show.text", cfg.html, '<!DOCTYPE html><meta charset="utf-8"><title>text shaded by weight</title>'
+        file.write("show.text", cfg.html, '<!DOCTYPE html><meta charset="utf-8"><title>text shaded by weight</title>'
             .. "<style>:root{color-scheme:light dark}body{font:16px/1.7 sans-serif;margin:1.5em}</style>\n"
             .. html(s))
     end
