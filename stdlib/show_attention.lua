@@ -174,9 +174,10 @@ local function svg(s)
     return file.svg(width, height, body, "attention weights, " .. notes)
 end
 
-local known = {{"svg", "string"}, {"color", "string", choices = screen.depths}, {"width", "integer", least = 1},
+local known = {{"color", "string", choices = screen.depths}, {"width", "integer", least = 1},
     {"write", "function", screen.write}}
 table.move(read_maps.fields, 1, #read_maps.fields, #known + 1, known)
+table.move(file.fields, 1, #file.fields, #known + 1, known)
 
 local m = {}
 
@@ -191,23 +192,23 @@ end
 ---@return string
 function m.svg(weights, options) return svg((read(weights, options))) end
 
----Draws attention weights: in the terminal (in colour if stdout is one and NO_COLOR is not set), and with `svg` to a
+---Draws attention weights: in the terminal (in colour if stdout is one and NO_COLOR is not set), and with `file` to a
 ---file too.
 ---@param weights any [Tq, Tk], [H, Tq, Tk] or [L, H, Tq, Tk], a tensor or lists of lists
----@param options? table rows =, columns =, max =, mask =, svg =, color =, width =, write =
+---@param options? table rows =, columns =, max =, mask =, file =, color =, width =, write =
 function m.draw(weights, options)
     local s, cfg = read(weights, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width()))
-    if cfg.svg then file.write("show.attention", cfg.svg, svg(s)) end
+    file.save("show.attention", cfg, {svg = function() return svg(s) end})
 end
 
 attn.describe{name = "show.attention",
-    signature = "attention(weights, {rows =, columns =, max =, mask =, svg =, color =, width =})",
+    signature = "attention(weights, {rows =, columns =, max =, mask =, file =, color =, width =})",
     help = "Draws attention weights [Tq, Tk], of heads [H, Tq, Tk] or of layers and heads [L, H, Tq, Tk] in the\n"
-        .. "terminal, rows and columns labelled with tokens; with svg also to that file. All maps share one scale,\n"
-        .. "from 0 to their largest weight, which is printed, or to max. A weight of exactly 0 is empty; what mask\n"
-        .. "(bool, broadcast to the weights, true: may be attended to) leaves out is hatched. Sides too long for the\n"
-        .. "screen are pooled, with a note. color is \"truecolor\", \"256\" or \"none\" (default: what the terminal\n"
+        .. "terminal, rows and columns labelled with tokens; with file, a name in .svg or .png, also there. All maps share\n"
+        .. "one scale, from 0 to their largest weight, which is printed, or to max. A weight of exactly 0 is empty;\n"
+        .. "what mask (bool, broadcast to the weights, true: may be attended to) leaves out is hatched. Sides too\n"
+        .. "long for the screen are pooled, with a note. color is \"truecolor\", \"256\" or \"none\" (default: what the terminal\n"
         .. "can, \"none\" when NO_COLOR is set or stdout is no terminal).",
     example = 'require "attn.show".attention({{0.9, 0.1}, {0.2, 0.8}}, {rows = {"ein", "Hund"}})\n'
         .. 'require "attn.show".attention(attn.randn(4, 6, 6):softmax(-1), {max = 1})      -- four heads'}

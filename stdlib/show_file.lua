@@ -2,6 +2,7 @@
 --
 -- Words come from data and are not trusted: they are escaped, and control characters left out.
 local attn = require "attn"
+local points = require "attn.show_points"
 local screen = require "attn.show_screen"
 local whole = require "attn.whole"
 
@@ -40,6 +41,8 @@ function m.label(x, y, text, more)
 end
 
 local alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+local places = {}
+for place = 1, 64 do places[alphabet:sub(place, place)] = place - 1 end
 
 ---Bytes as base64.
 function m.base64(bytes)
@@ -50,6 +53,20 @@ function m.base64(bytes)
         for k = 0, 3 do
             local place = (n >> 18 - 6 * k & 63) + 1
             out[#out + 1] = (k == 2 and not b or k == 3 and not c) and "=" or alphabet:sub(place, place)
+        end
+    end
+    return table.concat(out)
+end
+
+---The bytes of base64.
+function m.unbase64(text)
+    local out, bits, held = {}, 0, 0
+    for letter in text:gmatch "[%w+/]" do
+        bits, held = bits << 6 | places[letter], held + 6
+        if held >= 8 then
+            held = held - 8
+            out[#out + 1] = string.char(bits >> held & 255)
+            bits = bits & (1 << held) - 1
         end
     end
     return table.concat(out)
@@ -78,6 +95,40 @@ end
 function m.write(where, path, content)
     local ok, why = whole.write(path, content)
     if not ok then error(("%s: %s"):format(where, why), 3) end
+end
+
+---The fields that `save` looks at.
+m.fields = {{"file", "string"}, {"svg", "string"}, {"png", "string"}}
+
+---Writes a picture to the files that were asked for, or raises at the caller's caller: cfg.file by its ending, and those
+---of the fields of `make`.
+---@param where string
+---@param cfg table
+---@param make table<string, fun(): any> svg, and what else there is: html (a page), png (a picture [C, H, W])
+function m.save(where, cfg, make)
+    make.png = make.png or function() return points.draw(make.svg(), m.unbase64) end
+    local wanted, kinds = {}, {}
+    for kind in pairs(make) do
+        wanted[kind] = cfg[kind]
+        kinds[#kinds + 1] = "." .. kind
+    end
+    table.sort(kinds)
+    if cfg.file then
+        local kind = cfg.file:match "%.(%a+)$"
+        if not make[kind] then
+            error(("%s: file is '%s', expected a name that ends in %s"):format(where, cfg.file,
+                table.concat(kinds, " or ")), 3)
+        end
+        wanted[kind] = cfg.file
+    end
+    for kind, path in pairs(wanted) do
+        if kind == "png" then
+            local ok, why = pcall(attn.image.save, path, make.png())
+            if not ok then error(("%s: %s"):format(where, why), 3) end
+        else
+            m.write(where, path, make[kind]())
+        end
+    end
 end
 
 return m

@@ -297,8 +297,8 @@ local function html(s)
     local column_limit = math.max(1, NUMBERS // (s.layers * s.heads * math.min(row_limit, s.rows_count)))
     local pooled = maps.pool(s, row_limit, column_limit)
     local low, high = math.min(0, s.least), math.max(0, s.largest)
-    local data = attn.json.encode{layers = s.layers, heads = s.heads, grid = s.layers * s.heads > 1, low = low, high = high,
-        most = s.most, rows = pooled.rows, columns = pooled.columns, weights = file.base64(packed(pooled, low, high))}
+    local data = attn.json.encode{layers = s.layers, heads = s.heads, grid = s.layers * s.heads > 1, low = low,
+        high = high, most = s.most, rows = pooled.rows, columns = pooled.columns, weights = file.base64(packed(pooled, low, high))}
     local title = ("Attention: %d %s, %d x %d"):format(s.layers * s.heads, s.layers * s.heads == 1 and "map" or "maps",
         s.rows_count, s.columns_count)
     if s.dims == 4 then

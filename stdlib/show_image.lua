@@ -240,9 +240,10 @@ end
 -- ---- what is drawn ----
 
 local common = {{"titles", "table"}, {"across", "integer", least = 1}, {"path", "any"}, {"size", "integer", least = 1},
-    {"min", "number"}, {"max", "number"}, {"png", "string"}, {"svg", "string"},
+    {"min", "number"}, {"max", "number"},
     {"color", "string", choices = screen.depths}, {"width", "integer", least = 1},
     {"write", "function", screen.write}}
+table.move(file.fields, 1, #file.fields, #common + 1, common)
 
 local function add_paths(where, s, cfg)
     if cfg.path == nil then return end
@@ -325,8 +326,7 @@ local overlay_fields = {{"most", "number", above = 0}, {"smooth", "boolean", fal
 
 local function draw(where, s, cfg)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width()))
-    if cfg.png then attn.image.save(cfg.png, png(s)) end
-    if cfg.svg then file.write(where, cfg.svg, svg(s)) end
+    file.save(where, cfg, {svg = function() return svg(s) end, png = function() return png(s) end})
 end
 
 local m = {}
@@ -341,9 +341,9 @@ function m.overlay_svg(image, weights, options)
     return svg((read("show.overlay", image, weights, options, overlay_fields)))
 end
 
----Draws pictures in the terminal, and with `png` or `svg` to files too.
+---Draws pictures in the terminal, and with `file` to a file too.
 ---@param image any [H, W], [C, H, W], [N, C, H, W] or a list of pictures
----@param options? table titles =, across =, path =, size =, min =, max =, png =, svg =, color =, width =, write =
+---@param options? table titles =, across =, path =, size =, min =, max =, file =, color =, width =, write =
 function m.image(image, options)
     local s, cfg = read("show.image", image, nil, options, {})
     draw("show.image", s, cfg)
@@ -360,13 +360,13 @@ function m.overlay(image, weights, options)
 end
 
 attn.describe{name = "show.image",
-    signature = "image(x, {titles =, across =, path =, size =, min =, max =, png =, svg =, color =, width =})",
+    signature = "image(x, {titles =, across =, path =, size =, min =, max =, file =, color =, width =})",
     help = "Draws a picture [H, W], [1, H, W], [3, H, W] or [4, H, W], uint8 or numbers, in the terminal: two pixels\n"
         .. "a character, in true colour where the terminal has it, else in grey or in characters. [N, C, H, W] or a\n"
         .. "list is a grid, `across` pictures in a row, with titles. Numbers in 0 .. 1 are shown as they are, others\n"
         .. "from the least to the largest, or from min to max. path draws places (x, y) in -1 .. 1, as attn.glimpse\n"
-        .. "has them ([N, 2], for several pictures a list), numbered, with squares of size pixels (svg). Too wide\n"
-        .. "pictures are shrunk. png and svg are files to write it to as well.",
+        .. "has them ([N, 2], for several pictures a list), numbered, with squares of size pixels (.svg). Too wide\n"
+        .. "pictures are shrunk. file is a name in .svg or .png (a pixel a point) to write it to as well.",
     example = 'require "attn.show".image(attn.rand(3, 8, 8), {path = {{-0.5, -0.5}, {0.5, 0.25}}})'}
 attn.describe{name = "show.overlay", signature = "overlay(x, weights, {most =, smooth = false, titles =, path =, ...})",
     help = "Draws attention weights, [h, w] of any grid or [h w] of a square one, over a picture: dark where nothing\n"

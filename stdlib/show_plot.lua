@@ -401,9 +401,10 @@ end
 local known = {{"title", "string"}, {"xlabel", "string"}, {"ylabel", "string"}, {"labels", "table"},
     {"points", "boolean", false},
     {"log", "string", choices = {"x", "y", "xy"}}, {"xmin", "number"}, {"xmax", "number"}, {"ymin", "number"},
-    {"ymax", "number"}, {"svg", "string"}, {"color", "string", choices = screen.depths},
+    {"ymax", "number"}, {"color", "string", choices = screen.depths},
     {"width", "integer", least = 12}, {"height", "integer", 12, least = 2},
     {"write", "function", screen.write}}
+table.move(file.fields, 1, #file.fields, #known + 1, known)
 
 local m = {}
 
@@ -420,20 +421,20 @@ function m.svg(curves, options) return svg(read(curves, options), 520, 270) end
 
 ---Draws curves.
 ---@param curves any a list of {name =, y =, x =, low =, high =}; or one, or a list of numbers
----@param options? table title, xlabel, ylabel, labels, points, log, xmin, xmax, ymin, ymax, svg, color, width, height
+---@param options? table title, xlabel, ylabel, labels, points, log, xmin, xmax, ymin, ymax, file, color, width, height
 function m.draw(curves, options)
     local s, cfg = read(curves, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width(), cfg.height))
-    if cfg.svg then file.write("show.plot", cfg.svg, svg(s, 520, 270)) end
+    file.save("show.plot", cfg, {svg = function() return svg(s, 520, 270) end})
 end
 
 attn.describe{name = "show.plot",
-    signature = "plot(curves, {title =, xlabel =, ylabel =, log =, points =, labels =, svg =, width =, height =})",
+    signature = "plot(curves, {title =, xlabel =, ylabel =, log =, points =, labels =, file =, width =, height =})",
     help = "Draws curves in one plot: a list of {name =, y = [N], x = [N], low =, high =} (or one of them, or just\n"
         .. "its numbers), lists or tensors; low and high are the ends of intervals: a band, with points = true bars\n"
         .. "on points that no line joins. log is \"x\", \"y\" or \"xy\"; xmin, xmax, ymin, ymax fix the ends of the\n"
         .. "axes; labels are words along x for 1, 2, 3 and so on. NaN is a gap. In the terminal the plot has its\n"
-        .. "width and height lines (12); svg is a file to write it to as well. color as in show.attention.",
+        .. "width and height lines (12); file is a name in .svg or .png to write it to as well. color as in show.attention.",
     example = 'local plot = require "attn.show".plot\n'
         .. 'plot({{name = "a", y = {3, 2, 1.5}}, {name = "b", y = {3, 0 / 0, 2.3}}}, {ylabel = "loss", log = "y"})\n'
         .. 'plot({y = {0.8, 0.9}, low = {0.7, 0.85}, high = {0.9, 0.95}}, {points = true, labels = {"dot", "sum"}})'}

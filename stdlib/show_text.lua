@@ -137,9 +137,10 @@ local function svg(s, width)
     return file.svg(width, y + 16, body, "text shaded by weight, " .. s.note)
 end
 
-local known = {{"max", "number", above = 0}, {"svg", "string"}, {"html", "string"},
+local known = {{"max", "number", above = 0}, {"html", "string"},
     {"color", "string", choices = screen.depths},
     {"width", "integer", least = 1}, {"write", "function", screen.write}}
+table.move(file.fields, 1, #file.fields, #known + 1, known)
 
 local m = {}
 
@@ -158,26 +159,24 @@ function m.html(tokens, weights, options) return html((read(tokens, weights, opt
 ---@return string
 function m.svg(tokens, weights, options) return svg(read(tokens, weights, options), 720) end
 
----Draws a text shaded by weight: in the terminal, and with `svg` or `html` to files too.
+---Draws a text shaded by weight: in the terminal, and with `file` to a file too.
 ---@param tokens string[]|string a list, or words with spaces between
 ---@param weights any [T] or [R, T]
----@param options? table max =, svg =, html =, color =, width =, write =
+---@param options? table max =, file =, color =, width =, write =
 function m.draw(tokens, weights, options)
     local s, cfg = read(tokens, weights, options)
     cfg.write(terminal(s, screen.depth(cfg.color), cfg.width or attn.terminal_width()))
-    if cfg.svg then file.write("show.text", cfg.svg, svg(s, 720)) end
-    if cfg.html then
-        file.write("show.text", cfg.html, '<!DOCTYPE html><meta charset="utf-8"><title>text shaded by weight</title>'
-            .. "<style>:root{color-scheme:light dark}body{font:16px/1.7 sans-serif;margin:1.5em}</style>\n"
-            .. html(s))
-    end
+    file.save("show.text", cfg, {svg = function() return svg(s, 720) end, html = function()
+        return '<!DOCTYPE html><meta charset="utf-8"><title>text shaded by weight</title>'
+            .. "<style>:root{color-scheme:light dark}body{font:16px/1.7 sans-serif;margin:1.5em}</style>\n" .. html(s)
+    end})
 end
 
 attn.describe{name = "show.text",
-    signature = "text(tokens, weights [T] or [R, T], {max =, svg =, html =, color =, width =})",
+    signature = "text(tokens, weights [T] or [R, T], {max =, file =, color =, width =})",
     help = "Draws a text whose tokens (a list, or words in a string) are shaded by their weights, from 0 to the\n"
         .. "largest, which is printed, or to max; without colours a bar stands below each. R rows of weights are R\n"
-        .. "readings of the same text. svg and html are files to write it to as well.",
+        .. "readings of the same text. file is a name in .svg, .png or .html to write it to as well.",
     example = 'require "attn.show".text({"a", "truly", "bad", "film"}, {0.05, 0.3, 0.6, 0.05})'}
 
 return m
