@@ -103,7 +103,7 @@ _attn() {
     local word=${COMP_WORDS[COMP_CWORD]}
     case ${COMP_WORDS[1]} in
     help) [ $COMP_CWORD -gt 1 ] && COMPREPLY=($(compgen -W "--search --html --stubs --man --completion %s" -- "$word")) && return ;;
-    test) [ $COMP_CWORD -gt 1 ] && case $word in -*) COMPREPLY=($(compgen -W "-j -v --filter --junit --timeout --help" -- "$word")); return ;; esac ;;
+    test) [ $COMP_CWORD -gt 1 ] && case $word in -*) COMPREPLY=($(compgen -W "-j -v --filter --failed --watch --junit --timeout --help" -- "$word")); return ;; esac ;;
     runs) [ $COMP_CWORD -gt 1 ] && COMPREPLY=($(compgen -W "show diff plot --runs --json --metric --log --svg --help" -- "$word")) && return ;;
     report) case $word in -*) COMPREPLY=($(compgen -W "--html --markdown --help" -- "$word")); return ;; esac ;;
     esac
@@ -126,7 +126,7 @@ elif [[ $words[2] == help ]]; then
 elif [[ $words[2] == runs ]]; then
     compadd -- show diff plot --runs --json --metric --log --svg --help
 elif [[ $words[2] == test ]]; then
-    compadd -- -j -v --filter --junit --timeout --help
+    compadd -- -j -v --filter --failed --watch --junit --timeout --help
     _files
 else
     _files
@@ -139,7 +139,7 @@ fi
 complete -c attn -n __fish_use_subcommand -a "help test runs report"
 complete -c attn -n "__fish_seen_subcommand_from help" -f -a "--search --html --stubs --man --completion %s"
 complete -c attn -n "__fish_seen_subcommand_from runs" -f -a "show diff plot --runs --json --metric --log --svg --help"
-complete -c attn -n "__fish_seen_subcommand_from test" -a "-j -v --filter --junit --timeout --help"
+complete -c attn -n "__fish_seen_subcommand_from test" -a "-j -v --filter --failed --watch --junit --timeout --help"
 complete -c attn -n __fish_use_subcommand -a "%s"
 ]=]):format(names, options)
     end,

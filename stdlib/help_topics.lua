@@ -42,7 +42,8 @@ attn.data.batches makes batches of padded fields with lengths; attn.fit is the s
     testing = [[
 attn test [paths] runs files named *_test.lua, several at a time. In a file: local t = require "attn.test"; t.case("what holds",
 function() t.equal(a, b); t.near(x, y, 1e-6); t.raises(f, "text"); t.is_true(v) end). attn.checkgrad(f, inputs) compares gradients with
-finite differences in float64. attn.seed makes what is random repeat.]],
+finite differences in float64. attn.seed makes what is random repeat. -v prints every case, --failed runs what failed the last
+time (.attn-failed lists it), --watch runs again when a file changes, --timeout is the time limit of a case.]],
     studies = [[
 An experiment stated once: local paper = require "attn.study"{options =, quick =, seeds = 3}; paper:table{name =, vary = rows, run =};
 paper:claim{text, sample, at_least =}; return paper:main{Model = Model}. Cells run in processes and leave files; attn report shows all.

@@ -118,14 +118,21 @@ local function step(path, key)
     return ("%s[%s]"):format(path, type(key) == "string" and ("%q"):format(key) or tostring(key))
 end
 
--- The first difference of two values as text, nil if there is none. same(a, b): nil, or what is wrong with two leaves.
-local function difference(a, b, same, path, above)
+-- Walks two values. same(a, b): nil, or what is wrong with two leaves and by how much. `found` gets the number of leaves,
+-- of those that differ, the first of these as text, and the one that differs most.
+local function compare(a, b, same, path, above, found)
     a, b = plain(a), plain(b)
     if type(a) ~= "table" or type(b) ~= "table" then
-        local wrong = same(a, b)
-        return wrong and (path == "" and wrong or "at " .. path .. ": " .. wrong)
+        local wrong, amount = same(a, b)
+        found.leaves = found.leaves + 1
+        if wrong then
+            wrong = path == "" and wrong or "at " .. path .. ": " .. wrong
+            found.count, found.first = found.count + 1, found.first or wrong
+            if amount and amount > found.amount then found.amount, found.largest = amount, wrong end
+        end
+        return
     end
-    if a == b or above[a] == b then return nil end
+    if a == b or above[a] == b then return end
     above[a] = b
     local keys = {}
     for key in pairs(a) do keys[#keys + 1] = key end
@@ -135,11 +142,17 @@ local function difference(a, b, same, path, above)
         if type(x) ~= type(y) then return type(x) < type(y) end
         return tostring(x) < tostring(y)
     end)
-    for _, key in ipairs(keys) do
-        local wrong = difference(a[key], b[key], same, step(path, key), above)
-        if wrong then return wrong end
-    end
+    for _, key in ipairs(keys) do compare(a[key], b[key], same, step(path, key), above, found) end
     above[a] = nil
+end
+
+-- What differs, nil if nothing does.
+local function difference(a, b, same)
+    local found = {leaves = 0, count = 0, amount = -math.huge}
+    compare(a, b, same, "", {}, found)
+    if found.count < 2 then return found.first end
+    local more = ("%s\n%d of %d values differ"):format(found.first, found.count, found.leaves)
+    return found.largest and more .. ", the most " .. found.largest or more
 end
 
 local function identical(a, b)
@@ -151,7 +164,7 @@ end
 ---@param actual any
 ---@param expected any
 function test.equal(actual, expected)
-    local wrong = difference(actual, expected, identical, "", {})
+    local wrong = difference(actual, expected, identical)
     if wrong then error(wrong, 2) end
 end
 
@@ -170,10 +183,10 @@ function test.near(actual, expected, tolerance)
                 if math.abs(b) ~= math.huge or a == b then return nil end
             end
             return ("got %s, expected %s (difference %.3g, tolerance %.3g)"):format(
-                show(a), show(b), math.abs(a - b), tolerance)
+                show(a), show(b), math.abs(a - b), tolerance), math.abs(a - b)
         end
         return identical(a, b)
-    end, "", {})
+    end)
     if wrong then error(wrong, 2) end
 end
 

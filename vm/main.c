@@ -39,7 +39,7 @@ static void print_usage(FILE *to, const char *program)
     fprintf(
         to,
         "usage: %s [options] [script [args]]\n"
-        "       %s test [paths] [-j N] [--filter PATTERN] [--junit FILE]   run test scripts\n"
+        "       %s test [paths] [-v] [--failed] [--watch] [--filter PATTERN]   run test scripts\n"
         "       %s runs [show ID | diff A B | plot ID...] [--runs DIR]     the runs that scripts kept\n"
         "       %s report [scripts or results] [--html FILE]               what studies measured\n"
         "       %s help [name]                                             the documentation\n"

@@ -1,7 +1,7 @@
 /*
  * attn test: finds test files, runs each in a process of its own, several at a time, and counts.
  *
- *   attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]
+ *   attn test [paths] [-j N] [-v] [--filter PATTERN] [--failed] [--watch] [--junit FILE] [--timeout SECONDS]
  *
  * A test process is this executable again, `test --worker FD FILTER FILE`. It sends records through the pipe FD
  * (vm_worker), so that its own output is free; that is kept and shown when the file fails. At the time limit it gets a SIGINT first: the traceback then says where
@@ -72,6 +72,12 @@ __attribute__((format(printf, 2, 3))) static void append_format(text *t, const c
     append(t, line, n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
 }
 
+static void append_line(text *t, const char *line)
+{
+    append(t, line, strlen(line));
+    append(t, "\n", 1);
+}
+
 static double seconds(void)
 {
     struct timespec t;
@@ -93,12 +99,13 @@ typedef struct file {
     char *path;
     pid_t pid;
     int results, output; /* read ends; -1 when closed */
-    double start, took, kill_at;
-    bool timed_out, ended; /* ended: the closing record came, the script ran to its end */
-    text received;         /* records not yet whole */
-    text said;             /* its standard output and error, the last part */
-    text failures, junit;  /* made from the records */
-    text current;          /* the case that runs */
+    double start, took, limit, kill_at;
+    bool timed_out, said_limit;
+    bool ended;                         /* the closing record came, the script ran to its end */
+    text received;                      /* records not yet whole */
+    text said;                          /* its standard output and error, the last part */
+    text failures, skips, cases, junit; /* made from the records */
+    text current;                       /* the case that runs */
     double case_start;
     int passed, failed, skipped;
 } file;
@@ -109,7 +116,9 @@ typedef struct runner {
     const char **paths;
     int path_count;
     int jobs;
+    bool given_threads;
     double timeout;
+    bool verbose, only_failed, watch;
     const char *filter, *junit, *exe;
 } runner;
 
@@ -195,7 +204,8 @@ static bool start(const runner *r, file *f)
     fcntl(f->results, F_SETFL, O_NONBLOCK);
     fcntl(f->output, F_SETFL, O_NONBLOCK);
     f->start = seconds();
-    f->kill_at = f->start + r->timeout;
+    f->limit = r->timeout;
+    f->kill_at = f->start + f->limit;
     return true;
 }
 
@@ -268,15 +278,31 @@ static void add_case(file *f, char status, const char *name, size_t name_length,
         append_format(&f->junit, "\"/>");
     }
     append_format(&f->junit, "</testcase>\n");
+    append_format(&f->cases, "  %s  %.3f s  ",
+                  status == 'p'   ? "ok  "
+                  : status == 's' ? "skip"
+                                  : "FAIL",
+                  seconds() - f->case_start);
+    append(&f->cases, name, name_length);
+    append(&f->cases, "\n", 1);
     if (status == 'p') {
         f->passed++;
     } else if (status == 's') {
         f->skipped++;
+        append(&f->skips, "  skipped: ", 11);
+        append(&f->skips, name, name_length);
+        append(&f->skips, ": ", message_length ? 2 : 0);
+        append(&f->skips, message, message_length);
+        append(&f->skips, "\n", 1);
     } else {
         f->failed++;
         append(&f->failures, "  ", 2);
         append(&f->failures, name, name_length);
         append(&f->failures, "\n", 1);
+        if (f->timed_out && !f->said_limit) {
+            append_format(&f->failures, "    took longer than %g s, its time limit (--timeout)\n", f->limit);
+            f->said_limit = true;
+        }
         append_indented(&f->failures, message, message_length, "    ");
     }
 }
@@ -307,6 +333,8 @@ static void read_records(file *f)
             f->current.length = 0;
             append(&f->current, body, name);
             f->case_start = seconds();
+            if (!f->timed_out)
+                f->kill_at = f->case_start + f->limit;
         } else {
             add_case(f, status, body, name, body + name, message);
             f->current.length = 0;
@@ -350,7 +378,7 @@ static void judge(const runner *r, file *f, int status)
     if (f->timed_out && f->ended && f->failed)
         ; /* the SIGINT made the case fail */
     else if (f->timed_out)
-        append_format(&why, "took longer than %g s", r->timeout);
+        append_format(&why, "the process had to be killed");
     else if (WIFSIGNALED(status))
         append_format(&why, "crashed: signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) != 0 && (f->failed == 0 || !f->ended))
@@ -366,7 +394,7 @@ static void judge(const runner *r, file *f, int status)
     free(why.at);
 }
 
-static void print_result(const file *f)
+static void print_result(const file *f, bool verbose)
 {
     bool empty = f->passed + f->failed + f->skipped == 0;
 
@@ -378,6 +406,10 @@ static void print_result(const file *f)
     if (f->skipped)
         printf(", %d skipped", f->skipped);
     printf("  %.2f s\n", f->took);
+    if (verbose && f->cases.length)
+        fwrite(f->cases.at, 1, f->cases.length, stdout);
+    if (f->skips.length)
+        fwrite(f->skips.at, 1, f->skips.length, stdout);
     if (f->failed) {
         text shown = {0};
         append(&shown, f->failures.at, f->failures.length);
@@ -403,7 +435,7 @@ static void finish(const runner *r, file *f)
     f->case_start = f->start;
     judge(r, f, status);
     f->pid = 0;
-    print_result(f);
+    print_result(f, r->verbose);
 }
 
 static volatile sig_atomic_t stopped;
@@ -433,7 +465,7 @@ static void run_all(runner *r)
                 if (count > 0)
                     break; /* later, when one has ended */
                 add_case(f, 'f', "(file)", 6, strerror(errno), strlen(strerror(errno)));
-                print_result(f);
+                print_result(f, r->verbose);
                 next++;
                 continue;
             }
@@ -501,10 +533,13 @@ static int usable_cores(void)
 }
 
 static const char how[] =
-    "usage: attn test [paths] [-j N] [--filter PATTERN] [--junit FILE] [--timeout SECONDS]\n"
+    "usage: attn test [paths] [-j N] [-v] [--filter PATTERN] [--failed] [--watch] [--junit FILE] [--timeout SECONDS]\n"
     "  paths              files named *_test.lua, or folders to look for them in (default: tests)\n"
     "  -j N               N files at a time (default: as many as cores)\n"
+    "  -v                 each case, with its time\n"
     "  --filter PATTERN   cases whose name matches the Lua pattern\n"
+    "  --failed           the files in which a case failed the last time\n"
+    "  --watch            again whenever a Lua file or the program changes, until Ctrl-C\n"
     "  --junit FILE       results as XML\n"
     "  --timeout SECONDS  the time limit of a case (default: 120)\n";
 
@@ -530,6 +565,14 @@ static bool read_arguments(runner *r, int argc, char **argv)
         const char *a = argv[i], *of = argv[i + 1]; /* argv ends with NULL */
         if (a[0] != '-') {
             r->paths[r->path_count++] = a;
+            continue;
+        }
+        bool *flag = strcmp(a, "-v") == 0         ? &r->verbose
+                     : strcmp(a, "--failed") == 0 ? &r->only_failed
+                     : strcmp(a, "--watch") == 0  ? &r->watch
+                                                  : NULL;
+        if (flag) {
+            *flag = true;
             continue;
         }
         if (strncmp(a, "-j", 2) == 0 && a[2])
@@ -561,8 +604,6 @@ static bool read_arguments(runner *r, int argc, char **argv)
 static bool find_all(runner *r)
 {
     bool ok = true;
-    if (r->path_count == 0)
-        r->paths[r->path_count++] = "tests";
     for (int i = 0; i < r->path_count; i++)
         ok = find(r, r->paths[i], true) && ok;
     if (ok && r->count == 0) {
@@ -572,7 +613,45 @@ static bool find_all(runner *r)
     return ok;
 }
 
-static void free_runner(runner *r)
+/* Of the files found those that failed the last time. */
+static void keep_failed(runner *r)
+{
+    char *list = vm_failed_read();
+    size_t kept = 0;
+
+    for (size_t i = 0; i < r->count; i++) {
+        if (vm_failed_has(list, r->files[i].path))
+            r->files[kept++] = r->files[i];
+        else
+            free(r->files[i].path);
+    }
+    r->count = kept;
+    free(list);
+}
+
+/* What failed before and was not run stays; a filter that passes says nothing of a file's other cases. */
+static void remember_failed(const runner *r)
+{
+    char *old = vm_failed_read(), *rest = old, *path;
+    text list = {0};
+
+    append(&list, "", 0);
+    while ((path = strsep(&rest, "\n"))) {
+        bool known = !*path || access(path, F_OK) != 0;
+        for (size_t i = 0; i < r->count && !known; i++)
+            known = strcmp(path, r->files[i].path) == 0 && (r->files[i].failed || !*r->filter);
+        if (!known)
+            append_line(&list, path);
+    }
+    for (size_t i = 0; i < r->count; i++)
+        if (r->files[i].failed)
+            append_line(&list, r->files[i].path);
+    vm_failed_write(list.at);
+    free(list.at);
+    free(old);
+}
+
+static void free_files(runner *r)
 {
     for (size_t i = 0; i < r->count; i++) {
         file *f = &r->files[i];
@@ -580,18 +659,66 @@ static void free_runner(runner *r)
         free(f->received.at);
         free(f->said.at);
         free(f->failures.at);
+        free(f->skips.at);
+        free(f->cases.at);
         free(f->junit.at);
         free(f->current.at);
     }
     free(r->files);
-    free(r->paths);
+    r->files = NULL;
+    r->count = r->room = 0;
+}
+
+/* All files once; whether all is well. */
+static bool run_once(runner *r, int cores)
+{
+    int passed = 0, failed = 0, skipped = 0, jobs = r->jobs;
+    bool ok = find_all(r);
+
+    if (ok && r->only_failed) {
+        keep_failed(r);
+        if (r->count == 0)
+            printf("no file failed the last time\n");
+    }
+    if ((size_t)r->jobs > r->count)
+        r->jobs = r->count ? (int)r->count : 1;
+    char threads[16];
+    snprintf(threads, sizeof threads, "%d", cores / r->jobs > 1 ? cores / r->jobs : 1);
+    if (!r->given_threads)
+        setenv("ATTN_THREADS", threads, 1);
+    if (ok)
+        run_all(r);
+    for (size_t i = 0; i < r->count; i++) {
+        file *f = &r->files[i];
+        passed += f->passed;
+        failed += f->failed;
+        skipped += f->skipped;
+    }
+    if (ok && !stopped && r->count)
+        remember_failed(r);
+    if (ok && r->junit && !stopped)
+        ok = write_junit(r, passed, failed, skipped);
+    if (ok && r->count && passed + failed + skipped == 0 && !stopped) {
+        fprintf(stderr, "attn test: no case matches '%s'\n", r->filter);
+        ok = false;
+    }
+    free_files(r);
+    r->jobs = jobs;
+    if (!stopped) {
+        printf("%d passed, %d failed", passed, failed);
+        if (skipped)
+            printf(", %d skipped", skipped);
+        printf("\n");
+        fflush(stdout);
+    }
+    return ok && failed == 0;
 }
 
 int vm_test(int argc, char **argv)
 {
     char exe[4096];
     ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    int cores = usable_cores(), passed = 0, failed = 0, skipped = 0;
+    int cores = usable_cores();
     runner r = {.jobs = cores, .timeout = 120, .filter = "", .exe = argv[0]};
 
     if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
@@ -604,42 +731,30 @@ int vm_test(int argc, char **argv)
     }
     r.paths = grow(NULL, (size_t)argc * sizeof *r.paths);
     if (!read_arguments(&r, argc, argv)) {
-        free_runner(&r);
+        free(r.paths);
         return 1;
     }
-    bool ok = find_all(&r);
-    if ((size_t)r.jobs > r.count)
-        r.jobs = r.count ? (int)r.count : 1;
-    char threads[16];
-    snprintf(threads, sizeof threads, "%d", cores / r.jobs > 1 ? cores / r.jobs : 1);
-    setenv("ATTN_THREADS", threads, 0);
+    if (r.path_count == 0)
+        r.paths[r.path_count++] = "tests";
+    r.given_threads = getenv("ATTN_THREADS") != NULL;
     setenv("ATTN_EXE", r.exe, 1);
 
     struct sigaction action = {.sa_handler = on_stop};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    if (ok)
-        run_all(&r);
-    for (size_t i = 0; i < r.count; i++) {
-        file *f = &r.files[i];
-        passed += f->passed;
-        failed += f->failed;
-        skipped += f->skipped;
-    }
-    if (ok && r.junit && !stopped)
-        ok = write_junit(&r, passed, failed, skipped);
-    if (ok && r.count && passed + failed + skipped == 0 && !stopped) {
-        fprintf(stderr, "attn test: no case matches '%s'\n", r.filter);
-        ok = false;
-    }
-    free_runner(&r);
-    if (stopped)
-        return 128 + stopped;
-    printf("%d passed, %d failed", passed, failed);
-    if (skipped)
-        printf(", %d skipped", skipped);
-    printf("\n");
-    return ok && failed == 0 ? 0 : 1;
+    bool ok;
+    do {
+        if (r.watch)
+            vm_watch_begin(r.exe, r.paths, r.path_count);
+        ok = run_once(&r, cores);
+        if (r.watch && !stopped) {
+            printf("waiting for a change; Ctrl-C ends\n");
+            fflush(stdout);
+            vm_watch_wait(r.exe, r.paths, r.path_count, &stopped);
+        }
+    } while (r.watch && !stopped);
+    free(r.paths);
+    return stopped ? 128 + stopped : ok ? 0 : 1;
 }
 
 /* ---- the test process ---- */

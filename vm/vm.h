@@ -111,6 +111,17 @@ bool vm_process_ended(pid_t pid, bool wait, int *status);
 /* All of `attn test ARGUMENTS`: the exit status. Each test file runs in a process of its own (vm_worker). */
 int vm_test(int argc, char **argv);
 
+/* ---- again.c: attn test --failed, --watch ---- */
+
+/* The paths of files that failed the last time, one a line; to be freed, NULL if there are none. */
+char *vm_failed_read(void);
+bool vm_failed_has(const char *list, const char *path);
+void vm_failed_write(const char *list);
+
+/* Waits until a file in .lua, below this folder or the paths, or the executable is not as it was at `begin`. */
+void vm_watch_begin(const char *exe, const char *const *paths, int count);
+void vm_watch_wait(const char *exe, const char *const *paths, int count, const volatile int *stopped);
+
 /* What a test process was told by the runner, from its arguments: test --worker FD FILTER FILE. False if it is none. */
 typedef struct vm_worker {
     int fd;             /* results go here */

@@ -63,6 +63,63 @@ t.case("crashes, exits, endless loops and errors outside a case fail the file an
     t.is_true(out:find("\n3 passed, 7 failed\n$"), out)
 end)
 
+t.case("a time limit is called that, with the place it was reached at; each case has its own", function()
+    local out = attn_test({["a_test.lua"] = head .. 't.case("hangs", function() while true do end end)\n'
+        .. 't.case("after", function() end)\n',
+        ["b_test.lua"] = head .. ('for i = 1, 6 do t.case("short", function() os.execute "sleep 0.3" end) end')}, "--timeout 1.5")
+    contains(out, "  hangs\n    took longer than 1.5 s, its time limit (--timeout)\n    tests/a_test.lua:2: interrupted!")
+    contains(out, "ok   tests/b_test.lua  6 passed")
+    t.equal(select(2, out:gsub("time limit", "")), 1)
+end)
+
+t.case("skips are printed with their reasons, -v prints every case", function()
+    local files = {["a_test.lua"] = head .. 't.case("one", function() end)\nt.case("two", function() t.skip "not here" end)\n'
+        .. 't.case("three", function() error("no", 0) end)'}
+    contains(attn_test(files), " s\n  skipped: two: not here\n  three\n    no\n")
+    local out = attn_test(files, "-v")
+    t.is_true(out:find("  ok    %d%.%d%d%d s  one\n  skip  %d%.%d%d%d s  two\n  FAIL  %d%.%d%d%d s  three\n"), out)
+    t.equal(attn_test(files, "--filter one"):find "skipped:", nil)
+end)
+
+t.case("--failed runs the files that failed, until they pass", function()
+    local good, bad = head .. 't.case("x", function() end)', head .. 't.case("x", function() error() end)'
+    t.equal(select(3, attn_test{["a_test.lua"] = good, ["b_test.lua"] = bad, ["c_test.lua"] = bad}), 1)
+    t.equal(shell.read(shell.folder() .. "/.attn-failed"), "tests/b_test.lua\ntests/c_test.lua\n")
+    local out = attn_test({["a_test.lua"] = good, ["b_test.lua"] = good, ["c_test.lua"] = bad}, "--failed")
+    t.is_true(out:find("\n1 passed, 1 failed\n$") and not out:find("a_test", 1, true), out)
+    local files = {["a_test.lua"] = good, ["c_test.lua"] = good}
+    attn_test(files, "tests/a_test.lua")                                        -- c was not run: it stays
+    t.equal(shell.read(shell.folder() .. "/.attn-failed"), "tests/c_test.lua\n")
+    attn_test(files, "--filter x")                                              -- nor does a filter speak for a file
+    t.equal(shell.read(shell.folder() .. "/.attn-failed"), "tests/c_test.lua\n")
+    t.is_true(attn_test(files, "--failed"):find "^ok   tests/c_test.lua[^\n]*\n1 passed, 0 failed\n$")
+    t.equal(io.open(shell.folder() .. "/.attn-failed"), nil)
+    local _, err, code = attn_test(files, "--failed")
+    t.equal({err, code}, {"", 0})
+end)
+
+t.case("--watch runs again when a file changes, and ends with Ctrl-C", function()
+    attn_test({["a_test.lua"] = head .. 't.case("x", function() t.equal(require "m", 1) end)'}, "--filter none")
+    shell.write("m.lua", "return 1")
+    shell.write("watch.sh", [[
+await() {
+    n=0
+    until grep -q "$1" shown || [ $n = 200 ]; do sleep 0.05; n=$((n + 1)); done
+}
+]] .. shell.quote(shell.exe) .. [[ test --watch >shown 2>&1 &
+await 'waiting for a change'
+echo 'return 2' >m.lua
+await '1 failed'
+kill -INT $!
+wait $!
+echo status $? >>shown]])
+    shell.run("sh watch.sh")
+    local shown = shell.read(shell.folder() .. "/shown")
+    t.is_true(shown:find("1 passed, 0 failed\nwaiting for a change; Ctrl%-C ends\nFAIL .*got 2, expected 1.*\n0 passed, 1 failed\n"), shown)
+    t.is_true(shown:find("status 130\n$"), shown)
+    os.remove(shell.folder() .. "/m.lua")
+end)
+
 t.case("what a test starts ends with it", function()
     local out = attn_test{["a_test.lua"] = head .. 't.case("x", function() os.execute("sleep 30 & echo $! > pid") end)'}
     t.is_true(out:find("\n1 passed, 0 failed\n$"), out)

@@ -26,6 +26,19 @@ t.case("near has a tolerance that is relative above 1", function()
     t.raises("tolerance is a string", t.near, 1, 1, "x")
 end)
 
+t.case("all differences are counted, the largest with its place", function()
+    local attn = require "attn"
+    local x, y = attn.zeros(3, 4), attn.zeros(3, 4)
+    x[1][2], x[2][3], x[3][4] = 0.5, -2, 1e-7
+    local message = t.raises("at [1][2]: got 0.5, expected 0 (difference 0.5, tolerance 1e-05)", t.near, x, y)
+    t.is_true(message:find("\n2 of 12 values differ, the most at [2][3]: got -2, expected 0 (difference 2, ", 1, true), message)
+    message = t.raises("at [1][2]: got 0.5, expected 0", t.equal, x, y)
+    t.is_true(message:find("\n3 of 12 values differ$"), message)
+    t.equal(t.raises("at [1]: got 1, expected 2", t.equal, {1, 1}, {2, 1}):find "differ", nil)
+    x[1][1] = 0 / 0                                       -- a NaN is no amount
+    t.is_true(t.raises("at [1][1]: got nan", t.near, x, y):find("3 of 12 values differ, the most at [2][3]", 1, true))
+end)
+
 t.case("raises wants the text after the position, and returns the message", function()
     local function fail() error("bad thing: x") end
     t.is_true(t.raises("bad thing", fail):find("test_test.lua:%d+: bad thing: x$"))
