@@ -45,10 +45,15 @@ function help.entries()
             all[name] = {signature = doc.signature or name, text = doc.help or "", kind = "function", example = doc.example}
         end
     end
-    for _, entry in pairs(all) do
-        if entry.example then entry.text = entry.text .. "\n\nExample:\n    " .. entry.example:gsub("\n", "\n    ") end
-    end
     return all
+end
+
+---Text and example of an entry, as one text.
+---@param entry {text: string, example: string?}
+---@return string
+function help.whole(entry)
+    if not entry.example then return entry.text end
+    return entry.text .. (entry.text == "" and "" or "\n\n") .. "Example:\n    " .. entry.example:gsub("\n", "\n    ")
 end
 
 local function sorted(t)
@@ -148,6 +153,12 @@ local function first_line(text)
     return line
 end
 
+-- A line of a list: cut where it is wider than that.
+local function fit(line, columns)
+    if (utf8.len(line) or #line) <= columns then return line end
+    return line:sub(1, (utf8.offset(line, columns - 2) or columns - 2) - 1) .. "..."
+end
+
 ---The overview: topics and groups, a line each.
 local function overview(all, out, columns)
     out("attn " .. attn._VERSION .. ": attn help NAME, TOPIC or GROUP; attn help --search WORD; ?NAME in the session")
@@ -157,7 +168,7 @@ local function overview(all, out, columns)
     local groups = groups_of(all)
     for _, group in ipairs(sorted(groups)) do
         local line = ("  %-12s %3d  %s"):format(group, #groups[group], about[group] or first_line((all[group] or {text = ""}).text))
-        out(#line > columns and line:sub(1, columns - 3) .. "..." or line)
+        out(fit(line, columns))
     end
 end
 
@@ -165,7 +176,7 @@ local function show_group(name, names, all, out, columns)
     out(name .. ": " .. (about[name] or ""))
     for _, n in ipairs(names) do
         local line = ("  %-24s %s"):format(n, first_line(all[n].text))
-        out(#line > columns and line:sub(1, columns - 3) .. "..." or line)
+        out(fit(line, columns))
     end
 end
 
@@ -185,9 +196,9 @@ function help.search(word, out)
         if not line then return end
         found = true
         line = ("%-24s %s"):format(name, line)
-        out(#line > columns and line:sub(1, columns - 3) .. "..." or line)
+        out(fit(line, columns))
     end
-    for _, name in ipairs(sorted(all)) do look(name, all[name].signature .. "\n" .. all[name].text) end
+    for _, name in ipairs(sorted(all)) do look(name, all[name].signature .. "\n" .. help.whole(all[name])) end
     for _, name in ipairs(sorted(topics)) do look("topic " .. name, topics[name]) end
     if not found then out("nothing in the help holds '" .. word .. "'") end
     return found
@@ -225,7 +236,8 @@ function help.show(name, out)
         if i > 1 then out(("-"):rep(math.min(columns, 72))) end
         if n ~= name then out(n .. "\n") end
         wrap(all[n].signature, columns, out)
-        if all[n].text ~= "" then out("") wrap(all[n].text, columns, out) end
+        local text = help.whole(all[n])
+        if text ~= "" then out("") wrap(text, columns, out) end
     end
     if groups[name] and name ~= "functions" and #list > 0 then out("\nmore: " .. table.concat(groups[name], ", ")) end
     if topics[name] then
@@ -281,7 +293,7 @@ function help.main(args)
     if first == "--help" or first == "-h" then
         print(help.usage)
     elseif first == "--stubs" then
-        require "attn.help_stubs"(help.entries(), sorted)
+        require "attn.help_stubs"(help.entries(), help.whole, sorted)
     elseif first == "--search" and args[2] then
         return paged(function(out) return help.search(table.concat(args, " ", 2), out) end) and 0 or 1
     elseif first == "--html" and args[2] then

@@ -21,12 +21,9 @@ local function page(title, body)
         .. "<title>%s</title>\n<style>%s</style>\n%s\n</html>\n"):format(escape(title), style, body)
 end
 
--- Text and example of an entry: what is indented or behind "Example:" is code.
 local function body_of(entry)
-    local text, code = entry.text, entry.example
-    if code then text = text:gsub("\n*Example:\n.*$", "") end
-    return ('<pre>%s</pre><div class="text">%s</div>%s'):format(escape(entry.signature), escape(text),
-        code and "<pre>" .. escape(code) .. "</pre>" or "")
+    return ('<pre>%s</pre><div class="text">%s</div>%s'):format(escape(entry.signature), escape(entry.text),
+        entry.example and "<pre>" .. escape(entry.example) .. "</pre>" or "")
 end
 
 ---Writes DIR/index.html and a page for each group. The exit status.

@@ -1,6 +1,6 @@
 -- help_stubs: LuaLS annotations of everything documented: `attn help --stubs`
 
-return function(all, sorted)
+return function(all, whole, sorted)
     print("---@meta\n\n---@class attn.Tensor\n---@operator add(attn.Tensor|number): attn.Tensor\n---@operator sub(attn.Tensor|number): "
         .. "attn.Tensor\n---@operator mul(attn.Tensor|number): attn.Tensor\n---@operator div(attn.Tensor|number): attn.Tensor\n"
         .. "---@field shape integer[]\n---@field dtype string\n---@field grad attn.Tensor?\nlocal tensor = {}\n\nlocal attn = {}")
@@ -21,7 +21,7 @@ return function(all, sorted)
                 print("attn." .. prefix .. " = attn." .. prefix .. " or {}")
             end
         end
-        print("\n---" .. (all[name].signature .. "\n" .. all[name].text):gsub("%s+$", ""):gsub("\n", "\n---"))
+        print("\n---" .. (all[name].signature .. "\n" .. whole(all[name])):gsub("%s+$", ""):gsub("\n", "\n---"))
         if holds[name] then
             print(("attn.%s = setmetatable({}, {__call = function(_, ...) end})"):format(name))
         else

@@ -81,3 +81,15 @@ t.case("the documentation as pages, as a man page, and as completion of three sh
     local words = output(("bash -c 'source <(\"%s\" help --completion bash); COMP_WORDS=(attn help sparsem); COMP_CWORD=2; _attn; echo ${COMPREPLY[@]}'"):format(exe))
     t.equal(words, "sparsemax\n")
 end)
+
+t.case("a line of a list is cut between characters; text and example of an entry stand apart", function()
+    local attn, help = require "attn", require "attn.help"
+    attn.describe{name = "long_line_of_the_test", signature = "long_line_of_the_test()", help = ("é"):rep(300), example = "print 'é'"}
+    local lines = {}
+    t.is_true(help.search("ééé", function(line) lines[#lines + 1] = line end))
+    t.equal({#lines, utf8.len(lines[1])}, {1, 132})
+    t.is_true(lines[1]:find "é%.%.%.$", lines[1])
+    local entry = help.entries().long_line_of_the_test
+    t.equal({entry.text, entry.example}, {("é"):rep(300), "print 'é'"})
+    t.equal(help.whole(entry), ("é"):rep(300) .. "\n\nExample:\n    print 'é'")
+end)
