@@ -12,6 +12,18 @@ local function before(a, b)
     return a < b
 end
 
+-- What a module would miss in a table, at any depth: "layer", "module", or "tensor" for one that learns.
+local function missed(value, met)
+    local k = kind(value)
+    if k == "layer" or k == "module" or k == "tensor" and value.requires_grad then return k end
+    if type(value) ~= "table" or met[value] then return nil end
+    met[value] = true
+    for _, v in next, value do
+        k = missed(v, met)
+        if k then return k end
+    end
+end
+
 -- The keys of a table whose values may be or hold something; other values are the script's own.
 local function keys_of(value)
     local keys = {}
@@ -19,8 +31,9 @@ local function keys_of(value)
         if type(v) == "userdata" and kind(v) or type(v) == "table" then
             if type(key) == "string" or type(key) == "number" then
                 keys[#keys + 1] = key
-            elseif kind(v) then
-                raise(("module: a %s is kept under a key that is a %s; names and numbers can be saved"):format(kind(v), type(key)))
+            else
+                local k = kind(v) or missed(v, {})
+                if k then raise(("module: a %s is kept under a key that is a %s; names and numbers can be saved"):format(k, type(key))) end
             end
         end
     end
@@ -50,8 +63,8 @@ local function held(object, visit)
     for _, name in ipairs(order) do
         if type(name) == "string" or type(name) == "number" then
             value(tostring(name), fields[name])
-        elseif kind(fields[name]) then
-            keys_of(fields)                     -- says so
+        else
+            keys_of(fields)                     -- says so, if there is anything
         end
     end
 end
@@ -246,6 +259,40 @@ local function lines(object, name, indent, out)
         if k == "layer" or k == "module" then lines(m[2], m[1], indent .. "  ", out) end
     end
     return out
+end
+
+-- The path from an object to one inside it, each part with its dot; nil if it is not there, "" if it is the object itself.
+local function path_to(object, wanted, above)
+    if object == wanted then return "" end
+    local path
+    local function look(name, v, k)
+        if path or k == "tensor" then return end
+        enter(v, above, function()
+            local rest = path_to(v, wanted, above)
+            path = rest and "." .. name .. rest
+        end)
+    end
+    if kind(object) == "module" then
+        held(object, look)
+    else
+        for _, m in ipairs(internal.inner(object)) do look(m[1], m[2], kind(m[2])) end
+    end
+    return path
+end
+
+-- The text of an error with the path to the layer or module that failed, from the outermost of those that run (they are listed from the
+-- inside out): "Translator.decoder.attention: key has width 7".
+function module.placed(text, failed, running)
+    for i = #running, 1, -1 do
+        local path = path_to(running[i], failed, {[running[i]] = true})
+        if path == "" then return text end
+        if path then
+            local outer = kind(running[i]) == "layer" and internal.title(running[i]) or select(3, internal.fields(running[i])).__name
+            local word, rest = text:match "^([%w_.]+): (.*)$"
+            return ("%s%s: %s"):format(outer, path, word == path:match "[^.]*$" and rest or text)
+        end
+    end
+    return text
 end
 
 function module.tostring(object)

@@ -111,8 +111,10 @@ int vm_apply_symbolic(lua_State *L, const char *name);
 
 /* ---- raise.c ---- */
 
-/* Raises the record's message at the script's own line. Does not return. */
+/* Raises the record's message at the script's own line. Does not return. `failed` is the layer that failed, if that is not the one
+ * that the running function was called with: where a module runs that holds the layer, the path to it stands before the message. */
 _Noreturn void vm_raise(lua_State *L, const at_error *e);
+_Noreturn void vm_raise_of(lua_State *L, const at_error *e, at_object *failed);
 _Noreturn void vm_raise_text(lua_State *L, const char *text);
 _Noreturn void vm_error(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

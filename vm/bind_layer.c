@@ -133,8 +133,11 @@ static int call_method(lua_State *L, const at_layer_kind *kind, const at_method 
             vm_account(L);
             return lua_gettop(L) - before;
         }
+        at_object *failed = g->failed;
         at_build_end(g);
         lua_settop(L, top);
+        if (!e.memory)
+            vm_raise_of(L, &e, failed);
         vm_retry(L, &e, attempt);
     }
 }

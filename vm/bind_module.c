@@ -131,9 +131,11 @@ static int call_module(lua_State *L)
         lua_getfield(L, -1, "__name");
         vm_error(L, "%s: the class has no method forward", luaL_tolstring(L, -1, NULL));
     }
-    lua_insert(L, 1);
-    lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
-    return lua_gettop(L);
+    lua_pushvalue(L, 1); /* 1 stays: it says which module runs (raise.c) */
+    lua_insert(L, 2);
+    lua_insert(L, 2);
+    lua_call(L, lua_gettop(L) - 2, LUA_MULTRET);
+    return lua_gettop(L) - 1;
 }
 
 /* Class(...): a new instance, then class.init(self, ...) */
@@ -208,7 +210,8 @@ void vm_open_module(lua_State *L, int lib)
          "A class whose instances hold layers, tensors and other modules in fields, also in tables: self.parts =\n"
          "{conv = layer} is called parts.conv, a list's first entry blocks.1. Define class:init(...) and\n"
          "class:forward(...); Class(...) makes an instance, instance(...) calls forward. Instances have parameters,\n"
-         "named_parameters, state, load, train, eval, to, zero_grad and count as layers do."},
+         "named_parameters, state, load, train, eval, to, zero_grad and count as layers do. An error of a layer says\n"
+         "where it stands: Translator.decoder.attention: key has width 7, expected 4."},
         {NULL, NULL}};
     luaL_newmetatable(L, MODULE);
     vm_set_functions(L, -1, meta);

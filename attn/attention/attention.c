@@ -523,6 +523,8 @@ at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor 
     if (at_ok(g) && c.o.cache)
         at_cache_commit(c.o.cache, &c.growth);
     at_cache_abandon(&c.growth);
+    if (!at_ok(g) && !g->failed)
+        g->failed = &attend->base;
     g->where = where;
     g->training = training;
     return at_ok(g) ? y : NULL;

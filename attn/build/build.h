@@ -28,6 +28,7 @@ typedef struct at_build {
     at_error *error;
     const char *where; /* "attention": what messages start with */
     bool training;     /* of the layer that is running */
+    at_object *failed; /* the innermost layer whose call failed */
     at_tensor **own;
     size_t n, room;
     at_object **object;

@@ -428,6 +428,8 @@ static bool run(at_build *g, at_layer *l, const at_method *m, at_pass *p)
     g->where = at_layer_where(l->kind);
     g->training = l->training;
     bool ok = check_arguments(g, m, p) && m->run(g, l, p) && at_ok(g);
+    if (!ok && !g->failed)
+        g->failed = &l->base;
     g->where = where;
     g->training = training;
     return ok;

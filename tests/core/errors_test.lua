@@ -217,3 +217,48 @@ t.case("a table in place of a layer's input is no table of options", function()
     t.raises("linear: x is a table, expected a tensor", linear, {1, 2, 3})
     t.raises("linear: unknown field 1 (there are none)", linear, attn.zeros(1, 3), {1})
 end)
+
+-- ---- where in a model ----
+
+local Part, Model = attn.module "Part", attn.module "Model"
+function Part:init()
+    self.attention = attn.attention{query = 4, key = 4}
+    self.blocks = {attn.layer.linear{inputs = 4, outputs = 4}, attn.sequential{attn.tanh, attn.layer.linear{inputs = 4, outputs = 5}}}
+    self.encode = attn.encoder.transformer{dim = 4, heads = 2, layers = 2}
+end
+function Part:forward(what, ...) return what(self, ...) end             -- a tail call: the module still is the one that runs
+function Model:init() self.decoder = Part() end
+function Model:forward(...) return self.decoder(...) end
+
+t.case("the path inside a model stands in an error of a layer", function()
+    local model, q, k = Model(), attn.randn(2, 3, 4), attn.randn(2, 3, 7)
+    local function message(what, ...)
+        local ok, e = pcall(model, what, ...)
+        t.is_true(not ok)
+        return (e:gsub("^.-:%d+: ", ""))
+    end
+    t.equal(message(function(p) return p.attention(q, k) end),
+        "Model.decoder.attention: key has width 7, expected 4 (key: float32 [2, 3, 7])")
+    t.equal(message(function(p) return p.blocks[1](k) end),
+        "Model.decoder.blocks.1: linear: x has width 7, expected 4 (x: float32 [2, 3, 7])")
+    t.equal(message(function(p) return p.blocks[2](k) end),
+        "Model.decoder.blocks.2.2: linear: x has width 7, expected 4 (x: float32 [2, 3, 7])")
+    t.equal(message(function(p) return p.blocks[2](7) end), "Model.decoder.blocks.2: tanh: x is 7, expected a tensor")
+    t.equal(message(function(p) return p.encode(q, {maks = k}) end),
+        "Model.decoder.encode: encoder.transformer: unknown field 'maks' (known: lengths, mask, causal, weights; did you mean 'mask'?)")
+    t.equal(message(function(p) return p.blocks[1](nil) end), "Model.decoder.blocks.1: linear: x is missing, expected a tensor")
+    t.equal(message(function(p) return coroutine.wrap(function() return p.attention(q, k) end)() end):gsub("^.-:%d+: ", ""),
+        "attention: key has width 7, expected 4 (key: float32 [2, 3, 7])")
+end)
+
+t.case("a layer inside a layer of C has its path too; a layer alone has none, nor what is no layer of the model", function()
+    local encode, x = attn.encoder.transformer{dim = 4, heads = 2, layers = 2}, attn.randn(2, 3, 4)
+    encode["l2.ff1.weight"] = attn.zeros(16, 4)
+    local ok, e = pcall(encode, x, {mask = attn.ones(2, 2):gt(0)})
+    t.is_true(not ok and e:find("encoder.transformer.l1.attention: mask ", 1, true), e)
+    local other = attn.layer.linear{inputs = 4, outputs = 1}
+    ok, e = pcall(function() return other(attn.ones(7)) end)
+    t.is_true(not ok and e:find("errors_test.lua:%d+: linear: x has width 7"), e)
+    ok, e = pcall(Model(), function() return other(attn.ones(7)) end)
+    t.is_true(not ok and e:find("errors_test.lua:%d+: linear: x has width 7"), e)
+end)

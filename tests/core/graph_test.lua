@@ -621,6 +621,18 @@ t.case("anomaly names operation and line, forward and backward", function()
     t.is_true(err:find("made infinity", 1, true), err)
 end)
 
+t.case("anomaly names the layer of a model whose parameter brought a NaN, or that was given one", function()
+    local Net = attn.module "Net"
+    function Net:init() self.out = attn.layer.linear{inputs = 2, outputs = 1} end
+    function Net:forward(x) return self.out(x) end
+    local net, nan = Net(), 0 / 0
+    local e = anomalous(function() return net(attn.tensor{{1, nan}}) end)
+    t.is_true(e:find("Net.out: anomaly: x of linear called at ", 1, true) and e:find(" holds NaN (float32 [1, 2])", 1, true), e)
+    attn.no_grad(function() net.out.bias[1] = nan end)
+    e = anomalous(function() return net(attn.ones(1, 2)) end)
+    t.is_true(e:find("Net.out: anomaly: bias of linear called at ", 1, true) and e:find(" holds NaN (float32 [1])", 1, true), e)
+end)
+
 t.case("anomaly names the tensor that brought a NaN, forward and backward", function()
     local l = attn.layer.linear{inputs = 2, outputs = 3}
     local nan = 0 / 0

@@ -122,6 +122,14 @@ t.case("tables of the script's own are passed through; what has no name is an er
     own[Class] = linear(1, 1)
     t.raises("module: a layer is kept under a key that is a table", own.state, own)
     own[Class] = nil
+    own.odd = {[true] = {{linear(1, 1)}}}                       -- not silently untrained
+    t.raises("module: a layer is kept under a key that is a boolean", own.parameters, own)
+    own.odd = nil
+    own[Class] = {parts = {attn.parameter(2)}}
+    t.raises("module: a tensor is kept under a key that is a table", own.parameters, own)
+    own[Class] = {cache = attn.ones(2)}                         -- what does not learn is the script's own
+    t.equal(#own:parameters(), 2)
+    own[Class] = nil
     own.twice = {[1] = attn.ones(1), ["1"] = attn.ones(1)}
     t.raises("module: two tensors are called 'twice.1'", own.state, own)
 end)
