@@ -19,7 +19,8 @@ local function allclose(a, b, options)
     if options ~= nil and type(options) ~= "table" then error("allclose: options are a " .. type(options) .. ", expected a table", 2) end
     for name, value in pairs(options or {}) do
         if not tolerance[name] then
-            error(("allclose: unknown option '%s' (known: rtol, atol)"):format(tostring(name)), 2)
+            error(("allclose: unknown option '%s' (known: rtol, atol)%s"):format(tostring(name),
+                require "attn.fields".suggest(name, {"rtol", "atol"})), 2)
         elseif type(value) ~= "number" then
             error(("allclose: %s is a %s, expected a number"):format(name, type(value)), 2)
         end

@@ -48,7 +48,8 @@ return function(fn, inputs, options)
     options = options or {}
     for name in pairs(options) do
         if name ~= "eps" and name ~= "atol" and name ~= "rtol" then
-            error("checkgrad: unknown option '" .. tostring(name) .. "' (known: eps, atol, rtol)", 2)
+            error(("checkgrad: unknown option '%s' (known: eps, atol, rtol)%s"):format(tostring(name),
+                require "attn.fields".suggest(name, {"eps", "atol", "rtol"})), 2)
         end
     end
     local eps, atol, rtol = options.eps or 1e-6, options.atol or 1e-6, options.rtol or 1e-5

@@ -11,13 +11,12 @@ local m = {}
 ---@param words string[]
 ---@return string?
 function m.nearest(word, words)
-    local best, best_distance
-    if #word > 64 then return nil end       -- no misspelling
+    local best, least
     for _, candidate in ipairs(words) do
-        local d = internal.distance(word, candidate)
-        if not best or d < best_distance then best, best_distance = candidate, d end
+        local far = internal.misspelling(word, candidate)
+        if far and (not best or far < least) then best, least = candidate, far end
     end
-    if best and best_distance <= math.max(1, #word // 3) then return best end
+    return best
 end
 
 ---" (did you mean 'x'?)" for a message, or an empty string.

@@ -106,7 +106,8 @@ end
 local function check(object, where)
     local k = kind(object)
     if k ~= "layer" and k ~= "module" then
-        raise(where .. ": self is " .. type(object) .. ", expected a layer or module")
+        raise(("%s: self is %s, expected a layer or module (model:%s(), with a colon)"):format(where,
+            require "attn.fields".describe(object), where))
     end
 end
 

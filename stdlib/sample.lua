@@ -380,7 +380,8 @@ function m.bootstrap(a, b, metric, options)
     if type(metric) ~= "function" then error("study.bootstrap: metric is a " .. type(metric) .. ", expected a function", 2) end
     for name in pairs(options) do
         if name ~= "resamples" and name ~= "seed" and name ~= "level" then
-            error(("study.bootstrap: unknown option '%s' (known: resamples, seed, level)"):format(tostring(name)), 2)
+            error(("study.bootstrap: unknown option '%s' (known: resamples, seed, level)%s"):format(tostring(name),
+                require "attn.fields".suggest(name, {"resamples", "seed", "level"})), 2)
         end
     end
     local count, level = options.resamples or 1000, check_level(options.level, "study.bootstrap")

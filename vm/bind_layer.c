@@ -355,12 +355,16 @@ static int identity(lua_State *L)
     return 1;
 }
 
-/* distance(a, b): edits that turn one word into the other */
-static int distance(lua_State *L)
+/* misspelling(wrong, word): how far they are, or nil if they are no misspelling of each other */
+static int misspelling(lua_State *L)
 {
     size_t n, m;
     const char *a = luaL_checklstring(L, 1, &n), *b = luaL_checklstring(L, 2, &m);
-    lua_pushinteger(L, at_distance(a, n, b, m));
+    int far = at_misspelling(a, n, b, m);
+    if (far < AT_FAR)
+        lua_pushinteger(L, far);
+    else
+        lua_pushnil(L);
     return 1;
 }
 
@@ -440,11 +444,16 @@ static int layers(lua_State *L)
 void vm_open_layer(lua_State *L, int lib)
 {
     static const luaL_Reg internals[] = {
-        {"members", members},   {"inner", inner_members},
-        {"title", title},       {"train", train_layer},
-        {"convert", convert},   {"identity", identity},
-        {"kind", kind_of},      {"raise", raise_message},
-        {"distance", distance}, {NULL, NULL}};
+        {"members", members},
+        {"inner", inner_members},
+        {"title", title},
+        {"train", train_layer},
+        {"convert", convert},
+        {"identity", identity},
+        {"kind", kind_of},
+        {"raise", raise_message},
+        {"misspelling", misspelling},
+        {NULL, NULL}};
     static const luaL_Reg meta[] = {{"__newindex", newindex_layer}, {"__call", call_layer}, {"__gc", vm_free_object},
                                     {"__close", vm_free_object},    {"__eq", equal_object}, {NULL, NULL}};
     lua_getfield(L, LUA_REGISTRYINDEX, "attn.internal");

@@ -52,11 +52,23 @@ static const char *expected(const at_arg *a)
     }
 }
 
+/* Whether it is also a method of its first argument. */
+static bool is_method(const at_op *op)
+{
+    return !op->plain && !op->internal && !strchr(op->name, '.') && op->args[0].kind < AT_LIST &&
+           op->args[0].kind != AT_END;
+}
+
 static _Noreturn void wrong(lua_State *L, const at_op *op, const at_arg *a, int at)
 {
+    char remedy[100] = "";
+    if (a->kind < AT_LIST && lua_type(L, at) == LUA_TTABLE)
+        snprintf(remedy, sizeof remedy, AT_MAKES_TENSOR);
+    else if (a == op->args && a->kind != AT_OPERAND && is_method(op) && !lua_isuserdata(L, at))
+        snprintf(remedy, sizeof remedy, " (x:%.40s(...), with a colon)", op->name);
     if (lua_isnoneornil(L, at))
-        vm_error(L, "%s: %s is missing, expected %s", short_name(op), a->name, expected(a));
-    vm_error(L, "%s: %s is %s, expected %s", short_name(op), a->name, vm_describe(L, at).text, expected(a));
+        vm_error(L, "%s: %s is missing, expected %s%s", short_name(op), a->name, expected(a), remedy);
+    vm_error(L, "%s: %s is %s, expected %s%s", short_name(op), a->name, vm_describe(L, at).text, expected(a), remedy);
 }
 
 static int64_t read_choice(lua_State *L, const at_op *op, const at_arg *a, int at)
@@ -71,7 +83,9 @@ static int64_t read_choice(lua_State *L, const at_op *op, const at_arg *a, int a
                 words[n++] = ' ';
         }
         words[n] = 0;
-        vm_error(L, "%s: %s is %s, expected one of %s", short_name(op), a->name, vm_describe(L, at).text, words);
+        const char *word = lua_type(L, at) == LUA_TSTRING ? lua_tostring(L, at) : "";
+        vm_error(L, "%s: %s is %s, expected one of %s%s", short_name(op), a->name, vm_describe(L, at).text, words,
+                 at_suggest(" (", word, a->choices, ")").text);
     }
     return place;
 }
@@ -277,7 +291,7 @@ static void read_options(lua_State *L, args *r, int at)
             bool scalar = a->kind >= AT_NUMBER && a->kind != AT_SIZES;
             if (a->option || a->named) {
                 if (n < sizeof known)
-                    n += (size_t)snprintf(known + n, sizeof known - n, n ? ", %s" : "%s", a->name);
+                    n += (size_t)snprintf(known + n, sizeof known - n, n ? "|%s" : "%s", a->name);
                 if (strcmp(a->name, name) == 0) {
                     if (scalar)
                         read_scalar(L, r, a, k, lua_gettop(L));
@@ -290,8 +304,11 @@ static void read_options(lua_State *L, args *r, int at)
             k += scalar;
             in += a->kind < AT_LIST;
         }
-        if (!found)
-            vm_error(L, "%s: unknown option '%.40s' (known: %s)", short_name(r->op), name, known);
+        if (!found) {
+            at_text near = at_suggest("; ", name, known, "");
+            const char *list = luaL_gsub(L, known, "|", ", ");
+            vm_error(L, "%s: unknown option '%.40s' (known: %s%s)", short_name(r->op), name, list, near.text);
+        }
     }
 }
 
@@ -621,8 +638,7 @@ void vm_open_op(lua_State *L, int lib)
         lua_pushvalue(L, -2);
         lua_setfield(L, -2, name);
         lua_pop(L, 1);
-        bool method = !op->plain && name == op->name && op->args[0].kind < AT_LIST && op->args[0].kind != AT_END;
-        if (method) {
+        if (is_method(op)) {
             lua_pushvalue(L, -1);
             lua_setfield(L, methods, op->name);
         }

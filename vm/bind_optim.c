@@ -12,6 +12,9 @@ static at_optim *optim_at(lua_State *L, const char *method)
     return (at_optim *)(void *)o;
 }
 
+/* Whether a layer or module stands where its parameters are meant. */
+static bool has_parameters(lua_State *L, int at) { return vm_is_module(L, at) || vm_object_at(L, at, &at_layer_class); }
+
 /* attn.optim.adam{...}; upvalue 1: the entry */
 static int construct(lua_State *L)
 {
@@ -19,6 +22,12 @@ static int construct(lua_State *L)
     const char *where = entry->of[0]->name;
     if (lua_type(L, 1) != LUA_TTABLE)
         vm_error(L, "%s: argument is %s, expected a table of fields", where, vm_describe(L, 1).text);
+    lua_settop(L, 1);
+    lua_pushliteral(L, "params");
+    lua_rawget(L, 1);
+    if (has_parameters(L, 2))
+        vm_error(L, "%s: params is %s, expected a list of tensors (params = model:parameters())", where,
+                 vm_describe(L, 2).text);
     lua_settop(L, 1);
     at_arena *arena = vm_push_arena(L);
     vm_object_box *box = vm_push_object_box(L, &at_optim_class);
@@ -147,7 +156,8 @@ static int optim_tostring(lua_State *L)
 static at_tensor **clip_arguments(lua_State *L, const char *where, size_t *count, double *max)
 {
     if (lua_type(L, 1) != LUA_TTABLE)
-        vm_error(L, "%s: params is %s, expected a list of tensors", where, vm_describe(L, 1).text);
+        vm_error(L, "%s: params is %s, expected a list of tensors%s", where, vm_describe(L, 1).text,
+                 has_parameters(L, 1) ? " (model:parameters())" : "");
     *max = vm_check_number(L, 2, where, "max");
     size_t n = *count = lua_rawlen(L, 1);
     at_tensor **list = lua_newuserdatauv(L, (n ? n : 1) * sizeof *list, 0);

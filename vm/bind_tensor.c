@@ -53,7 +53,8 @@ static at_dtype read_dtype(lua_State *L, int at, at_dtype otherwise, const char 
     at_dtype dtype = otherwise;
     for (lua_pushnil(L); lua_next(L, at); lua_pop(L, 1)) {
         if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "dtype") != 0)
-            vm_error(L, "%s: unknown option %s (known: dtype)", where, vm_describe(L, -2).text);
+            vm_error(L, "%s: unknown option %s (known: dtype%s)", where, vm_describe(L, -2).text,
+                     lua_type(L, -2) == LUA_TSTRING ? at_suggest("; ", lua_tostring(L, -2), "dtype", "").text : "");
         dtype = vm_check_dtype(L, lua_gettop(L), where);
     }
     return dtype;
@@ -475,7 +476,13 @@ static void push_nested(lua_State *L, const at_tensor *t, size_t d, ptrdiff_t of
     }
 }
 
-static at_tensor *self(lua_State *L, const char *where) { return vm_check_tensor(L, 1, where, "self"); }
+static at_tensor *self(lua_State *L, const char *where)
+{
+    if (!vm_tensor_at(L, 1))
+        vm_error(L, "%s: self is %s, expected a tensor (x:%s(...), with a colon)", where, vm_describe(L, 1).text,
+                 where);
+    return vm_check_tensor(L, 1, where, "self");
+}
 
 /* Without elements there may be tables without number: [1000000000, 0] has a thousand million empty rows. */
 enum { EMPTY_TABLES = 1 << 20 };
@@ -847,7 +854,11 @@ static void push_indexed(lua_State *L, int at, int index)
         lua_rawgeti(L, index, (lua_Integer)k);
         int entry = lua_gettop(L);
         if (lua_type(L, entry) == LUA_TNUMBER) {
-            int64_t i = vm_check_integer(L, entry, "index", "i");
+            const at_tensor *now = vm_tensor_at(L, entry - 1)->t;
+            int64_t i = vm_check_integer(L, entry, "index", "i"), n = (int64_t)now->size[d];
+            if (i == 0 || i > n || i < -n)
+                vm_error(L, "index: entry %zu is %lld, expected 1..%lld or -%lld..-1 (%s)", k, (long long)i,
+                         (long long)n, (long long)n, at_describe(vm_check_tensor(L, at, "index", "self")).text);
             push_view(L, entry - 1, AT_ID_select, 2, (int64_t[]){(int64_t)d + 1, i});
             lua_replace(L, entry - 1);
         } else if (lua_type(L, entry) == LUA_TTABLE && lua_rawlen(L, entry) == 2) {
@@ -953,7 +964,8 @@ static int newindex_tensor(lua_State *L)
     if (lua_type(L, 2) == LUA_TSTRING) {
         const char *name = lua_tostring(L, 2);
         if (strcmp(name, "grad") != 0)
-            vm_error(L, "assignment: a tensor has no field '%.40s' to write (known: grad)", name);
+            vm_error(L, "assignment: a tensor has no field '%.40s' to write (known: grad%s)", name,
+                     at_suggest("; ", name, "grad", "").text);
         at_tensor *grad = lua_isnil(L, 3) ? NULL : vm_check_tensor(L, 3, "grad", "value"), *old = t->grad;
         if (grad && (grad->dtype != t->dtype || !at_same_shape(grad, t) || !at_contiguous(grad) || grad->node))
             vm_error(L, "grad: value is %s, expected a contiguous %s outside the tape", at_describe(grad).text,

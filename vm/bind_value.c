@@ -166,8 +166,10 @@ void vm_push_value(lua_State *L, at_value v)
 at_dtype vm_check_dtype(lua_State *L, int at, const char *where)
 {
     at_dtype dtype = AT_F32;
-    if (lua_type(L, at) != LUA_TSTRING || !at_dtype_named(lua_tostring(L, at), &dtype))
-        vm_error(L, "%s: dtype is %s, expected float32, float64, int64, bool or uint8", where, vm_describe(L, at).text);
+    const char *name = lua_type(L, at) == LUA_TSTRING ? lua_tostring(L, at) : "";
+    if (!at_dtype_named(name, &dtype))
+        vm_error(L, "%s: dtype is %s, expected float32, float64, int64, bool or uint8%s", where,
+                 vm_describe(L, at).text, at_suggest(" (", name, "float32|float64|int64|bool|uint8", ")").text);
     return dtype;
 }
 

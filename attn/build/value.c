@@ -116,42 +116,50 @@ int at_choice(const char *word, const char *choices)
     return -1;
 }
 
-int at_distance(const char *a, size_t n, const char *b, size_t m)
+int at_misspelling(const char *wrong, size_t n, const char *word, size_t m)
 {
-    int row[AT_FAR];
-    if (n >= AT_FAR || m >= AT_FAR)
+    enum { LONGEST = 64 };
+    int rows[3][LONGEST + 1], *before = rows[0], *last = rows[1], *row = rows[2];
+    size_t same = 0;
+    if (n > LONGEST || m > LONGEST)
         return AT_FAR;
     for (size_t j = 0; j <= m; j++)
         row[j] = (int)j;
     for (size_t i = 1; i <= n; i++) {
-        int before = row[0];
+        int *free = before;
+        before = last;
+        last = row;
+        row = free;
         row[0] = (int)i;
         for (size_t j = 1; j <= m; j++) {
-            int keep = before + (a[i - 1] != b[j - 1]);
-            before = row[j];
-            int edit = 1 + (row[j] < row[j - 1] ? row[j] : row[j - 1]);
+            int keep = last[j - 1] + (wrong[i - 1] != word[j - 1]);
+            int edit = 1 + (last[j] < row[j - 1] ? last[j] : row[j - 1]);
             row[j] = keep < edit ? keep : edit;
+            bool swapped = i > 1 && j > 1 && wrong[i - 1] == word[j - 2] && wrong[i - 2] == word[j - 1];
+            if (swapped && before[j - 2] + 1 < row[j])
+                row[j] = before[j - 2] + 1;
         }
     }
-    return row[m];
+    if (row[m] > (n < 6 ? 1 : (int)n / 3))
+        return AT_FAR;
+    while (same < n && same < m && wrong[same] == word[same])
+        same++;
+    return 2 * ((LONGEST + 1) * row[m] - (int)same) + (n != m);
 }
 
-const char *at_nearest(const char *wrong, const char *words, at_text *buffer)
+at_text at_suggest(const char *open, const char *wrong, const char *words, const char *close)
 {
-    size_t n = strlen(wrong);
-    int best = 1 + (int)n / 3;
-    bool found = false;
+    at_text t = {""};
+    int best = AT_FAR;
     for (const char *at = words; *at;) {
         size_t len = strcspn(at, "|");
-        int d = at_distance(wrong, n, at, len);
-        if (d <= best && (d < best || !found)) {
-            best = d;
-            found = true;
-            snprintf(buffer->text, sizeof buffer->text, "%.*s", (int)len, at);
-        }
+        int d = at_misspelling(wrong, strlen(wrong), at, len);
+        if (d < best)
+            snprintf(t.text, sizeof t.text, "%sdid you mean '%.*s'?%s", open, (int)len, at, close);
+        best = d < best ? d : best;
         at += len + (at[len] == '|');
     }
-    return found ? buffer->text : NULL;
+    return t;
 }
 
 /* ---- fields ---- */
@@ -202,7 +210,9 @@ static const char *expected(const at_field *f)
 
 static bool mistyped(const char *where, const char *name, const at_field *f, at_value v, at_error *e)
 {
-    return at_error_set(e, "%s: %s is %s, expected %s", where, name, at_describe_value(v).text, expected(f));
+    bool tensor = f->kind == AT_FIELD_TENSOR || f->kind == AT_FIELD_IDS || f->kind == AT_FIELD_MASK;
+    return at_error_set(e, "%s: %s is %s, expected %s%s", where, name, at_describe_value(v).text, expected(f),
+                        tensor && v.type == AT_TABLE ? AT_MAKES_TENSOR : "");
 }
 
 static bool check_bounds(const char *where, const char *name, const at_field *f, double x, at_error *e)
@@ -232,16 +242,12 @@ static int read_choice(const char *where, const char *name, const at_field *f, a
 {
     int place = at_choice(v.text, f->choices);
     char list[300];
-    at_text near;
 
     if (place >= 0)
         return place;
     join(list, sizeof list, f->choices);
-    if (at_nearest(v.text, f->choices, &near))
-        at_error_set(e, "%s: %s is '%.40s', expected one of %s (did you mean '%s'?)", where, name, v.text, list,
-                     near.text);
-    else
-        at_error_set(e, "%s: %s is '%.40s', expected one of %s", where, name, v.text, list);
+    at_error_set(e, "%s: %s is '%.40s', expected one of %s%s", where, name, v.text, list,
+                 at_suggest(" (", v.text, f->choices, ")").text);
     return -1;
 }
 
@@ -344,11 +350,8 @@ bool at_read_fields(const char *where, const at_field *fields, const at_table *t
         if (k == n) {
             if (n == 0)
                 return at_error_set(e, "%s: unknown field '%.40s' (there are none)", where, entry->key);
-            at_text near;
-            return at_nearest(entry->key, names, &near)
-                       ? at_error_set(e, "%s: unknown field '%.40s' (known: %s; did you mean '%s'?)", where, entry->key,
-                                      list, near.text)
-                       : at_error_set(e, "%s: unknown field '%.40s' (known: %s)", where, entry->key, list);
+            return at_error_set(e, "%s: unknown field '%.40s' (known: %s%s)", where, entry->key, list,
+                                at_suggest("; ", entry->key, names, "").text);
         }
         if (entry->value.type == AT_NIL)
             continue;

@@ -104,12 +104,17 @@ static inline double at_field_number(const at_field *f, const at_setting *set)
 /* What a field is when nothing was said. */
 void at_default_field(const at_field *f, at_setting *to);
 
-/* Edits that turn a into b (Levenshtein); AT_FAR if one of them has so many bytes, which is no misspelling. */
-enum { AT_FAR = 65 };
-int at_distance(const char *a, size_t n, const char *b, size_t m);
+/* Behind "expected a tensor" where a table came. */
+#define AT_MAKES_TENSOR " (attn.tensor{...} makes one of a table)"
 
-/* The known word nearest to a wrong one, or NULL if none is near. `words` are separated by '|'; the answer is in *buffer. */
-const char *at_nearest(const char *wrong, const char *words, at_text *buffer);
+/* How far `wrong` is from a word that may have been meant, the less the likelier: edits, a swap of neighbours being one, then how much of
+ * the beginning is the same, then whether the length is. AT_FAR if it is no misspelling of the word. */
+enum { AT_FAR = 1 << 20 };
+int at_misspelling(const char *wrong, size_t n, const char *word, size_t m);
+
+/* " (did you mean 'mask'?)" between `open`, " (" here, and `close`, ")", for a wrong word; empty if none is near. `words` are separated
+ * by '|'. */
+at_text at_suggest(const char *open, const char *wrong, const char *words, const char *close);
 
 /* Place of a word among "a|b|c", -1 if absent. */
 int at_choice(const char *word, const char *choices);

@@ -313,14 +313,32 @@ static bool load_root(at_source *s, const char *text, size_t length, json_t *roo
     return ok;
 }
 
+/* What files begin with that people try instead, and whose length of the header would be nonsense. */
+static const char *foreign(const unsigned char *start)
+{
+    if (memcmp(start, "PK\3\4", 4) == 0)
+        return "a zip file, as torch.save and numpy.savez write";
+    if (start[0] == 0x80 && start[1] >= 2 && start[1] <= 5)
+        return "a Python pickle, as torch.save wrote";
+    return NULL;
+}
+
 static bool load_header(at_source *s, at_named **list, size_t *n, at_string_map *metadata, at_error *e)
 {
+    unsigned char start[9] = {0};
     uint64_t length;
     if (s->size < 8)
         return at_error_set(e, "%.200s: the file has %llu bytes: not a safetensors file", s->path,
                             (unsigned long long)s->size);
-    if (!at_source_read(s, 0, &length, 8, e))
+    if (!at_source_read(s, 0, start, s->size > 8 ? 9 : 8, e))
         return false;
+    const char *other = start[8] == '{' ? NULL : foreign(start);
+    if (other)
+        return at_error_set(e,
+                            "%.200s: %s, not a safetensors file (in Python: "
+                            "safetensors.torch.save_file(model.state_dict(), path))",
+                            s->path, other);
+    memcpy(&length, start, 8);
     if (length > MAX_HEADER || length > s->size - 8 || length < 2)
         return at_error_set(e, "%.200s: a header of %llu bytes in a file of %llu: not a safetensors file, or cut off",
                             s->path, (unsigned long long)length, (unsigned long long)s->size);

@@ -330,12 +330,40 @@ bool at_layer_to(at_layer *l, at_dtype dtype, at_error *e)
     return ok;
 }
 
+/* The names of the tensors inside, separated by '|'; as many as there is room for. */
+typedef struct name_list {
+    char text[2000];
+    size_t n;
+} name_list;
+
+static bool add_name(void *context, const char *name, at_member *m)
+{
+    name_list *all = context;
+    size_t room = sizeof all->text - all->n;
+    int wrote = snprintf(all->text + all->n, room, all->n ? "|%s" : "%s", name);
+    (void)m;
+    if ((size_t)wrote >= room) {
+        all->text[all->n] = 0;
+        return false;
+    }
+    all->n += (size_t)wrote;
+    return true;
+}
+
+static bool refuse_name(at_layer *l, const char *name, at_error *e)
+{
+    name_list all = {.n = 0};
+    at_layer_walk(l, add_name, &all);
+    return at_error_set(e, "%s: there is no parameter '%.80s'%s", at_layer_where(l->kind), name,
+                        at_suggest(" (", name, all.text, ")").text);
+}
+
 bool at_layer_set(at_layer *l, const char *name, at_tensor *t, at_error *e)
 {
     const char *where = at_layer_where(l->kind);
     at_member *m = find(l, name);
     if (!m || !m->tensor)
-        return at_error_set(e, "%s: there is no parameter '%.80s'", where, name);
+        return refuse_name(l, name, e);
     if (!t->storage)
         return at_error_set(e, "%s: %.80s: tensor was freed", where, name);
     if (t->dtype != m->tensor->dtype || !at_same_shape(t, m->tensor)) {
@@ -405,7 +433,8 @@ static bool check_arguments(at_build *g, const at_method *m, const at_pass *p)
             if (!m->arg[k].optional)
                 return at_refuse(g, "%s is missing, expected %s", name, expected) != NULL;
         } else if (v.type != m->arg[k].type) {
-            return at_refuse(g, "%s is %s, expected %s", name, at_describe_value(v).text, expected) != NULL;
+            return at_refuse(g, "%s is %s, expected %s%s", name, at_describe_value(v).text, expected,
+                             v.type == AT_TABLE ? AT_MAKES_TENSOR : "") != NULL;
         } else if (v.type == AT_TENSOR && !v.tensor->storage) {
             return at_refuse(g, "%s: tensor was freed", name) != NULL;
         }

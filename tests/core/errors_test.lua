@@ -21,7 +21,7 @@ t.case("an operation names itself, the argument and the shape", function()
     n = line() + 1
     fails(n, "softmax: d is the string '1', expected an integer", function() return (attn.softmax(x, "1")) end)
     n = line() + 1
-    fails(n, "softmax: x is missing, expected a tensor", function() return (attn.softmax()) end)
+    fails(n, "softmax: x is missing, expected a tensor (x:softmax(...), with a colon)", function() return (attn.softmax()) end)
     n = line() + 2
     fails(n, "softmax: x is int64, expected float32 or float64 (x: int64 [2])",
         function() return (attn.arange(1, 2):softmax()) end)
@@ -33,7 +33,7 @@ t.case("an operation names itself, the argument and the shape", function()
     fails(n, "masked_fill: mask is float32, expected bool (mask: float32 [2, 3])",
         function() return (x:masked_fill(x, 0)) end)
     n = line() + 1
-    fails(n, "add: b is a table, expected a tensor or a number", function() return x + {} end)
+    fails(n, "add: b is a table, expected a tensor or a number (attn.tensor{...} makes one of a table)", function() return x + {} end)
     n = line() + 1
     fails(n, "add: a is the string '1', expected a tensor or a number", function() return "1" + x end)
 end)
@@ -116,7 +116,7 @@ t.case("the line is the script's own when the library's Lua code stands between"
     n = line() + 1
     fails(n, "to: dtype is half, expected float32 or float64", function() net:to("half") end)
     n = line() + 1
-    fails(n, "parameters: self is number, expected a layer or module", function() l.parameters(3) end)
+    fails(n, "parameters: self is 3, expected a layer or module (model:parameters(), with a colon)", function() l.parameters(3) end)
     for _, call in ipairs{
         function() attn.schedule.noam{dim = "x"} end, function() attn.penalty.frobenius(3) end,
         function() attn.data.pad(3) end,
@@ -218,6 +218,42 @@ t.case("a table in place of a layer's input is no table of options", function()
     t.raises("linear: unknown field 1 (there are none)", linear, attn.zeros(1, 3), {1})
 end)
 
+-- ---- what was probably meant ----
+
+t.case("options, words, parameters and fields that are near a known one", function()
+    local linear, x = attn.layer.linear{inputs = 3, outputs = 2}, attn.ones(2, 3)
+    t.raises("softmax: unknown option 'masc' (known: mask; did you mean 'mask'?)", attn.softmax, x, 1, {masc = 1})
+    t.raises("ones: unknown option the string 'dtpe' (known: dtype; did you mean 'dtype'?)", attn.ones, 2, {dtpe = "float64"})
+    t.raises("expected float32, float64, int64, bool or uint8 (did you mean 'float64'?)", x.to, x, "flaot64")
+    t.raises("linear: there is no parameter 'wieght' (did you mean 'weight'?)", function() linear.wieght = x end)
+    t.raises("a tensor has no field 'gard' to write (known: grad; did you mean 'grad'?)", function() x.gard = x end)
+    t.raises("expected one of bilinear, nearest (did you mean 'bilinear'?)", attn.interpolate, attn.ones(1, 2, 2, 1), 3, {mode = "bilinaer"})
+    t.raises("train.loop: unknown field 'modle'", attn.train.loop, {modle = 1})
+    t.raises("(did you mean 'model'?)", attn.train.loop, {modle = 1})       -- not mode: what is swapped is one mistake
+    t.raises("(did you mean 'atol'?)", attn.allclose, x, x, {atoll = 1})
+    t.raises("(known: lengths, key_mask, mask, bias, causal, position, weights, cache, path; did you mean 'causal'?)",
+        attn.attention{query = 3}, x, x, nil, {casual = true})
+end)
+
+t.case("a point for a colon, a table for a tensor, a model for its parameters", function()
+    local linear, x = attn.layer.linear{inputs = 3, outputs = 2}, attn.ones(2, 3)
+    t.raises("sum: x is missing, expected a tensor (x:sum(...), with a colon)", x.sum)
+    t.raises("softmax: x is 1, expected a tensor (x:softmax(...), with a colon)", x.softmax, 1)
+    t.raises("item: self is nil, expected a tensor (x:item(...), with a colon)", x.item)
+    t.raises("parameters: self is nil, expected a layer or module (model:parameters(), with a colon)", linear.parameters)
+    t.raises("softmax: x is a table, expected a tensor (attn.tensor{...} makes one of a table)", attn.softmax, {1, 2})
+    t.raises("linear: x is a table, expected a tensor (attn.tensor{...} makes one of a table)", linear, {1, 2, 3})
+    t.raises("adam: params is a layer, expected a list of tensors (params = model:parameters())", attn.optim.adam, {params = linear})
+    t.raises("clip_grad_norm: params is a layer, expected a list of tensors (model:parameters())", attn.clip_grad_norm, linear, 1)
+end)
+
+t.case("an index counts the dimensions as they are written", function()
+    local x = attn.ones(2, 3, 4)
+    t.raises("index: entry 2 is 5, expected 1..3 or -3..-1 (float32 [2, 3, 4])", function() x[{1, 5}] = 2 end)
+    t.raises("index: entry 3 is 0, expected 1..4 or -4..-1 (float32 [2, 3, 4])", function() return x[{1, {1, 2}, 0}] end)
+    t.raises("index: the range {2, 9} is outside 1..4 of dimension 3 (float32 [2, 3, 4])", function() x[{1, 1, {2, 9}}] = 2 end)
+end)
+
 -- ---- where in a model ----
 
 local Part, Model = attn.module "Part", attn.module "Model"
@@ -243,7 +279,7 @@ t.case("the path inside a model stands in an error of a layer", function()
         "Model.decoder.blocks.1: linear: x has width 7, expected 4 (x: float32 [2, 3, 7])")
     t.equal(message(function(p) return p.blocks[2](k) end),
         "Model.decoder.blocks.2.2: linear: x has width 7, expected 4 (x: float32 [2, 3, 7])")
-    t.equal(message(function(p) return p.blocks[2](7) end), "Model.decoder.blocks.2: tanh: x is 7, expected a tensor")
+    t.equal(message(function(p) return p.blocks[2](7) end), "Model.decoder.blocks.2: tanh: x is 7, expected a tensor (x:tanh(...), with a colon)")
     t.equal(message(function(p) return p.encode(q, {maks = k}) end),
         "Model.decoder.encode: encoder.transformer: unknown field 'maks' (known: lengths, mask, causal, weights; did you mean 'mask'?)")
     t.equal(message(function(p) return p.blocks[1](nil) end), "Model.decoder.blocks.1: linear: x is missing, expected a tensor")

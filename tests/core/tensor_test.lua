@@ -37,7 +37,7 @@ t.case("uneven or wrong elements are errors", function()
     t.raises("tensor: an element is 2.5, expected an integer for int64", attn.tensor, {2.5}, {dtype = "int64"})
     t.raises("tensor: dtype is the string 'int32', expected float32, float64, int64, bool or uint8", attn.tensor, {1},
         {dtype = "int32"})
-    t.raises("tensor: unknown option the string 'dtpye' (known: dtype)", attn.tensor, {1}, {dtpye = "int64"})
+    t.raises("tensor: unknown option the string 'dtpye' (known: dtype; did you mean 'dtype'?)", attn.tensor, {1}, {dtpye = "int64"})
     local deep = 1
     for _ = 1, 9 do deep = {deep} end
     t.raises("nested more than 8 deep", attn.tensor, deep)

@@ -123,6 +123,13 @@ t.case("a length of the header that the file does not have", function()
     t.raises("the file has 7 bytes: not a safetensors file", load, path)
 end)
 
+t.case("a file of torch.save, a pickle: what it is, and what to do", function()
+    write("PK\3\4" .. ("\0"):rep(100))
+    t.raises("a zip file, as torch.save and numpy.savez write, not a safetensors file (in Python: safetensors.torch.save_file(", load, path)
+    write("\x80\2}q\0K\1K\2s.")
+    t.raises("a Python pickle, as torch.save wrote, not a safetensors file", load, path)
+end)
+
 t.case("hostile numbers in shape and data_offsets", function()
     for _, x in ipairs{
         "-1", "1e0", "2.0", "9007199254740993", "9223372036854775807", "9223372036854775808", "1e999", "null", '"2"',

@@ -237,7 +237,7 @@ t.case("a mask broadcasts, and goes with any dimensions; of integers too", funct
     t.raises("sum: the mask does not broadcast to x (x: float64 [2, 3, 4], mask: bool [3])", x.sum, x, 1,
         {mask = attn.tensor{true, true, false}})
     t.raises("mean: mask is float64, expected bool (mask: float64 [2, 3, 4])", function() return x:mean(1, {mask = x}) end)
-    t.raises("sum: unknown option 'masks' (known: mask)", x.sum, x, 1, {masks = x})
+    t.raises("sum: unknown option 'masks' (known: mask; did you mean 'mask'?)", x.sum, x, 1, {masks = x})
 end)
 
 t.case("short rows and long ones have one definition, whatever the dimension", function()
