@@ -115,11 +115,11 @@ static void add_metadata(lua_State *L, work *w, const char *where, const char *k
     w->metadata.pair[w->metadata.n++] = (at_string_pair){(char *)(uintptr_t)key, (char *)(uintptr_t)value};
 }
 
-static void save_work(lua_State *L, work *w, const char *where, const char *path)
+static void save_work(lua_State *L, work *w, const char *where, const char *path, at_file_type narrow)
 {
     at_error e;
     at_error_clear(&e);
-    if (!at_safetensors_save(path, w->list, w->n, &w->metadata, &e))
+    if (!at_safetensors_save(path, w->list, w->n, &w->metadata, narrow, &e))
         fail(L, w, where, &e);
     clear(w);
 }
@@ -149,6 +149,26 @@ static const char *check_key(lua_State *L, int at, const char *where, const char
     return key;
 }
 
+/* Argument 4: {dtype = "bf16" | "f16"} */
+static at_file_type check_narrow(lua_State *L, const char *where)
+{
+    if (lua_isnoneornil(L, 4))
+        return AT_FILE_TYPES;
+    if (lua_type(L, 4) != LUA_TTABLE)
+        vm_error(L, "%s: options is %s, expected a table {dtype =}", where, vm_describe(L, 4).text);
+    for (lua_pushnil(L); lua_next(L, 4); lua_pop(L, 1))
+        if (lua_type(L, -2) != LUA_TSTRING || strcmp(lua_tostring(L, -2), "dtype") != 0)
+            vm_error(L, "%s: unknown option %s (known: dtype)", where, vm_describe(L, -2).text);
+    lua_getfield(L, 4, "dtype");
+    const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+    bool brain = strcmp(word, "bf16") == 0;
+    if (!lua_isnil(L, -1) && !brain && strcmp(word, "f16") != 0)
+        vm_error(L, "%s: dtype is %s, expected \"bf16\" or \"f16\"", where, vm_describe(L, -1).text);
+    bool given = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    return !given ? AT_FILE_TYPES : brain ? AT_FILE_BF16 : AT_FILE_F16;
+}
+
 static int safetensors_save(lua_State *L)
 {
     const char *where = "safetensors.save", *path = vm_check_path(L, where);
@@ -156,6 +176,7 @@ static int safetensors_save(lua_State *L)
         vm_error(L, "%s: tensors is %s, expected a table of tensors", where, vm_describe(L, 2).text);
     if (!lua_isnoneornil(L, 3) && lua_type(L, 3) != LUA_TTABLE)
         vm_error(L, "%s: metadata is %s, expected a table of strings", where, vm_describe(L, 3).text);
+    at_file_type narrow = check_narrow(L, where);
     lua_settop(L, 3);
     work *w = push_work(L);
     for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) {
@@ -174,7 +195,7 @@ static int safetensors_save(lua_State *L)
                          vm_describe(L, -1).text);
             add_metadata(L, w, where, key, value);
         }
-    save_work(L, w, where, path);
+    save_work(L, w, where, path, narrow);
     return 0;
 }
 
@@ -405,7 +426,7 @@ static int save(lua_State *L)
     add_metadata(L, w, where, "attn", lua_tostring(L, -1));
     add_metadata(L, w, where, AT_CHECKSUM, "");
     add_metadata(L, w, where, "format", FORMAT);
-    save_work(L, w, where, path);
+    save_work(L, w, where, path, AT_FILE_TYPES);
     return 0;
 }
 
@@ -582,8 +603,10 @@ void vm_open_io(lua_State *L, int lib)
          "a checksum of all its bytes is in it."},
         {"load", "load(path) -> table\nWhat attn.save wrote; an error if its checksum is another. Runs no code."},
         {"lines", "lines(path) -> list of strings\nThe lines of a text file, plain or gzip, without their ends."},
-        {"safetensors.save", "safetensors.save(path, tensors [, metadata])\n"
-                             "Tensors by name, and strings by name, as a safetensors file."},
+        {"safetensors.save",
+         "safetensors.save(path, tensors [, metadata [, {dtype =}]])\n"
+         "Tensors by name, and strings by name, as a safetensors file. dtype \"bf16\" or \"f16\" writes all floats as\n"
+         "BF16 or F16: to the nearest, halves to even, what is too large (F16: from 65,520) as infinity."},
         {"safetensors.load", "safetensors.load(path) -> tensors, metadata\n"
                              "Two tables. F16 and BF16 become float32, U8 uint8, all other integers int64."},
         {"npy.save", "npy.save(path, t)\nOne tensor in NumPy's format."},

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -401,11 +402,56 @@ bool at_source_elements(at_source *s, uint64_t at, at_file_type type, bool swap,
     return true;
 }
 
-bool at_file_elements(at_file *f, const at_tensor *t, at_error *e)
+/* x in a format of 16 bits, to the nearest, halves to even; what is too large becomes infinity. */
+static uint16_t narrow(double x, int fraction, int bias)
+{
+    int exponent;
+    unsigned sign = signbit(x) ? 1u << 15 : 0, infinity = (2u * (unsigned)bias + 1) << fraction;
+    if (isnan(x))
+        return (uint16_t)(sign | infinity | 1u << (fraction - 1));
+    if (isinf(x))
+        return (uint16_t)(sign | infinity);
+    frexp(x, &exponent);
+    exponent = x == 0 || exponent < 2 - bias ? 1 - bias : exponent - 1; /* of the smallest normal number, or its own */
+    if (exponent > bias)
+        return (uint16_t)(sign | infinity);
+    /* a normal number's leading 1 counts as one in the exponent, as does what is rounded up to the next power of 2 */
+    unsigned units = (unsigned)nearbyint(ldexp(fabs(x), fraction - exponent));
+    return (uint16_t)(sign | (((unsigned)(exponent + bias - 1) << fraction) + units));
+}
+
+/* n elements of a float tensor in another type of the file. */
+static void convert_out(at_file_type type, at_dtype dtype, size_t n, const char *data, char *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        double x =
+            dtype == AT_F32 ? (double)((const float *)(const void *)data)[i] : ((const double *)(const void *)data)[i];
+        uint16_t bits = type == AT_FILE_F16 ? narrow(x, 10, 15) : narrow(x, 7, 127);
+        memcpy(out + i * sizeof bits, &bits, sizeof bits);
+    }
+}
+
+/* n elements side by side */
+static bool write_elements(at_file *f, at_file_type type, at_dtype dtype, size_t n, const char *data, at_error *e)
+{
+    char buffer[4096];
+    size_t bytes = at_dtype_bytes(dtype), wide = types[type].bytes;
+    if (type != AT_FILE_F16 && type != AT_FILE_BF16)
+        return at_file_write(f, data, n * bytes, e);
+    for (size_t i = 0, count; i < n; i += count) {
+        count = at_min_size(sizeof buffer / wide, n - i);
+        convert_out(type, dtype, count, data + i * bytes, buffer);
+        if (!at_file_write(f, buffer, count * wide, e) || !at_uninterrupted(e))
+            return false;
+    }
+    return true;
+}
+
+bool at_file_elements(at_file *f, const at_tensor *t, at_file_type type, at_error *e)
 {
     size_t bytes = at_dtype_bytes((at_dtype)t->dtype);
     if (at_contiguous(t))
-        return at_file_write(f, t->data, at_numel(t) * bytes, e);
+        return write_elements(f, type, (at_dtype)t->dtype, at_numel(t), t->data, e);
     /* not at_walk: it may take dimensions in another order */
     size_t index[AT_MAX_DIM] = {0}, n = at_numel(t);
     AT_PIECES(i, end, n)
@@ -413,12 +459,21 @@ bool at_file_elements(at_file *f, const at_tensor *t, at_error *e)
         ptrdiff_t at = 0;
         for (size_t d = 0; d < t->ndim; d++)
             at += (ptrdiff_t)index[d] * t->step[d];
-        if (!at_file_write(f, t->data + at * (ptrdiff_t)bytes, bytes, e))
+        if (!write_elements(f, type, (at_dtype)t->dtype, 1, t->data + at * (ptrdiff_t)bytes, e))
             return false;
         for (size_t d = t->ndim; d-- > 0 && ++index[d] == t->size[d];)
             index[d] = 0;
     }
     return at_uninterrupted(e);
+}
+
+at_file_type at_file_type_of(const at_tensor *t)
+{
+    static const at_file_type of[AT_DTYPES] = {
+        [AT_F32] = AT_FILE_F32,   [AT_F64] = AT_FILE_F64, [AT_I64] = AT_FILE_I64,
+        [AT_BOOL] = AT_FILE_BOOL, [AT_U8] = AT_FILE_U8,
+    };
+    return of[t->dtype];
 }
 
 bool at_is_utf8(const char *text, size_t n)

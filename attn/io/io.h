@@ -68,8 +68,10 @@ at_dtype at_file_type_dtype(at_file_type type);
 /* A tensor's elements from the file; `what` names it in messages. swap: the file has the other byte order. */
 bool at_source_elements(at_source *s, uint64_t at, at_file_type type, bool swap, at_tensor *t, const char *what,
                         at_error *e);
-/* A tensor's elements in row order, whatever its steps. */
-bool at_file_elements(at_file *f, const at_tensor *t, at_error *e);
+/* The type that holds a tensor as it is. */
+at_file_type at_file_type_of(const at_tensor *t);
+/* A tensor's elements in row order, whatever its steps; floats also as F16 or BF16, to the nearest, halves to even. */
+bool at_file_elements(at_file *f, const at_tensor *t, at_file_type type, at_error *e);
 
 /* True if text is valid UTF-8 without NUL. */
 bool at_is_utf8(const char *text, size_t n);
@@ -100,9 +102,11 @@ typedef struct at_string_map {
  */
 bool at_safetensors_load(const char *path, at_named **list, size_t *n, at_string_map *metadata, at_error *e);
 
-/* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first. The field
- * AT_CHECKSUM of the metadata, whatever its value, is written with the right one. */
-bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata, at_error *e);
+/* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first; with narrow F16 or BF16
+ * floats as that, with AT_FILE_TYPES all as they are. The field AT_CHECKSUM of the metadata, whatever its value, is written with the
+ * right one. */
+bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata,
+                         at_file_type narrow, at_error *e);
 
 void at_named_free(at_named *list, size_t n);
 void at_string_map_free(at_string_map *map);

@@ -249,7 +249,7 @@ bool at_npy_save(const char *path, const at_tensor *t, at_error *e)
     at_file *f = at_file_create(path, e);
     if (!f)
         return false;
-    if (at_file_write(f, header, at, e) && at_file_elements(f, t, e))
+    if (at_file_write(f, header, at, e) && at_file_elements(f, t, at_file_type_of(t), e))
         return at_file_commit(f, e);
     at_file_abort(f);
     return false;

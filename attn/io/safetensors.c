@@ -380,26 +380,24 @@ bool at_safetensors_load(const char *path, at_named **list, size_t *n, at_string
 
 /* ---- saving ---- */
 
-static at_file_type type_of(const at_tensor *t)
-{
-    static const at_file_type of[AT_DTYPES] = {
-        [AT_F32] = AT_FILE_F32,   [AT_F64] = AT_FILE_F64, [AT_I64] = AT_FILE_I64,
-        [AT_BOOL] = AT_FILE_BOOL, [AT_U8] = AT_FILE_U8,
-    };
-    return of[t->dtype];
-}
+/* A tensor and the type it gets. */
+typedef struct entry {
+    const char *name;
+    const at_tensor *tensor;
+    at_file_type type;
+} entry;
 
 static int standard_order(const void *a, const void *b)
 {
-    const at_named *const *x = a, *const *y = b;
-    size_t s = at_dtype_bytes((at_dtype)(*x)->tensor->dtype), t = at_dtype_bytes((at_dtype)(*y)->tensor->dtype);
-    return s != t ? (s > t ? -1 : 1) : strcmp((*x)->name, (*y)->name);
+    const entry *x = a, *y = b;
+    size_t s = at_file_type_bytes(x->type), t = at_file_type_bytes(y->type);
+    return s != t ? (s > t ? -1 : 1) : strcmp(x->name, y->name);
 }
 
 static int by_name(const void *a, const void *b)
 {
-    const at_named *const *x = a, *const *y = b;
-    return strcmp((*x)->name, (*y)->name);
+    const entry *x = a, *y = b;
+    return strcmp(x->name, y->name);
 }
 
 static int by_key(const void *a, const void *b)
@@ -408,22 +406,22 @@ static int by_key(const void *a, const void *b)
     return strcmp((*x)->key, (*y)->key);
 }
 
-static bool check_names(const char *path, const at_named **order, size_t n, at_error *e)
+static bool check_names(const char *path, entry *order, size_t n, at_error *e)
 {
     if (n > MAX_TENSORS)
         return at_error_set(e, "%.200s: %zu tensors, expected at most %d", path, n, MAX_TENSORS);
     for (size_t i = 0; i < n; i++) {
-        const char *name = order[i]->name;
+        const char *name = order[i].name;
         if (!good_name(name) || !at_is_utf8(name, strlen(name)) || strcmp(name, "__metadata__") == 0)
             return at_error_set(e, "%.200s: '%.80s' cannot be the name of a tensor", path, name);
-        if (!order[i]->tensor->storage)
+        if (!order[i].tensor->storage)
             return at_error_set(e, "%.200s: tensor '%.80s' was freed", path, name);
     }
     if (n > 0)
         qsort(order, n, sizeof *order, by_name);
     for (size_t i = 1; i < n; i++)
-        if (strcmp(order[i]->name, order[i - 1]->name) == 0)
-            return at_error_set(e, "%.200s: two tensors are called '%.80s'", path, order[i]->name);
+        if (strcmp(order[i].name, order[i - 1].name) == 0)
+            return at_error_set(e, "%.200s: two tensors are called '%.80s'", path, order[i].name);
     return true;
 }
 
@@ -457,7 +455,7 @@ static bool write_metadata(at_json *j, const char *path, const at_string_map *ma
     return ok;
 }
 
-static bool write_header(at_json *j, const char *path, const at_named **order, size_t n, const at_string_map *metadata,
+static bool write_header(at_json *j, const char *path, const entry *order, size_t n, const at_string_map *metadata,
                          size_t *hole, at_error *e)
 {
     char text[64];
@@ -470,13 +468,13 @@ static bool write_header(at_json *j, const char *path, const at_named **order, s
         first = false;
     }
     for (size_t i = 0; i < n; i++) {
-        const at_tensor *t = order[i]->tensor;
-        uint64_t end = at + at_numel(t) * at_dtype_bytes((at_dtype)t->dtype);
+        const at_tensor *t = order[i].tensor;
+        uint64_t end = at + at_numel(t) * at_file_type_bytes(order[i].type);
         at_json_text(j, first ? "" : ",");
         first = false;
-        at_json_quote(j, order[i]->name, strlen(order[i]->name));
+        at_json_quote(j, order[i].name, strlen(order[i].name));
         at_json_text(j, ":{\"dtype\":\"");
-        at_json_text(j, type_names[type_of(t)]);
+        at_json_text(j, type_names[order[i].type]);
         at_json_text(j, "\",\"shape\":[");
         for (size_t d = 0; d < t->ndim; d++) {
             snprintf(text, sizeof text, d ? ",%zu" : "%zu", t->size[d]);
@@ -495,8 +493,7 @@ static bool write_header(at_json *j, const char *path, const at_named **order, s
                                               path, j->n, MAX_HEADER);
 }
 
-static bool write_file(const char *path, const at_json *header, size_t hole, const at_named **order, size_t n,
-                       at_error *e)
+static bool write_file(const char *path, const at_json *header, size_t hole, const entry *order, size_t n, at_error *e)
 {
     uint64_t length = header->n;
     at_file *f = at_file_create(path, e);
@@ -506,7 +503,7 @@ static bool write_file(const char *path, const at_json *header, size_t hole, con
         at_file_sum(f);
     bool ok = at_file_write(f, &length, 8, e) && at_file_write(f, header->text, header->n, e);
     for (size_t i = 0; ok && i < n; i++)
-        ok = at_file_elements(f, order[i]->tensor, e);
+        ok = at_file_elements(f, order[i].tensor, order[i].type, e);
     if (hole > 0)
         ok = ok && at_file_sum_end(f, 8 + hole, e);
     if (ok)
@@ -515,15 +512,19 @@ static bool write_file(const char *path, const at_json *header, size_t hole, con
     return false;
 }
 
-bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata, at_error *e)
+bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata,
+                         at_file_type narrow, at_error *e)
 {
     at_json header = {0};
     size_t hole = 0;
-    const at_named **order = at_alloc((n + 1) * sizeof *order);
+    entry *order = at_alloc((n + 1) * sizeof *order);
     if (!order)
         return at_error_memory(e, "a header", (n + 1) * sizeof *order);
-    for (size_t i = 0; i < n; i++)
-        order[i] = &list[i];
+    for (size_t i = 0; i < n; i++) {
+        const at_tensor *t = list[i].tensor;
+        bool narrows = narrow != AT_FILE_TYPES && (t->dtype == AT_F32 || t->dtype == AT_F64);
+        order[i] = (entry){list[i].name, t, narrows ? narrow : at_file_type_of(t)};
+    }
     bool ok = check_names(path, order, n, e);
     if (ok && n > 0)
         qsort(order, n, sizeof *order, standard_order);

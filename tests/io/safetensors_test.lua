@@ -90,6 +90,43 @@ t.case("half floats become float32, integers int64", function()
     t.raises("x holds a number above 2^63 - 1, which int64 has not", load, path)
 end)
 
+t.case("floats are written as BF16 and F16: to the nearest, halves to even, of either type and in row order", function()
+    local function numbers(dtype, list, from)
+        local x = attn.tensor(list, {dtype = from})
+        save(path, {x = x, y = attn.tensor{true}}, nil, {dtype = dtype})
+        local header, bytes = string.unpack("<s8", read())
+        t.is_true(header:find('"x":{"dtype":"' .. dtype:upper() .. '","shape":[' .. #list .. '],"data_offsets":[0,', 1, true))
+        local got = {string.unpack("<" .. ("I2"):rep(#list), read(), bytes)}
+        got[#got] = nil -- the place after them
+        return got
+    end
+    local function bits(dtype, list, expected)
+        for _, from in ipairs{"float32", "float64"} do
+            local got = numbers(dtype, list, from)
+            for i, x in ipairs(expected) do t.equal(("%04x"):format(got[i]), ("%04x"):format(x), dtype .. " " .. list[i]) end
+        end
+    end
+    local inf = math.huge
+    bits("bf16", {1, -3, 1 + 2 ^ -8, 1 + 3 * 2 ^ -8, 1 + 2 ^ -8 + 2 ^ -20, 2 - 2 ^ -9, 0.0, -0.0, inf, -inf},
+        {0x3f80, 0xc040, 0x3f80, 0x3f82, 0x3f81, 0x4000, 0, 0x8000, 0x7f80, 0xff80})
+    bits("bf16", {2.0 ^ -126, 2.0 ^ -133, 2.0 ^ -134, 3 * 2.0 ^ -134, 2.0 ^ 127 * (2 - 2 ^ -7), 2.0 ^ 127 * (2 - 2 ^ -9)},
+        {0x0080, 0x0001, 0x0000, 0x0002, 0x7f7f, 0x7f80})
+    bits("f16", {1, -2, 2.0 ^ -24, 2.0 ^ -25, 3 * 2.0 ^ -25, 1023 * 2.0 ^ -24, 2.0 ^ -14, 65504, 65519, 65520, 1e30, -inf},
+        {0x3c00, 0xc000, 0x0001, 0, 2, 0x03ff, 0x0400, 0x7bff, 0x7bff, 0x7c00, 0x7c00, 0xfc00})
+    t.equal(numbers("f16", {1 + 2 ^ -11 + 2 ^ -40}, "float64"), {0x3c01}) -- not by way of float32, which would give the half
+    for dtype, quiet in pairs{bf16 = 0x7fc0, f16 = 0x7e00} do
+        t.equal(numbers(dtype, {0 / 0})[1] & 0x7fff, quiet)
+    end
+    local x = attn.tensor{{1, 2, 3}, {4, 5, 6}}
+    save(path, {x = x:transpose(1, 2), n = attn.tensor({7}, {dtype = "int64"})}, {k = "v"}, {dtype = "bf16"})
+    local got, metadata = load(path)
+    t.equal({got.x:totable(), got.x.dtype, got.n:totable(), got.n.dtype, metadata},
+        {x:transpose(1, 2):contiguous():totable(), "float32", {7}, "int64", {k = "v"}})
+    t.raises("dtype is the string 'float8', expected \"bf16\" or \"f16\"", save, path, {x = x}, nil, {dtype = "float8"})
+    t.raises("safetensors.save: unknown option the string 'type' (known: dtype)", save, path, {x = x}, nil, {type = "bf16"})
+    t.raises("safetensors.save: options is 3, expected a table {dtype =}", save, path, {x = x}, nil, 3)
+end)
+
 t.case("a file cut off at any byte is refused", function()
     save(path, {a = attn.tensor{1, 2, 3}, b = attn.tensor{true}}, {k = "v"})
     local bytes = read()
