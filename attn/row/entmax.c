@@ -16,10 +16,11 @@
 enum { ALPHA };
 enum { ALPHA_LOGIT };
 
-static const at_field fields[] = {[ALPHA] = {"alpha", AT_FIELD_NUMBER, .low = 1, .high = 2,
-                                             .help = "from 1, softmax, to 2, sparsemax; left out: learned, 1 + "
-                                                     "sigmoid(distribution.alpha_logit), 1.5 at first"},
-                                  {0}};
+static const at_field fields[] = {
+    [ALPHA] = {"alpha", AT_FIELD_NUMBER, .low = 1, .high = 2,
+               .help = "from 1, softmax, to 2, sparsemax; left out: learned, 1 + "
+                       "sigmoid(distribution.alpha_logit), 1.5 at first"},
+    {0}};
 
 static bool is_learned(const at_beside *b) { return b->set[ALPHA] == 0; }
 

@@ -64,7 +64,7 @@ local counting = paper:table{
     vary = {{"softmax", distribution = "softmax"}, {"sigmoid", distribution = "sigmoid"}},
     run = function(cfg, cell)
         local model, answers = learn(cfg, cell, cfg.counting, 2, cfg.counts, marks(cfg, 100 * cfg.batch, cell.seed))
-        local out = fit.measure(model, marks(cfg, cfg.tests, 1000 + cell.seed), function(b)
+        local out = fit.means(model, marks(cfg, cfg.tests, 1000 + cell.seed), function(b)
             local right = 100 * answers(b):argmax(-1):eq(b.answer):to "float32"
             return {accuracy = right, several = right:masked_select(b.answer:gt(1))}
         end)

@@ -69,7 +69,7 @@ end
 
 -- Right answers in %, places that weigh more than SMALL, share of exact zeros in %, entropy in nats.
 local function measure(model, tests)
-    local out = fit.measure(model, tests, function(b)
+    local out = fit.means(model, tests, function(b)
         local y, w = model(b.source, b.source_lengths)
         local share = w / w:sum(-1, true):clamp(1e-12)
         return {accuracy = 100 * y:argmax(-1):eq(b.answer):to "float32", support = w:gt(SMALL):sum(-1),
