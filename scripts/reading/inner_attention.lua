@@ -6,10 +6,11 @@
 --   local model = Ranker{words = 5000, attention = "gate"}         -- outer (OARNN), word, context, gate (IARNN)
 --   local score, weights = model(question, question_lengths, answer, answer_lengths)       -- [B], [B, T]
 --
--- Found: attention after a GRU is not late, nor after an LSTM or a tanh layer, nor where two words decide: the weight lies
--- on the decisive word itself, and on TrecQA around the middle.
+-- Found: attention after a GRU is not late, nor after an LSTM or a tanh layer, nor where two words decide: the weight
+-- lies on the decisive word itself, and on TrecQA around the middle.
 local attn = require "attn"
-local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
+local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
+local study, text = require "attn.study", require "attn.text"
 
 local Ranker = attn.module "Ranker"
 function Ranker:init(cfg)
@@ -30,7 +31,7 @@ function Ranker:init(cfg)
 end
 
 -- The mean over the words that are there.
-local function mean(x, lengths) return x:sum(2) / lengths:to(x.dtype):unsqueeze(2) end
+local function mean(x, lengths) return x:mean(2, false, {mask = attn.mask(lengths, x:size(2)):unsqueeze(3)}) end
 
 -- How much of each state is new, the mean of 1 - z, from what the GRU was given and gave (gates r, z, n).
 local function openness(gru, x, h)
@@ -81,31 +82,18 @@ function Ranker:forward(question, qn, answer, an)
     return score, weights, self.price(r):squeeze(2):clamp(self.occam) * weights:sum(2)  -- n_q sum_t a_t, n_q >= occam
 end
 
--- Margin ranking: the right answer of each question before a wrong one.
-local function ranking(model, margin)
-    return function(b)
-        local yes, _, dear = model(b.question, b.question_lengths, b.right, b.right_lengths)
-        local no = model(b.question, b.question_lengths, b.wrong, b.wrong_lengths)
-        local loss = attn.loss.margin(yes, no, {margin = margin})
-        return dear and loss + dear:mean() or loss
-    end
-end
-
 -- A question is a topic; its answer has, anywhere, the word that belongs to the topic, a wrong one that of another.
 local function answers(cfg, seed, count)
-    local draw, fields = data.random(seed), {question = {}, right = {}, wrong = {}, place = {}}
-    local function sentence(topic, place)
-        local list = {}
-        for i = 1, cfg.length do list[i] = i == place and cfg.topics + topic or 2 * cfg.topics + draw(cfg.fillers) end
-        return list
-    end
-    for i = 1, count do
+    return data.made(count, seed, function(draw)
         local topic, place = draw(cfg.topics), draw(cfg.length)
-        fields.question[i], fields.place[i] = {topic}, place
-        fields.right[i] = sentence(topic, place)
-        fields.wrong[i] = sentence((topic + draw(cfg.topics - 1) - 1) % cfg.topics + 1, draw(cfg.length))
-    end
-    return data.batches{fields = fields, size = 32, seed = seed}
+        local function sentence(about, at)
+            local list = {}
+            for i = 1, cfg.length do list[i] = i == at and cfg.topics + about or 2 * cfg.topics + draw(cfg.fillers) end
+            return list
+        end
+        return {question = {topic}, place = place, right = sentence(topic, place),
+            wrong = sentence((topic + draw(cfg.topics - 1) - 1) % cfg.topics + 1, draw(cfg.length))}
+    end)
 end
 
 local paper = study{
@@ -118,10 +106,23 @@ local paper = study{
 local variants = {{"outer", attention = "outer"}, {"word", attention = "word"}, {"context", attention = "context"},
     {"gate", attention = "gate"}, {"Occam", attention = "context", occam = 1e-3}}
 
--- The place where the weights of each row have their centre.
-local function centre(weights)
-    local place = attn.arange(1, weights:size(2)):to(weights.dtype)
-    return (weights * place):sum(2) / weights:sum(2)
+-- Margin ranking: trained to put the right answer of each question before a wrong one. field: right, wrong or answer.
+local function score(model, b, field) return model(b.question, b.question_lengths, b[field], b[field .. "_lengths"]) end
+local function trained(cfg, o, cell, words, learn, batches)
+    local model = Ranker{words = words, dim = o.dim, hidden = o.hidden, learn = learn, attention = cfg.attention,
+        occam = cfg.occam}
+    fit{model = model, batches = batches, steps = o.steps, lr = o.lr, cell = cell, loss = function(b)
+        local right, _, dear = score(model, b, "right")
+        local loss = attn.loss.margin(right, (score(model, b, "wrong")), {margin = cfg.margin})
+        return dear and loss + dear:mean() or loss
+    end}
+    return model
+end
+
+-- How far behind a place the weights of each row have their centre.
+local function late(weights, place)
+    local at = attn.arange(1, weights:size(2)):to(weights.dtype)
+    return (weights * at):sum(2) / weights:sum(2) - place:to(weights.dtype)
 end
 
 local position = paper:table{
@@ -129,19 +130,13 @@ local position = paper:table{
     synthetic = true, vary = variants, columns = {"accuracy", "late"}, better = {late = "none"},
     run = function(cfg, cell)
         local p = cfg.position
-        local words = 2 * p.topics + p.fillers
-        local model = Ranker{words = words, dim = p.dim, hidden = p.hidden, attention = cfg.attention,
-            occam = cfg.occam}
-        fit{model = model, batches = answers(p, cell.seed, 10000), steps = p.steps, lr = p.lr, cell = cell,
-            loss = ranking(model, cfg.margin)}
-        local right, late, count = 0, 0, 0
-        fit.each(model, answers(p, 1000 + cell.seed, 500), function(b)
-            local yes, weights = model(b.question, b.question_lengths, b.right, b.right_lengths)
-            local no = model(b.question, b.question_lengths, b.wrong, b.wrong_lengths)
-            right, count = right + yes:gt(no):sum():item(), count + #b.index
-            late = late + (centre(weights) - b.place:to "float32"):sum():item()
+        local parts = data.parts({train = answers(p, cell.seed, 10000), test = answers(p, 1000 + cell.seed, 500)},
+            {size = 32, seed = cell.seed})
+        local model = trained(cfg, p, cell, 2 * p.topics + p.fillers, true, parts.train)
+        return fit.means(model, parts.test, function(b)
+            local right, weights = score(model, b, "right")
+            return {accuracy = right:gt((score(model, b, "wrong"))), late = late(weights, b.place)}
         end)
-        return {accuracy = right / count, late = late / count}
     end,
 }
 paper:claim{"attention after the recurrent layer is centred at least 5 words late", position["outer"].late,
@@ -154,14 +149,9 @@ local trecqa = paper:table{
     name = "trecqa", about = "which sentences answer a question; word vectors are random; late: behind the middle",
     data = "trecqa", vary = variants, columns = {"map", "mrr", "late"}, better = {late = "none"},
     run = function(cfg, cell)
-        local p = cfg.trecqa
-        local sets, lists, pairs_of = corpus.trecqa(cfg.data, {most = p.most}), {}, {}
-        for _, part in ipairs{"train", "dev", "test"} do
-            for _, r in ipairs(sets[part]) do lists[#lists + 1], lists[#lists + 2] = r.question, r.answer end
-        end
-        local words, draw = attn.text.vocabulary(lists), data.random(cell.seed)
-        local function encode(name) return function(r) return words:encode(r[name]) end end
-        local wrong = {}
+        local p, draw, wrong, pairs_of = cfg.trecqa, data.random(cell.seed), {}, {}
+        local sets = corpus.trecqa(cfg.data, {most = p.most})
+        local words = text.vocabulary({sets.train, sets.dev, sets.test}, {of = {"question", "answer"}})
         for _, r in ipairs(sets.train) do
             wrong[r.group] = wrong[r.group] or {}
             if not r.right then table.insert(wrong[r.group], r.answer) end
@@ -172,27 +162,20 @@ local trecqa = paper:table{
                     wrong = wrong[r.group][draw(#wrong[r.group])]}
             end
         end
-        local model = Ranker{words = #words, dim = p.dim, hidden = p.hidden, learn = false, attention = cfg.attention,
-            occam = cfg.occam}
-        fit{model = model, steps = p.steps, lr = p.lr, cell = cell, loss = ranking(model, cfg.margin),
-            batches = data.batches{size = 32, by = "right", seed = cell.seed, fields = fit.columns(pairs_of,
-                {question = encode "question", right = encode "right", wrong = encode "wrong"})}}
-        local late, count = 0, 0
-        local test = data.batches{size = 64, by = "answer", fields = fit.columns(sets.test,
-            {question = encode "question", answer = encode "answer", right = "right", group = "group"})}
+        local model = trained(cfg, p, cell, #words, false, data.batches{records = pairs_of, size = 32, by = "right",
+            seed = cell.seed, fields = {question = words, right = words, wrong = words}})
+        local test = data.parts({test = sets.test}, {size = 64, fields = {question = words, answer = words,
+            right = "right", group = "group"}}).test
         local result = fit.ranking(model, test, function(b)
-            local score, weights = model(b.question, b.question_lengths, b.answer, b.answer_lengths)
-            late = late + (centre(weights) - (b.answer_lengths:to "float32" + 1) / 2):sum():item()
-            count = count + #b.index
-            for row, i in ipairs(b.index) do
-                if i == 1 then
-                    local answer = sets.test[1].answer
-                    cell:keep("attention", weights[{row, {1, #answer}}], {tokens = answer})
-                end
-            end
-            return score, b.right, b.group
+            local said, weights = score(model, b, "answer")
+            if b.index[1] == 1 then cell:keep("attention", weights[1], {tokens = sets.test[1].answer}) end
+            return said, b.right, b.group
         end)
-        return {map = result.map, mrr = result.mrr, late = late / count}
+        local values = fit.means(model, test, function(b)
+            local _, weights = score(model, b, "answer")
+            return {late = late(weights, (b.answer_lengths:to "float32" + 1) / 2)}
+        end)
+        return {map = result.map, mrr = result.mrr, late = values.late}
     end,
 }
 for _, name in ipairs{"word", "context", "gate", "Occam"} do
