@@ -105,6 +105,24 @@ function m.kendall(a, b)
     return first * second == 0 and 0.0 or sum / math.sqrt(first * second)
 end
 
+---Pearson's correlation of two lists of numbers; 0 where a list has one value only.
+---@param a number[]|any
+---@param b number[]|any
+---@return number -1..1
+function m.pearson(a, b)
+    local left = lists.read("metric.pearson", "a", a)
+    local right = lists.read("metric.pearson", "b", b, left, "a")
+    lists.check_scores("metric.pearson", "a", left)
+    lists.check_scores("metric.pearson", "b", right)
+    local n, x, y, xx, yy, xy = #left, 0, 0, 0.0, 0.0, 0.0
+    for i = 1, n do x, y = x + left[i] / n, y + right[i] / n end
+    for i = 1, n do
+        local dx, dy = left[i] - x, right[i] - y
+        xx, yy, xy = xx + dx * dx, yy + dy * dy, xy + dx * dy
+    end
+    return xx * yy == 0 and 0.0 or xy / math.sqrt(xx * yy)
+end
+
 attn.describe{name = "metric.map_mrr",
     signature = "map_mrr(scores, labels) -> {map =, mrr =, questions =, excluded =}",
     help = "Mean average precision and mean reciprocal rank (0..1) over questions, for each a list of scores of its\n"
@@ -120,5 +138,8 @@ attn.describe{name = "metric.kendall", signature = "kendall(a, b) -> number",
     help = "How alike two lists of numbers are ordered, Kendall's tau-b: 1 for the same order, -1 for the opposite one, ties\n"
         .. "of one list taken out of its pairs; 0 where a list has one value only.",
     example = 'require "attn.metric".kendall({0.1, 0.7, 0.2}, {1, 3, 2})'}
+attn.describe{name = "metric.pearson", signature = "pearson(a, b) -> number",
+    help = "Pearson's correlation of two lists of numbers, or tensors [n]; 0 where a list has one value only.",
+    example = 'require "attn.metric".pearson({0.1, 0.7, 0.2}, {1, 3, 2})'}
 
 return m

@@ -427,3 +427,11 @@ t.case("kendall: pairs in the same order less pairs in the other; tau-b takes ti
     t.near(kendall({1, 1, 2, 3}, {1, 2, 3, 3}), 4 / 5, 1e-12)                -- 4 pairs alike, none not; a and b order 5 of 6 each
     t.raises("metric.kendall: b has 1 entries, a 2", kendall, {1, 2}, {1})
 end)
+
+t.case("pearson: a line either way, by hand, nothing to correlate, errors", function()
+    t.near(metric.pearson({1, 2, 4}, {10, 20, 40}), 1, 1e-12)
+    t.near(metric.pearson(attn.tensor{1, 2, 4}, {-1, -2, -4}), -1, 1e-12)
+    t.near(metric.pearson({1, 2, 3}, {1, 3, 2}), 0.5, 1e-12)
+    t.equal(metric.pearson({1, 1}, {1, 2}), 0)
+    t.raises("metric.pearson: a[1] is NaN", metric.pearson, {0 / 0}, {1})
+end)
