@@ -6,10 +6,12 @@
 --   local model = Pairs{words = 5000, input = true, pool = true}       -- ABCNN-3; neither input nor pool: BCNN
 --   local logits, seen = model(left, left_lengths, right, right_lengths)       -- [B, 2], attention [B, S, T]
 --
--- Found: BCNN learns the pairs too, with twice the steps: the matrix makes it faster. Without word2vec, where only equal words
--- match, ABCNN-1 is as good as ABCNN-3 on TrecQA and WikiQA, both above ABCNN-2 and BCNN; the seeds differ as much.
+-- Found: BCNN learns the pairs too, with twice the steps: the matrix makes it faster. Without word2vec, where only
+-- equal words match, ABCNN-1 is as good as ABCNN-3 on TrecQA and WikiQA, both above ABCNN-2 and BCNN; the seeds differ
+-- as much.
 local attn = require "attn"
-local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
+local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
+local study, text = require "attn.study", require "attn.text"
 
 -- A [B, S, T]: 1 / (1 + |x_i - y_j|), 0 where one of them is padding.
 local function match(x, y, xmask, ymask) return xmask:unsqueeze(3) * ymask:unsqueeze(2) / (attn.cdist(x, y) + 1) end
@@ -78,32 +80,35 @@ end
 local paper = study{
     system = {"E1", "E2", "E3"}, paper = "Yin, Schuetze, Xiang, Zhou 2016, ABCNN: attention-based convolutional neural "
         .. "network for modeling sentence pairs, TACL 4",
-    options = {dim = 50, maps = 50, layers = 1, batch = 32, selection = {steps = 600, lr = 2e-2, width = 4, most = 40},
-        pairs = {steps = 2800, lr = 2e-2, dim = 24, maps = 24, width = 3, meanings = 40, synonyms = 3, shortest = 10,
-            longest = 12}},
-    quick = {dim = 4, maps = 4, pairs = {steps = 4, dim = 4, maps = 4}, selection = {steps = 4}},
+    options = {layers = 1, batch = 32, most = 40, selection = {steps = 600, lr = 2e-2, dim = 50, maps = 50, width = 4},
+        pairs = {steps = 2800, lr = 2e-2, dim = 24, maps = 24, width = 3, length = 15}},
+    quick = {pairs = {steps = 4, dim = 4, maps = 4}, selection = {steps = 4, dim = 4, maps = 4}},
 }
 local variants = {{"BCNN"}, {"ABCNN-1", input = true}, {"ABCNN-2", pool = true}, {"ABCNN-3", input = true, pool = true}}
 
-local function forward(model, b) return model(b.left, b.left_lengths, b.right, b.right_lengths, b.more) end
-local function learn(model, batches, cfg, cell)
-    fit{model = model, batches = batches, steps = cfg.steps, lr = cfg.lr, cell = cell,
-        loss = function(b) return attn.loss.cross_entropy((forward(model, b)), b.answer) end}
+-- Trains; what the model says of a batch, and the answers. More of a model's options in `sizes`.
+local function trained(cfg, o, cell, batches, sizes)
+    for name, value in pairs{dim = o.dim, maps = o.maps, width = o.width, length = o.length, layers = cfg.layers,
+        input = cfg.input, pool = cfg.pool} do sizes[name] = value end
+    local model = Pairs(sizes)
+    local function said(b)
+        local logits, seen = model(b.left, b.left_lengths, b.right, b.right_lengths, b.more)
+        return logits, b.answer, seen
+    end
+    fit{model = model, batches = batches, forward = said, steps = o.steps, lr = o.lr, cell = cell}
+    return model, said
 end
 
 local synonyms = paper:table{
     name = "pairs", about = "the same said in other words, or one word not", synthetic = true, vary = variants,
     run = function(cfg, cell)
-        local p = cfg.pairs
         local function make(count, seed)
-            return attn.task.pairs({meanings = p.meanings, synonyms = p.synonyms, shortest = p.shortest,
-                longest = p.longest, size = cfg.batch, count = count}, seed)
+            return attn.task.pairs({meanings = 40, synonyms = 3, shortest = 10, longest = 12, size = cfg.batch,
+                count = count}, seed)
         end
         local train, test = make(10000, cell.seed), make(1000, 1000 + cell.seed)
-        local model = Pairs{words = train.vocabulary, dim = p.dim, maps = p.maps, width = p.width,
-            layers = cfg.layers, length = p.longest + p.width, input = cfg.input, pool = cfg.pool}
-        learn(model, train, p, cell)
-        return {accuracy = fit.accuracy(model, test, function(b) return (forward(model, b)), b.answer end)}
+        local model, said = trained(cfg, cfg.pairs, cell, train, {words = train.vocabulary})
+        return {accuracy = fit.accuracy(model, test, said)}
     end,
 }
 paper:claim{"pairs with synonyms: ABCNN-3 beats BCNN by at least 8 points",
@@ -112,21 +117,19 @@ paper:claim{"pairs with synonyms: ABCNN-3 beats BCNN by at least 8 points",
 -- The paper's counts: words of the question that the answer has too, plain and by idf, here as shares.
 local function shared(records)
     local df = {}
-    for _, record in ipairs(records) do
+    for _, r in ipairs(records) do
         local seen = {}
-        for _, word in ipairs(record.answer) do
-            if not seen[word] then seen[word], df[word] = true, (df[word] or 0) + 1 end
-        end
+        for _, word in ipairs(r.answer) do seen[word] = true end
+        for word in pairs(seen) do df[word] = (df[word] or 0) + 1 end
     end
-    return function(record)
+    return function(r)
         local inside, both, weight, total = {}, 0, 0, 0
-        for _, word in ipairs(record.answer) do inside[word] = true end
-        for _, word in ipairs(record.question) do
+        for _, word in ipairs(r.answer) do inside[word] = true end
+        for _, word in ipairs(r.question) do
             local idf = math.log((#records + 1) / ((df[word] or 0) + 1))
-            total = total + idf
-            if inside[word] then both, weight = both + 1, weight + idf end
+            both, weight, total = both + (inside[word] and 1 or 0), weight + (inside[word] and idf or 0), total + idf
         end
-        return {both / #record.question, weight / total}
+        return {both / #r.question, weight / total}
     end
 end
 
@@ -135,31 +138,22 @@ local function selection(name)
         name = name, about = "which sentences answer a question; word vectors are random", data = name,
         vary = variants, columns = {"map", "mrr"},
         run = function(cfg, cell)
-            local s = cfg.selection
-            local sets, lists = corpus[name](cfg.data, {most = s.most}), {}
-            for _, part in ipairs{"train", "dev", "test"} do
-                for _, r in ipairs(sets[part]) do lists[#lists + 1], lists[#lists + 2] = r.question, r.answer end
-            end
-            local words, counts = attn.text.vocabulary(lists), shared(sets.train)
-            local function batches(records, seed)
-                return data.batches{size = cfg.batch, by = "right", seed = seed, shuffle = seed ~= nil,
-                    fields = fit.columns(records, {more = counts, group = "group", good = "right",
-                        left = function(r) return words:encode(r.question) end,
-                        right = function(r) return words:encode(r.answer) end,
-                        answer = function(r) return r.right and 2 or 1 end})}
-            end
-            local model = Pairs{words = #words, dim = cfg.dim, maps = cfg.maps, width = s.width, layers = cfg.layers,
-                learn = false, more = 2, input = cfg.input, pool = cfg.pool}
-            learn(model, batches(sets.train, cell.seed), s, cell)
-            local result = fit.ranking(model, batches(sets.test), function(b)
-                local logits, seen = forward(model, b)
+            local sets = corpus[name](cfg.data, {most = cfg.most})
+            local words = text.vocabulary({sets.train, sets.dev, sets.test}, {of = {"question", "answer"}})
+            local parts = data.parts(sets, {size = cfg.batch, by = "right", seed = cell.seed, fields = {
+                more = shared(sets.train), group = "group", good = "right",
+                left = function(r) return words:encode(r.question) end,
+                right = function(r) return words:encode(r.answer) end,
+                answer = function(r) return r.right and 2 or 1 end}})
+            local model, said = trained(cfg, cfg.selection, cell, parts.train,
+                {words = #words, learn = false, more = 2})
+            return fit.ranking(model, parts.test, function(b)
+                local logits, _, seen = said(b)
                 if seen and b.index[1] == 1 then
-                    local q, a = sets.test[1].question, sets.test[1].answer
-                    cell:keep("alike", seen[{1, {1, #q}, {1, #a}}], {rows = q, columns = a})
+                    cell:keep("alike", seen[1], {rows = sets.test[1].question, columns = sets.test[1].answer})
                 end
                 return logits:log_softmax(-1):select(2, 2), b.good, b.group
             end)
-            return {map = result.map, mrr = result.mrr, questions = result.questions}
         end,
     }
 end
@@ -170,20 +164,12 @@ paper:table{
     name = "sick", about = "neutral, entailment or contradiction; word vectors from nothing", data = "sick",
     vary = variants,
     run = function(cfg, cell)
-        local s, sets, lists = cfg.selection, corpus.sick(cfg.data), {}
-        for _, r in ipairs(sets.train) do lists[#lists + 1], lists[#lists + 2] = r.left, r.right end
-        local words = attn.text.vocabulary(lists, {min_count = 2})
-        local function batches(records, seed)
-            return data.batches{size = cfg.batch, by = "right", seed = seed, shuffle = seed ~= nil,
-                fields = fit.columns(records, {answer = "class", left = function(r) return words:encode(r.left) end,
-                    right = function(r) return words:encode(r.right) end})}
-        end
-        local model = Pairs{words = #words, classes = 3, dim = cfg.dim, maps = cfg.maps, width = s.width,
-            layers = cfg.layers, input = cfg.input, pool = cfg.pool}
-        learn(model, batches(sets.train, cell.seed), s, cell)
-        return {accuracy = fit.accuracy(model, batches(sets.test), function(b)
-            return (forward(model, b)), b.answer
-        end)}
+        local sets = corpus.sick(cfg.data)
+        local words = text.vocabulary(sets.train, {of = {"left", "right"}, min_count = 2})
+        local parts = data.parts(sets, {fields = {left = words, right = words, answer = "class"}, size = cfg.batch,
+            by = "right", seed = cell.seed})
+        local model, said = trained(cfg, cfg.selection, cell, parts.train, {words = #words, classes = 3})
+        return {accuracy = fit.accuracy(model, parts.test, said)}
     end,
 }
 
