@@ -5,21 +5,20 @@
 --   brackets   the answer at each bracket is the kind of its parent: is the parent found, which nobody has shown?
 --   sick       does a sentence follow from another: words alone, words with soft heads of a softmax, of a tree
 --
--- Command    attn scripts/reading/structured.lua [--data DIR]
--- Time       3 minutes on two cores
+-- Command    attn scripts/reading/structured.lua [--data DIR]           3 minutes on two cores
 -- System     C4; Kim, Denton, Hoang and Rush 2017. Phrases are 3 to 5 words long
 -- Found      where keys are single words the chain finds every segment, softmax and sigmoid 6 in 10; where keys know
 --            their neighbours sigmoid finds them too, and softmax looks at some word that says enough. The tree finds
---            the parents, softmax 37 to 89 % of them, by seed (it says the kinds as well). On SICK a tree costs 1.5 points
+--            the parents, softmax 37 to 89 % of them, by seed (it says the kinds as well). On SICK a tree costs 1.5
+--            points
 -- Your data  local structured = require "reading.structured"                                     (attn -I scripts)
 --            local model = structured.Heads{words = 900, dim = 32, hidden = 64, distribution = "tree"}
 --            local words, heads, weights = model(ids, lengths)       weights [B, S, S]: how probable is j the head of i
 local attn = require "attn"
-local corpus, data, fit, study, task, text = require "attn.corpus", require "attn.data", require "attn.fit",
-    require "attn.study", require "attn.task", require "attn.text"
+local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
+local study, task, text = require "attn.study", require "attn.task", require "attn.text"
 
 local Segmenter = attn.module "Segmenter"
-
 function Segmenter:init(c)              -- encoder: keys are states of a recurrent network
     self.embed = attn.layer.embedding{count = c.words, dim = c.dim}
     if c.encoder then self.encoder = attn.encoder.rnn{inputs = c.dim, hidden = c.dim // 2, bidirectional = true} end
@@ -27,7 +26,6 @@ function Segmenter:init(c)              -- encoder: keys are states of a recurre
     self.attend = attn.attention{query = c.dim, score = "additive", dim = c.dim, distribution = c.distribution}
     self.out = attn.layer.linear{inputs = c.dim, outputs = c.answers}
 end
-
 function Segmenter:forward(ids, lengths)        -- ids [B, S] -> logits [B, answers], weights [B, S]
     local words = self.embed(ids)
     local keys = self.encoder and self.encoder(words, {lengths = lengths}) or words
@@ -37,7 +35,6 @@ function Segmenter:forward(ids, lengths)        -- ids [B, S] -> logits [B, answ
 end
 
 local Heads = attn.module "Heads"       -- each word with the words it may depend on
-
 function Heads:init(c)
     self.embed = attn.layer.embedding{count = c.words, dim = c.dim}
     self.encoder = attn.encoder.rnn{inputs = c.dim, hidden = c.hidden // 2, cell = "lstm", bidirectional = true}
@@ -45,7 +42,6 @@ function Heads:init(c)
         distribution = c.distribution}
     if c.answers then self.out = attn.layer.linear{inputs = c.dim, outputs = c.answers} end
 end
-
 function Heads:forward(ids, lengths)    -- ids [B, S] -> words [B, S, dim], heads [B, S, dim], weights [B, S, S]
     local words = self.embed(ids)
     local states = self.encoder(words, {lengths = lengths})
@@ -53,20 +49,17 @@ function Heads:forward(ids, lengths)    -- ids [B, S] -> words [B, S, dim], head
 end
 
 local Entailment = attn.module "Entailment"     -- two sentences, each the greatest of its words with their heads
-
 function Entailment:init(c)
     self.heads, self.alone = Heads(c), c.alone
     self.word = attn.layer.linear{inputs = 2 * c.dim, outputs = c.hidden}
     self.dropout = attn.layer.dropout{p = c.dropout}
     self.out = attn.layer.linear{inputs = 4 * c.hidden, outputs = c.classes}
 end
-
 function Entailment:read(ids, lengths)          -- -> [B, hidden]; padding is 0, as what relu drops is
     local words, heads = self.heads(ids, lengths)
     local each = self.word(self.dropout(attn.cat({words, self.alone and words or heads}, 3))):relu()
     return (each * ids:gt(0):to(each.dtype):unsqueeze(3)):max(2)
 end
-
 function Entailment:forward(left, left_lengths, right, right_lengths)       -- -> logits [B, classes]
     local a, b = self:read(left, left_lengths), self:read(right, right_lengths)
     return self.out(self.dropout(attn.cat({a, b, (a - b):abs(), a * b}, 2)))
@@ -99,20 +92,23 @@ local function segment_f1(examples)
     return best
 end
 
----Trains a model; the share of right answers of the test.
-local function learn(model, batches, tests, c, cell, logits, answer)
-    fit{model = model, batches = batches, steps = c.steps, lr = c.lr, cell = cell,
-        loss = function(b) return attn.loss.cross_entropy(logits(b), b[answer]) end}
-    return 100 * fit.accuracy(model, tests, function(b) return logits(b), b[answer] end)
-end
-
 local paper = study{
     system = {"C4"}, seeds = 5,
     paper = "Kim, Denton, Hoang, Rush 2017, Structured attention networks, ICLR",
-    options = {dim = 16, hidden = 32, lr = 1e-2, steps = 400, batch = 64, longest = 10, tests = 1000,
+    options = {dim = 16, hidden = 32, lr = 1e-2, steps = 400, batch = 64, longest = {brackets = 10}, tests = 1000,
         sick = {dim = 50, hidden = 64, steps = 500, lr = 2e-3, batch = 32, dropout = 0.3}},
     quick = {dim = 4, hidden = 4, steps = 3, batch = 4, tests = 8, sick = {dim = 4, hidden = 4, steps = 3}},
 }
+
+---Trains a model; the share of right answers of the test.
+local function learn(model, train, tests, c, cell, said)
+    fit{model = model, batches = train, steps = c.steps, lr = c.lr, cell = cell, forward = said}
+    return 100 * fit.accuracy(model, tests, said)
+end
+local function drawn(name, cfg, cell)
+    return task[name]({size = cfg.batch, count = cfg.steps * cfg.batch, longest = cfg.longest[name]}, cell.seed),
+        task[name]({size = cfg.batch, count = cfg.tests, longest = cfg.longest[name]}, 1000 + cell.seed)
+end
 
 local segment = paper:table{
     name = "segment", about = "F1 of whole segments, accuracy of the answer", synthetic = true, seeds = 3,
@@ -120,19 +116,19 @@ local segment = paper:table{
         {"softmax, recurrent", encoder = true}, {"sigmoid, recurrent", distribution = "sigmoid", encoder = true},
         {"chain, recurrent", distribution = "chain", encoder = true}},
     run = function(cfg, cell)
-        local batches = task.segment({size = cfg.batch, count = cfg.steps * cfg.batch}, cell.seed)
-        local tests = task.segment({size = cfg.batch, count = cfg.tests}, 1000 + cell.seed)
-        local model = Segmenter{words = batches.vocabulary, answers = batches.answers, dim = cfg.dim,
+        local train, tests = drawn("segment", cfg, cell)
+        local model = Segmenter{words = train.vocabulary, answers = train.answers, dim = cfg.dim,
             encoder = cfg.encoder, distribution = cfg.distribution}
-        local function logits(b) return (model(b.source, b.source_lengths)) end
-        local accuracy = learn(model, batches, tests, cfg, cell, logits, "answer")
         local examples = {}
-        fit.each(model, tests, function(b)
-            local _, weights = model(b.source, b.source_lengths)
-            for i, n in ipairs(b.source_lengths:totable()) do
-                examples[#examples + 1] = {weights[i]:narrow(1, 1, n):totable(), b.span[i]:totable()}
+        local accuracy = learn(model, train, tests, cfg, cell, function(b)
+            local logits, weights = model(b.source, b.source_lengths)
+            if not model.training then
+                for i, n in ipairs(b.source_lengths:totable()) do
+                    examples[#examples + 1] = {weights[i]:narrow(1, 1, n):totable(), b.span[i]:totable()}
+                end
+                if #examples == #b.index then cell:keep("weights", weights:narrow(1, 1, math.min(8, #b.index))) end
             end
-            if #examples == #b.index then cell:keep("weights", weights:narrow(1, 1, math.min(8, #b.index))) end
+            return logits, b.answer
         end)
         return {f1 = 100 * segment_f1(examples), accuracy = accuracy}
     end}
@@ -141,21 +137,19 @@ local brackets = paper:table{
     name = "brackets", about = "parents found (argmax of the weights), kinds said", synthetic = true,
     vary = {{"softmax"}, {"tree", distribution = "tree"}},
     run = function(cfg, cell)
-        local function draw(count, seed)
-            return task.brackets({size = cfg.batch, count = count, longest = cfg.longest}, seed)
-        end
-        local batches, tests = draw(cfg.steps * cfg.batch, cell.seed), draw(cfg.tests, 1000 + cell.seed)
-        local model = Heads{words = batches.vocabulary, dim = cfg.dim, hidden = cfg.hidden,
-            distribution = cfg.distribution, answers = batches.answers}
-        local function read(b)          -- logits, weights
-            local _, heads, weights = model(b.source, b.source_lengths)
-            return model.out(heads), weights
-        end
-        local kinds = learn(model, batches, tests, cfg, cell, function(b) return (read(b)) end, "target")
-        local b = tests:epoch(1)()
-        local n = b.source_lengths[1]:item()
-        cell:keep("weights", attn.no_grad(function() return select(2, read(b))[1][{{1, n}, {1, n}}] end))
-        local parents = fit.accuracy(model, tests, function(x) return select(2, read(x)), x.parent end)
+        local train, tests = drawn("brackets", cfg, cell)
+        local model = Heads{words = train.vocabulary, dim = cfg.dim, hidden = cfg.hidden,
+            distribution = cfg.distribution, answers = train.answers}
+        local kinds = learn(model, train, tests, cfg, cell, function(b)
+            local _, heads = model(b.source, b.source_lengths)
+            return model.out(heads), b.target
+        end)
+        local parents = fit.accuracy(model, tests, function(b)
+            local _, _, weights = model(b.source, b.source_lengths)
+            local n = b.source_lengths[1]:item()
+            cell:keep("weights", weights[1][{{1, n}, {1, n}}])
+            return weights, b.parent
+        end)
         return {parents = 100 * parents, kinds = kinds}
     end}
 
@@ -164,16 +158,13 @@ local sick = paper:table{
     vary = {{"words", alone = true}, {"softmax"}, {"tree", distribution = "tree"}},
     run = function(cfg, cell)
         local sets, c = corpus.sick(cfg.data), cfg.sick
-        local words = text.vocabulary(fit.columns(sets.train, {left = "left"}).left, {min_count = 2})
-        local function batches(records)
-            return data.batches{size = c.batch, seed = cell.seed, by = "left", fields = fit.columns(records, {
-                class = "class", left = function(r) return words:encode(r.left) end,
-                right = function(r) return words:encode(r.right) end})}
-        end
+        local words = text.vocabulary(sets.train, {of = {"left"}, min_count = 2})
+        local parts = data.parts(sets, {size = c.batch, seed = cell.seed, by = "left",
+            fields = {left = words, right = words, class = "class"}})
         local model = Entailment{words = #words, dim = c.dim, hidden = c.hidden, dropout = c.dropout,
             classes = #sets.classes, distribution = cfg.distribution, alone = cfg.alone}
-        return {accuracy = learn(model, batches(sets.train), batches(sets.test), c, cell,
-            function(b) return (model(b.left, b.left_lengths, b.right, b.right_lengths)) end, "class")}
+        return {accuracy = learn(model, parts.train, parts.test, c, cell,
+            function(b) return model(b.left, b.left_lengths, b.right, b.right_lengths), b.class end)}
     end}
 
 for _, keys in ipairs{"", ", recurrent"} do
