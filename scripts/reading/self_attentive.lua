@@ -8,11 +8,12 @@
 --   local model = self_attentive.Bag{words = 5000, classes = 50, hops = 4, bag_hops = 1}
 --   local logits, sentences, words = model(ids, lengths)          -- [B, 50], [B, 1, N], [B * N, 4, T]; lengths [B, N]
 --
--- Found: the penalty takes nine tenths of the overlap, but questions of ten words have too few for eight rows apart: at the paper's
--- coefficient of 1 it costs accuracy, 4 points, and 12 on SST-5. In bags two levels are 27 points better than one vector after as many
--- steps; with 10 relations in place of 60 both learn all, so it is a matter of speed.
+-- Found: the penalty takes nine tenths of the overlap, but questions of ten words have too few for eight rows apart: at
+-- the paper's coefficient of 1 it costs accuracy, 4 points, and 12 on SST-5. In bags two levels are 27 points better
+-- than one vector after as many steps; with 10 relations in place of 60 both learn all, so it is a matter of speed.
 local attn = require "attn"
-local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
+local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
+local study, text = require "attn.study", require "attn.text"
 
 -- A = softmax(W_2 tanh(W_1 H')), A H as one row: hops rows of attention over the rows of H.
 local Structured = attn.module "Structured"
@@ -69,14 +70,13 @@ local function overlap(weights)
     local both = weights:matmul(weights:transpose(2, 3))
     return r == 1 and both:sum() * 0 or (both:sum() - both:diagonal():sum()) / (#weights * r * (r - 1))
 end
--- Bags of five sentences. A relation is three cues; one sentence of the bag has those of the relation, in any order, each
--- of the others three cues that are no relation.
+
+-- Bags of five sentences. A relation is three cues; one sentence of the bag has those of the relation, in any order,
+-- each of the others three cues that are no relation.
 local function bags(cfg, seed, count)
-    local fixed, draw, relations, known = data.random(1), data.random(seed), {}, {}
-    local function triple(random)
-        local list = {}
-        for k = 1, cfg.cues do list[k] = k end
-        list = table.move(data.shuffle(list, random), 1, 3, 1, {})
+    local fixed, relations, known = data.random(1), {}, {}
+    local function triple(draw)
+        local list = data.first(data.permutation(cfg.cues, draw), 3)
         table.sort(list)
         return list, table.concat(list, " ")
     end
@@ -84,21 +84,18 @@ local function bags(cfg, seed, count)
         local list, name = triple(fixed)
         if not known[name] then relations[#relations + 1], known[name] = list, true end
     end
-    local fields = {source = {}, answer = {}, place = {}}
-    for i = 1, count do
+    return data.made(count, seed, function(draw)
         local answer, place, source = draw(cfg.relations), draw(5), {}
         for k = 1, 5 do
-            local cues, name = relations[answer], nil
+            local words, name = data.first(relations[answer], 3), nil
             if k ~= place then
-                repeat cues, name = triple(draw) until not known[name]
+                repeat words, name = triple(draw) until not known[name]
             end
-            local words = table.move(cues, 1, 3, 1, {})
             for j = 4, 3 + cfg.fillers do words[j] = cfg.cues + draw(20) end
             source[k] = data.shuffle(words, draw)
         end
-        fields.source[i], fields.answer[i], fields.place[i] = source, answer, place
-    end
-    return data.batches{fields = fields, size = 32, seed = seed}
+        return {source = source, answer = answer, place = place}
+    end)
 end
 
 local paper = study{
@@ -106,46 +103,42 @@ local paper = study{
         .. "sentence embedding, ICLR; Du, Han, Way, Wan 2018, Multi-level structured self-attentions for distantly "
         .. "supervised relation extraction, EMNLP",
     options = {dim = 50, hidden = 50, score = 50, drop = 0.3, batch = 32, steps = 1200, lr = 2e-3, hops = 8,
-        penalty = 1, bags = {steps = 1500, lr = 3e-3, dim = 24, hidden = 16, score = 16, relations = 60, cues = 12, fillers = 7,
-            count = 30000, penalty = 0.1}},
+        penalty = 1, bags = {steps = 1500, lr = 3e-3, dim = 24, hidden = 16, score = 16, relations = 60, cues = 12,
+            fillers = 7, count = 30000, penalty = 0.1}},
     quick = {dim = 4, hidden = 4, score = 4, steps = 2, bags = {steps = 2, dim = 4, hidden = 4, score = 4, count = 64}},
 }
+
+-- run(b) gives logits and weights, one tensor or more, of which each is penalised.
+local function trained(model, batches, o, cell, run)
+    fit{model = model, batches = batches, steps = o.steps, lr = o.lr, cell = cell, loss = function(b)
+        local said = {run(b)}
+        local loss = attn.loss.cross_entropy(said[1], b.answer)
+        for i = 2, o.penalty > 0 and #said or 0 do loss = loss + attn.penalty.frobenius(said[i]) * o.penalty end
+        return loss
+    end}
+end
 
 local function classify(name, about, vary)
     return paper:table{
         name = name, about = about, data = name, vary = vary, columns = {"accuracy", "overlap"},
         better = {overlap = "less"},
         run = function(cfg, cell)
-            local sets, lists = corpus[name](cfg.data), {}
-            for i, r in ipairs(sets.train) do lists[i] = r.words end
-            local words, classes = attn.text.vocabulary(lists, {min_count = 2}), 0
+            local sets, classes = corpus[name](cfg.data), 0
             for _, r in ipairs(sets.train) do classes = math.max(classes, r.class) end
-            local function batches(records, seed)
-                return data.batches{size = cfg.batch, by = "source", seed = seed, shuffle = seed ~= nil,
-                    fields = fit.columns(records, {class = "class",
-                        source = function(r) return words:encode(r.words) end})}
-            end
+            local words = text.vocabulary(sets.train, {of = {"words"}, min_count = 2})
+            local parts = data.parts(sets, {fields = {words = words, answer = "class"}, size = cfg.batch,
+                seed = cell.seed})
             local model = Sentence{words = #words, classes = classes, dim = cfg.dim, hidden = cfg.hidden,
                 score = cfg.score, hops = cfg.hops, drop = cfg.drop}
-            fit{model = model, batches = batches(sets.train, cell.seed), steps = cfg.steps, lr = cfg.lr, cell = cell,
-                loss = function(b)
-                    local logits, weights = model(b.source, b.source_lengths)
-                    local loss = attn.loss.cross_entropy(logits, b.class)
-                    return cfg.penalty > 0 and loss + attn.penalty.frobenius(weights) * cfg.penalty or loss
-                end}
-            local same, count = 0, 0
-            local accuracy = fit.accuracy(model, batches(sets.test), function(b)
-                local logits, weights = model(b.source, b.source_lengths)
-                same, count = same + overlap(weights):item() * #b.index, count + #b.index
-                for row, i in ipairs(b.index) do
-                    if i <= 2 then          -- the paper's figure: a sentence under its rows of attention
-                        local text = sets.test[i].words
-                        cell:keep("rows " .. i, weights[{row, {}, {1, #text}}], {tokens = text})
-                    end
+            local function run(b) return model(b.words, b.words_lengths) end
+            trained(model, parts.train, cfg, cell, run)
+            return fit.means(model, parts.test, function(b)
+                local logits, weights = run(b)
+                for i = 1, b.index[1] == 1 and 2 or 0 do        -- the paper's figure: a sentence under its rows
+                    cell:keep("rows " .. i, weights[i], {tokens = sets.test[i].words})
                 end
-                return logits, b.class
+                return {accuracy = logits:argmax(2):eq(b.answer), overlap = overlap(weights):item()}
             end)
-            return {accuracy = accuracy, overlap = same / count}
         end,
     }
 end
@@ -165,22 +158,16 @@ local bag = paper:table{
         {"one vector", rows = 1, bags = {penalty = 0}}}, columns = {"accuracy", "found"},
     run = function(cfg, cell)
         local o = cfg.bags
+        local parts = data.parts({train = bags(o, cell.seed, o.count), test = bags(o, 1000 + cell.seed, 1000)},
+            {size = 32, seed = cell.seed})
         local model = Bag{words = o.cues + 20, classes = o.relations, dim = o.dim, hidden = o.hidden, score = o.score,
             hops = cfg.rows, bag_hops = 1}
-        local function loss(b)
-            local logits, sentences, words = model(b.source, b.source_lengths_2)
-            local loss = attn.loss.cross_entropy(logits, b.answer)
-            if o.penalty == 0 then return loss end
-            return loss + (attn.penalty.frobenius(sentences) + attn.penalty.frobenius(words)) * o.penalty
-        end
-        fit{model = model, batches = bags(o, cell.seed, o.count), steps = o.steps, lr = o.lr, cell = cell, loss = loss}
-        local found, count = 0, 0
-        local accuracy = fit.accuracy(model, bags(o, 1000 + cell.seed, 1000), function(b)
-            local logits, sentences = model(b.source, b.source_lengths_2)
-            found, count = found + sentences:select(2, 1):argmax(2):eq(b.place):sum():item(), count + #b.index
-            return logits, b.answer
+        local function run(b) return model(b.source, b.source_lengths_2) end
+        trained(model, parts.train, o, cell, run)
+        return fit.means(model, parts.test, function(b)
+            local logits, sentences = run(b)
+            return {accuracy = logits:argmax(2):eq(b.answer), found = sentences:select(2, 1):argmax(2):eq(b.place)}
         end)
-        return {accuracy = accuracy, found = found / count}
     end,
 }
 paper:claim{"bags: structured at two levels beats one vector by at least 5 points",
