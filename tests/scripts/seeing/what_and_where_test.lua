@@ -24,7 +24,7 @@ t.case("the product: sum over k of (P x_k) o (R z_k), in plain Lua", function()
 end)
 
 t.case("a look: particles by how like what is seen is to what they expect, by hand", function()
-    local one = paper.tracker{size = 1, reach = 2, particles = 2, canvas = 12, sharp = 2}
+    local one = paper.tracker{size = 1, reach = 2, particles = 2, sharp = 2}
     local frame, appearance = attn.zeros(1, 12, 12), attn.zeros(1, 4, 4)
     frame[1][6][6], appearance[1][2][2] = 1, 1                      -- the bright point, and where in the digit it is
     -- gaze at (5.4, 5.4) sees the point of row 6, column 6; the digit at (6, 6) has its bright one there, at (9, 9) it does not
@@ -36,9 +36,9 @@ t.case("what stands still is not lost; the reward of a template is a share", fun
     attn.seed(4)
     local digits = attn.task.digits({made = true, canvas = 60, size = 1, count = 1}, 3):epoch(1)()
     local at = digits.centre[1][1]:totable()
-    local first, one = {(at[2] + 1) * 30, (at[1] + 1) * 30}, paper.tracker{size = 9, reach = 8, particles = 48, canvas = 60}
+    local first, one = {(at[2] + 1) * 30, (at[1] + 1) * 30}, paper.tracker{size = 9, reach = 8, particles = 48, sharp = 6}
     local heard = 0
-    local path = one:follow(digits.image:expand(8, 1, 60, 60):contiguous(), first, {0, 0, 0, 0, 1, 0, 0, 0, 0}, function(rewards)
+    local path = one:follow(digits.image:expand(8, 1, 60, 60):contiguous(), first, attn.tensor{0, 0, 0, 0, 1, 0, 0, 0, 0}, function(rewards)
         for _, r in ipairs(rewards) do t.is_true(r >= 0 and r <= 1) end
         heard = heard + #rewards
     end)
