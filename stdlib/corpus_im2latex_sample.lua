@@ -2,7 +2,9 @@
 --
 -- A record: {formula = {"\\alpha", "_", "1", ...}, image = i, width =, height =}, the size before the picture was padded with white; a
 -- part's field `images` holds the pictures, uint8 [n, 1, 64, 384], image i of them. Formulas are cut into commands (\ and letters, or \
--- and one character) and single characters; blanks and \label{...}, which cannot be seen, are left out.
+-- and one character) and single characters; blanks and \label{...}, which cannot be seen, are left out. Options longest and width leave
+-- out formulas of more tokens and wider pictures, and cut the pictures to that width.
+local attn = require "attn"
 local data = require "attn.data"
 local fields = require "attn.fields"
 
@@ -18,16 +20,23 @@ local function cut(formula)
 end
 
 local function read(path, options)
-    fields.read("corpus.im2latex_sample", options, {}, 3)
+    options = fields.read("corpus.im2latex_sample", options, {{"longest", "integer", math.maxinteger, least = 1},
+        {"width", "integer", 384, least = 1, most = 384}}, 3)
     local sets = {}
     for part, name in pairs{train = "train", dev = "val", test = "test"} do
-        local set = {images = data.idx(path(name .. "-images-idx3-ubyte")):unsqueeze(2)}
-        for i, row in ipairs((data.tsv(path(name .. ".tsv"), {columns = {"name", "width", "height", "formula"}}))) do
-            set[i] = {formula = cut(row.formula), image = i, width = tonumber(row.width), height = tonumber(row.height)}
+        local images, set, which = data.idx(path(name .. "-images-idx3-ubyte")):unsqueeze(2), {}, {}
+        local rows = data.tsv(path(name .. ".tsv"), {columns = {"name", "width", "height", "formula"}})
+        if #rows ~= #images then
+            error(("corpus.im2latex_sample: %s has %d formulas and %d pictures"):format(name, #rows, #images), 0)
         end
-        if #set ~= set.images:size(1) then
-            error(("corpus.im2latex_sample: %s has %d formulas and %d pictures"):format(name, #set, set.images:size(1)), 0)
+        for i, row in ipairs(rows) do
+            local formula, width = cut(row.formula), tonumber(row.width)
+            if #formula <= options.longest and width <= options.width then
+                which[#which + 1] = i
+                set[#which] = {formula = formula, image = #which, width = width, height = tonumber(row.height)}
+            end
         end
+        set.images = images:index_select(1, attn.tensor(which, {dtype = "int64"})):narrow(4, 1, options.width)
         sets[part] = set
     end
     return sets

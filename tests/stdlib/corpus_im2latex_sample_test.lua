@@ -19,6 +19,15 @@ t.case("a formula is a list of commands and characters, without blanks and label
     t.equal(sets.train.images[{1, 1, 64, {383, 384}}]:totable(), {255, 7})
 end)
 
+t.case("formulas of at most so many tokens, pictures of at most such a width, cut to it", function()
+    local sets = corpus.im2latex_sample(shell.folder(), {longest = 3})
+    t.equal({sets.train[1], sets.train[2]}, {{formula = {"x"}, image = 1, width = 9, height = 8}})
+    t.equal({sets.train.images.shape, sets.train.images:to "float32":sum():item()}, {{1, 1, 64, 384}, 0})
+    sets = corpus.im2latex_sample(shell.folder(), {width = 30})
+    t.equal({#sets.train, sets.train.images.shape, #sets.test}, {2, {2, 1, 64, 30}, 1})
+    t.equal(corpus.im2latex_sample(shell.folder(), {width = 29}).test.images.shape, {0, 1, 64, 29})
+end)
+
 t.case("as many formulas as pictures", function()
     shell.write("im2latex_sample/test.tsv", "")
     t.raises("corpus.im2latex_sample: test has 0 formulas and 1 pictures", corpus.im2latex_sample, shell.folder())
