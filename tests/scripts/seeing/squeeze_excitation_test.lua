@@ -29,7 +29,7 @@ end)
 
 t.case("the network: gradient; noise reaches the last channels only", function()
     attn.seed(2)
-    local model = paper.Network{channels = 3, noisy = 1, noise = 2, reduction = 1, side = 4, gates = true}:to "float64"
+    local model = paper.Network{channels = 3, inputs = 1, noise = 0.3, std = 2, reduction = 1, side = 4, gates = true}:to "float64"
     local x = attn.rand(2, 1, 4, 4, {dtype = "float64"})
     local ok, report = attn.checkgrad(function()
         attn.seed(7)
@@ -37,4 +37,12 @@ t.case("the network: gradient; noise reaches the last channels only", function()
     end, model:parameters())
     t.is_true(ok, report)
     t.equal(model.first.weight.shape, {2, 1, 3, 3})
+    local seen, gates = nil, model.gates
+    model.gates = setmetatable({}, {__call = function(_, h)
+        seen = h
+        return gates(h)
+    end})
+    model(x * 0)
+    t.near(seen[1][1]:totable(), seen[2][1]:totable(), 1e-12)           -- the same picture: only the last channel differs
+    t.is_true((seen[1][3] - seen[2][3]):abs():min():item() > 0)
 end)
