@@ -137,7 +137,8 @@ local function lines_of(p, depth, width)
                         one[1], one[2], one[3] = grey, grey, grey
                     end
                 end
-                local ink = screen.ink(mark and PATH_RGB or above, depth, 38) .. screen.ink(below, depth, 48)
+                if mark then above, below = {0, 0, 0}, PATH_RGB end         -- seen on any picture
+                local ink = screen.ink(above, depth, 38) .. screen.ink(below, depth, 48)
                 parts[j] = (ink ~= last and ink or "") .. (mark or "▀")
                 last = ink
             end
@@ -149,20 +150,26 @@ local function lines_of(p, depth, width)
 end
 
 local function terminal(s, depth, width)
-    local blocks = {}
-    for i, p in ipairs(s.pictures) do blocks[i] = lines_of(p, depth, width) end
-    local lines = screen.beside(blocks, width)
+    local lines, across = {}, math.min(s.across, #s.pictures)
+    local room = s.asked and math.max(1, (width - 2 * (across - 1)) // across) or width      -- asked for: shrunk until they fit
+    for first = 1, #s.pictures, across do
+        local blocks = {}
+        for i = first, math.min(first + across - 1, #s.pictures) do blocks[#blocks + 1] = lines_of(s.pictures[i], depth, room) end
+        if first > 1 then lines[#lines + 1] = "" end
+        for _, line in ipairs(screen.beside(blocks, width)) do lines[#lines + 1] = line end
+    end
     if s.note then lines[#lines + 1] = s.note end
     return table.concat(lines, "\n") .. "\n"
 end
 
 -- ---- files ----
 
--- Where pictures stand, `across` in a row: their places and the size of it all.
-local function layout(s, gap, top, scale)
+-- Where pictures stand, `across` in a row: their places and the size of it all. Titles of a size of letters widen columns.
+local function layout(s, gap, top, scale, letters)
     local across, wide, high = s.across, 0, 0
     for _, p in ipairs(s.pictures) do
         wide, high = math.max(wide, p.pixels:size(3) * scale), math.max(high, p.pixels:size(2) * scale)
+        if letters and p.title then wide = math.max(wide, file.text_width(p.title) * letters / 13) end
     end
     local spots = {}
     for i = 1, #s.pictures do
@@ -172,37 +179,62 @@ local function layout(s, gap, top, scale)
     return spots, math.min(across, #s.pictures) * (wide + gap) - gap, rows * (high + gap + top) - gap
 end
 
+-- How many points of a file a pixel is wide and high.
+local function scale_of(s)
+    local largest = 1
+    for _, p in ipairs(s.pictures) do largest = math.max(largest, p.pixels:size(2), p.pixels:size(3)) end
+    return s.scale or math.max(1, (#s.pictures == 1 and 320 or 160) // largest)
+end
+
+-- Paints what lies in [3, H, W] of a rectangle with its middle at x, y.
+local function paint(pixels, x, y, wide, high)
+    local function range(at, side, most)
+        local first = math.max(0, math.floor(at - side / 2 + 0.5))
+        return first + 1, math.min(most, math.floor(at - side / 2 + 0.5) + side) - first
+    end
+    local left, across = range(x, wide, pixels:size(3))
+    local top, down = range(y, high, pixels:size(2))
+    if across > 0 and down > 0 then
+        local ink = attn.tensor(PATH_RGB, {dtype = "float32"}):reshape(3, 1, 1) / 255
+        pixels:narrow(2, top, down):narrow(3, left, across):copy_(ink:expand(3, down, across))
+    end
+end
+
+-- Lines from place to place, squares of size around them; the first place has the largest dot.
+local function trace(pixels, p, scale)
+    local path, thick, side = places(p.path, pixels:size(2), pixels:size(3)), math.min(scale, 2), (p.size or 0) * scale
+    for k, b in ipairs(path) do
+        local a = path[math.max(1, k - 1)]
+        local steps = math.max(1, math.ceil(math.max(math.abs(b[1] - a[1]), math.abs(b[2] - a[2]))))
+        for n = 0, steps do
+            paint(pixels, a[1] + (b[1] - a[1]) * n / steps, a[2] + (b[2] - a[2]) * n / steps, thick, thick)
+        end
+        local dot = scale == 1 and 1 or k == 1 and 9 or 5
+        paint(pixels, b[1], b[2], dot, dot)
+        for _, way in ipairs(scale > 1 and side > 0 and {-1, 1} or {}) do
+            paint(pixels, b[1] + way * side / 2, b[2], 1, side)
+            paint(pixels, b[1], b[2] + way * side / 2, side, 1)
+        end
+    end
+end
+
 local function png(s)
-    local spots, width, height = layout(s, GAP, 0, 1)
+    local scale = s.scale or s.drawn and scale_of(s) or 1            -- a plain picture keeps its pixels
+    local spots, width, height = layout(s, GAP * scale, 0, scale)
     local all = attn.ones(3, height, width)
     for i, p in ipairs(s.pictures) do
-        local pixels = p.pixels:clone()
-        local h, w = pixels:size(2), pixels:size(3)
-        local path = places(p.path, h, w)
-        for k = 1, #path do                                 -- lines from place to place
-            local a, b = path[math.max(1, k - 1)], path[k]
-            local steps = math.max(1, math.ceil(math.max(math.abs(b[1] - a[1]), math.abs(b[2] - a[2]))))
-            for n = 0, steps do
-                local x, y = math.floor(a[1] + (b[1] - a[1]) * n / steps) + 1,
-                    math.floor(a[2] + (b[2] - a[2]) * n / steps) + 1
-                if x >= 1 and x <= w and y >= 1 and y <= h then
-                    for c = 1, 3 do pixels[c][y][x] = PATH_RGB[c] / 255 end
-                end
-            end
-        end
+        local h, w = p.pixels:size(2) * scale, p.pixels:size(3) * scale
+        local pixels = resize(p.pixels, h, w, "nearest"):clone()
+        trace(pixels, p, scale)
         all:narrow(2, spots[i][2] + 1, h):narrow(3, spots[i][1] + 1, w):copy_(pixels)
     end
     return all
 end
 
 local function svg(s)
-    local largest, title = 1, 0
-    for _, p in ipairs(s.pictures) do
-        largest = math.max(largest, p.pixels:size(2), p.pixels:size(3))
-        if p.title then title = 18 end
-    end
-    local scale = math.max(1, (#s.pictures == 1 and 320 or 160) // largest)
-    local spots, width, height = layout(s, 10, title, scale)
+    local scale, title = scale_of(s), 0
+    for _, p in ipairs(s.pictures) do title = p.title and 18 or title end
+    local spots, width, height = layout(s, 10, title, scale, 11)
     local body = {}
     for i, p in ipairs(s.pictures) do
         local x, y = spots[i][1] + 4, spots[i][2] + 4
@@ -240,7 +272,7 @@ end
 -- ---- what is drawn ----
 
 local common = {{"titles", "table"}, {"across", "integer", least = 1}, {"path", "any"}, {"size", "integer", least = 1},
-    {"min", "number"}, {"max", "number"},
+    {"min", "number"}, {"max", "number"}, {"scale", "integer", least = 1},
     {"color", "string", choices = screen.depths}, {"width", "integer", least = 1},
     {"write", "function", screen.write}}
 table.move(file.fields, 1, #file.fields, #common + 1, common)
@@ -258,7 +290,7 @@ local function add_paths(where, s, cfg)
             if path:dim() ~= 2 or path:size(2) ~= 2 then
                 bad(where, ("path is %s, expected places [N, 2], (x, y) in -1 .. 1"):format(fields.describe(path)))
             end
-            p.path, p.size = path:to "float64":totable(), cfg.size
+            p.path, p.size, s.drawn = path:to "float64":totable(), cfg.size, true
         end
     end
 end
@@ -268,7 +300,8 @@ local function state_of(where, image, weights, cfg)
     local list = several(where, "image", image, 3)
     for i, x in ipairs(list) do list[i] = picture_of(where, x) end
     local pixels, low, high = scaled(list, cfg)
-    if low ~= 0 or high ~= 1 then s.note = ("from %s to %s"):format(screen.number(low), screen.number(high)) end
+    local range = ("from %s to %s"):format(screen.number(low), screen.number(high))
+    if range ~= "from 0 to 1" then s.note = range end            -- rounding is no range
     if weights ~= nil then
         local maps = several(where, "weights", weights, 2)
         if #pixels == 1 and #maps > 1 then      -- one picture, looked at several times
@@ -309,7 +342,7 @@ local function state_of(where, image, weights, cfg)
         s.pictures[i] = {pixels = x, title = title ~= nil and screen.clean(title) or nil,
             colourful = weights ~= nil or list[i]:size(1) > 1}
     end
-    s.across = cfg.across or math.min(#pixels, 8)
+    s.across, s.asked, s.scale, s.drawn = cfg.across or math.min(#pixels, 8), cfg.across, cfg.scale, weights ~= nil
     add_paths(where, s, cfg)
     return s
 end
@@ -343,7 +376,7 @@ end
 
 ---Draws pictures in the terminal, and with `file` to a file too.
 ---@param image any [H, W], [C, H, W], [N, C, H, W] or a list of pictures
----@param options? table titles =, across =, path =, size =, min =, max =, file =, color =, width =, write =
+---@param options? table titles =, across =, path =, size =, min =, max =, file =, scale =, color =, width =, write =
 function m.image(image, options)
     local s, cfg = read("show.image", image, nil, options, {})
     draw("show.image", s, cfg)
@@ -360,13 +393,14 @@ function m.overlay(image, weights, options)
 end
 
 attn.describe{name = "show.image",
-    signature = "image(x, {titles =, across =, path =, size =, min =, max =, file =, color =, width =})",
+    signature = "image(x, {titles =, across =, path =, size =, min =, max =, file =, scale =, color =, width =})",
     help = "Draws a picture [H, W], [1, H, W], [3, H, W] or [4, H, W], uint8 or numbers, in the terminal: two pixels\n"
         .. "a character, in true colour where the terminal has it, else in grey or in characters. [N, C, H, W] or a\n"
         .. "list is a grid, `across` pictures in a row, with titles. Numbers in 0 .. 1 are shown as they are, others\n"
         .. "from the least to the largest, or from min to max. path draws places (x, y) in -1 .. 1, as attn.glimpse\n"
-        .. "has them ([N, 2], for several pictures a list), numbered, with squares of size pixels (.svg). Too wide\n"
-        .. "pictures are shrunk. file is a name in .svg or .png (a pixel a point) to write it to as well.",
+        .. "has them ([N, 2], for several pictures a list), numbered, with squares of size pixels (in files). Too\n"
+        .. "wide pictures are shrunk, and so many as across asks for. file is a name in .svg or .png to write it to as\n"
+        .. "well; a pixel is scale points wide there (default: so that it is seen; a PNG without path keeps its pixels).",
     example = 'require "attn.show".image(attn.rand(3, 8, 8), {path = {{-0.5, -0.5}, {0.5, 0.25}}})'}
 attn.describe{name = "show.overlay", signature = "overlay(x, weights, {most =, smooth = false, titles =, path =, ...})",
     help = "Draws attention weights, [h, w] of any grid or [h w] of a square one, over a picture: dark where nothing\n"

@@ -1,16 +1,20 @@
--- show, attend and tell (C5, C6; Xu et al. 2015): a picture's regions a_1 .. a_L, an LSTM that says what it sees, looking before each word
+-- show, attend and tell (C5, C6; Xu et al. 2015): an LSTM says what is in the regions a_1 .. a_L of a picture, looking
+-- before each word
 --
---     e_ti = v' tanh(W a_i + U h_{t-1})     alpha = softmax(e)     p(y_t) = softmax(L_o(E y_{t-1} + L_h h_t + L_z z_t))
---     soft     z = beta sum_i alpha_i a_i, beta = sigmoid(w . h_{t-1}); doubly stochastic: + lambda sum_i (1 - sum_t alpha_ti)^2
---     hard     z = a_s, s ~ alpha:  d log p(y | s) + lambda_r (log p(y | s) - b) d log p(s) + lambda_e d H[alpha]; b the moving mean of
---              log p; in half the sentences alpha itself stands in for the draw
+--     e_ti = v' tanh(W a_i + U h_{t-1})   alpha = softmax(e)   p(y_t) = softmax(L_o(E y_{t-1} + L_h h_t + L_z z_t))
+--     soft   z = beta sum_i alpha_i a_i, beta = sigmoid(w . h_{t-1})
+--            doubly stochastic: + lambda sum_i (1 - sum_t alpha_ti)^2
+--     hard   z = a_s, s ~ alpha: d log p(y | s) + lambda_r (log p(y | s) - b) d log p(s) + lambda_e d H[alpha], b the
+--            moving mean of log p; in half the sentences alpha itself stands in for the draw
 --
 -- Command    attn scripts/seeing/captions.lua [--data DIR]
 -- Time       not measured yet
--- Data       made here: up to 4 shapes on a grid, said from left to right (task.scenes); im2latex_sample: short formulas, too few to learn well
+-- Data       made here: up to 4 shapes on a grid, said from left to right (task.scenes); im2latex_sample: short
+--            formulas, too few to learn well
 -- Found      not run in full yet
--- Your data  local teller = require("seeing.captions").Teller{words = 5000, channels = 3, patch = 8, places = 196}     (attn -I scripts)
---            local logits, maps = teller(pictures, ids_in)       pictures [B, 3, 112, 112], ids [B, T]; maps [B, T, 196], for show.overlay
+-- Your data  local Teller = require("seeing.captions").Teller                          (attn -I scripts)
+--            local teller = Teller{words = 5000, channels = 3, patch = 8, places = 196}
+--            local logits, maps = teller(pictures, ids)      [B, 3, 112, 112], [B, T]; maps [B, T, 196] for show.overlay
 local attn = require "attn"
 local corpus, data, fit, init = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.init"
 local study, task, text = require "attn.study", require "attn.task", require "attn.text"
@@ -28,14 +32,14 @@ function Teller:init(cfg)
     self.key, self.query = layer.linear{inputs = D, outputs = H}, layer.linear{inputs = H, outputs = H}
     self.v, self.beta = layer.linear{inputs = H, outputs = 1, bias = false}, layer.linear{inputs = H, outputs = 1}
     self.cell = layer.cell{inputs = 2 * D, hidden = H, type = "lstm"}
-    self.from_h, self.from_z, self.out = layer.linear{inputs = H, outputs = D}, layer.linear{inputs = D, outputs = D},
-        layer.linear{inputs = D, outputs = cfg.words}
+    self.from_h, self.from_z = layer.linear{inputs = H, outputs = D}, layer.linear{inputs = D, outputs = D}
+    self.out = layer.linear{inputs = D, outputs = cfg.words}
     self.reinforce = attn.estimate.reinforce{baseline = cfg.baseline or "moving"}
 end
 
--- x [B, C, H, W], ids [B, T] (bos first) -> logits [B, T, words], alpha [B, T, L], log p(s) [B, T] and draws [B, T] if hard
+-- x [B, C, H, W], ids [B, T] (bos first) -> logits [B, T, words], alpha [B, T, L]; if hard log p(s) and draws, [B, T]
 function Teller:forward(x, ids)
-    local a = self.refine(self.see(x):relu():flatten(3, 4):transpose(2, 3)) + self.at                    -- [B, L, D]
+    local a = self.refine(self.see(x):relu():flatten(3, 4):transpose(2, 3)) + self.at              -- [B, L, D]
     local B, T, mean, key = a:size(1), ids:size(2), a:mean(2), self.key(a)
     local h, c = self.start_h(mean):tanh(), self.start_c(mean):tanh()
     local before, logits, maps, logp, draws = self.words(ids), {}, {}, {}, {}
@@ -62,137 +66,124 @@ end
 -- The loss of a batch: minus the log-likelihood of a word; hard: with its estimator; doubly > 0: with the penalty.
 function Teller:loss(x, ids, target, doubly)
     local logits, maps, logp = self(x, ids)
-    local said = (logits:log_softmax(3) * target:one_hot(logits:size(3)):to(x.dtype)):sum(3)              -- [B, T], 0 beyond the end
+    local said = (logits:log_softmax(3) * target:one_hot(logits:size(3)):to(x.dtype)):sum(3)   -- [B, T], 0 at the end
     local there = target:gt(0):to(x.dtype)
     local count = there:sum()
     local loss = -said:sum() / count
     if doubly > 0 then loss = loss + doubly * ((1 - (maps * there:unsqueeze(3)):sum(2)) ^ 2):sum(2):mean() end
     if logp then
         local B, entropy = x:size(1), -(maps * (maps + 1e-8):log()):sum(3)
-        loss = loss + self.reinforce((logp * there):sum(2), said:sum(2)) * (B / count) - self.entropy * (entropy * there):sum() / count
+        loss = loss + self.reinforce((logp * there):sum(2), said:sum(2)) * (B / count)
+            - self.entropy * (entropy * there):sum() / count
     end
     return loss
 end
 
 local paper = study{
-    system = {"C5", "C6"}, paper = "Xu, Ba, Kiros, Cho, Courville, Salakhutdinov, Zemel, Bengio 2015, Show, attend and tell, ICML",
+    system = {"C5", "C6"},
+    paper = "Xu, Ba, Kiros, Cho, Courville, Salakhutdinov, Zemel, Bengio 2015, Show, attend and tell, ICML",
     options = {grid = 3, shapes = 5, colours = 4, objects = 4, dim = 32, hidden = 64, batch = 32, steps = 1500,
-        lr = 3e-3, train = 8000, test = 500, kind = "soft",
-        gate = true, doubly = 0, entropy = 0, draws = 100, longest = 25, crop = 160, formula_steps = 300},
+        lr = 3e-3, train = 8000, test = 500, kind = "soft", gate = true, doubly = 0, entropy = 0, draws = 100,
+        longest = 25, crop = 160, formula_steps = 300},
     quick = {dim = 8, hidden = 8, batch = 4, steps = 4, train = 8, test = 8, draws = 3, formula_steps = 2}, seeds = 3,
 }
 
--- How many times greater the estimator's variance is without the baseline: of the gradient of the scores, on one batch.
-local function variance_ratio(model, b, draws)
-    local own, found = model.reinforce, {}
-    for _, kind in ipairs{"moving", "none"} do
-        local sum, squares = 0, 0
-        for _ = 1, draws do
-            model.reinforce = kind == "none" and attn.estimate.reinforce{baseline = "none"} or own
-            local g = attn.grad(model:loss(b.image, b.target_in, b.target_out, 0), {model.query.weight})[1]:detach()
-            sum, squares = sum + g, squares + (g * g):sum():item()
-        end
-        found[kind] = squares / draws - (sum * sum):sum():item() / draws ^ 2
+-- The variance of the gradient of the scores, on one batch.
+local function variance(model, b, draws)
+    local sum, squares = 0, 0
+    for _ = 1, draws do
+        local loss = model:loss(b.image, b.target_in, b.target_out, 0)
+        local g = attn.grad(loss, {model.query.weight})[1]:detach()
+        sum, squares = sum + g, squares + (g * g):sum():item()
     end
-    model.reinforce = own
-    return found.none / found.moving
+    return squares / draws - (sum * sum):sum():item() / draws ^ 2
 end
 
+local WORDS = {"red", "green", "yellow", "blue", "square", "diamond", "cross", "frame", "corner", "start", "end"}
+
 local function scenes(cfg, cell)
-    local function draw(seed, count, objects)
-        return task.scenes({grid = cfg.grid, shapes = cfg.shapes, colours = cfg.colours,
-            objects = objects or cfg.objects, caption = true, count = count, size = cfg.batch}, seed)
+    local function draw(seed, count)
+        return task.scenes({grid = cfg.grid, shapes = cfg.shapes, colours = cfg.colours, objects = cfg.objects,
+            caption = true, count = count, size = cfg.batch}, seed)
     end
     local train, test = draw(cell.seed, cfg.train), draw(1000 + cell.seed, cfg.test)
     cfg.words, cfg.channels, cfg.patch, cfg.places = train.targets, 3, 6, cfg.grid * cfg.grid
-    local model, kept, n = Teller(cfg), {}, 0
-    for batch in train:epoch(1) do kept[#kept + 1] = batch end
+    local model, kept, n, ratio = Teller(cfg), {}, 0, nil
+    for batch in train:epoch(1) do kept[#kept + 1] = batch end              -- to draw a scene takes longer than a step
     local function learn(steps)
-        fit{model = model, steps = steps, cell = cell, lr = cfg.lr, batches = function()
+        fit{model = model, steps = steps, cell = cell, lr = cfg.lr,
+            batches = function()
                 n = n % #kept + 1
                 return kept[n]
-            end, loss = function(b) return model:loss(b.image, b.target_in, b.target_out, cfg.doubly) end}
+            end,
+            loss = function(b) return model:loss(b.image, b.target_in, b.target_out, cfg.doubly) end}
     end
     learn(cfg.steps // 4)
-    local out = {variance = cfg.kind == "hard" and variance_ratio(model, kept[1], cfg.draws) or nil}
+    if cfg.kind == "hard" then                                              -- where there is still much to learn
+        local own, with = model.reinforce, variance(model, kept[1], cfg.draws)
+        model.reinforce = attn.estimate.reinforce{baseline = "none"}
+        ratio, model.reinforce = variance(model, kept[1], cfg.draws) / with, own
+    end
     learn(cfg.steps - cfg.steps // 4)
-    local said = {"red", "green", "yellow", "blue", "square", "diamond", "cross", "frame", "corner", "start", "end"}
-    local right, words, pointed, named, drawn, covered, objects = 0, 0, 0, 0, 0, 0, 0
-    fit.each(model, test, function(b)
+    local shown = false
+    local out = fit.percent(model, test, function(b)
         local logits, maps, _, draws = model(b.image, b.target_in)
-        local there, of_object = b.target_out:gt(0), b.gold:sum(3):gt(0)                      -- [B, T]; the end looks at nothing
-        local gold = b.gold:argmax(3)
-        right, words = right + logits:argmax(3):eq(b.target_out):logical_and(there):sum():item(), words + there:sum():item()
-        pointed, named = pointed + maps:argmax(3):eq(gold):logical_and(of_object):sum():item(), named + of_object:sum():item()
-        if draws then drawn = drawn + draws:eq(gold):logical_and(of_object):sum():item() end
-        local looked, places = maps:argmax(3):totable(), b.gold:totable()
-        for i, list in ipairs(places) do
-            local seen, of = {}, {}
-            for t, row in ipairs(list) do
-                if row[looked[i][t]] > 0 then seen[looked[i][t]] = true end
-                for cell, weight in ipairs(row) do of[cell] = of[cell] or weight > 0 end
-            end
-            local all = 0
-            for _, is in pairs(of) do all = all + (is and 1 or 0) end
-            if all >= 4 then
-                objects = objects + all
-                for _ in pairs(seen) do covered = covered + 1 end
-            end
-        end
-        if words == there:sum():item() then                                                    -- the first batch
+        local there, gold, looked = b.target_out:gt(0), b.gold:gt(0), maps:argmax(3)
+        local of_object, place = gold:any(3), b.gold:argmax(3)              -- [B, T]; the end looks at nothing
+        local met = (gold & looked:one_hot(cfg.places):gt(0)):any(2)        -- [B, places]: an object that was looked at
+        if not shown then
             local names = {}
-            for _, id in ipairs(b.target_out[1]:totable()) do names[#names + 1] = id > 0 and said[id] or nil end
-            cell:keep("words", maps[1][{{1, #names}}]:reshape(#names, cfg.grid, cfg.grid), {over = b.image[1], titles = names})
+            for t, id in ipairs(b.target_out[1]:masked_select(there[1]):totable()) do names[t] = WORDS[id] end
+            local map = maps[1]:narrow(1, 1, #names):reshape(#names, cfg.grid, cfg.grid)
+            cell:keep("words", map, {over = b.image[1], titles = names})
+            shown = true
         end
+        return {accuracy = {logits:argmax(3):eq(b.target_out), there}, pointing = {looked:eq(place), of_object},
+            drawn = draws and {draws:eq(place), of_object},
+            coverage = {met, gold:any(2) & gold:any(2):sum(2):ge(4):unsqueeze(2)}}
     end)
-    out.accuracy, out.pointing, out.coverage = 100 * right / words, 100 * pointed / named, objects > 0 and 100 * covered / objects or nil
-    if cfg.kind == "hard" then out.drawn = 100 * drawn / named end
+    out.variance = ratio
     return out
 end
 
 local captions = paper:table{
-    name = "scenes", about = "words right; largest weight, and draw, on the object named; coverage of scenes of 4; variance without over with baseline",
-    synthetic = true, columns = {"accuracy", "pointing", "drawn", "coverage", "variance"}, better = {variance = "none"}, run = scenes,
+    name = "scenes", synthetic = true, run = scenes, better = {variance = "none"},
+    about = "words right; largest weight, and draw, on the object named; objects looked at where there are 4; variance "
+        .. "of the gradient without a baseline over with it",
+    columns = {"accuracy", "pointing", "drawn", "coverage", "variance"},
     vary = {{"soft"}, {"doubly stochastic", doubly = 0.1}, {"hard", kind = "hard", gate = false, entropy = 0.01},
-        {"hard, no baseline", kind = "hard", gate = false, entropy = 0.01, baseline = "none"}, {"hard, no entropy",
-            kind = "hard", gate = false}},
+        {"hard, no baseline", kind = "hard", gate = false, entropy = 0.01, baseline = "none"},
+        {"hard, no entropy", kind = "hard", gate = false}},
 }
 
 local formulas = paper:table{
-    name = "formulas", about = "tokens right after the right ones, 200 formulas of up to 25 tokens", data = "im2latex_sample", seeds = 3,
-    vary = {{"soft"}, {"mean of all places", kind = "mean"}},
+    name = "formulas", about = "tokens right after the right ones, 200 formulas of up to 25 tokens",
+    data = "im2latex_sample", vary = {{"soft"}, {"mean of all places", kind = "mean"}},
     run = function(cfg, cell)
-        local sets, lists = corpus.im2latex_sample(cfg.data), {}
-        local function short(set)
-            local out = {}
-            for _, r in ipairs(set) do
-                if #r.formula <= cfg.longest and r.width <= cfg.crop then out[#out + 1] = r end
-            end
-            return out
+        local sets = corpus.im2latex_sample(cfg.data, {longest = cfg.longest, width = cfg.crop})
+        local vocabulary = text.vocabulary(fit.columns(sets.train, {list = "formula"}).list, {min_count = 2})
+        local function batches(set)
+            local ids = fit.columns(set, {target = function(r) return vocabulary:encode(r.formula) end}).target
+            return data.batches{size = 8, seed = cell.seed, shift = {"target"}, bos = vocabulary.bos,
+                eos = vocabulary.eos, fields = {image = 1 - set.images:to "float32" / 255, target = ids}}
         end
-        local train, test = short(sets.train), short(sets.test)
-        for i, r in ipairs(train) do lists[i] = r.formula end
-        local vocabulary = text.vocabulary(lists, {min_count = 2})
-        local function batches(records, images)
-            return data.batches{size = 8, seed = cell.seed, shift = {"target"}, bos = vocabulary.bos, eos = vocabulary.eos, fields = {
-                image = attn.stack(fit.columns(records, {i = function(r) return 1 - images[r.image][{{}, {}, {1,
-                    cfg.crop}}]:to "float32" / 255 end}).i, 1),
-                target = fit.columns(records, {t = function(r) return vocabulary:encode(r.formula) end}).t}}
-        end
-        local learned, others = batches(train, sets.train.images), batches(test, sets.test.images)
+        local learned, others = batches(sets.train), batches(sets.test)
         cfg.words, cfg.channels, cfg.patch, cfg.places = #vocabulary, 1, 8, 8 * cfg.crop // 8
         local model = Teller(cfg)
         fit{model = model, batches = learned, steps = cfg.formula_steps, lr = cfg.lr, cell = cell,
             loss = function(b) return model:loss(b.image, b.target_in, b.target_out, 0) end}
-        local function share(set) return 100 * fit.accuracy(model, set, function(b) return (model(b.image,
-            b.target_in)), b.target_out end) end
+        local function share(set)
+            return 100 * fit.accuracy(model, set, function(b) return (model(b.image, b.target_in)), b.target_out end)
+        end
         return {train = share(learned), test = share(others)}
     end,
 }
 
-paper:claim{"C5: hard attention reaches soft minus 3 points", captions["hard"].accuracy - captions["soft"].accuracy, at_least = -3}
+paper:claim{"C5: hard attention reaches soft minus 3 points",
+    captions["hard"].accuracy - captions["soft"].accuracy, at_least = -3}
 paper:claim{"C5: at least 85 % of the draws are on the object that is named", captions["hard"].drawn, at_least = 85}
-paper:claim{"C5: without a baseline the variance of the gradient is at least twice as large", captions["hard"].variance, at_least = 2}
+paper:claim{"C5: without a baseline the variance of the gradient is at least twice as large",
+    captions["hard"].variance, at_least = 2}
 paper:claim{"C6: the penalty raises coverage of scenes with 4 objects",
     captions["doubly stochastic"].coverage - captions["soft"].coverage, at_least = 0}
 paper:claim{"C6: with it the largest weight is on the object that is named, at least 90 %",

@@ -111,21 +111,23 @@ local function run(cfg, cell)
             return attn.loss.cross_entropy((model(b.image)), b.answer)
         end}
     attn.seed(cell.seed)                                    -- all rows are tested on the same turns
-    local right, count, predicted, angles = 0, 0, {}, {}
-    fit.each(model, test, function(b)
+    local predicted, angles, shown = {}, {}, not cfg.form
+    local out = fit.percent(model, test, function(b)
         b = turned(b, most)
         local logits, seen, theta = model(b.image)
-        if count == 0 and cfg.form then
+        if not shown then
             cell:keep("before", b.image[{{1, 4}}], {as = "image"})
             cell:keep("after", seen[{{1, 4}}], {as = "image"})
+            shown = true
         end
-        right, count = right + logits:argmax(2):eq(b.answer):sum():item(), count + #b.answer
         for i, m in ipairs(cfg.form == "affine" and theta:totable() or {}) do       -- the turn of [a b; c d]
             predicted[#predicted + 1], angles[#angles + 1] = math.atan(m[4] - m[2], m[1] + m[5]), b.angle[i]:item()
         end
+        return {error = logits:argmax(2):ne(b.answer)}
     end)
-    return {error = 100 * (1 - right / count), parameters = model:count(),
-        angle = #angles > 0 and math.abs(correlation(attn.tensor(predicted), attn.tensor(angles))) or nil}
+    out.parameters = model:count()
+    if #angles > 0 then out.angle = math.abs(correlation(attn.tensor(predicted), attn.tensor(angles))) end
+    return out
 end
 
 local better = {error = "less", parameters = "none"}

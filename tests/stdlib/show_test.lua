@@ -168,6 +168,8 @@ end)
 
 t.case("places of a path stand where glimpse looks", function()
     t.equal(said(show.image, {path = {{-1, -1}, {0.9, 0.9}}}, attn.zeros(4, 4)), "1\n   2\n")
+    t.equal(said(show.image, {path = {{0, 0}}, color = "truecolor"}, attn.ones(1, 1)),
+        "\27[38;2;0;0;0m\27[48;2;245;158;11m1\27[0m\n")                   -- black on orange, on white too
     local content = file_of(function(x, options)
         options.path, options.size = attn.tensor{{0, 0}}, 2
         show.image(x, options)
@@ -190,6 +192,40 @@ t.case("an attention map laid over a picture: bright where it looks", function()
     t.raises("show.overlay: 3 weights are no square grid", show.overlay, picture, attn.ones(3))
     t.raises("show.overlay: 2 maps of weights for 3 pictures", show.overlay, attn.ones(3, 1, 2, 2), attn.ones(2, 2, 2))
     t.raises("show.overlay: weights is nil", show.overlay, picture)
+end)
+
+t.case("across: so many in a row, in the terminal too, shrunk until they fit", function()
+    t.equal(said(show.image, {across = 2, width = 40}, attn.ones(3, 1, 2, 2)), "@@  @@\n\n@@\n")
+    t.equal(said(show.image, {across = 2, width = 6}, attn.ones(2, 1, 4, 4)), "@@  @@\n")
+    t.equal(said(show.image, {width = 6}, attn.ones(2, 1, 2, 4)), "@@@@\n\n@@@@\n")
+    t.equal(said(show.image, {}, attn.full({1, 2, 1}, 1 + 1e-7)), "@\n")             -- rounding is no range of numbers
+end)
+
+t.case("SVG: a title wider than its picture widens the columns", function()
+    local title = ("w"):rep(60)
+    local content = file_of(function(x, options)
+        options.titles, options.across = {title, "b"}, 2
+        show.image(x, options)
+    end, "svg", attn.ones(2, 1, 4, 4))
+    local x = tonumber(content:match '<text x="([%d.]+)"[^>]*>b<')
+    local width = tonumber(content:match '<svg[^>]* width="([%d.]+)"')
+    t.is_true(x > 60 * 11 / 2 and width > 2 * 60 * 11 / 2, content:sub(1, 300))
+end)
+
+t.case("PNG files with a path or weights are as large as SVG ones, places in orange, squares around them", function()
+    local name = os.tmpname()
+    said(show.image, {png = name, path = attn.tensor{{0, 0}, {0.5, 0}}, size = 2}, attn.zeros(1, 8, 8))
+    local x = attn.image.load(name)
+    t.equal(x.shape, {3, 320, 320})
+    local function orange(row, column) return (x[{{}, row, column}] * 255):round():totable()[1] == 245 end
+    t.equal({orange(160, 160), orange(160, 200), orange(160, 240), orange(160, 260), orange(130, 200)}, {true, true, true, false, false})
+    t.equal({orange(121, 150), orange(201, 150), orange(121, 118), orange(150, 121), orange(150, 119)}, {true, true, false, true, false})
+    said(show.image, {png = name, scale = 3}, attn.tensor{{1, 0}})
+    t.equal(attn.image.load(name)[1]:totable(), {{1, 1, 1, 0, 0, 0}, {1, 1, 1, 0, 0, 0}, {1, 1, 1, 0, 0, 0}})
+    said(show.image, {png = name, path = {{-2, 0}, {7, 7}}, size = 3}, attn.zeros(1, 3, 2))         -- what lies outside is left out
+    said(show.overlay, {png = name}, attn.zeros(1, 4, 4), attn.ones(2, 2))
+    t.equal(attn.image.load(name).shape, {3, 320, 320})
+    os.remove(name)
 end)
 
 t.case("PNG files hold the pictures, side by side", function()
