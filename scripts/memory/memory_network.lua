@@ -84,14 +84,12 @@ local function learn(model, batches, p, cell, read)
         loss = function(b) return attn.loss.cross_entropy((read(b)), b.answer) end}
 end
 
-local rows = {}
+local rows = {{"2 needed, 2 hops, key-value", needed = 2, hops = 2, key_value = true}}
 for needed = 1, 2 do
-    for hops = 1, 3 do
-        local label = ("%d needed, %d %s"):format(needed, hops, hops == 1 and "hop" or "hops")
-        rows[#rows + 1] = {label, needed = needed, hops = hops}
+    for hops, name in ipairs{"1 hop", "2 hops", "3 hops"} do
+        rows[#rows + 1] = {("%d needed, %s"):format(needed, name), needed = needed, hops = hops}
     end
 end
-rows[7] = {"2 needed, 2 hops, key-value", needed = 2, hops = 2, key_value = true}
 local facts = paper:table{
     name = "facts", synthetic = true,
     about = "chains of one or two facts, a is at b: share of right answers; found: of hops that look at their fact",
@@ -111,16 +109,13 @@ local facts = paper:table{
             return model(b.source:narrow(3, 1, 1), lengths, question, b.source:narrow(3, 2, 1))
         end
         learn(model, draw(cell.seed, p.steps * p.batch), p, cell, read)
-        local right, found, count = 0, 0, 0
-        fit.each(model, draw(cell.seed + 1000, p.tests), function(b)
+        local hops = math.min(cfg.hops, cfg.needed)
+        return fit.measure(model, draw(cell.seed + 1000, p.tests), function(b)
             local logits, maps = read(b)
-            right, count = right + logits:argmax(2):eq(b.answer):sum():item(), count + #logits
-            local hops = math.min(cfg.hops, cfg.needed)
-            local hit = maps:narrow(2, 1, hops):argmax(3):eq(b.gold:narrow(2, 1, hops):argmax(3))
-            found = found + hit:sum():item() / hops
             cell:keep("weights", maps[1])
+            return {accuracy = logits:argmax(2):eq(b.answer),
+                found = maps:narrow(2, 1, hops):argmax(3):eq(b.gold:narrow(2, 1, hops):argmax(3))}
         end)
-        return {accuracy = right / count, found = found / count}
     end,
 }
 
@@ -135,40 +130,34 @@ local babi = paper:table{
     name = "babi", about = "right answers in per cent, each task by itself; paper: the same model in the paper's table",
     data = "babi", vary = tasks, columns = {"accuracy", "paper"}, better = {accuracy = "none", paper = "none"},
     run = function(cfg, cell)
-        local p = cfg.babi
-        local sets, lists = corpus.babi(cfg.data, {task = cfg.task}), {}
-        for _, record in ipairs(sets.train) do
-            table.move(record.story, 1, #record.story, #lists + 1, lists)
-            lists[#lists + 1], lists[#lists + 2] = record.query, {record.answer}
+        local p, sets, lists = cfg.babi, corpus.babi(cfg.data, {task = cfg.task}), {}
+        for _, r in ipairs(sets.train) do
+            table.move(r.story, 1, #r.story, #lists + 1, lists)
+            lists[#lists + 1], lists[#lists + 2] = r.query, {r.answer}
         end
         local words = text.vocabulary(lists)
         local function latest(r) return table.move(r.story, math.max(1, #r.story - p.slots + 1), #r.story, 1, {}) end
-        local function batches(records, shuffle)
-            local function story(r)
-                local ids = {}
-                for i, sentence in ipairs(latest(r)) do ids[i] = words:encode(sentence) end
-                return ids
-            end
-            return data.batches{size = p.batch, seed = cell.seed, shuffle = shuffle, by = "story",
-                fields = fit.columns(records, {story = story, query = function(r) return words:encode(r.query) end,
+        local function story(r)
+            local ids = latest(r)
+            for i, sentence in ipairs(ids) do ids[i] = words:encode(sentence) end
+            return ids
+        end
+        local function batches(records)
+            return data.batches{size = p.batch, seed = cell.seed, by = "story", fields = fit.columns(records,
+                {story = story, query = function(r) return words:encode(r.query) end,
                     answer = function(r) return words:id(r.answer) end})}
         end
         local model = Memory{words = #words, dim = cfg.dim, hops = cfg.hops, slots = p.slots, time = cfg.time,
             order = cfg.order}
         local function read(b) return model(b.story, b.story_lengths, b.query) end
-        learn(model, batches(sets.train, true), p, cell, read)
-        local test = batches(sets.test, false)
-        local accuracy = fit.accuracy(model, test, function(b)
-            local logits, maps = read(b)
-            if b.index[1] == 1 then
-                local r, rows = sets.test[1], {}
-                for i, sentence in ipairs(latest(r)) do rows[i] = table.concat(sentence, " ") end
-                cell:keep("hops", maps[1]:narrow(2, 1, #rows):transpose(1, 2):contiguous(), {rows = rows})
-                cell:keep("question", ("%s? %s"):format(table.concat(r.query, " "), r.answer))
-            end
-            return logits, b.answer
-        end)
-        return {accuracy = 100 * accuracy, paper = printed[cfg.task]}
+        learn(model, batches(sets.train), p, cell, read)
+        local one, names = sets.test[1], {}
+        local _, maps = attn.no_grad(read, batches{one}:collate{1})
+        for i, sentence in ipairs(latest(one)) do names[i] = table.concat(sentence, " ") end
+        cell:keep("hops", maps[1]:transpose(1, 2):contiguous(), {rows = names})
+        cell:keep("question", ("%s? %s"):format(table.concat(one.query, " "), one.answer))
+        return {paper = printed[cfg.task],
+            accuracy = 100 * fit.accuracy(model, batches(sets.test), function(b) return read(b), b.answer end)}
     end,
 }
 
