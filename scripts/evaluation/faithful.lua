@@ -103,15 +103,15 @@ local function adversary(model, h, weights, lengths, p, steps, most)
     return best
 end
 
--- What the weights of a trained reader say, over texts: b.words, b.words_lengths.
+-- What the weights of a trained reader say, over texts: b.source, b.source_lengths.
 local function probe(model, batches, options)
     local sums, count = {gradient = 0, ["left out"] = 0, permuted = 0, adversary = 0}, 0
     local function add(name, value) sums[name] = sums[name] + value end
     model:eval()
     for b in batches:epoch(1) do
-        local n = b.words_lengths
-        local g, weights, p = gradients(model, b.words, n)
-        local h = attn.no_grad(function() return (model:states(model.embed(b.words), n)) end)
+        local n = b.source_lengths
+        local g, weights, p = gradients(model, b.source, n)
+        local h = attn.no_grad(function() return (model:states(model.embed(b.source), n)) end)
         add("permuted", attn.no_grad(permuted, model, h, weights, n, p, options.permutations or 20):sum():item())
         add("adversary", adversary(model, h, weights, n, p, options.steps or 60, 0.05):sum():item())
         for i, length in ipairs(n:totable()) do
@@ -119,7 +119,7 @@ local function probe(model, batches, options)
             local w = row(weights)
             add("gradient", attn.metric.kendall(w, row(g)))
             if length > 1 then
-                add("left out", attn.metric.kendall(w, attn.no_grad(left_out, model, row(b.words), p[i])))
+                add("left out", attn.metric.kendall(w, attn.no_grad(left_out, model, row(b.source), p[i])))
             end
             count = count + 1
         end
@@ -139,83 +139,69 @@ local paper = study{
 local kinds = {{"recurrent", recurrent = true}, {"recurrent, uniform", recurrent = true, uniform = true},
     {"words", recurrent = false}, {"words, uniform", uniform = true}, {"words, guided", guided = true}}
 
--- Records {words = ids, class =}.
-local function measure(cfg, cell, sets, words, classes)
-    local function batches(records, count, size)
-        local some = table.move(records, 1, math.min(count, #records), 1, {})
-        return data.batches{fields = fit.columns(some, {words = "words", class = "class"}), size = size, by = "words",
-            seed = cell.seed}
-    end
-    local train, test = batches(sets.train, cfg.train, cfg.batch), batches(sets.test, cfg.test, 100)
+-- batches(part, count, size): of b.source and b.answer.
+local function measure(cfg, cell, words, classes, batches)
+    local train, test = batches("train", cfg.train, cfg.batch), batches("test", cfg.test, 100)
     local function learn(changes, guide)
         attn.seed(cell.seed)
         local model = Reader{words = words, classes = classes, dim = cfg.dim, hidden = cfg.hidden,
             recurrent = changes.recurrent, uniform = changes.uniform}
         local function read(b)
-            local weights
-            if guide then
-                weights = attn.no_grad(function() return (select(2, guide(b.words, b.words_lengths))) end)
-            end
-            return model(b.words, b.words_lengths, weights)
+            local _, weights
+            if guide then _, weights = attn.no_grad(guide, b.source, b.source_lengths) end
+            return (model(b.source, b.source_lengths, weights))
         end
         fit{model = model, batches = train, steps = cfg.steps, lr = cfg.lr, cell = cell,
-            loss = function(b) return attn.loss.cross_entropy((read(b)), b.class) end}
-        return model:eval(), 100 * fit.accuracy(model, test, function(b) return (read(b)), b.class end)
+            loss = function(b) return attn.loss.cross_entropy(read(b), b.answer) end}
+        return model:eval(), 100 * fit.accuracy(model, test, function(b) return read(b), b.answer end)
     end
     local model, accuracy = learn(cfg, cfg.guided and learn{recurrent = true} or nil)
-    local out = {accuracy = accuracy}
+    local out = {}
     if not (cfg.uniform or cfg.guided) then
-        for name, value in pairs(probe(model, batches(sets.test, cfg.probed, 50), {permutations = cfg.permutations,
-            steps = cfg.adversary})) do out[name] = value end
+        out = probe(model, batches("test", cfg.probed, 50), {permutations = cfg.permutations, steps = cfg.adversary})
     end
+    out.accuracy = accuracy
     return out, model
 end
 
-local columns = {"accuracy", "gradient", "left out", "permuted", "adversary"}
-local about = "right in %; tau of weights with gradient and leaving out; change when permuted; JSD of the adversary"
-local better = {gradient = "none", ["left out"] = "none", permuted = "none", adversary = "none"}
+local function add(name, run)
+    return paper:table{
+        name = name, vary = kinds, synthetic = name == "needle", data = name ~= "needle" and name or nil, run = run,
+        about = "right in %; tau of weights with gradient and leaving out; change when permuted; JSD of the adversary",
+        columns = {"accuracy", "gradient", "left out", "permuted", "adversary"},
+        better = {gradient = "none", ["left out"] = "none", permuted = "none", adversary = "none"},
+    }
+end
 
-local tables = {}
-tables.needle = paper:table{
-    name = "needle", about = about, synthetic = true, vary = kinds, columns = columns, better = better,
-    run = function(cfg, cell)
-        local function records(count, seed)
-            local list, made = {}, attn.task.needle({count = count, shortest = 5}, seed)
-            for b in made:epoch(1) do
-                local source, n, answer = b.source:totable(), b.source_lengths:totable(), b.answer:totable()
-                for i = 1, #n do
-                    list[#list + 1] = {words = table.move(source[i], 1, n[i], 1, {}), class = answer[i]}
-                end
-            end
-            return list, made.vocabulary, made.answers
-        end
-        local train, words, classes = records(cfg.train, cell.seed)
-        return (measure(cfg, cell, {train = train, test = records(cfg.test, 1000 + cell.seed)}, words, classes))
-    end,
-}
+local tables = {needle = add("needle", function(cfg, cell)
+    local function batches(part, count, size)
+        local seed = part == "train" and cell.seed or 1000 + cell.seed
+        return attn.task.needle({count = count, size = size, shortest = 5}, seed)
+    end
+    local made = batches("train", 1, 1)
+    return (measure(cfg, cell, made.vocabulary, made.answers, batches))
+end)}
 
 local function films(name, options, words_of)
-    tables[name] = paper:table{
-        name = name, about = about, data = name, vary = kinds, columns = columns, better = better,
-        run = function(cfg, cell)
-            options.limit = name == "imdb" and cfg.train or nil
-            local sets, lists, encoded = corpus[name](cfg.data, options), {}, {train = {}, test = {}}
-            for i, record in ipairs(sets.train) do lists[i] = words_of(record) end
-            local vocabulary = text.vocabulary(lists, {min_count = 3})
-            for part, list in pairs(encoded) do
-                for i, record in ipairs(sets[part]) do
-                    local ids = vocabulary:encode(words_of(record))
-                    list[i] = {words = table.move(ids, 1, math.min(#ids, cfg.longest), 1, {}), class = record.class}
-                end
-            end
-            local out, model = measure(cfg, cell, encoded, #vocabulary, 2)
-            local ids, n = data.pad{encoded.test[1].words}
-            local _, weights = attn.no_grad(model, ids, n)
-            local tokens = table.move(words_of(sets.test[1]), 1, n:item(), 1, {})
-            cell:keep("weights", weights[1], {tokens = tokens})
-            return out
-        end,
-    }
+    tables[name] = add(name, function(cfg, cell)
+        local function text_of(record)
+            local words = words_of(record)
+            return table.move(words, 1, math.min(#words, cfg.longest), 1, {})
+        end
+        options.limit = name == "imdb" and cfg.train or nil
+        local sets = corpus[name](cfg.data, options)
+        local vocabulary = text.vocabulary(fit.columns(sets.train, {words = words_of}).words, {min_count = 3})
+        local function ids(record) return vocabulary:encode(text_of(record)) end
+        local out, model = measure(cfg, cell, #vocabulary, 2, function(part, count, size)
+            local some = table.move(sets[part], 1, math.min(count, #sets[part]), 1, {})
+            return data.batches{fields = fit.columns(some, {source = ids, answer = "class"}), size = size,
+                by = "source", seed = cell.seed}
+        end)
+        local one = sets.test[1]
+        local _, weights = attn.no_grad(model, data.pad{ids(one)})
+        cell:keep("weights", weights[1], {tokens = text_of(one)})
+        return out
+    end)
 end
 films("sst", {binary = true}, function(record) return record.words end)
 films("imdb", {}, function(record)

@@ -55,7 +55,7 @@ end)
 
 t.case("where all words are the same, no weights matter", function()
     local model = reader(false)
-    local set = attn.data.batches{fields = {words = {{2, 2, 2}, {2, 2}}, class = {1, 2}}, size = 2}
+    local set = attn.data.batches{fields = {source = {{2, 2, 2}, {2, 2}}, answer = {1, 2}}, size = 2}
     local said = paper.probe(model, set, {permutations = 3, steps = 40})
     t.near({said.permuted, said["left out"], said.gradient}, {0, 0, 0}, 1e-9)
     t.is_true(said.adversary > 0.1, tostring(said.adversary))
