@@ -77,62 +77,38 @@ function Recurrent:init(c)
 end
 function Recurrent:forward(x) return self.out((self.rnn(x))) end
 
--- Tasks: rows of bits [n][bits], marks at steps, rows wanted at the end. Two channels beside the bits are for marks.
+-- Tasks on rows of bits [B, n, bits]: what is shown [B, T, bits + 2], the last two channels being marks, and what is wanted then.
 local tasks = {}
 
-local function rows(draw, n, bits)
-    local list = {}
-    for i = 1, n do
-        list[i] = {}
-        for k = 1, bits do list[i][k] = draw() < 0.5 and 1 or 0 end
-    end
-    return list
+local function rows(B, n, bits) return attn.bernoulli(0.5, {B, n, bits}) end
+
+local function marks(B, bits, first, second)
+    return attn.cat({attn.zeros(B, 1, bits), attn.full({B, 1, 1}, first), attn.full({B, 1, 1}, second)}, 3)
 end
 
-local function marked(bits, first, second)
-    local row = {}
-    for k = 1, bits do row[k] = 0 end
-    row[bits + 1], row[bits + 2] = first, second
-    return row
+function tasks.copy(c, B, length)
+    local list = rows(B, length, c.bits)
+    return attn.cat({list:pad(3, 0, 2), marks(B, c.bits, 1, 0)}, 2), list
 end
 
-function tasks.copy(draw, c, length)
-    local list = rows(draw, length, c.bits)
-    local input = table.move(list, 1, length, 1, {})
-    input[length + 1] = marked(c.bits, 1, 0)
-    return input, list
+tasks["repeat"] = function(c, B, length, times)             -- how often is said at the mark
+    local list, wanted = rows(B, length, c.bits), {}
+    for k = 1, times do wanted[k] = list end
+    return attn.cat({list:pad(3, 0, 2), marks(B, c.bits, 1, times / c.times)}, 2), attn.cat(wanted, 2)
 end
 
-tasks["repeat"] = function(draw, c, length, times)          -- how often is said at the mark
-    local list, wanted = rows(draw, length, c.bits), {}
-    local input = table.move(list, 1, length, 1, {})
-    input[length + 1] = marked(c.bits, 1, times / c.times)
-    for k = 1, times do table.move(list, 1, length, (k - 1) * length + 1, wanted) end
-    return input, wanted
+function tasks.recall(c, B, length)                         -- a row is shown again: the one after it is wanted
+    local list = rows(B, length + 1, c.bits)
+    local asked = attn.randint(1, length, B, 1)
+    local function row(place) return place:one_hot(length + 1):matmul(list) end
+    local shown = attn.stack({marks(B, c.bits, 1, 0):expand(B, length + 1, c.bits + 2), list:pad(3, 0, 2)}, 3)
+    return attn.cat({shown:reshape(B, -1, c.bits + 2), marks(B, c.bits, 0, 1), row(asked):pad(3, 0, 2)}, 2), row(asked + 1)
 end
 
-function tasks.recall(draw, c, length)                      -- a row is shown again: the one after it is wanted
-    local list, input = rows(draw, length + 1, c.bits), {}
-    local asked = draw(length)
-    for i, row in ipairs(list) do input[2 * i - 1], input[2 * i] = marked(c.bits, 1, 0), row end
-    input[#input + 1], input[#input + 2] = marked(c.bits, 0, 1), list[asked]
-    return input, {list[asked + 1]}
-end
-
--- x [B, T, bits + 2], y [B, K, bits]: wanted at the last K steps.
-local function batch(cfg, draw, length, size)
-    local xs, ys, times = {}, {}, cfg.times and draw(cfg.times) or 1
-    for b = 1, size do
-        local input, wanted = tasks[cfg.task](draw, cfg, length, times)
-        xs[b] = {}
-        for t = 1, #input + #wanted do
-            local row = marked(cfg.bits, 0, 0)
-            for k, value in ipairs(input[t] or {}) do row[k] = value end
-            xs[b][t] = row
-        end
-        ys[b] = wanted
-    end
-    return {x = attn.tensor(xs):to "float32", y = attn.tensor(ys):to "float32"}
+-- x [B, T, bits + 2], y [B, K, bits]: wanted at the last K steps, while nothing is shown.
+local function batch(cfg, length, times, size)
+    local shown, y = tasks[cfg.task](cfg, size, length, times)
+    return {x = attn.cat({shown, attn.zeros(size, y:size(2), cfg.bits + 2)}, 2), y = y}
 end
 
 local function wanted(logits, b) return logits:narrow(2, logits:size(2) - b.y:size(2) + 1, b.y:size(2)) end
@@ -140,7 +116,7 @@ local function wanted(logits, b) return logits:narrow(2, logits:size(2) - b.y:si
 local paper = study{
     system = {"G1"}, paper = "Graves, Wayne, Danihelka 2014, Neural Turing machines", seeds = 5,
     options = {bits = 4, hidden = 32, slots = 32, width = 16, lstm = 64, batch = 16, lr = 5e-3, steps = 1500,
-        longest = 10, beyond = 20, tests = 64},
+        longest = 10, beyond = 20, times = 1, tests = 64},
     quick = {hidden = 4, slots = 4, width = 3, lstm = 5, batch = 2, steps = 2, longest = 2, beyond = 3, tests = 2},
 }
 
@@ -149,26 +125,25 @@ local function run(cfg, cell)
         slots = cfg.slots, width = cfg.width, controller = cfg.controller}
     local model = cfg.controller and Machine(sizes) or Recurrent(sizes)
     local draw = data.random(cell.seed)
+    attn.seed(cell.seed)                                    -- the same rows for all models
     fit{model = model, steps = cfg.steps, lr = cfg.lr, clip = 5, cell = cell,
         schedule = attn.schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.lr / 20},
-        batches = function() return batch(cfg, draw, draw(cfg.longest), cfg.batch) end,
+        batches = function() return batch(cfg, draw(cfg.longest), draw(cfg.times), cfg.batch) end,
         loss = function(b) return attn.loss.bce_logits(wanted(model(b.x), b), b.y) end}
     model:eval()
     local function bits(length)                             -- of cross entropy, for a sequence
-        return attn.no_grad(function()
-            local b = batch(cfg, data.random(1000 + cell.seed, length), length, cfg.tests)
-            local logits, writes, reads = model(b.x)
-            if writes and length == cfg.longest then
-                cell:keep("written", writes[1]:transpose(1, 2):contiguous())
-                cell:keep("read", reads[1]:transpose(1, 2):contiguous())
-            end
-            return attn.loss.bce_logits(wanted(logits, b), b.y, {reduction = "sum"}):item() / #b.x / math.log(2)
-        end)
+        attn.seed(1000 * cell.seed + length)
+        local b = batch(cfg, length, length % cfg.times + 1, cfg.tests)
+        local logits, writes, reads = attn.no_grad(model, b.x)
+        if writes and length == cfg.longest then
+            cell:keep("written", writes[1]:transpose(1, 2):contiguous())
+            cell:keep("read", reads[1]:transpose(1, 2):contiguous())
+        end
+        return attn.loss.bce_logits(wanted(logits, b), b.y, {reduction = "sum"}):item() / #b.x / math.log(2)
     end
-    local count, trained = 0, 0
-    for _, p in ipairs(model:parameters()) do count = count + p:numel() end
+    local trained = 0
     for length = 1, cfg.longest do trained = trained + bits(length) / cfg.longest end
-    return {trained = trained, beyond = bits(cfg.beyond), solved = trained < 0.1 and 1 or 0, parameters = count}
+    return {trained = trained, beyond = bits(cfg.beyond), solved = trained < 0.1 and 1 or 0, parameters = model:count()}
 end
 
 local better = {trained = "less", beyond = "less", parameters = "none"}

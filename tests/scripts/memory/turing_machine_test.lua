@@ -51,16 +51,22 @@ t.case("addressing: content, gate, a step along, sharpening, in plain Lua", func
 end)
 
 t.case("tasks: what is shown, the marks, what is wanted", function()
+    attn.seed(3)
     local c = {bits = 2, times = 2}
-    local input, wanted = paper.tasks.copy(attn.data.random(1), c, 3)
-    t.equal({#input, input[4], wanted}, {4, {0, 0, 1, 0}, {input[1], input[2], input[3]}})
-    input, wanted = paper.tasks["repeat"](attn.data.random(2), c, 2, 2)
-    t.equal({input[3], wanted}, {{0, 0, 1, 1}, {input[1], input[2], input[1], input[2]}})
-    input, wanted = paper.tasks.recall(attn.data.random(3), c, 2)
-    local mark = {0, 0, 1, 0}
-    t.equal({#input, input[1], input[3], input[5], input[7]}, {8, mark, mark, mark, {0, 0, 0, 1}})
-    local asked = input[8] == input[2] and 1 or 2
-    t.equal({input[8], wanted}, {input[2 * asked], {input[2 * asked + 2]}})
-    local b = paper.batch({task = "copy", bits = 2}, attn.data.random(4), 3, 2)
-    t.equal({b.x.shape, b.y.shape, b.x[{1, {1, 3}, {1, 2}}]:totable()}, {{2, 7, 4}, {2, 3, 2}, b.y[1]:totable()})
+    local shown, wanted = paper.tasks.copy(c, 1, 3)
+    t.equal({shown[1][4], shown[1][{{1, 3}, {1, 2}}]}, {{0, 0, 1, 0}, wanted[1]:totable()})
+    t.equal(shown[1][{{1, 3}, {3, 4}}]:sum():item(), 0)
+    shown, wanted = paper.tasks["repeat"](c, 1, 2, 2)
+    local twice = attn.cat({shown[1][{{1, 2}, {1, 2}}], shown[1][{{1, 2}, {1, 2}}]}, 1)
+    t.equal({shown.shape, shown[1][3], wanted[1]}, {{1, 3, 4}, {0, 0, 1, 1}, twice:totable()})
+    for _ = 1, 5 do
+        shown, wanted = paper.tasks.recall({bits = 8}, 1, 2)
+        local x, mark = shown[1]:totable(), {0, 0, 0, 0, 0, 0, 0, 0, 1, 0}
+        t.equal({#x, x[1], x[3], x[5], x[7]}, {8, mark, mark, mark, {0, 0, 0, 0, 0, 0, 0, 0, 0, 1}})
+        local asked = attn.allclose(shown[1][8], shown[1][2]) and 1 or 2
+        t.equal({x[8], wanted[1][1]}, {x[2 * asked], shown[1][2 * asked + 2][{{1, 8}}]:totable()})
+    end
+    local b = paper.batch({task = "copy", bits = 2}, 3, 1, 2)
+    t.equal({b.x.shape, b.y.shape, b.x[{1, {1, 3}, {1, 2}}]}, {{2, 7, 4}, {2, 3, 2}, b.y[1]:totable()})
+    t.equal(b.x[{{}, {5, 7}}]:sum():item(), 0)
 end)
