@@ -8,6 +8,7 @@
 -- Data       sst (two classes); marked words: synthetic
 -- Paper      Shen et al. 2018, DiSAN: directional self-attention network for RNN/CNN-free language understanding (F5)
 -- Found      A weight for each feature is 38 points better than one for each word, at equal parameters; two heads do as well, with more.
+--            Films: 67 % with one weight for each word, 66 with one for each feature: few steps, and no word vectors.
 -- Your own   local Disan = require "self_attention.disan".Disan             -- attn -I scripts yours.lua
 --            local model = Disan{words = 5000, dim = 50, classes = 2, vector = true}
 --            local logits, weights = model(ids, lengths)                    -- [B, 2], [B, T, T] of the forward look, mean of features
