@@ -63,7 +63,7 @@ ATTN_THREADS           how many threads compute; without it as many as there are
 ATTN_SIMD              base, avx2 or avx512: the widest vectors that kernels may use; without it the widest the processor has.
 ATTN_GEMM              own or openblas: what multiplies matrices; without it the faster for each shape.
 ATTN_DATA              the folder where scripts look for data sets; the option --data DIR of a script comes first.
-ATTN_PROGRESS=0        no line of progress on a terminal.
+ATTN_PROGRESS          0 for no lines of progress; else the seconds between them where there is no terminal (30).
 ATTN_HISTORY           the file of the session's history, empty for none; without it $XDG_STATE_HOME/attn/history or
                        $HOME/.attn_history.
 ATTN_STDLIB            a folder whose files are taken instead of the Lua modules inside the executable.

@@ -2,67 +2,20 @@
 -- the optimizer; now and then an evaluation and a checkpoint. A run resumed from a checkpoint gives the same numbers,
 -- bit for bit, as one that was not interrupted: model, optimizer, schedule, generator, order of the data and place in
 -- it, averages and the best value so far are all in the file.
--- Progress goes to stderr and only to a terminal; one line for each evaluation to stdout.
+-- Progress goes to stderr (progress_bar.lua); one line for each evaluation to stdout.
 local attn = require "attn"
+local bars = require "attn.progress_bar"
 local fields = require "attn.fields"
 local internal = require "attn.internal"
 local kind, raise = internal.kind, internal.raise
 
 local m = {}
 
-local function clock_text(seconds)
-    if seconds ~= seconds or seconds >= 360000 then return "?" end
-    local s = math.floor(seconds + 0.5)
-    if s >= 3600 then return ("%d:%02d:%02d"):format(s // 3600, s // 60 % 60, s % 60) end
-    return ("%d:%02d"):format(s // 60, s % 60)
-end
-
 local function thousands(x)
     local digits = ("%.0f"):format(x)
     local head = (#digits - 1) % 3 + 1
     return digits:sub(1, head) .. digits:sub(head + 1):gsub("%d%d%d", ",%0")
 end
-
-local blocks = {"▏", "▎", "▍", "▌", "▋", "▊", "▉"}
-
-local function bar_text(share, width)
-    local eighths = math.floor(share * width * 8)
-    local full = eighths // 8
-    local rest = blocks[eighths % 8] or ""
-    return ("█"):rep(full) .. rest .. (" "):rep(width - full - (rest == "" and 0 or 1))
-end
-
--- One line of the terminal that is written over. Closed on errors too, so that a traceback begins on a line of its own.
-local Bar = {}
-Bar.__index = Bar
-
-local function new_bar(quiet)
-    local on = not quiet and attn.isatty(2) and os.getenv "ATTN_PROGRESS" ~= "0"
-    return setmetatable({on = on, last = -1, shown = false}, Bar)
-end
-
-function Bar:show(share, text)
-    if not self.on then return end
-    local now = attn.clock()
-    if now - self.last < 0.1 then return end
-    self.last = now
-    local width = attn.terminal_width()
-    local room = math.max(0, math.min(24, width - #text - 10))
-    local line = ("%3d%% "):format(math.floor(share * 100)) .. (room > 4 and bar_text(share, room) .. " " or "") .. text
-    io.stderr:write("\r", #text + 5 <= width and line or text:sub(1, math.max(1, width - 1)), "\27[K")
-    io.stderr:flush()
-    self.shown = true
-end
-
-function Bar:clear()
-    if self.shown then
-        io.stderr:write("\r\27[K")
-        io.stderr:flush()
-        self.shown = false
-    end
-end
-
-Bar.__close = Bar.clear
 
 -- Shortest text of a number for a log line.
 local function number(x)
@@ -469,9 +422,9 @@ function Loop:step(step)
     progress.window_count = progress.window_count + (count or 1)
     local seconds = attn.clock() - start
     self.trained = self.trained + seconds
-    self.smooth = self.smooth and 0.98 * self.smooth + 0.02 * seconds or seconds
     if self.run then
-        self.run:record{step = step, split = "train", loss = value, lr = optimizer.lr, norm = norm or nil}
+        self.run:record{step = step, split = "train", seconds = progress.seconds + self.trained, loss = value,
+            lr = optimizer.lr, norm = norm or nil}
     end
     return count ~= nil
 end
@@ -482,11 +435,10 @@ function Loop:report(step, mean, rate)
     local result, stop, among = nil, false, false
     if cfg.evaluate then result, stop, among = self:evaluate(step) end
     stop = stop or self:impatient()
-    self.bar:clear()
     if not cfg.quiet then
         local shown = value_text(result)
         print(("step %d/%d  loss %.4f  lr %s  %s  %s%s"):format(step, cfg.steps, mean, number(cfg.optimizer.lr), rate,
-            clock_text(attn.clock() - self.began), shown and "  " .. shown or ""))
+            bars.clock(attn.clock() - self.began), shown and "  " .. shown or ""))
         if self:impatient() then
             print(("stopped: no better value in %d evaluations; the best is %s, of step %d"):format(progress.bad,
                 number(progress.top), progress.top_step))
@@ -504,8 +456,7 @@ function Loop:steps()
         local counted = self:step(step)
         local rate = ("%s %s/s"):format(thousands(self.tokens / self.trained), counted and "tokens" or "steps")
         local mean = progress.window / progress.window_count
-        self.bar:show(step / cfg.steps, ("%d/%d  loss %.4f  %s  %s < %s"):format(step, cfg.steps, mean, rate,
-            clock_text(attn.clock() - self.began), clock_text((cfg.steps - step) * self.smooth)))
+        self.bar:update(step, ("loss %.4f  %s"):format(mean, rate))
         local stop, among = false, false
         if step % self.every == 0 or step == cfg.steps then stop, among = self:report(step, mean, rate) end
         local wanted = step % self.save_every == 0 or step == cfg.steps or stop or among
@@ -522,7 +473,7 @@ function m.loop(cfg)
     local loop = new_loop(cfg)
     loop:resume()
     loop.draw = source(cfg.data)
-    local bar <close> = new_bar(cfg.quiet)
+    local bar <close> = bars.new(cfg.steps, {done = loop.progress.step, quiet = cfg.quiet})
     loop.bar, loop.began = bar, attn.clock()
     cfg.model:train()
     loop:steps()

@@ -242,16 +242,31 @@ bool vm_script_end(lua_State *L, const char *program)
     return ok;
 }
 
-/* ---- what is printed, into a file too ----
+/* ---- what is printed: into a file too, above a line that stays ----
  * A stream that writes to descriptor 1 (2) and to the file stands in for stdout (stderr) until the process ends, and
- * io.stdout with it. io.stderr is left: progress bars, which are written over, go there. A copy that fails (the disk
- * is full) is given up with one message: it must not stop what is being printed. */
+ * io.stdout with it. io.stderr is left. A copy that fails (the disk is full) is given up with one message: it must not
+ * stop what is being printed. On a terminal a line of progress may stand below all that is printed: what comes takes its
+ * place, and it is written again behind. */
 
 static int tee_fd = -1;
+static char status[1024];
+static size_t status_length;
+
+static void write_status(void)
+{
+    vm_write_all(2, "\r", 1);
+    vm_write_all(2, status, status_length);
+    vm_write_all(2, "\33[K", 3);
+}
 
 static ssize_t tee_write(void *cookie, const char *data, size_t n)
 {
+    bool below = status_length > 0 && isatty(cookie ? 2 : 1);
+    if (below)
+        vm_write_all(2, "\r\33[K", 4);
     bool ok = vm_write_all(cookie ? 2 : 1, data, n);
+    if (below && n > 0 && data[n - 1] == '\n')
+        write_status();
     if (tee_fd >= 0 && !vm_write_all(tee_fd, data, n)) {
         dprintf(2, "attn: the copy of what is printed ends here: %s\n", strerror(errno));
         close(tee_fd);
@@ -260,24 +275,17 @@ static ssize_t tee_write(void *cookie, const char *data, size_t n)
     return ok ? (ssize_t)n : 0;
 }
 
-static int copy_output(lua_State *L)
+static void replace_streams(lua_State *L, const char *where, const char *path)
 {
     static int is_error = 1;
     static bool replaced;
-    const char *path = vm_check_path(L, "tee");
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (fd < 0)
-        system_error(L, "tee", path);
-    fflush(stdout);
-    if (tee_fd >= 0)
-        close(tee_fd);
-    tee_fd = fd;
     if (replaced)
-        return 0;
+        return;
+    fflush(stdout);
     cookie_io_functions_t io = {.write = tee_write};
     FILE *out = fopencookie(NULL, "w", io), *error = fopencookie(&is_error, "w", io);
     if (!out || !error)
-        system_error(L, "tee", path);
+        system_error(L, where, path);
     setvbuf(out, NULL, isatty(1) ? _IOLBF : _IOFBF, 0);
     setvbuf(error, NULL, _IONBF, 0);
     lua_getglobal(L, "io");
@@ -289,6 +297,32 @@ static int copy_output(lua_State *L)
     stdout = out;
     stderr = error;
     replaced = true;
+}
+
+/* internal.status(line): the line that stays below what is printed, on the terminal that stderr is; "" ends it. */
+static int stay_below(lua_State *L)
+{
+    size_t n;
+    const char *line = luaL_checklstring(L, 1, &n);
+    replace_streams(L, "status", "the terminal");
+    fflush(stdout);
+    status_length = n < sizeof status ? n : sizeof status;
+    memcpy(status, line, status_length);
+    write_status();
+    return 0;
+}
+
+static int copy_output(lua_State *L)
+{
+    const char *path = vm_check_path(L, "tee");
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0)
+        system_error(L, "tee", path);
+    fflush(stdout);
+    if (tee_fd >= 0)
+        close(tee_fd);
+    tee_fd = fd;
+    replace_streams(L, "tee", path);
     return 0;
 }
 
@@ -329,6 +363,8 @@ void vm_open_sys(lua_State *L, int lib)
     lua_setfield(L, -2, "modules");
     lua_pushcfunction(L, copy_output);
     lua_setfield(L, -2, "tee");
+    lua_pushcfunction(L, stay_below);
+    lua_setfield(L, -2, "status");
     lua_pushcfunction(L, at_end);
     lua_setfield(L, -2, "at_end");
     lua_pop(L, 1);

@@ -7,9 +7,9 @@
 
 /* The standard library's modules that are fields of attn. */
 static const char *const modules[] = {
-    "checkpoint", "estimate", "dist",    "sequential", "init",   "parameter", "checkgrad", "allclose",
-    "search",     "schedule", "penalty", "data",       "text",   "trees",     "metric",    "train",
-    "fit",        "run",      "show",    "task",       "corpus", "translate", "map",       NULL};
+    "checkpoint", "estimate", "dist",   "sequential", "init",  "parameter", "checkgrad", "allclose", "search",
+    "schedule",   "penalty",  "data",   "text",       "trees", "metric",    "train",     "fit",      "run",
+    "show",       "task",     "corpus", "translate",  "map",   "progress",  NULL};
 
 /* attn.<name> that is not there: a module, under "attn.<name>" as require knows it. */
 static int lazy(lua_State *L)
