@@ -72,7 +72,7 @@ function m.man()
     local function roff(text) return (text:gsub("\\", "\\e"):gsub("%-", "\\-"):gsub("\n%.", "\n\\&.")) end
     local parts = {(".TH ATTN 1 \"\" \"attn %s\"\n.SH NAME\nattn \\- a place to do attention research: Lua with tensors, layers and training\n"):format(
         attn._VERSION), ".SH SYNOPSIS\n"}
-    for _, line in ipairs{"attn [options] [script [args]]", "attn test [paths]", "attn help [name]", "attn runs [show ID | diff A B | plot ID...]",
+    for _, line in ipairs{"attn [options] [script [args]]", "attn test [paths]", "attn help [name]", "attn runs [show ID | diff A B | plot ID... | export ID...]",
         "attn report [scripts or results]"} do
         parts[#parts + 1] = ".B " .. roff(line) .. "\n.br\n"
     end
@@ -101,7 +101,7 @@ _attn() {
     case ${COMP_WORDS[1]} in
     help) [ $COMP_CWORD -gt 1 ] && COMPREPLY=($(compgen -W "--search --html --stubs --man --completion %s" -- "$word")) && return ;;
     test) [ $COMP_CWORD -gt 1 ] && case $word in -*) COMPREPLY=($(compgen -W "-j -v --filter --failed --watch --junit --timeout --help" -- "$word")); return ;; esac ;;
-    runs) [ $COMP_CWORD -gt 1 ] && COMPREPLY=($(compgen -W "show diff plot --runs --json --metric --log --svg --help" -- "$word")) && return ;;
+    runs) [ $COMP_CWORD -gt 1 ] && COMPREPLY=($(compgen -W "show diff plot export --runs --json --metric --log --file --svg --csv --tensorboard --help" -- "$word")) && return ;;
     report) case $word in -*) COMPREPLY=($(compgen -W "--html --markdown --help" -- "$word")); return ;; esac ;;
     esac
     case $word in -*) COMPREPLY=($(compgen -W "%s" -- "$word")); return ;; esac
@@ -121,7 +121,7 @@ if (( CURRENT == 2 )); then
 elif [[ $words[2] == help ]]; then
     compadd -- --search --html --stubs --man --completion %s
 elif [[ $words[2] == runs ]]; then
-    compadd -- show diff plot --runs --json --metric --log --svg --help
+    compadd -- show diff plot export --runs --json --metric --log --file --svg --csv --tensorboard --help
 elif [[ $words[2] == test ]]; then
     compadd -- -j -v --filter --failed --watch --junit --timeout --help
     _files
@@ -135,7 +135,7 @@ fi
 # attn(1) completion for fish
 complete -c attn -n __fish_use_subcommand -a "help test runs report"
 complete -c attn -n "__fish_seen_subcommand_from help" -f -a "--search --html --stubs --man --completion %s"
-complete -c attn -n "__fish_seen_subcommand_from runs" -f -a "show diff plot --runs --json --metric --log --svg --help"
+complete -c attn -n "__fish_seen_subcommand_from runs" -f -a "show diff plot export --runs --json --metric --log --file --svg --csv --tensorboard --help"
 complete -c attn -n "__fish_seen_subcommand_from test" -a "-j -v --filter --failed --watch --junit --timeout --help"
 complete -c attn -n __fish_use_subcommand -a "%s"
 ]=]):format(names, options)

@@ -63,8 +63,8 @@ function Bar:line(width)
     local text = count .. (self.note ~= "" and "  " .. self.note or "") .. "  " .. times
     local share = self.total > 0 and self.done / self.total or 1
     local room = math.min(24, width - screen.width(text) - 10)
-    local line = ("%3d%% "):format(math.floor(share * 100)) .. (self.terminal and room > 4 and blocks_of(share, room) .. " "
-        or "") .. text
+    local picture = self.terminal and room > 4 and blocks_of(share, room) .. " " or ""
+    local line = ("%3d%% "):format(math.floor(share * 100)) .. picture .. text
     return room > -5 and line or screen.cut(text, width - 1)
 end
 

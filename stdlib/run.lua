@@ -121,6 +121,7 @@ end
 ---@field resumed boolean
 ---@field sound table<string, boolean> checkpoints that were looked at in this life of the run: true if read, false if damaged
 ---@field written table<string, boolean> checkpoints that this life wrote
+---@field began number when this life began, by attn.clock
 local Part = {}
 Part.__index = Part
 Part.__name = "run"
@@ -135,9 +136,14 @@ Run.__name = "run"
 
 function Run:__tostring() return ("run  %s%s"):format(self.path, self.resumed and "  resumed" or "") end
 
----Adds a record to metrics.jsonl.
+---Adds a record to metrics.jsonl; one without `seconds` gets those since the run was started or resumed.
 ---@param record table of numbers, strings, booleans; fields `step` and `split` by custom
 function Part:record(record)
+    if record.seconds == nil then
+        local timed = {seconds = attn.clock() - self.began}
+        for name, value in pairs(record) do timed[name] = value end
+        record = timed
+    end
     local path = self.path .. "/metrics.jsonl"
     if not self.file then
         local torn = false
@@ -286,7 +292,8 @@ local function new_part(class, path, id, resumed)
     for _, name in ipairs(attn.list_folder(path .. "/checkpoints")) do
         if name:match("%.partial$") then os.remove(path .. "/checkpoints/" .. name) end
     end
-    return setmetatable({path = path, id = id, resumed = resumed, sound = {}, written = {}}, class)
+    return setmetatable({path = path, id = id, resumed = resumed, sound = {}, written = {}, began = attn.clock()},
+        class)
 end
 
 ---Metrics and checkpoints of the loop of that name, in a folder of their own; without a name the run's own.
@@ -392,14 +399,17 @@ local function go_on(name, reader, special, actions)
     return self
 end
 
-local function begin(name, reader, special, actions)
-    reader:apply(actions, special)
-    attn.mkdir(special.runs)
-    local id, path
-    repeat
-        id = random_id()
-        path = ("%s/%s-%s-%s"):format(special.runs, name, os.date("%Y%m%d-%H%M%S"), id)
-    until attn.mkdir(path)
+-- A folder with all that is in it. os.remove takes files and empty folders.
+local function remove(path)
+    if not os.remove(path) then
+        local ok, names = pcall(attn.list_folder, path)
+        for _, name in ipairs(ok and names or {}) do remove(path .. "/" .. name) end
+        os.remove(path)
+    end
+end
+
+-- What stands in the folder of a run before the script has done anything.
+local function fill(path, name, id, reader)
     local lock = take_lock(path)
     local self = new_part(Run, path, id, false)
     self.lock = lock
@@ -413,6 +423,45 @@ local function begin(name, reader, special, actions)
     internal.tee(self.path .. "/log.txt")
     print(("run %s"):format(self.path))
     return self
+end
+
+-- A run that has nothing to show for itself: no metrics but that it was started, no checkpoint, no file of the script's.
+local function empty(path)
+    local own = {["config.json"] = 1, ["metrics.jsonl"] = 1, ["log.txt"] = 1, ["script.lua"] = 1, lock = 1,
+        checkpoints = 1}
+    for _, name in ipairs(attn.list_folder(path)) do
+        if not own[name] then return false end
+    end
+    return #attn.list_folder(path .. "/checkpoints") == 0 and #m.metrics(path .. "/metrics.jsonl") <= 1
+end
+
+local function begin(name, reader, special, actions)
+    reader:apply(actions, special)
+    local made = attn.mkdir(special.runs)
+    local id, path
+    repeat
+        id = random_id()
+        path = ("%s/%s-%s-%s"):format(special.runs, name, os.date("%Y%m%d-%H%M%S"), id)
+    until attn.mkdir(path)
+    local ok, self = pcall(fill, path, name, id, reader)
+    if ok then
+        self.folder_made = made
+        return self
+    end
+    remove(path)
+    if made then os.remove(special.runs) end            -- unless another run is in it
+    error(self, 0)
+end
+
+-- The script ended, by an error: what never began is not kept.
+function Run:__gc()
+    if self.ended or self.resumed or not self.path then return end
+    local ok, nothing = pcall(empty, self.path)
+    if ok and nothing then
+        remove(self.path)
+        io.stderr:write(("run %s: nothing was measured, the folder is removed\n"):format(self.path))
+        if self.folder_made then os.remove((self.path:gsub("/[^/]*$", ""))) end
+    end
 end
 
 ---Reads the options of a script (as `options` does) and makes the folder of this run, or with `--resume [ID]` goes on
@@ -452,10 +501,11 @@ attn.describe{name = "run.start", signature = "start(name, {option = default, ..
     help = "The options of a script, and a folder for this run: runs/NAME-DATE-ID with config.json, metrics.jsonl,\n"
         .. "log.txt, checkpoints, script.lua. --resume [ID] goes on with the newest run of that name, or the one\n"
         .. "named. run.options are the options, run.path the folder; give run to train.loop. run:record{step =, ...}\n"
-        .. "adds to metrics.jsonl, run:save(step, table) makes a checkpoint, run:newest() reads the newest valid\n"
-        .. "one, run:at(step) that of a step (history.best lists the best), run:part(name) has these of a loop with\n"
-        .. "a name, run:once(name, make) keeps what must be the same after a resume. `attn runs` lists them: finished\n"
-        .. "is what called run:finish() or came to the end of its script.",
+        .. "adds to metrics.jsonl (with its seconds), run:save(step, table) makes a checkpoint, run:newest() reads the\n"
+        .. "newest valid one, run:at(step) that of a step (history.best lists the best), run:part(name) has these of a\n"
+        .. "loop with a name, run:once(name, make) keeps what must be the same after a resume. `attn runs` lists them: finished\n"
+        .. "is what called run:finish() or came to the end of its script. A script that fails before it measured, saved\n"
+        .. "or wrote anything leaves no folder.",
     example = 'local job = attn.run.start("tagger", {dim = 4, steps = 10, seed = 1})\n'
         .. 'local model = attn.layer.linear{inputs = job.options.dim, outputs = 1}\n'
         .. 'attn.train.loop{run = job, model = model, optimizer = attn.optim.adam{params = model:parameters()},\n'

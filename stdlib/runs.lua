@@ -1,9 +1,11 @@
 -- runs: `attn runs`, the runs in a folder, side by side. Reads only what run.start and train.loop wrote; nothing is
 -- changed, and a run that is being written may be looked at.
 local attn = require "attn"
+local export = require "attn.runs_export"
 local fields = require "attn.fields"
 local run = require "attn.run"
 local show = require "attn.show"
+local whole = require "attn.whole"
 
 local m = {}
 
@@ -11,7 +13,8 @@ m.usage = [[
 usage: attn runs [--runs DIR] [--json]              the runs of a folder (default: runs)
        attn runs show ID [--runs DIR] [--json]      one run: options, metrics, results, checkpoints
        attn runs diff A B [--runs DIR] [--json]     what differs between two runs
-       attn runs plot ID... [--metric NAME] [--log] [--svg FILE]   curves of runs in one plot (loss)
+       attn runs plot ID... [--metric NAME] [--log] [--file FILE]  curves of runs in one plot (loss); .svg or .png
+       attn runs export ID... [--csv FILE] [--tensorboard DIR]     all metrics: CSV (to stdout without either), event files
 An ID is the folder of a run, its last four letters, or the beginning or end of its name.]]
 
 local function flatten(options, prefix, out)
@@ -79,8 +82,8 @@ local function curve(path, name)
             c.train[#c.train + 1] = record
         elseif record.split == "valid" and math.type(record.step) == "integer" then
             c.valid[#c.valid + 1] = record
-            c.seconds = type(record.seconds) == "number" and record.seconds or c.seconds
         end
+        if record.event == nil and type(record.seconds) == "number" then c.seconds = record.seconds end
     end
     c.loss = c.train[#c.train] and c.train[#c.train].loss
     return c
@@ -350,7 +353,7 @@ local function diff(one, other, json)
 end
 
 -- The curves of a measure: what was trained with, else what was evaluated, of a run and of its loops.
-local function plot(configs, metric, log, path)
+local function plot(configs, metric, log, files)
     local curves, known = {}, {}
     local function add(title, c)
         for _, split in ipairs{"train", "valid"} do
@@ -378,7 +381,29 @@ local function plot(configs, metric, log, path)
             #names > 0 and table.concat(names, ", ") or "none"))
         return 1
     end
-    local ok, why = pcall(show.plot, curves, {ylabel = metric, xlabel = "step", log = log and "y" or nil, svg = path})
+    local ok, why = pcall(show.plot, curves, {ylabel = metric, xlabel = "step", log = log and "y" or nil,
+        svg = files["--svg"], file = files["--file"]})
+    if ok then return 0 end
+    io.stderr:write("attn runs: ", tostring(why), "\n")
+    return 1
+end
+
+-- All metrics of runs, for other programs.
+local function hand_out(configs, csv, tensorboard)
+    local curves = {}
+    for _, config in ipairs(configs) do
+        local s = summary(config)
+        for _, c in ipairs{s, table.unpack(s.loops)} do
+            curves[#curves + 1] = {run = s.run, loop = c.name, started = config.started, records = c.records}
+        end
+    end
+    if not csv and not tensorboard then io.stdout:write(export.csv(curves)) end
+    local ok, why = true, nil
+    if csv then ok, why = whole.write(csv, export.csv(curves)) end
+    if ok and tensorboard then
+        ok, why = pcall(export.tensorboard, curves, tensorboard)
+        if ok then print(table.concat(why, "\n")) end
+    end
     if ok then return 0 end
     io.stderr:write("attn runs: ", tostring(why), "\n")
     return 1
@@ -389,7 +414,8 @@ end
 ---@return integer status
 function m.main(args)
     local words, root, json, i = {}, "runs", false, 1
-    local metric, log, svg = "loss", false, nil
+    local log, values, with_value = false, {["--metric"] = "loss"}, {}
+    for _, name in ipairs{"--metric", "--svg", "--file", "--csv", "--tensorboard"} do with_value[name] = true end
     local function refuse(message)
         io.stderr:write("attn runs: ", message, "\n", m.usage, "\n")
         return 1
@@ -406,10 +432,10 @@ function m.main(args)
             root = word:sub(8)
         elseif word == "--log" then
             log = true
-        elseif word == "--metric" or word == "--svg" then
+        elseif with_value[word] then
             i = i + 1
             if not args[i] then return refuse(word .. " needs a value") end
-            if word == "--svg" then svg = args[i] else metric = args[i] end
+            values[word] = args[i]
         elseif word == "--help" or word == "-h" then
             print(m.usage)
             return 0
@@ -422,7 +448,7 @@ function m.main(args)
     end
     root = #root > 1 and root:gsub("/+$", "") or root
     local what = table.remove(words, 1)
-    local expected = ({show = 1, diff = 2, plot = math.max(1, #words)})[what or ""] or 0
+    local expected = ({show = 1, diff = 2, plot = math.max(1, #words), export = math.max(1, #words)})[what or ""] or 0
     if what and expected == 0 then return refuse(("unknown word '%s'"):format(what)) end
     if #words ~= expected then
         return refuse(("%s takes %d run%s, got %d"):format(what, expected, expected == 1 and "" or "s", #words))
@@ -438,7 +464,8 @@ function m.main(args)
         found[k] = config
     end
     if what == "show" then return show_one(found[1], json) end
-    if what == "plot" then return plot(found, metric, log, svg) end
+    if what == "plot" then return plot(found, values["--metric"], log, values) end
+    if what == "export" then return hand_out(found, values["--csv"], values["--tensorboard"]) end
     return diff(found[1], found[2], json)
 end
 

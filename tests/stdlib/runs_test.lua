@@ -399,7 +399,10 @@ t.case("a script that came to its end is finished, one that failed is stopped; b
     shell.write("end.lua", [[
         local attn = require "attn"
         local job = attn.run.start("ends", {how = "end"})
-        if job.options.how == "error" then error("on purpose") end
+        if job.options.how == "error" then
+            job:record{step = 1, loss = 1}
+            error("on purpose")
+        end
         if job.options.how == "exit" then os.exit(0) end
         if job.resumed then print(job:newest()) end]])
     local function state(root) return attn.json.decode(ok(("attn runs --json --runs %s"):format(root)))[1].state end
@@ -532,4 +535,126 @@ t.case("absurd names among the checkpoints, and folders where files should be, s
     out = ok "attn runs --runs absurd"
     t.equal(select(2, out:gsub("tiny%-", "")), 2, out)
     ok(("attn runs show %s --runs absurd"):format(path:match "[^/]+$"))
+end)
+
+-- ---- what other programs read ----
+
+shell.write("short.lua", [[
+local attn = require "attn"
+local job = attn.run.start("short", {fail = "", path = ""})
+if job.options.fail == "start" then error "at once" end
+if job.options.fail == "file" then io.open(job.path .. "/mine", "w"):close() error "after a file" end
+job:record{step = 1, split = "train", seconds = 0.5, loss = 2.5, note = "no number"}
+job:record{step = 300, split = "train", seconds = 1.5, loss = 0 / 0}
+job:record{step = 300, split = "va,lid", seconds = 1.5, bleu = 7}
+job:part "second":record{step = 1, loss = 1.25}
+]])
+
+t.case("attn runs export prints CSV: a line a record, a column a measure", function()
+    shell.run "rm -rf few; attn short.lua --runs few"
+    local out = ok "attn runs export --runs few short"
+    local run_name = out:match "\n(short%-[%w-]+),"
+    t.equal((out:gsub("%f[%d]0%.0%d+", "0"):gsub(run_name:gsub("%-", "%%-"), "R")), "run,loop,split,step,seconds,bleu,loss\n"
+        .. 'R,,train,1,0.5,,2.5\nR,,train,300,1.5,,nan\nR,,"va,lid",300,1.5,7,\nR,second,,1,' .. out:match "second,,1,([%d.e-]+),"
+        :gsub("0%.0%d+", "0") .. ",,1.25\n")
+    ok "attn runs export --runs few short --csv x.csv"
+    t.equal(shell.read(shell.folder() .. "/x.csv"), out)
+    local _, err, code = shell.run "attn runs export --runs few short --csv nowhere/x.csv"
+    t.equal({code, err:find "attn runs: nowhere/x.csv" ~= nil}, {1, true})
+end)
+
+t.case("the checksum of event files is CRC-32C", function()
+    local crc = require "attn.runs_export".crc32c
+    t.equal(crc "123456789", 0xE3069283)
+    t.equal(crc "", 0)
+    t.equal(crc(("\0"):rep(32)), 0x8A9136AA)
+end)
+
+-- The messages of an event file, their checksums checked: fields by number, a list of {number, value}.
+local function fields_of(bytes)
+    local list, at = {}, 1
+    local function varint()
+        local n, shift = 0, 0
+        repeat
+            local byte = bytes:byte(at)
+            n, shift, at = n | (byte & 127) << shift, shift + 7, at + 1
+        until byte < 128
+        return n
+    end
+    while at <= #bytes do
+        local key, value = varint(), nil
+        if key & 7 == 0 then
+            value = varint()
+        elseif key & 7 == 1 then
+            value, at = string.unpack("<d", bytes, at)
+        elseif key & 7 == 2 then
+            local n = varint()
+            value, at = bytes:sub(at, at + n - 1), at + n
+        else
+            value, at = string.unpack("<f", bytes, at)
+        end
+        list[#list + 1] = {key >> 3, value}
+    end
+    return list
+end
+
+local function messages_of(bytes)
+    local crc, list, at = require "attn.runs_export".crc32c, {}, 1
+    local function check(text)
+        local x = crc(text)
+        local sum
+        sum, at = string.unpack("<I4", bytes, at)
+        t.equal(sum, (((x >> 15) | (x << 17)) & 0xFFFFFFFF) + 0xA282EAD8 & 0xFFFFFFFF)
+    end
+    while at <= #bytes do
+        local head = bytes:sub(at, at + 7)
+        local n = string.unpack("<I8", head)
+        at = at + 8
+        check(head)
+        local message = bytes:sub(at, at + n - 1)
+        at = at + n
+        check(message)
+        list[#list + 1] = fields_of(message)
+    end
+    return list
+end
+
+t.case("attn runs export --tensorboard writes event files, a folder a split", function()
+    shell.run "rm -rf few tb; attn short.lua --runs few"
+    local paths = {}
+    for path in ok("attn runs export --runs few short --tensorboard tb"):gmatch "[^\n]+" do paths[#paths + 1] = path end
+    t.equal(#paths, 3)
+    t.is_true(paths[1]:find "^tb/short%-[%w-]+/train/events%.out%.tfevents%.%d+%.attn$", paths[1])
+    t.is_true(paths[2]:find("/va_lid/", 1, true) and paths[3]:find("/second/metrics/", 1, true))
+    local list = messages_of(shell.read(shell.folder() .. "/" .. paths[1]))
+    local started = list[1][1][2]
+    t.is_true(math.abs(started - os.time()) < 3600 and started == tonumber(paths[1]:match "tfevents%.(%d+)"))
+    t.equal(list[1][2], {3, "brain.Event:2"})
+    t.equal({list[2][1], list[2][2], list[3][2]}, {{1, started + 0.5}, {2, 1}, {2, 300}})
+    local value = fields_of(fields_of(list[2][3][2])[1][2])
+    t.equal({list[2][3][1], value}, {5, {{1, "loss"}, {2, 2.5}}})
+    t.equal(fields_of(fields_of(list[3][3][2])[1][2])[2][2], 0 / 0)
+    -- a file written by hand from the format's description
+    local hex = require "attn.runs_export".events(0, {}):gsub(".", function(c) return ("%02x"):format(c:byte()) end)
+    t.equal(hex:sub(1, 16) .. hex:sub(25, 72), "1800000000000000" .. "090000000000000000" .. "1a0d" .. "627261696e2e4576656e743a32")
+end)
+
+t.case("every record has its seconds", function()
+    for _, record in ipairs(attn.run.metrics(attn.run.list(shell.folder() .. "/few")[1].path .. "/metrics.jsonl")) do
+        t.equal(math.type(record.seconds), "float")
+    end
+end)
+
+t.case("a start that fails leaves no folder; what a script wrote stays", function()
+    local _, err, code = shell.run "rm -rf few; attn short.lua --runs few --fail start"
+    t.equal(code, 1)
+    t.is_true(err:find "short.lua:3: at once" and err:find "nothing was measured, the folder is removed", err)
+    t.equal(shell.run "ls -d few", "")
+    shell.run "attn short.lua --runs few"
+    shell.run "attn short.lua --runs few --fail start"
+    shell.run "attn short.lua --runs few --fail file"
+    t.equal(#attn.run.list(shell.folder() .. "/few"), 2)
+    shell.write("bad.lua", 'require "attn".run.start("bad", {a = {b = print}})')
+    shell.run "attn bad.lua --runs unseen"
+    t.equal(shell.run "ls -d unseen", "")
 end)
