@@ -1,28 +1,15 @@
--- session: what the interactive prompt (vm/repl.c) shows: values as text, completion, help, memory.
---
--- Completion never runs a script's code: it reads tables raw and follows an __index only where it is a table. The
--- names behind an __index function come from registry["attn.methods"][metatable name] (tensors) or, where it is a
--- function of C that keeps a table of methods as its first upvalue, from there (layers, optimizers).
+-- session: what the interactive prompt (vm/repl.c) shows: values as text, help, memory. Completion is complete.lua's.
 require "attn"
-local session = {modules = require "attn.internal".modules()}
-for i, name in ipairs(session.modules) do session.modules[i] = "attn." .. name end
+local names = require "attn.names"
+local session = {}
 
 local getmetatable, rawget, rawlen, next, type, tostring = debug.getmetatable, rawget, rawlen, next, type, tostring
 local math, string, table, utf8 = math, string, table, utf8
 local loaded = package.loaded
-local registry = debug.getregistry()
 
 local DEPTH, ENTRIES, WIDTH, TEXT = 3, 40, 76, 200
 
-local keywords = {}
-for word in ([[and break do else elseif end false for function goto if in local nil not or repeat return then true
-    until while]]):gmatch("%a+") do keywords[word] = true end
-
 -- ---- values as text ----
-
-local function is_name(s)
-    return s:find("^[%a_][%w_]*$") and not keywords[s]
-end
 
 local escapes = {["\n"] = "\\n", ["\t"] = "\\t", ["\r"] = "\\r", ["\""] = "\\\"", ["\\"] = "\\\\"}
 
@@ -81,7 +68,7 @@ local function entries(t, depth, above, format)
         if math.type(key) == "integer" and key >= 1 and key <= list and i > 1 and math.type(keys[i - 1]) == "integer"
             and keys[i - 1] == key - 1 or key == 1 then
             pieces[i] = text
-        elseif type(key) == "string" and is_name(key) then
+        elseif type(key) == "string" and names.is_name(key) then
             pieces[i] = key .. " = " .. text
         else
             pieces[i] = ("[%s] = %s"):format(short(key), text)
@@ -124,121 +111,13 @@ function session.format(value)
     return (by_tostring(value):gsub("[\0-\8\11-\31\127]", function(c) return ("\\%03d"):format(c:byte()) end))
 end
 
--- ---- completion ----
+session.before = ""       -- the lines above, while an entry of several is read
 
--- Adds to `names` what can follow a value: fields, for a colon only functions.
-local function add_names(names, value, colon, depth)
-    if type(value) == "table" then
-        for key, field in next, value do
-            if type(key) == "string" and is_name(key) and (not colon or type(field) == "function") then
-                names[key] = true
-            end
-        end
-    end
-    if value == loaded.attn then        -- modules that it loads when they are first used
-        for _, name in ipairs(session.modules) do names[name:match("%.(.*)")] = true end
-    end
-    local meta = getmetatable(value)
-    if type(meta) ~= "table" or depth > 10 then return end
-    local methods = registry["attn.methods"]
-    local known = type(methods) == "table" and rawget(methods, rawget(meta, "__name"))
-    if type(known) == "table" then
-        for key, name in next, known do
-            if type(key) == "string" then names[key] = true elseif type(name) == "string" then names[name] = true end
-        end
-    end
-    local index = rawget(meta, "__index")
-    if type(index) == "function" and debug.getinfo(index, "S").what == "C" then
-        local _, methods_of = debug.getupvalue(index, 1)
-        for key in next, type(methods_of) == "table" and methods_of or {} do
-            if type(key) == "string" then names[key] = true end
-        end
-    end
-    if type(index) == "table" then add_names(names, index, colon, depth + 1) end
-end
-
-local function raw_field(value, key)
-    for _ = 1, 10 do
-        if type(value) == "table" then
-            local field = rawget(value, key)
-            if field ~= nil then return field end
-            if value == loaded.attn and loaded["attn." .. key] then return loaded["attn." .. key] end
-        end
-        local meta = getmetatable(value)
-        value = type(meta) == "table" and rawget(meta, "__index") or nil
-        if type(value) ~= "table" then return nil end
-    end
-end
-
--- The part of `line` to complete and the words it may become.
-local function candidates(line)
-    local partial = line:match("require%s*%(?%s*[\"']([%w_.%-]*)$")
-    if partial then
-        local names = {}
-        for _, list in ipairs{loaded, package.preload} do
-            for name in next, list do if type(name) == "string" then names[name] = true end end
-        end
-        for _, name in ipairs(session.modules) do names[name] = true end
-        return partial, names
-    end
-    local open = line:gsub("\\.", "__"):gsub("\"[^\"]*\"", ""):gsub("'[^']*'", ""):match("[\"']([^\"']*)$")
-    if open then
-        local folder, name = open:match("^(.*/)([^/]*)$")
-        local names = {}
-        for _, entry in ipairs(session.entries(folder or ".")) do
-            if entry:sub(1, 1) ~= "." or (name or open):sub(1, 1) == "." then names[entry] = true end
-        end
-        return name or open, names
-    end
-    local word = line:match("[%a_][%w_.:]*$") or ""
-    local before = line:sub(-#word - 1, -#word - 1)
-    if before:find("[%)%]\"'.:]") then return "", {} end        -- what it belongs to is not known
-    local names, value, last = {}, _G, 0
-    for name, separator, place in word:gmatch("([%a_][%w_]*)([.:])()") do
-        value = raw_field(value, name)
-        if value == nil then return "", {} end
-        last = place - 1
-        if separator == ":" then
-            add_names(names, value, true, 0)
-            return word:sub(place), names
-        end
-    end
-    add_names(names, value, false, 0)
-    if last == 0 then for name in next, keywords do names[name] = true end end
-    return word:sub(last + 1), names
-end
-
----Completes the end of a line.
+---What Tab adds to a line: complete.lua.
 ---@param line string what stands before the cursor
----@return string? addition what to insert
----@return string? choices a text to show, when there are several and nothing can be inserted
-function session.complete(line)
-    if not line:find("%S") then return "    " end
-    local partial, names = candidates(line)
-    local list, common = {}, nil
-    for name in next, names do
-        if name:sub(1, #partial) == partial and (partial ~= "" or name:sub(1, 2) ~= "__") then
-            list[#list + 1] = name
-            local n = common and 0 or #name
-            while common and n < #common and common:byte(n + 1) == name:byte(n + 1) do n = n + 1 end
-            common = name:sub(1, n)
-        end
-    end
-    if not common then return nil end
-    if #common > #partial then return common:sub(#partial + 1) end
-    if #list == 1 then return nil end
-    table.sort(list)
-    local width = 0
-    for _, name in ipairs(list) do width = math.max(width, #name + 2) end
-    local columns, lines = math.max(1, WIDTH // width), {}
-    for i = 1, math.min(#list, 400), columns do
-        local row = table.move(list, i, math.min(i + columns - 1, #list), 1, {})
-        for j = 1, #row do row[j] = row[j] .. (" "):rep(j < #row and width - #row[j] or 0) end
-        lines[#lines + 1] = table.concat(row)
-    end
-    if #list > 400 then lines[#lines + 1] = ("... %d names in all"):format(#list) end
-    return nil, table.concat(lines, "\n") .. "\n"
-end
+---@return string? addition
+---@return string? choices
+function session.complete(line) return require "attn.complete"(session.before .. line, session.entries) end
 
 -- ---- commands ----
 
@@ -294,15 +173,15 @@ for name in next, _G do standard[name] = true end
 ---:who: the names of the session, what they are, and how large
 ---@return string
 function session.who()
-    local names, lines, wide = {}, {}, 4
+    local list, lines, wide = {}, {}, 4
     for name in next, _G do
         if type(name) == "string" and not standard[name] and name ~= "_" and name ~= "attn" then
-            names[#names + 1] = name
+            list[#list + 1] = name
             wide = math.max(wide, #name)
         end
     end
-    table.sort(names)
-    for i, name in ipairs(names) do
+    table.sort(list)
+    for i, name in ipairs(list) do
         local value = rawget(_G, name)
         local meta = getmetatable(value)
         local class = type(value) == "userdata" and type(meta) == "table" and rawget(meta, "__name")

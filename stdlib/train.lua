@@ -516,7 +516,7 @@ end
 
 attn.describe{name = "train.loop",
     signature = "loop{model =, optimizer =, data =, loss = function(batch), steps =, schedule =, clip =,"
-        .. " accumulate = 1, ema =, every =, evaluate =, metric =, mode = \"min\", patience =, run =, name =,"
+        .. " accumulate = 1, ema =, every =, evaluate =, metric =, mode = \"min\" | \"max\", patience =, run =, name =,"
         .. " checkpoint =, resume = false, save_every = every, keep = 2, best = 0, extra =, quiet = false} -> history",
     help = "Trains for `steps` steps. data is a data.batches or a function(step) -> batch; loss returns a tensor\n"
         .. "of one element and optionally how many tokens it is the mean of; schedule(step) sets the rate; clip\n"

@@ -387,12 +387,41 @@ static int kind_of(lua_State *L)
     return 1;
 }
 
-/* attn.layers() -> list of {name =, help =, fields = {{name =, kind =, required =, choices =}...}, methods = {...}} */
-static int layers(lua_State *L)
+/* Pushes a list of {name =, kind =, required =, default =, choices =, help =}. */
+static void push_fields(lua_State *L, const at_field *f)
 {
     static const char *const kinds[] = {
         "", "integer", "number", "flag", "choice", "counts", "tensor", "ids", "mask", "table", "layer", "value",
     };
+    lua_newtable(L);
+    for (int k = 1; f && f->name; f++, k++) {
+        lua_newtable(L);
+        lua_pushstring(L, f->name);
+        lua_setfield(L, -2, "name");
+        lua_pushstring(L, kinds[f->kind]);
+        lua_setfield(L, -2, "kind");
+        lua_pushboolean(L, f->required);
+        lua_setfield(L, -2, "required");
+        lua_pushnumber(L, f->value);
+        lua_setfield(L, -2, "default");
+        lua_pushboolean(L, f->value >= f->low && (f->high == 0 || f->value <= f->high));
+        lua_setfield(L, -2, "allowed"); /* else the default means: not given */
+        if (f->choices) {
+            lua_pushstring(L, f->choices);
+            lua_setfield(L, -2, "choices");
+        }
+        if (f->help) {
+            lua_pushstring(L, f->help);
+            lua_setfield(L, -2, "help");
+        }
+        lua_rawseti(L, -2, k);
+    }
+}
+
+/* attn.layers() -> list of {name =, help =, fields = {{name =, kind =, required =, choices =}...}, methods = {{name =, help =, options =
+ * as fields}...}} */
+static int layers(lua_State *L)
+{
     lua_newtable(L);
     for (int i = 0; at_layers[i]; i++) {
         const at_layer_kind *kind = at_layers[i];
@@ -401,30 +430,7 @@ static int layers(lua_State *L)
         lua_setfield(L, -2, "name");
         lua_pushstring(L, kind->help ? kind->help : "");
         lua_setfield(L, -2, "help");
-        lua_newtable(L);
-        for (int k = 0; kind->fields && kind->fields[k].name; k++) {
-            const at_field *f = &kind->fields[k];
-            lua_newtable(L);
-            lua_pushstring(L, f->name);
-            lua_setfield(L, -2, "name");
-            lua_pushstring(L, kinds[f->kind]);
-            lua_setfield(L, -2, "kind");
-            lua_pushboolean(L, f->required);
-            lua_setfield(L, -2, "required");
-            lua_pushnumber(L, f->value);
-            lua_setfield(L, -2, "default");
-            lua_pushboolean(L, f->value >= f->low && (f->high == 0 || f->value <= f->high));
-            lua_setfield(L, -2, "allowed"); /* else the default means: not given */
-            if (f->choices) {
-                lua_pushstring(L, f->choices);
-                lua_setfield(L, -2, "choices");
-            }
-            if (f->help) {
-                lua_pushstring(L, f->help);
-                lua_setfield(L, -2, "help");
-            }
-            lua_rawseti(L, -2, k + 1);
-        }
+        push_fields(L, kind->fields);
         lua_setfield(L, -2, "fields");
         lua_newtable(L);
         for (int k = 0; kind->methods[k].name; k++) {
@@ -433,6 +439,8 @@ static int layers(lua_State *L)
             lua_setfield(L, -2, "name");
             lua_pushstring(L, kind->methods[k].help ? kind->methods[k].help : "");
             lua_setfield(L, -2, "help");
+            push_fields(L, kind->methods[k].options);
+            lua_setfield(L, -2, "options");
             lua_rawseti(L, -2, k + 1);
         }
         lua_setfield(L, -2, "methods");

@@ -633,6 +633,16 @@ static void strip_prompts(lua_State *L)
     lua_remove(L, -2);
 }
 
+/* Completion is told the lines of the entry above the one that is edited; NULL: none. */
+static void tell_before(session *s, const char *lines)
+{
+    if (lines)
+        lua_pushfstring(s->L, "%s\n", lines);
+    else
+        lua_pushliteral(s->L, "");
+    lua_setfield(s->L, s->module, "before");
+}
+
 /* Reads lines until they make a chunk, starting with the text on top. Leaves the text and the chunk or message.
  * Returns the status; -1, with nothing left, if the input was given up. */
 static int read_chunk(session *s)
@@ -644,7 +654,10 @@ static int read_chunk(session *s)
         int status = compile(L, s->name, &more);
         if (!more)
             return status;
-        if (!read_line(s, false)) {
+        tell_before(s, lua_tostring(L, -2));
+        bool good = read_line(s, false);
+        tell_before(s, NULL);
+        if (!good) {
             if (s->cleared) {
                 lua_pop(L, 2);
                 return -1;

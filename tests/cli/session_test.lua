@@ -240,6 +240,15 @@ t.case("a terminal: tab completes, characters beyond ASCII arrive whole", functi
     contains(shown, "\nhé → ok\n")
 end)
 
+t.case("a terminal: tab completes fields over the lines of an entry, behind a paste that is not whole too", function()
+    local shown = type_in{
+        {"net = attn.layer.linear{inp\\t2,\\n", ">> "}, {"outp\\t3}\\n", "> "}, {"attn.softmax(net.wei\\t):tota\\t()[1][1] > 0\\n", "true"},
+        {"\\033[200~more = attn.layer.linear{\\n\\tinputs = 4,\\n\\033[201~", ">> "}, {"outp\\t5}\\n", "> "}, {"more.outp\\t\\n", "5"}, {"\\004"}}
+    contains(shown, "uts = 2,\n")
+    contains(shown, "\ntrue\n")
+    contains(shown, "\n5\n")
+end)
+
 -- ---- presses at times that a shell cannot hold; ATTN_LONG=1: 300 of each ----
 
 local compiler = os.getenv("CC") or "cc"
