@@ -1,5 +1,6 @@
 -- hints: what was probably meant where Lua itself stops a script: misspelt names, names of PyTorch and Torch7, operators on tensors.
 local attn = require "attn"
+local names, nearest = require "attn.names", require "attn.fields".nearest
 
 -- What others call it, and what to say here.
 local elsewhere = {
@@ -25,52 +26,97 @@ end
 
 -- The last parts of all names in the help, and who they belong to.
 local function known()
-    local names, seen = {}, {}
-    for _, name in ipairs{"parameters", "named_parameters", "state", "load", "train", "eval", "count", "freeze"} do     -- of layers and modules
-        names[#names + 1], seen[name] = name, name
-    end
-    for name in pairs(require "attn.help".entries()) do
-        local last = name:match "[%w_]+$"
-        if last and not seen[last] then
-            seen[last] = name
-            names[#names + 1] = last
+    local list, owner, all = {}, {}, {}
+    local function take(last, name)
+        if last and not owner[last] then
+            owner[last] = name
+            list[#list + 1] = last
         end
     end
-    table.sort(names)
-    return names, seen
+    for _, fields in pairs(names.fields) do
+        for _, name in ipairs(fields) do take(name, name) end
+    end
+    for _, name in ipairs(names.list(names.methods())) do take(name, name) end
+    for name in pairs(require "attn.help".entries()) do all[name] = true end
+    for _, name in ipairs(names.list(all)) do take(name:match "[%w_]+$", name) end
+    return list, owner
 end
 
----A hint for one of Lua's own messages; nil if there is none.
+-- {name, value} of all that the function of the script that failed sees besides globals; its error's handler asks, so it is on the stack.
+local function in_sight()
+    local own, level, list = debug.getinfo(1, "S").source, 2, {}
+    local info = debug.getinfo(level, "Sf")
+    while info and (info.what == "C" or info.source == own) do
+        level = level + 1
+        info = debug.getinfo(level, "Sf")
+    end
+    local function take(name, value)
+        if name and name ~= "_ENV" and name:find "^[%a_]" then list[#list + 1] = {name, value} end
+        return name
+    end
+    local i = 1
+    while info and take(debug.getlocal(level, i)) do i = i + 1 end
+    i = 1
+    while info and take(debug.getupvalue(info.func, i)) do i = i + 1 end
+    return list
+end
+
+-- The name that was probably meant behind something the function has at hand: a field of its module, a parameter of a layer.
+local function of_values(name, colon)
+    local set = {}
+    for _, seen in ipairs(in_sight()) do
+        if type(seen[2]) == "userdata" or type(seen[2]) == "table" and not (colon and seen[2] == attn) then
+            for other in next, names.of(seen[2], colon) do set[other] = true end
+        end
+    end
+    return nearest(name, names.list(set))
+end
+
+-- What the name of a global was probably meant to be: a local, another global, a function of the library.
+local function of_globals(name)
+    local set = {}
+    for _, seen in ipairs(in_sight()) do set[seen[1]] = true end
+    for other in next, _G do set[other] = true end
+    local near = nearest(name, names.list(set))
+    if near then return near end
+    if rawget(attn, name) ~= nil then return "attn." .. name end
+    local owner = select(2, known())[name]
+    return owner and owner:find "%." and "attn." .. owner or nil
+end
+
+local function meant(near) return near and ("did you mean '%s'?"):format(near) end
+
+local hints = {}
+
+---A hint for one of Lua's own messages, from within the handler of the error; nil if there is none.
 ---@param message string
 ---@return string?
-return function(message)
-    local kind, name = message:match "attempt to call a nil value %((%a+) '([^']+)'%)"
-    if not kind then kind, name = message:match "attempt to index a nil value %((%a+) '([^']+)'%)" end
+function hints.of(message)
+    local kind, name = message:match "attempt to [^(]* a nil value %((%a+) '([^']+)'%)"
     if kind == "field" or kind == "method" then
         if elsewhere[name] then return elsewhere[name]:find " [ai][rs]e? " and elsewhere[name] or "here it is " .. elsewhere[name] end
-        local names, owner = known()
-        local near = require "attn.fields".nearest(name, names)
-        if near then return ("did you mean '%s'?"):format(near == owner[near] and near or owner[near]:find "^tensor:" and near or owner[near]) end
+        local near = of_values(name, kind == "method")
+        if near or kind == "method" then return meant(near or nearest(name, names.list(names.methods()))) end
+        local list, owner = known()
+        return meant(owner[nearest(name, list) or ""])
     elseif kind == "global" then
-        local names = {}
-        for other in next, _G do
-            if type(other) == "string" then names[#names + 1] = other end
-        end
-        table.sort(names)
-        local near = require "attn.fields".nearest(name, names)
-        if near then return ("did you mean '%s'?"):format(near) end
-        if rawget(attn, name) ~= nil then return ("did you mean 'attn.%s'?"):format(name) end
-    elseif message:find "attempt to concatenate a attn%.tensor" or message:find "attempt to concatenate an? [%w.]*tensor" then
+        return meant(of_globals(name))
+    end
+    name = message:match "attempt to call an? [%w._]+ value %(method '([^']+)'%)"
+    if name then return ("%s is no method: x.%s, without ()"):format(name, name) end
+    if message:find "attempt to concatenate an? [%w.]*tensor" then
         return "say x:item() for its number, tostring(x) for its text"
     elseif message:find "attempt to compare .*tensor" then
         return "say x:item() for its number; x:gt(y), x:lt(y) ... compare element by element"
-    elseif message:find "attempt to perform arithmetic on a nil value" then
-        local what = message:match "%(global '([^']+)'%)"
-        local names = {}
-        for other in next, _G do
-            if type(other) == "string" then names[#names + 1] = other end
-        end
-        local near = what and require "attn.fields".nearest(what, names)
-        if near then return ("did you mean '%s'?"):format(near) end
     end
 end
+
+---" (did you mean 'loss'?)" for a global that has no value, from the function that reads it; or an empty string.
+---@param name any
+---@return string
+function hints.global(name)
+    local near = type(name) == "string" and of_globals(name)
+    return near and (" (%s)"):format(meant(near)) or ""
+end
+
+return hints

@@ -141,6 +141,7 @@ static bool has_frames(lua_State *L)
 static int ask_hint(lua_State *L)
 {
     vm_require(L, "hints");
+    lua_getfield(L, -1, "of");
     lua_pushvalue(L, 1);
     lua_call(L, 1, 1);
     return 1;

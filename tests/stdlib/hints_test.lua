@@ -6,7 +6,7 @@ local function says(code, hint)
     shell.write("hint.lua", 'local attn = require "attn"\n' .. code)
     local _, err, status = shell.run "attn hint.lua"
     t.equal(status, 1)
-    t.is_true(err:match "^[^\n]*":find(hint, 1, true), err)
+    t.is_true(err:match "^[^\n]*\n":find(hint, 1, true), err)
 end
 
 t.case("misspelt names, names of other libraries, operators on tensors", function()
@@ -24,6 +24,24 @@ t.case("misspelt names, names of other libraries, operators on tensors", functio
         ["attn.ones(2):nElement()"] = "here it is x:numel()",
         ["attn.range(1, 3)"] = "here it is attn.arange",
     } do says(code, hint) end
+end)
+
+t.case("what was meant is looked for among what the function has at hand: fields of its modules, parameters, locals", function()
+    local head = "local M = attn.module 'M' function M:init() self.encoder = attn.layer.linear{inputs = 2, outputs = 1} end "
+        .. "function M:compute(x) return x end "
+    for code, hint in pairs{
+        ["function M:forward(x) return self.encodr(x) end M()(attn.ones(2))"] = "(field 'encodr') (did you mean 'encoder'?)",
+        ["function M:forward(x) return self:compuet(x) end M()(attn.ones(2))"] = "(method 'compuet') (did you mean 'compute'?)",
+        ["local m = M() m.encoder.parts.x = 1"] = "(field 'parts')\n",
+        ["local layer = M().encoder print(layer.wieght:sum())"] = "(field 'wieght') (did you mean 'weight'?)",
+        ["print(attn.ones(2).shpe[1])"] = "(field 'shpe') (did you mean 'shape'?)",
+        ["print(attn.ones(2):shape())"] = "(shape is no method: x.shape, without ())",
+        ["local total = 1 print(totla + 1)"] = "(global 'totla') (did you mean 'total'?)",
+        ["local cfg = {hidden = 3} print(cfg.hiden + 1)"] = "(field 'hiden') (did you mean 'hidden'?)",
+        ["attn.optim.adam{params = {attn.parameter(2)}, lr = 1}:stpe()"] = "(method 'stpe') (did you mean 'step'?)",
+        ["attn.los.mse()"] = "(field 'los') (did you mean 'loss'?)", ["attn.loss.mes()"] = "(field 'mes') (did you mean 'loss.mse'?)",
+        ["cross_entropy()"] = "(did you mean 'attn.loss.cross_entropy'?)",
+    } do says(head .. code, hint) end
 end)
 
 t.case("what has no hint keeps Lua's message", function()
