@@ -90,7 +90,8 @@ top of an entry lives on: it becomes a global at the entry's end. ?name, ?variab
 measures (N times: the median), :who lists the names, their shapes and bytes, :mem shows memory; exit, quit or Ctrl-D leaves.
 Tab completes names: what is behind a value or a call (attn.softmax(x):tr), fields inside braces (attn.layer.linear{inp), options of
 calls, words of a choice (score = "add), files in other strings; nothing of yours is run for it. Up and Down go through the entries that begin as the line does, Ctrl-R searches. What is pasted is one entry,
-a copied prompt in front of every line is dropped. Errors name the entry: [12]:1. Ctrl-C stops what runs.]],
+a copied prompt in front of every line is dropped. Errors name the entry: [12]:1. A global
+that has no value is nil, as in Lua, but the session says that it was read, and what was probably meant (scripts: attn -g). Ctrl-C stops what runs.]],
     runs = [[
 A script that begins with attn.run.start keeps a folder for each run: options, metrics, checkpoints, what it printed.
 

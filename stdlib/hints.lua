@@ -24,7 +24,7 @@ for _, name in ipairs{"add", "sub", "mul", "div", "sqrt", "exp", "clamp", "relu"
     elsewhere[name .. "_"] = ("tensors are not changed in place: x = x:%s(...)"):format(name)
 end
 
--- The last parts of all names in the help, and who they belong to.
+-- The last parts of the names that the library has so far (a module is loaded by the script's own attn.NAME), and who they belong to.
 local function known()
     local list, owner, all = {}, {}, {}
     local function take(last, name)
@@ -37,16 +37,19 @@ local function known()
         for _, name in ipairs(fields) do take(name, name) end
     end
     for _, name in ipairs(names.list(names.methods())) do take(name, name) end
-    for name in pairs(require "attn.help".entries()) do all[name] = true end
+    for _, set in ipairs{require "attn.internal".docs(), names.records()} do
+        for name in next, set do all[name] = true end
+    end
+    for _, op in ipairs(attn.operations()) do all[op.name] = op.internal and nil or true end
     for _, name in ipairs(names.list(all)) do take(name:match "[%w_]+$", name) end
     return list, owner
 end
 
 -- {name, value} of all that the function of the script that failed sees besides globals; its error's handler asks, so it is on the stack.
 local function in_sight()
-    local own, level, list = debug.getinfo(1, "S").source, 2, {}
+    local level, list = 2, {}
     local info = debug.getinfo(level, "Sf")
-    while info and (info.what == "C" or info.source == own) do
+    while info and (info.what == "C" or info.source:find "^=attn/") do
         level = level + 1
         info = debug.getinfo(level, "Sf")
     end
@@ -79,9 +82,9 @@ local function of_globals(name)
     for other in next, _G do set[other] = true end
     local near = nearest(name, names.list(set))
     if near then return near end
-    if rawget(attn, name) ~= nil then return "attn." .. name end
-    local owner = select(2, known())[name]
-    return owner and owner:find "%." and "attn." .. owner or nil
+    local owner = rawget(attn, name) ~= nil and name or select(2, known())[name]
+    if not owner and #name > 3 then owner = nearest(name, names.list(names.of(attn))) end
+    return owner and (owner:find "%." or attn[owner] ~= nil) and "attn." .. owner or nil
 end
 
 local function meant(near) return near and ("did you mean '%s'?"):format(near) end

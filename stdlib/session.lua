@@ -111,6 +111,13 @@ function session.format(value)
     return (by_tostring(value):gsub("[\0-\8\11-\31\127]", function(c) return ("\\%03d"):format(c:byte()) end))
 end
 
+---Called when the session begins.
+function session.begin() require "attn.undeclared".session() end
+
+---Called when an entry has run.
+---@param good boolean it came to its end
+function session.ended(good) require "attn.undeclared".entry_ended(good) end
+
 session.before = ""       -- the lines above, while an entry of several is read
 
 ---What Tab adds to a line: complete.lua.

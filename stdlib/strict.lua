@@ -16,7 +16,7 @@ function meta.__newindex(globals, name, value)
 end
 
 function meta.__index(_, name)
-    if not declared[name] then error(("undeclared global '%s'"):format(tostring(name)), 2) end
+    if not declared[name] then error(("undeclared global '%s'%s"):format(tostring(name), require "attn.hints".global(name)), 2) end
 end
 
 setmetatable(_G, meta)

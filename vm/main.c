@@ -20,10 +20,10 @@
 typedef struct options {
     int argc;
     char **argv;
-    const char *program;                        /* argv[0], for messages */
-    int script;                                 /* its place in argv; argc if there is none */
-    int bad;                                    /* the place of a wrong option, 0 if all are right */
-    bool interactive, version, statement, bare; /* -i, -v, -e, -E */
+    const char *program;                                 /* argv[0], for messages */
+    int script;                                          /* its place in argv; argc if there is none */
+    int bad;                                             /* the place of a wrong option, 0 if all are right */
+    bool interactive, version, statement, bare, globals; /* -i, -v, -e, -E, -g */
     const vm_worker *worker;
     bool ok; /* result */
 } options;
@@ -49,6 +49,7 @@ static void print_usage(FILE *to, const char *program)
         "  -l mod       require library 'mod' into global 'mod'\n"
         "  -l g=mod     require library 'mod' into global 'g'\n"
         "  -I dir       look for modules in folder 'dir' first\n"
+        "  -g           say where a global that has no value is read\n"
         "  -v           show version information\n"
         "  -E           ignore environment variables\n"
         "  -W           turn warnings on\n"
@@ -115,6 +116,11 @@ static void read_options(options *o)
             if (!plain)
                 goto bad;
             o->bare = true;
+            break;
+        case 'g':
+            if (!plain)
+                goto bad;
+            o->globals = true;
             break;
         case 'W':
             if (!plain)
@@ -287,6 +293,16 @@ static bool run_command(lua_State *L, const options *o)
     return lua_isinteger(L, -1) ? lua_tointeger(L, -1) == 0 : lua_isnil(L, -1) || lua_toboolean(L, -1);
 }
 
+/* -g: stdlib/undeclared.lua */
+static void watch_globals(lua_State *L, const char *program)
+{
+    vm_require(L, "undeclared");
+    lua_getfield(L, -1, "script");
+    lua_pushstring(L, program);
+    lua_call(L, 1, 0);
+    lua_pop(L, 1);
+}
+
 /* The whole run, protected: whatever Lua raises outside of vm_call ends here. */
 static int run(lua_State *L)
 {
@@ -325,6 +341,8 @@ static int run(lua_State *L)
         luaL_requiref(L, "attn", luaopen_attn, 1);
         lua_pop(L, 1);
     }
+    if (o->globals)
+        watch_globals(L, o->program);
     if (!run_options(L, o))
         return 0;
     if (script && !run_script(L, o))

@@ -728,17 +728,28 @@ static void print_values(session *s, int first, bool hide)
     lua_settop(L, first - 1);
 }
 
-/* Runs the chunk on top, prints its values. False if it failed. */
-static bool run_chunk(session *s, bool hide)
+/* Calls session.NAME(argument); what goes wrong in it is nothing to the user. */
+static void tell(session *s, const char *name, bool argument)
+{
+    lua_State *L = s->L;
+
+    lua_getfield(L, s->module, name);
+    lua_pushboolean(L, argument);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+        lua_pop(L, 1);
+}
+
+/* Runs the chunk on top, prints its values. */
+static void run_chunk(session *s, bool hide)
 {
     lua_State *L = s->L;
     int base = lua_gettop(L);
 
     lua_pushcfunction(L, keep_locals);
-    if (!vm_report(L, vm_call(L, 1, LUA_MULTRET), NULL))
-        return false;
-    print_values(s, base, hide);
-    return true;
+    bool good = vm_report(L, vm_call(L, 1, LUA_MULTRET), NULL);
+    if (good)
+        print_values(s, base, hide);
+    tell(s, "ended", good);
 }
 
 static void show_help(session *s, const char *name)
@@ -933,6 +944,7 @@ void vm_session(lua_State *L, bool startup)
     session s = {.L = L, .terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
 
     open_module(&s);
+    tell(&s, "begin", true);
     if (s.terminal) {
         sigset_t interrupt;
         sigemptyset(&interrupt);

@@ -6,6 +6,7 @@ t.case("reading and assigning an undeclared global is an error at its line", fun
     t.raises("undeclared global 'no_such_name'", load("return no_such_name"))
     t.raises("assignment to undeclared global 'no_such_name'", load("no_such_name = 1"))
     t.equal(rawget(_G, "no_such_name"), nil)
+    t.raises("undeclared global 'pritn' (did you mean 'print'?)", load("return pritn"))
 end)
 
 t.case("what is declared may be read and changed, nil or not", function()
