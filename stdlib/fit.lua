@@ -158,6 +158,17 @@ function m.means(model, batches, values)
     return means
 end
 
+---The means of `means`, in percent.
+---@param model any
+---@param batches any
+---@param values fun(batch: table): table<string, any>
+---@return table<string, number>
+function m.percent(model, batches, values)
+    local out = m.means(model, batches, values)
+    for name, mean in pairs(out) do out[name] = 100 * mean end
+    return out
+end
+
 ---How candidates are ranked, over all batches: metric.map_mrr over the questions that have right and wrong candidates.
 ---@param model any
 ---@param batches any
@@ -231,6 +242,13 @@ attn.describe{name = "fit.means", signature = "means(model, batches, values(batc
         .. 'require "attn.fit".means(model, attn.task.copy({count = 40}), function(b)\n'
         .. '    local logits = model(b.source)\n'
         .. '    return {accuracy = {logits:argmax(3):eq(b.source), b.source:gt(0)}, greatest = logits:max(3)}\n'
+        .. 'end)'}
+attn.describe{name = "fit.percent", signature = "percent(model, batches, values(batch) -> {NAME = value ...}) -> {NAME = percent ...}",
+    help = "How often something is so: fit.means of bool tensors, in percent.",
+    example = 'local model = attn.layer.embedding{count = 30, dim = 30}\n'
+        .. 'require "attn.fit".percent(model, attn.task.copy({count = 40}), function(b)\n'
+        .. '    local right = model(b.source):argmax(3):eq(b.source)\n'
+        .. '    return {right = right, words = {right, b.source:gt(0)}}\n'
         .. 'end)'}
 attn.describe{name = "fit.ranking",
     signature = "ranking(model, batches, forward(batch) -> scores [B], right [B], group [B]) -> {map =, mrr =, questions =}",

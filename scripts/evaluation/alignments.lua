@@ -144,7 +144,7 @@ local looking = paper:table{
         fit{model = model, batches = training, steps = p.steps, lr = p.lr, cell = cell, loss = function(b)
             return attn.loss.cross_entropy((model(b.image, b.query)), b.answer)
         end}
-        local out = fit.measure(model, tests, function(b)
+        local out = fit.means(model, tests, function(b)
             local logits, weights = model(b.image, b.query)
             return {accuracy = logits:argmax(2):eq(b.answer), found = weights:argmax(2):eq(b.gold:squeeze(2):argmax(2))}
         end)

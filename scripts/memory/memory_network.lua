@@ -110,7 +110,7 @@ local facts = paper:table{
         end
         learn(model, draw(cell.seed, p.steps * p.batch), p, cell, read)
         local hops = math.min(cfg.hops, cfg.needed)
-        return fit.measure(model, draw(cell.seed + 1000, p.tests), function(b)
+        return fit.means(model, draw(cell.seed + 1000, p.tests), function(b)
             local logits, maps = read(b)
             cell:keep("weights", maps[1])
             return {accuracy = logits:argmax(2):eq(b.answer),

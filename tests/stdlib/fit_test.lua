@@ -143,3 +143,11 @@ t.case("held examples are those of one epoch, in batches of the same size", func
     table.sort(sizes)
     t.equal({seen, sizes}, {{5, 6, 7, 8, 9}, {1, 2, 2}})
 end)
+
+t.case("percent: hits among what counts, over all batches; what never counts is left out", function()
+    local model = setup(1)
+    local batches = data.batches{fields = {y = {1, 2, 0, 1, 2}, p = {1, 1, 1, 1, 2}}, size = 2, shuffle = false}
+    local function eq(b) return b.p:eq(b.y) end
+    t.equal(fit.percent(model, batches, function(b) return {all = eq(b), some = {eq(b), b.y:gt(0)}, none = {eq(b), b.y:gt(9)}} end),
+        {all = 60, some = 75})
+end)
