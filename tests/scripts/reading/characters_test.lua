@@ -72,19 +72,15 @@ t.case("cognates differ in the first and the last letter of each word; the lexic
     local known = {}
     for _, word in ipairs(seen) do known[table.concat(word, " ")] = true end
     for _, word in ipairs(unseen) do t.equal(known[table.concat(word, " ")], nil) end
-    for b in characters.cognates(cfg, seen, 20, 1):epoch(1) do
-        for i = 1, 20 do
-            local from, to = b.source[i]:totable(), b.target[i]:totable()
-            local first = 1
-            for w = 1, b.ends_lengths[i]:item() do
-                local last = b.ends[i][w]:item()
-                t.is_true(known[table.concat(from, " ", first, last)])
-                t.equal({to[first], to[last]}, {from[first] % 5 + 1, (from[last] + 4) % 5 + 1})
-                for j = first + 1, last - 1 do t.equal(to[j], from[j]) end
-                first = last + 2
-            end
-            t.equal(b.source_lengths[i]:item(), first - 2)
+    for _, r in ipairs(characters.cognates(cfg, seen, 20, 1)) do
+        local from, to, first = r.source, r.target, 1
+        for _, last in ipairs(r.ends) do
+            t.is_true(known[table.concat(from, " ", first, last)])
+            t.equal({to[first], to[last]}, {from[first] % 5 + 1, (from[last] + 4) % 5 + 1})
+            for j = first + 1, last - 1 do t.equal(to[j], from[j]) end
+            first = last + 2
         end
+        t.equal(#from, first - 2)
     end
 end)
 
