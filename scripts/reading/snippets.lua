@@ -1,27 +1,28 @@
--- HABCNN for questions about a story (Yin, Ebert and Schuetze 2016): question and answer become a statement; sentences, then snippets of
--- three,
--- are compared with it by cosine, and the mean of the k that are most like it, each times its likeness, stands for the story
--- Found: where one of twelve sentences says it k-max is 52 points better; on children's cloze all are near chance (30 of 25).
--- attn scripts/reading/snippets.lua [--data DIR]      2 minutes on two cores; synthetic and children's cloze with four candidates (in place
--- of MCTest)
+-- HABCNN for questions about a story (Yin, Ebert and Schuetze 2016): question and answer become a statement; sentences,
+-- then snippets of three, are compared with it by cosine, and the mean of the k that are most like it, each times its
+-- likeness, stands for the story
+-- attn scripts/reading/snippets.lua [--data DIR]      2 minutes on two cores; synthetic and children's cloze with four
+--                                                     candidates (in place of MCTest)
+-- Found: where one of twelve sentences says it k-max is 52 points better; on children's cloze all are near chance (30
+-- of 25).
 --
 -- On your own stories (attn -I scripts), ids 0 beyond the end:
---   local model = require("reading.snippets").Snippets{words = 5000, dim = 50, maps = 50, pool = "k-max", k = 3}
---   local scores, maps = model(story, {sentences, words}, statements, lengths)     -- ids [B, N, T], [B], [B, N]; ids [B, C, T], [B, C] ->
--- [B, C]
---   maps.sentence, maps.snippet                                                     -- likeness [B, C, N] of each to each statement
+--   local Snippets = require("reading.snippets").Snippets
+--   local model = Snippets{words = 5000, dim = 50, maps = 50, pool = "k-max", k = 3}
+--   local scores, maps = model(story, {sentences, words}, statements, lengths)  -- ids [B, N, T], [B], [B, N]; ids
+--   maps.sentence, maps.snippet      -- [B, C, T], [B, C] -> [B, C]; likeness [B, C, N] of each to each statement
 local attn = require "attn"
-local corpus, data, fit, init = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.init"
+local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
 local study, text = require "attn.study", require "attn.text"
 local layer = attn.layer
 
 local Snippets = attn.module "Snippets"
 function Snippets:init(cfg)
     self.embed = layer.embedding{count = cfg.words, dim = cfg.dim}
-    init.normal(self.embed.weight, 0, 0.3)
+    attn.init.normal(self.embed.weight, 0, 0.3)
     self.words = layer.conv1d{inputs = cfg.dim, outputs = cfg.maps, kernel = 3, padding = "same"}
     self.sentences = layer.conv1d{inputs = cfg.maps, outputs = cfg.maps, kernel = 3, padding = "same"}
-    self.statement = layer.linear{inputs = cfg.maps, outputs = cfg.maps}            -- a statement at the level of snippets
+    self.statement = layer.linear{inputs = cfg.maps, outputs = cfg.maps}        -- a statement at the level of snippets
     self.pool, self.k = cfg.pool, cfg.k
 end
 
@@ -34,7 +35,8 @@ function Snippets:encode(ids, lengths)
     return y:reshape(shape)
 end
 
--- What stands for a story under each statement: V [B, N, D], s [B, C, D], there [B, N] -> [B, C, D], likeness [B, C, N].
+-- What stands for a story under each statement: V [B, N, D], s [B, C, D], there [B, N] -> [B, C, D], likeness
+-- [B, C, N].
 function Snippets:gather(V, s, there)
     local B, C, N = s:size(1), s:size(2), V:size(2)
     local like = attn.cosine_similarity(s:unsqueeze(3), V:unsqueeze(2), 4):masked_fill(~there:unsqueeze(2), 0)
@@ -60,48 +62,32 @@ function Snippets:forward(story, lengths, statements, statement_lengths)
     return scores, {sentence = sentence, snippet = snippet}
 end
 
--- Trains on records {story = lists of words, statements = four lists, the first of them true}, with a margin; share of stories whose true
--- one is first.
-local function measure(cfg, cell, train, test)
-    local lists = {}
-    for _, record in ipairs(train) do
-        for _, list in ipairs{record.story, record.statements} do table.move(list, 1, #list, #lists + 1, lists) end
-    end
-    local vocabulary = text.vocabulary(lists, {size = 3000})
-    local function batches(records, shuffle)
-        local fields = {story = {}, statements = {}}
-        for i, record in ipairs(records) do
-            for name, all in pairs(fields) do
-                all[i] = {}
-                for k, words in ipairs(record[name]) do all[i][k] = vocabulary:encode(words) end
-            end
-        end
-        return data.batches{fields = fields, size = cfg.batch, seed = cell.seed, shuffle = shuffle}
-    end
-    local model = Snippets{words = #vocabulary, dim = cfg.dim, maps = cfg.maps, pool = cfg.pool, k = cfg.k}
+-- Trains on records {story = lists of words, statements = four lists, the first of them true, gold = sentence or 0},
+-- with a margin; share of stories whose true one is first, and of those whose sentence is most like that.
+local function measure(cfg, cell, sets)
+    local words = text.vocabulary(sets.train, {of = {"story", "statements"}, size = 3000})
+    local parts = data.parts(sets, {fields = {story = words, statements = words, gold = "gold"}, size = cfg.batch,
+        seed = cell.seed})
+    local model = Snippets{words = #words, dim = cfg.dim, maps = cfg.maps, pool = cfg.pool, k = cfg.k}
     local function run(b)
-        return model(b.story, {b.story_lengths, b.story_lengths_2}, b.statements, b.statements_lengths_2)
+        local scores, maps = model(b.story, {b.story_lengths, b.story_lengths_2}, b.statements, b.statements_lengths_2)
+        return scores:select(2, 1), scores:narrow(2, 2, scores:size(2) - 1), maps.sentence
     end
-    fit{model = model, batches = batches(train, true), steps = cfg.steps, lr = cfg.lr, cell = cell, loss = function(b)
-        local scores = run(b)
-        return attn.loss.margin(scores:select(2, 1), scores:narrow(2, 2, scores:size(2) - 1), {margin = 0.3})
+    fit{model = model, batches = parts.train, steps = cfg.steps, lr = cfg.lr, cell = cell, loss = function(b)
+        local right, wrong = run(b)
+        return attn.loss.margin(right, wrong, {margin = 0.3})
     end}
-    local right, pointed = 0, 0
-    fit.each(model, batches(test, false), function(b)
-        local scores, maps = run(b)
-        local wrong = scores:narrow(2, 2, scores:size(2) - 1):max(2)
-        right = right + scores:select(2, 1):gt(wrong):sum():item()
-        for k, i in ipairs(b.index) do
-            pointed = pointed + (maps.sentence[{k, 1}]:argmax(1):item() == test[i].gold and 1 or 0)
-        end
+    return fit.means(model, parts.test, function(b)
+        local right, wrong, like = run(b)
         if b.index[1] == 1 then
-            local said = {}
-            for k, words in ipairs(test[1].story) do said[k] = table.concat(words, " ") end
-            cell:keep("statement", table.concat(test[1].statements[1], " "))
-            cell:keep("sentences", maps.sentence[{1, 1, {1, #said}}], {tokens = said})
+            local said, r = {}, sets.test[1]
+            for k, sentence in ipairs(r.story) do said[k] = table.concat(sentence, " ") end
+            cell:keep("statement", table.concat(r.statements[1], " "))
+            cell:keep("sentences", like[{1, 1}], {tokens = said})
         end
+        return {accuracy = right:gt((wrong:max(2))) * 100,
+            pointed = {like:select(2, 1):argmax(2):eq(b.gold), b.gold:gt(0)}}
     end)
-    return {accuracy = 100 * right / #test, pointed = test[1].gold and pointed / #test or nil}
 end
 
 local paper = study{
@@ -113,53 +99,51 @@ local paper = study{
 }
 local pools = {{"average", pool = "average"}, {"attention", pool = "attention"}, {"attention, k-max", pool = "k-max"}}
 
--- Twelve sentences of subject, verb, object and a word; a statement repeats one of them, the wrong ones with another subject of the story.
+-- Twelve sentences of subject, verb, object and a word; a statement repeats one of them, the wrong ones with another
+-- subject of the story.
 local function stories(seed, count)
-    local draw, records = data.random(seed), {}
-    for i = 1, count do
-        local subjects, objects, others, story = {}, {}, {}, {}
-        for s = 1, 12 do subjects[s], objects[s], others[s] = s, s, s end
-        for _, list in ipairs{subjects, objects, others} do data.shuffle(list, draw) end
+    return data.made(count, seed, function(draw)
+        local subjects, objects = data.permutation(12, draw), data.permutation(12, draw)
+        local others, story, statements = data.permutation(12, draw), {}, {}
         for s = 1, 12 do
             story[s] = {"who" .. subjects[s], "verb" .. draw(6), "what" .. objects[s], "word" .. draw(9)}
         end
-        local told, statements = story[others[1]], {}
+        local told = story[others[1]]
         for k = 1, 4 do statements[k] = {story[others[k]][1], told[2], told[3]} end
-        records[i] = {story = story, statements = statements, gold = others[1]}
-    end
-    return records
+        return {story = story, statements = statements, gold = others[1]}
+    end)
 end
 
 local synthetic = paper:table{
     name = "stories", about = "one of twelve sentences says it", synthetic = true, vary = pools,
     run = function(cfg, cell)
-        return measure(cfg, cell, stories(cell.seed, cfg.train), stories(cell.seed + 1000, cfg.test))
+        return measure(cfg, cell, {train = stories(cell.seed, cfg.train), test = stories(cell.seed + 1000, cfg.test)})
     end,
 }
 
+-- A question as statements with each of four candidates in its blank, the right one first.
+local function statements(r, draw)
+    local names, list = {r.answer}, {}
+    for _, name in ipairs(data.shuffle(data.first(r.candidates, #r.candidates), draw)) do
+        if name ~= r.answer and #names < 4 then names[#names + 1] = name end
+    end
+    for k, name in ipairs(names) do
+        list[k] = {}
+        for j, word in ipairs(r.query) do list[k][j] = word == "XXXXX" and name or word end
+    end
+    return list
+end
 local cloze = paper:table{
     name = "children's cloze", about = "four candidates, chance is 25 %", data = "childrens_cloze", vary = pools,
     run = function(cfg, cell)
         local sets = corpus.childrens_cloze(cfg.data, {limit = cfg.limit, numbered = cell.seed})
-        cfg.steps = math.min(cfg.steps, 200)
-        local function records(list, count)
-            local out = {}
-            for i = 1, math.min(count, #list) do
-                local record, statements = list[i], {}
-                local draw, names = data.random(cell.seed, i), {record.answer}
-                for _, name in ipairs(data.shuffle(table.move(record.candidates, 1, #record.candidates, 1, {}),
-                    draw)) do
-                    if name ~= record.answer and #names < 4 then names[#names + 1] = name end
-                end
-                for k, name in ipairs(names) do
-                    statements[k] = {}
-                    for j, word in ipairs(record.query) do statements[k][j] = word == "XXXXX" and name or word end
-                end
-                out[i] = {story = record.context, statements = statements}
+        cfg.steps, sets.test, sets.dev = math.min(cfg.steps, 200), data.first(sets.test, cfg.test), nil
+        for _, records in pairs(sets) do
+            for i, r in ipairs(records) do
+                r.story, r.statements, r.gold = r.context, statements(r, data.random(cell.seed, i)), 0
             end
-            return out
         end
-        return measure(cfg, cell, records(sets.train, math.huge), records(sets.test, cfg.test))
+        return measure(cfg, cell, sets)
     end,
 }
 

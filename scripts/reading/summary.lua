@@ -1,35 +1,36 @@
--- attention-based summarisation, ABS (Rush, Chopra and Weston 2015, EMNLP): a neural language model of the headline, whose next word also
--- sees the text through an encoder: a bag of words, or attention by the last words of the headline over smoothed embeddings
+-- attention-based summarisation, ABS (Rush, Chopra and Weston 2015, EMNLP): a neural language model of the headline,
+-- whose next word also sees the text through an encoder: a bag of words, or attention by the last words of the headline
+-- over smoothed embeddings
 -- attn scripts/reading/summary.lua [--data DIR]      2 minutes on two cores; synthetic deletion and AG news titles
--- Where the headline is every word of the text but its fillers a bag of words tells as much (ROUGE-1 84 against 78), so here it is the
--- words of one of two sentences.
+-- Where the headline is every word of the text but its fillers a bag of words tells as much (ROUGE-1 84 against 78), so
+-- here it is the words of one of two sentences.
 --
 -- On your own texts (attn -I scripts), ids 0 beyond the end:
---   local model = require("reading.summary").Summary{words = 5000, dim = 64, hidden = 128, window = 5, smooth = 2, encoder = "attention"}
+--   local Summary = require("reading.summary").Summary
+--   local model = Summary{words = 5000, dim = 64, hidden = 128, window = 5, smooth = 2, encoder = "attention"}
 --   local logits, weights = model(text, lengths, headline)              -- ids [B, S], [B], [B, T] -> [B, T, words]
 --   model:write(text, lengths, {bos = 2, eos = 3, width = 5})           -- a list of hypotheses for each text
 local attn = require "attn"
-local corpus, data, fit, init = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.init"
+local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
 local metric, search, study = require "attn.metric", require "attn.search", require "attn.study"
-local text_of = require "attn.text"
 local layer = attn.layer
 
 local Summary = attn.module "Summary"
 function Summary:init(cfg)
     local function embedding()
         local e = layer.embedding{count = cfg.words, dim = cfg.dim}
-        init.normal(e.weight, 0, 0.3)
+        attn.init.normal(e.weight, 0, 0.3)
         return e
     end
     local function plain(inputs, outputs) return layer.linear{inputs = inputs, outputs = outputs, bias = false} end
     local wide = cfg.window * cfg.dim
     self.window, self.smooth, self.encoder = cfg.window, cfg.smooth, cfg.encoder
-    self.embed, self.hidden = embedding(), layer.linear{inputs = wide, outputs = cfg.hidden}                  -- E, U
-    self.of_hidden = layer.linear{inputs = cfg.hidden, outputs = cfg.words}                                 -- V
-    if cfg.encoder ~= "none" then self.source, self.of_source = embedding(), plain(cfg.dim, cfg.words) end                        -- F, W
+    self.embed, self.hidden = embedding(), layer.linear{inputs = wide, outputs = cfg.hidden}                    -- E, U
+    self.of_hidden = layer.linear{inputs = cfg.hidden, outputs = cfg.words}                                     -- V
+    if cfg.encoder ~= "none" then self.source, self.of_source = embedding(), plain(cfg.dim, cfg.words) end      -- F, W
     if cfg.encoder == "attention" then
-        self.context = embedding()                                                                                                -- G
-        self.attend = attn.attention{query = wide, key = cfg.dim, score = "general"}                                              -- P
+        self.context = embedding()                                                                              -- G
+        self.attend = attn.attention{query = wide, key = cfg.dim, score = "general"}                            -- P
     end
 end
 
@@ -68,38 +69,26 @@ function Summary:write(text, lengths, options)
 end
 
 -- Trains on records {source = words, target = words} and gives ROUGE (F1, 0 to 100) of what it writes.
-local function measure(cfg, cell, train, test)
-    local lists = {}
-    for _, record in ipairs(train) do
-        lists[#lists + 1] = record.source
-        lists[#lists + 1] = record.target
-    end
-    local vocabulary = text_of.vocabulary(lists, {size = cfg.words})
-    local function batches(records, shuffle)
-        local source, target = {}, {}
-        for i, record in ipairs(records) do
-            source[i], target[i] = vocabulary:encode(record.source), vocabulary:encode(record.target)
-        end
-        return data.batches{fields = {source = source, target = target}, shift = {"target"}, by = "source",
-            size = cfg.batch, seed = cell.seed, shuffle = shuffle}
-    end
-    local model = Summary{words = #vocabulary, dim = cfg.dim, hidden = cfg.hidden, window = cfg.window,
-        smooth = cfg.smooth, encoder = cfg.encoder}
-    fit{model = model, batches = batches(train, true), steps = cfg.steps, lr = cfg.lr, cell = cell,
-        loss = function(b) return attn.loss.cross_entropy((model(b.source, b.source_lengths, b.target_in)),
-            b.target_out) end}
-    local written, references = {}, {}
-    fit.each(model, batches(test, false), function(b)
+local function measure(cfg, cell, sets)
+    local words = attn.text.vocabulary(sets.train, {of = {"source", "target"}, size = cfg.words})
+    local parts = data.parts(sets, {fields = {source = words, target = words}, shift = {"target"}, by = "source",
+        size = cfg.batch, seed = cell.seed})
+    local model = Summary{words = #words, dim = cfg.dim, hidden = cfg.hidden, window = cfg.window, smooth = cfg.smooth,
+        encoder = cfg.encoder}
+    fit{model = model, batches = parts.train, steps = cfg.steps, lr = cfg.lr, cell = cell,
+        forward = function(b) return model(b.source, b.source_lengths, b.target_in), b.target_out end}
+    local written, references = {}, data.columns(sets.test, {target = "target"}).target
+    fit.each(model, parts.test, function(b)
         local options = {bos = 2, eos = 3, width = cfg.width, max_length = 20, forbid = {1}}      -- 1: <unk>
-        local found = model:write(b.source, b.source_lengths, options)
-        for k, i in ipairs(b.index) do
-            written[#written + 1], references[#references + 1] = vocabulary:decode(found[k][1].ids), test[i].target
-        end
-        if b.index[1] == 1 then
-            local weights, source = found[1][1].weights, test[1].source
-            cell:keep("written", table.concat(written[1], " "))
-            if weights and #written[1] > 0 then
-                cell:keep("weights", weights[{{1, #written[1]}, {1, #source}}], {rows = written[1], columns = source})
+        for k, found in ipairs(model:write(b.source, b.source_lengths, options)) do
+            local best = found[1]
+            local said = words:decode(best.ids)
+            written[b.index[k]] = said
+            if b.index[k] == 1 then
+                cell:keep("written", table.concat(said, " "))
+                if best.weights and #said > 0 then
+                    cell:keep("weights", best.weights, {rows = said, columns = sets.test[1].source})
+                end
             end
         end
     end)
@@ -117,10 +106,10 @@ local paper = study{
 local encoders = {{"no encoder", encoder = "none"}, {"bag of words", encoder = "bag"},
     {"attention", encoder = "attention"}}
 
--- Two sentences, one begins with "today", one with "yesterday"; the headline is what is left of today's when its fillers are deleted.
+-- Two sentences, one begins with "today", one with "yesterday"; the headline is what is left of today's when its
+-- fillers are deleted.
 local function deletions(seed, count)
-    local draw, records = data.random(seed), {}
-    for i = 1, count do
+    return data.made(count, seed, function(draw)
         local source, target = {}, {}
         for _, day in ipairs(data.shuffle({"today", "yesterday"}, draw)) do
             source[#source + 1] = day
@@ -131,16 +120,16 @@ local function deletions(seed, count)
             end
             source[#source + 1] = "."
         end
-        records[i] = {source = source, target = target}
-    end
-    return records
+        return {source = source, target = target}
+    end)
 end
 
 local synthetic = paper:table{
     name = "deletion", about = "what one of two sentences says, without its fillers", synthetic = true,
     vary = encoders, columns = {"rouge1", "rouge2", "rougeL"},
     run = function(cfg, cell)
-        return measure(cfg, cell, deletions(cell.seed, cfg.train), deletions(cell.seed + 1000, cfg.test))
+        return measure(cfg, cell,
+            {train = deletions(cell.seed, cfg.train), test = deletions(cell.seed + 1000, cfg.test)})
     end,
 }
 
@@ -149,22 +138,16 @@ paper:table{
     vary = encoders, columns = {"rouge1", "rouge2", "rougeL"},
     run = function(cfg, cell)
         local sets = corpus.ag_news(cfg.data)
-        local function records(list, count)
-            local out = {}
-            for i = 1, math.min(count, #list) do
-                local words, title = list[i].words, list[i].title
-                out[i] = {source = table.move(words, 1, math.min(40, #words), 1, {}),
-                    target = table.move(title, 1, math.min(12, #title), 1, {})}
-            end
-            return out
+        sets.test, sets.dev = data.first(sets.test, cfg.test), nil
+        for _, r in ipairs(data.joined{sets.train, sets.test}) do
+            r.source, r.target = data.first(r.words, 40), data.first(r.title, 12)
         end
         cfg.steps, cfg.lr = math.min(cfg.steps, 400), 3e-3
-        return measure(cfg, cell, records(sets.train, math.huge), records(sets.test, cfg.test))
+        return measure(cfg, cell, sets)
     end,
 }
 
 paper:claim{"synthetic deletion: attention is at least 5 ROUGE-1 above the bag of words",
-    synthetic["attention"].rouge1 - synthetic["bag of words"].rouge1,
-    at_least = 5}
+    synthetic["attention"].rouge1 - synthetic["bag of words"].rouge1, at_least = 5}
 
 return paper:main{Summary = Summary}
