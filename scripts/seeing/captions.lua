@@ -126,7 +126,7 @@ local function scenes(cfg, cell)
     end
     learn(cfg.steps - cfg.steps // 4)
     local shown = false
-    local out = fit.percent(model, test, function(b)
+    local out = fit.means(model, test, function(b)
         local logits, maps, _, draws = model(b.image, b.target_in)
         local there, gold, looked = b.target_out:gt(0), b.gold:gt(0), maps:argmax(3)
         local of_object, place = gold:any(3), b.gold:argmax(3)              -- [B, T]; the end looks at nothing
@@ -138,9 +138,10 @@ local function scenes(cfg, cell)
             cell:keep("words", map, {over = b.image[1], titles = names})
             shown = true
         end
-        return {accuracy = {logits:argmax(3):eq(b.target_out), there}, pointing = {looked:eq(place), of_object},
-            drawn = draws and {draws:eq(place), of_object},
-            coverage = {met, gold:any(2) & gold:any(2):sum(2):ge(4):unsqueeze(2)}}
+        local function percent(flags, of) return {100 * flags:to "float32", of} end
+        return {accuracy = percent(logits:argmax(3):eq(b.target_out), there),
+            pointing = percent(looked:eq(place), of_object), drawn = draws and percent(draws:eq(place), of_object),
+            coverage = percent(met, gold:any(2) & gold:any(2):sum(2):ge(4):unsqueeze(2))}
     end)
     out.variance = ratio
     return out

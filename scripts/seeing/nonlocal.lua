@@ -110,7 +110,7 @@ local function run(cfg, cell)
     local model, train = Network(cfg), pairs_of(cfg, cell.seed, cfg.train)
     local test = pairs_of(cfg, 1000 + cell.seed, cfg.test)
     fit{model = model, batches = train, steps = cfg.steps, cell = cell, lr = cfg.lr, final = cfg.lr / 50,
-        loss = function(b) return attn.loss.cross_entropy((model(b.image)), b.answer) end}
+        forward = function(b) return (model(b.image)), b.answer end}
     model:eval()
     if cfg.form then
         local image = test:epoch(1)().image[{{1, 1}}]

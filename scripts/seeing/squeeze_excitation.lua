@@ -81,19 +81,15 @@ local function run(cfg, cell)
     end
     local model = Network(cfg)
     fit{model = model, batches = train, steps = cfg.steps, cell = cell, lr = cfg.lr, final = cfg.lr / 50,
-        loss = function(b) return attn.loss.cross_entropy((model(b.image)), b.answer) end}
-    local gates = {}
-    local out = fit.percent(model, test, function(b)
+        forward = function(b) return (model(b.image)), b.answer end}
+    local own, gates = cfg.channels - model.noisy, {}
+    local out = fit.means(model, test, function(b)
         local logits, s = model(b.image)
         gates[#gates + 1] = s and attn.keep(s)
-        return {error = logits:argmax(2):ne(b.answer)}
+        return {error = 100 * logits:argmax(2):ne(b.answer):to "float32", signal = s and s:narrow(2, 1, own),
+            noise = s and model.noisy > 0 and s:narrow(2, own + 1, model.noisy) or nil}
     end)
-    if cfg.gates then
-        local mean, own = attn.cat(gates, 1):mean(1), cfg.channels - model.noisy
-        cell:keep("gates, the last of noise", mean)
-        out.signal = mean:narrow(1, 1, own):mean():item()
-        out.noise = model.noisy > 0 and mean:narrow(1, own + 1, model.noisy):mean():item() or nil
-    end
+    if cfg.gates then cell:keep("gates, the last of noise", attn.cat(gates, 1):mean(1)) end
     return out
 end
 

@@ -123,7 +123,7 @@ local function fusing(cfg, cell)
     local train, test = fit.parts(task.digits, cfg, cell.seed, {shift = 0})
     local model = Classifier(cfg)
     fit{model = model, batches = train, steps = cfg.steps, cell = cell, lr = cfg.lr, final = cfg.lr / 50,
-        loss = function(b) return attn.loss.cross_entropy(model(b.image), b.answer) end}
+        forward = function(b) return model(b.image), b.answer end}
     return {error = 100 * (1 - fit.accuracy(model, test, function(b) return model(b.image), b.answer end))}
 end
 
