@@ -72,6 +72,38 @@ function m.gumbel_softmax(logits, options)
     return m.straight_through(soft:detach():argmax(-1):one_hot(logits:size(-1)):to(logits.dtype), soft)
 end
 
+---How good an estimator of a gradient is: its mean and variance over draws and, beside the exact gradient, bias and cosine.
+---@param draw fun(): any one estimate, a tensor
+---@param count integer of draws
+---@param exact? any
+---@return {mean: any, variance: number, bias: number?, cosine: number?}
+function m.quality(draw, count, exact)
+    fields.read("estimate.quality", {draw = draw, count = count}, {{"draw", "function", required = true},
+        {"count", "integer", required = true, least = 2}})
+    if exact ~= nil then float("estimate.quality", "exact", exact) end
+    local sum, squares, cosine = 0, 0, 0
+    for _ = 1, count do
+        local g = draw()
+        float("estimate.quality", "an estimate", g)
+        g = g:detach()
+        sum, squares = sum + g, squares + (g * g):sum():item()
+        if exact then
+            cosine = cosine + (g * exact):sum():item() / math.max(1e-12, g:norm():item() * exact:norm():item()) / count
+        end
+    end
+    local mean = sum / count
+    local variance = math.max(0, (squares - count * (mean * mean):sum():item()) / (count - 1))
+    if not exact then return {mean = mean, variance = variance} end
+    local bias = (mean - exact):norm():item() ^ 2 - variance / count
+    return {mean = mean, variance = variance, bias = math.sqrt(math.max(0, bias)), cosine = cosine}
+end
+
+attn.describe{name = "estimate.quality", signature = "quality(draw() -> tensor, count [, exact]) -> {mean =, variance =, bias =, cosine =}",
+    help = "How good an estimator of a gradient is, by count draws of it: their mean, their variance (summed over all elements), and, with\n"
+        .. "the exact gradient, the length of the mean's distance from it, less what chance adds, and the mean cosine of the two.",
+    example = "local exact = attn.ones(3)\n"
+        .. "local found = attn.estimate.quality(function() return exact + attn.randn(3) * 0.1 end, 50, exact)\n"
+        .. "print(found.variance, found.bias, found.cosine)"}
 attn.describe{name = "estimate.reinforce",
     signature = "reinforce{baseline = \"moving\" | \"learned\" | \"leave_one_out\" | \"none\", decay = 0.9} -> estimator",
     help = "loss = estimator(logp, reward [, predicted]): -mean((reward - b) logp), logp and reward of one shape; rewards carry no\n"

@@ -112,3 +112,22 @@ t.case("errors", function()
     t.raises("reinforce: reward is float32 [2], expected the shape of logp (logp: float32 [1])", attn.estimate.reinforce(), attn.ones(1), attn.ones(2))
     t.raises("estimate.gumbel_softmax: temperature is 0, expected more than 0", attn.estimate.gumbel_softmax, attn.ones(2), {temperature = 0})
 end)
+
+t.case("the quality of an estimator: mean, variance, bias less chance, cosine, by hand", function()
+    local list, n = {{1, 0}, {3, 0}, {2, 2}}, 0
+    local function draw()
+        n = n % 3 + 1
+        return attn.tensor(list[n], {dtype = "float64"})
+    end
+    local exact = attn.tensor({2, -2}, {dtype = "float64"})
+    local found = attn.estimate.quality(draw, 3, exact)
+    t.near(found.mean:totable(), {2, 2 / 3}, 1e-12)
+    local variance = (1 + 4 / 9 + 1 + 4 / 9 + 16 / 9) / 2
+    t.near(found.variance, variance, 1e-12)
+    t.near(found.bias, math.sqrt((8 / 3) ^ 2 - variance / 3), 1e-12)
+    t.near(found.cosine, (1 / math.sqrt(2) + 1 / math.sqrt(2) + 0) / 3, 1e-12)
+    t.equal(attn.estimate.quality(draw, 3).bias, nil)
+    t.near(attn.estimate.quality(function() return exact * 1 end, 2, exact).bias, 0, 1e-12)
+    t.raises("estimate.quality: count is 1, expected at least 2", attn.estimate.quality, draw, 1)
+    t.raises("estimate.quality: an estimate is 3, expected a float tensor", attn.estimate.quality, function() return 3 end, 2)
+end)
