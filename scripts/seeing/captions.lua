@@ -90,13 +90,9 @@ local paper = study{
 
 -- The variance of the gradient of the scores, on one batch.
 local function variance(model, b, draws)
-    local sum, squares = 0, 0
-    for _ = 1, draws do
-        local loss = model:loss(b.image, b.target_in, b.target_out, 0)
-        local g = attn.grad(loss, {model.query.weight})[1]:detach()
-        sum, squares = sum + g, squares + (g * g):sum():item()
-    end
-    return squares / draws - (sum * sum):sum():item() / draws ^ 2
+    return attn.estimate.quality(function()
+        return attn.grad(model:loss(b.image, b.target_in, b.target_out, 0), {model.query.weight})[1]
+    end, draws).variance
 end
 
 local WORDS = {"red", "green", "yellow", "blue", "square", "diamond", "cross", "frame", "corner", "start", "end"}
