@@ -83,14 +83,24 @@ function m.terminal(one)
     if not ok then screen.write("cannot be drawn: " .. screen.clean(why) .. "\n") end
 end
 
-local html = {
-    text = function(x, how) return text.html(how.tokens, x) end,
+local svg = {
+    text = function(x, how) return text.svg(how.tokens, x) end,
     image = function(x, how) return image.image_svg(x, {titles = how.titles, path = how.path}) end,
     overlay = function(x, how) return image.overlay_svg(how.over, x, {titles = how.titles, path = how.path}) end,
     plot = function(x) return plot.svg{y = x:reshape(-1)} end,
     attention = function(x, how) return attention.svg(x, {rows = how.rows, columns = how.columns}) end,
-    number = function(x) return "<p>" .. file.escape(screen.number(x:item())) .. "</p>" end,
 }
+local html = setmetatable({
+    text = function(x, how) return text.html(how.tokens, x) end,
+    number = function(x) return "<p>" .. file.escape(screen.number(x:item())) .. "</p>" end,
+}, {__index = svg})
+
+---As an SVG document, nil for words and single numbers; raises if it cannot be drawn.
+---@return string?
+function m.svg(one)
+    local draw = one.tensor and svg[kind(one)]
+    return draw and draw(one.tensor, one.how)
+end
 
 ---As HTML; raises if it cannot be drawn.
 ---@return string

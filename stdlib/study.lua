@@ -15,7 +15,7 @@ local whole = require "attn.whole"
 
 local m = {sample = sample.of, unpaired = sample.unpaired, bootstrap = sample.bootstrap}
 
-local OWN = {quick = "flag", again = "flag", list = "flag", show = "flag", seeds = "word", only = "word", jobs = "word", threads = "word",
+local OWN = {quick = "flag", again = "flag", list = "flag", show = "flag", svg = "word", seeds = "word", only = "word", jobs = "word", threads = "word",
     shard = "word", results = "word", cell = "word"}
 local HELP = {
     "  --quick              the quick options, one seed: every line runs once",
@@ -27,6 +27,7 @@ local HELP = {
     "  --again              forgets results that are there",
     "  --results DIR        where results are kept (results)",
     "  --show               also texts and attention that the first cell of each row keeps",
+    "  --svg DIR            these as DIR/TABLE-ROW-NAME.svg",
     "  --list               tables, rows, cells, what is done, minutes expected"}
 
 local arguments = rawget(_G, "arg")
@@ -81,7 +82,7 @@ local function read_arguments(self, cfg, reader)
     self.seeds = whole_number(special, "seeds", self.quick and 1 or cfg.seeds)
     self.cores, self.jobs, self.threads = cores, whole_number(special, "jobs", cores), whole_number(special, "threads")
     self.again, self.listing, self.only, self.cell = special.again, special.list, special.only, special.cell
-    self.show = special.show
+    self.show, self.svg = special.show, special.svg
     self.results = (special.results or self.results):gsub("(.)/+$", "%1")
     if special.shard then
         local i, n = special.shard:match "^(%d+)/(%d+)$"

@@ -4,6 +4,7 @@ local pictures = require "attn.show_kept"
 local sample = require "attn.sample"
 local show = require "attn.show"
 local words = require "attn.report_words"
+local whole = require "attn.whole"
 
 local m = {}
 
@@ -60,17 +61,24 @@ local function measured(t)
     return false
 end
 
--- What the first cell of a row keeps.
-local function print_kept(t, row)
+-- What the first cell of a row keeps: in the terminal, and as files in a folder.
+local function print_kept(study, t, row)
     local result = row.cells[t.seeds[1]].result
     local kept, names = result and result.kept or {}, {}
     for name in pairs(kept) do names[#names + 1] = name end
     table.sort(names)
     for _, name in ipairs(names) do
         local one = pictures.read(kept[name])
-        if one then
+        if one and study.show then
             print(("\n%s, %s:"):format(row.label, name))
             pictures.terminal(one)
+        end
+        local ok, svg = pcall(pictures.svg, one or {})
+        if study.svg and ok and svg then
+            whole.folder(study.svg)
+            local path = ("%s/%s.svg"):format(study.svg, (("%s-%s-%s"):format(t.name, row.label, name):gsub("[^%w_.]+", "-")))
+            local written, why = whole.write(path, svg)
+            print(written and path or why)
         end
     end
 end
@@ -115,8 +123,8 @@ local function print_table(study, t, wanted)
     end
     show.table({"row", "seeds", table.unpack(names)}, rows)
     for _, line in ipairs(troubles) do print(line) end
-    if study.show then
-        for _, one in ipairs(summaries) do print_kept(t, one.row) end
+    if study.show or study.svg then
+        for _, one in ipairs(summaries) do print_kept(study, t, one.row) end
     end
 end
 

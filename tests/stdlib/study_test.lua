@@ -353,6 +353,10 @@ t.case("cell:train goes on where a killed cell was, bit for bit; --show prints w
     t.equal({#broken.log, broken.log[10], broken.kept.map.rows}, {12, {step = 3, value = 7}, {"a", "b"}})
     t.equal({broken.kept.padded.size, broken.kept.padded.values, broken.kept.text.values}, {{2, 2}, {1, 2, 3, 4}, {5, 6}})
     t.is_true(out:find("\nt, said:\nwhat it said\n", 1, true) and out:find("\nt, map:\n", 1, true), out)
+    out = run "long.lua --results=broken --stop=yes --svg=seen/here"
+    t.is_true(out:find("\nseen/here/t-t-map.svg\nseen/here/t-t-padded.svg\nseen/here/t-t-text.svg\n", 1, true)
+        and not out:find("t, map:", 1, true), out)
+    t.is_true(shell.read(folder .. "/seen/here/t-t-map.svg"):find("<title>attention weights, max 1</title>", 1, true))
 end)
 
 t.case("a cell whose script changed after its study was started gives up, under the name it was given", function()
