@@ -1,7 +1,7 @@
 -- train: the plain loop. For each step: a batch (or several, accumulated), the loss, its gradient, clipped, one step of
 -- the optimizer; now and then an evaluation and a checkpoint. A run resumed from a checkpoint gives the same numbers,
 -- bit for bit, as one that was not interrupted: model, optimizer, schedule, generator, order of the data and place in
--- it, averages and the best value so far are all in the file.
+-- it, averages and the best value so far are all in the file. Ctrl-C leaves such a file too: of the last step that is whole.
 -- Progress goes to stderr (progress_bar.lua); one line for each evaluation to stdout.
 local attn = require "attn"
 local bars = require "attn.progress_bar"
@@ -244,15 +244,27 @@ local function new_progress()
         best = {}}
 end
 
--- What a checkpoint of the loop holds.
-local function snapshot(cfg, progress, ema, place)
+-- What is kept of a buffer while a step runs, which may be interrupted: those of batch normalisation change in the forward pass. Large
+-- ones are tables that do not.
+local KEPT = 1 << 16
+
+local function buffers_of(model)
+    local list, parameter = {}, {}
+    for name in model:named_parameters() do parameter[name] = true end
+    for name, tensor in pairs(model:state()) do
+        if not parameter[name] and tensor:numel() <= KEPT then list[#list + 1] = {tensor = tensor, kept = tensor:clone()} end
+    end
+    return list
+end
+
+-- What a checkpoint of the loop holds, at the place of a mark.
+local function snapshot(cfg, mark, ema)
     local history = {}
-    for name, value in pairs(progress) do history[name] = value end
-    history.losses = attn.tensor(progress.losses, {dtype = "float64"})      -- as text they are ten times longer
-    return {model = cfg.model, optimizer = cfg.optimizer, random = attn.random_state(), history = history,
-        data = place and cfg.data:state() or nil, ema = ema and ema:state() or nil,
-        schedule = type(cfg.schedule) == "table" and cfg.schedule.state and cfg.schedule:state() or nil,
-        extra = cfg.extra}
+    for name, value in pairs(mark.progress) do history[name] = value end
+    history.values = table.move(history.values, 1, mark.values, 1, {})
+    history.losses = attn.tensor(history.losses, {dtype = "float64"})       -- as text they are ten times longer
+    return {model = cfg.model, optimizer = cfg.optimizer, random = mark.random, history = history, data = mark.data,
+        ema = ema and ema:state() or nil, schedule = mark.schedule, extra = cfg.extra}
 end
 
 local function restore(cfg, saved, ema, place, path)
@@ -344,7 +356,36 @@ local function new_loop(cfg)
         plateau = type(cfg.schedule) == "table" and cfg.schedule.update,
         place = type(cfg.data) ~= "function" and cfg.data.state ~= nil,
         ema = cfg.ema and m.ema{model = cfg.model, decay = cfg.ema}, progress = new_progress(),
-        parameters = cfg.model:parameters(), trained = 0, tokens = 0}, Loop)
+        parameters = cfg.model:parameters(), buffers = buffers_of(cfg.model), trained = 0, tokens = 0}, Loop)
+end
+
+-- Notes all that changes besides model, optimizer and averages: from here a resumed loop goes on. due: the step's report is not made yet,
+-- which changes the progress.
+function Loop:note(due)
+    local cfg, progress = self.cfg, self.progress
+    if due then
+        progress = {}
+        for name, value in pairs(self.progress) do progress[name] = value end
+        progress.best, progress.due = table.move(progress.best, 1, #progress.best, 1, {}), true
+    end
+    if #self.buffers > 0 then
+        attn.no_grad(function()
+            for _, buffer in ipairs(self.buffers) do buffer.kept:copy_(buffer.tensor) end
+        end)
+    end
+    self.mark = {progress = progress, values = #progress.values, random = attn.random_state(), data = self.place and cfg.data:state() or nil,
+        schedule = type(cfg.schedule) == "table" and cfg.schedule.state and cfg.schedule:state() or nil}
+end
+
+-- Whether a step ends with a report.
+function Loop:reports(step) return step % self.every == 0 or step == self.cfg.steps end
+
+-- Exchanges parameters and averages, whole.
+function Loop:swap()
+    internal.whole(function()
+        self.ema:swap()
+        self.swapped = not self.swapped
+    end)
 end
 
 -- Goes on where a checkpoint ends, if that is wanted.
@@ -354,12 +395,14 @@ function Loop:resume()
         local saved, path = run:newest()
         if saved then
             self.progress = restore(cfg, saved, self.ema, self.place, path)
+            if not cfg.quiet then print(("resumed behind step %d of %d, from %s"):format(self.progress.step, cfg.steps, path)) end
         else
             print(("run: %s has no checkpoint yet: it begins at step 1"):format(run.path))
         end
         run:record{event = "resume", step = self.progress.step}
     elseif cfg.resume then
         self.progress = restore(cfg, attn.load(cfg.checkpoint), self.ema, self.place, cfg.checkpoint)
+        if not cfg.quiet then print(("resumed behind step %d of %d, from %s"):format(self.progress.step, cfg.steps, cfg.checkpoint)) end
     end
 end
 
@@ -368,11 +411,11 @@ function Loop:impatient() return self.cfg.patience and self.progress.bad >= self
 -- Calls the script's evaluate; returns what it returned, and whether the step is among the best.
 function Loop:evaluate(step)
     local cfg, progress, ema = self.cfg, self.progress, self.ema
-    if ema then ema:swap() end
+    if ema then self:swap() end
     cfg.model:eval()
     local result, stop = cfg.evaluate(step)
     cfg.model:train()
-    if ema then ema:swap() end
+    if ema then self:swap() end
     progress.values[#progress.values + 1] = {step = step, value = result}
     if self.plateau and type(result) == "number" then cfg.schedule:update(result) end
     local among = false
@@ -393,19 +436,36 @@ end
 
 function Loop:save(step)
     local cfg, progress = self.cfg, self.progress
-    local state = snapshot(cfg, progress, self.ema, self.place)
+    local state = snapshot(cfg, self.mark, self.ema)
     state.history.seconds, state.history.tokens = progress.seconds + self.trained, progress.tokens + self.tokens
     if not self.run then
         attn.save(cfg.checkpoint, state)
-        return
+    else
+        self.run:save(step, state)
+        local best = {}
+        for _, one in ipairs(state.history.best) do best[one.step] = true end
+        self.run:prune(cfg.keep, best)
     end
-    self.run:save(step, state)
-    local best = {}
-    for _, one in ipairs(progress.best) do best[one.step] = true end
-    self.run:prune(cfg.keep, best)
+    self.saved = self.mark
 end
 
--- One step of the optimizer; returns whether its losses counted tokens.
+-- After Ctrl-C: a checkpoint of the last whole step, and how to go on.
+function Loop:interrupted()
+    local cfg, step = self.cfg, self.mark and self.mark.progress.step or 0
+    if step == 0 or not self.run and not cfg.checkpoint then return end
+    if self.swapped then self:swap() end
+    attn.no_grad(function()
+        for _, buffer in ipairs(self.buffers) do buffer.tensor:copy_(buffer.kept) end
+    end)
+    if self.saved ~= self.mark then self:save(step) end
+    if not cfg.quiet then
+        print(("interrupted: step %d of %d is in %s; %s goes on from there"):format(step, cfg.steps,
+            self.run and self.run.path .. "/checkpoints" or cfg.checkpoint, self.run and "--resume " .. self.run.id or "resume = true"))
+        io.stdout:flush()
+    end
+end
+
+-- One step of the optimizer.
 function Loop:step(step)
     local cfg, progress, optimizer = self.cfg, self.progress, self.cfg.optimizer
     local start = attn.clock()
@@ -414,19 +474,22 @@ function Loop:step(step)
     local value, count = gradient(cfg, self.draw, step, self.parameters)
     local norm = cfg.clip and attn.clip_grad_norm(self.parameters, cfg.clip)
     if type(norm) == "userdata" then norm = norm:item() end
-    optimizer:step()
-    if self.ema then self.ema:update() end
-    progress.step, progress.losses[step] = step, value
-    self.tokens = self.tokens + (count or 1)
-    progress.window = progress.window + value * (count or 1)
-    progress.window_count = progress.window_count + (count or 1)
+    internal.whole(function()
+        optimizer:step()
+        if self.ema then self.ema:update() end
+        progress.step, progress.losses[step] = step, value
+        self.tokens = self.tokens + (count or 1)
+        progress.window = progress.window + value * (count or 1)
+        progress.window_count = progress.window_count + (count or 1)
+        self:note(self:reports(step))
+    end)
     local seconds = attn.clock() - start
     self.trained = self.trained + seconds
     if self.run then
         self.run:record{step = step, split = "train", seconds = progress.seconds + self.trained, loss = value,
             lr = optimizer.lr, norm = norm or nil}
     end
-    return count ~= nil
+    self.counted = count ~= nil
 end
 
 -- Evaluates and prints a line; returns whether the loop ends here, and whether the step is among the best.
@@ -452,13 +515,19 @@ end
 -- All steps that are left.
 function Loop:steps()
     local cfg, progress = self.cfg, self.progress
-    for step = progress.step + 1, self:impatient() and 0 or cfg.steps do
-        local counted = self:step(step)
-        local rate = ("%s %s/s"):format(thousands(self.tokens / self.trained), counted and "tokens" or "steps")
+    local due = progress.due            -- interrupted while it was reported: that is made good
+    progress.due = nil
+    for step = progress.step + (due and 0 or 1), self:impatient() and 0 or cfg.steps do
+        if not due then self:step(step) end
+        due = nil
+        local rate = self.trained > 0 and ("%s %s/s"):format(thousands(self.tokens / self.trained), self.counted and "tokens" or "steps") or "resumed"
         local mean = progress.window / progress.window_count
         self.bar:update(step, ("loss %.4f  %s"):format(mean, rate))
         local stop, among = false, false
-        if step % self.every == 0 or step == cfg.steps then stop, among = self:report(step, mean, rate) end
+        if self:reports(step) then
+            stop, among = self:report(step, mean, rate)
+            internal.whole(function() self:note() end)
+        end
         local wanted = step % self.save_every == 0 or step == cfg.steps or stop or among
         if wanted and (self.run or cfg.checkpoint) then self:save(step) end
         if stop then break end
@@ -475,9 +544,16 @@ function m.loop(cfg)
     loop.draw = source(cfg.data)
     local bar <close> = bars.new(cfg.steps, {done = loop.progress.step, quiet = cfg.quiet})
     loop.bar, loop.began = bar, attn.clock()
+    local on_error <close> = setmetatable({}, {__close = function(_, message)
+        if type(message) == "string" and message:find("interrupted!", 1, true) then
+            bar:clear()
+            loop:interrupted()
+        end
+    end})
     cfg.model:train()
+    loop:note(loop.progress.due)
     loop:steps()
-    if loop.ema then loop.ema:swap() end
+    if loop.ema then loop:swap() end
     cfg.model:eval()
     local progress = loop.progress
     local history = {step = progress.step, losses = progress.losses, values = progress.values,
@@ -528,7 +604,7 @@ attn.describe{name = "train.loop",
         .. "With run = run.start(...) metrics go to its folder, and every `save_every` steps a checkpoint, of which\n"
         .. "the newest `keep` and the `best` best ones stay; a run that is resumed goes on, bit for bit, from the\n"
         .. "newest valid one. A run with several loops gives each a name. checkpoint = path with\n"
-        .. "resume = true does that with one file. history has step,\n"
+        .. "resume = true does that with one file. Ctrl-C leaves a checkpoint of the last whole step. history has step,\n"
         .. "losses (one for each step), values ({step =, value =}), best, seconds, tokens, rate.",
     example = 'local model = attn.layer.linear{inputs = 2, outputs = 1}\n'
         .. 'attn.train.loop{model = model, optimizer = attn.optim.adam{params = model:parameters()}, steps = 20, quiet = true,\n'

@@ -8,6 +8,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +155,19 @@ static int list_folder(lua_State *L)
     closedir(b->dir);
     b->dir = NULL;
     return 1;
+}
+
+/* attn.internal.whole(fn): calls fn, for which a Ctrl-C waits until it is done */
+static int whole(lua_State *L)
+{
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    lua_settop(L, 1);
+    pthread_sigmask(SIG_BLOCK, &interrupt, &before);
+    int status = lua_pcall(L, 0, 0, 0);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status == LUA_OK ? 0 : lua_error(L);
 }
 
 /* attn.internal.modules() -> names of the Lua modules compiled in, without "attn.", sorted */
@@ -367,5 +382,7 @@ void vm_open_sys(lua_State *L, int lib)
     lua_setfield(L, -2, "status");
     lua_pushcfunction(L, at_end);
     lua_setfield(L, -2, "at_end");
+    lua_pushcfunction(L, whole);
+    lua_setfield(L, -2, "whole");
     lua_pop(L, 1);
 }
