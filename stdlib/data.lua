@@ -107,11 +107,16 @@ function m.shuffle(list, draw)
     return list
 end
 
+local MOST = 100000000       -- entries of a list that is made here
+
 ---The numbers from 1 to `count` in random order.
 ---@param count integer
 ---@param draw fun(n: integer): integer as made by `random`
 ---@return integer[]
 function m.permutation(count, draw)
+    if math.type(count) ~= "integer" or count < 0 or count > MOST then
+        error(("data.permutation: count is %s, expected an integer from 0 to %d"):format(describe(count), MOST), 2)
+    end
     local list = {}
     for i = 1, count do list[i] = i end
     return m.shuffle(list, draw)

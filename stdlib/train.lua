@@ -546,7 +546,7 @@ function m.loop(cfg)
     loop.bar, loop.began = bar, attn.clock()
     local on_error <close> = setmetatable({}, {__close = function(_, message)
         if type(message) == "string" and message:find("interrupted!", 1, true) then
-            bar:clear()
+            bar:close()
             loop:interrupted()
         end
     end})

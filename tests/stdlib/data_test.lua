@@ -473,6 +473,9 @@ t.case("a permutation has every number once, in an order that is drawn", functio
     local list = data.permutation(50, data.random(3))
     t.is_true(list[1] ~= 1 or list[2] ~= 2)
     t.equal(data.permutation(50, data.random(3)), list)
+    for _, count in ipairs{-1, 2 ^ 53 // 1 | 0, 2.5} do
+        t.raises("data.permutation: count is " .. count .. ", expected an integer from 0 to 100000000", data.permutation, count, data.random(1))
+    end
     table.sort(list)
     for i = 1, 50 do t.equal(list[i], i) end
 end)
