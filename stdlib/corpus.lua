@@ -64,6 +64,29 @@ function m.missing(name, folder)
     return not paths and why or nil
 end
 
+---The parts of a data set whose files have a record a line, or some lines a record.
+---@param name string the reader's, for messages
+---@param path fun(file: string): string as `read` of a reader has it
+---@param files table<string, string> part -> file
+---@param parse fun(line: string, number: integer): any, string? the record that ends with this line, which is the number-th of its
+---part; nil if none does; nil and why (" has no number") if the line is wrong
+---@param limit? integer so many records of a part
+---@return table<string, any[]>
+function m.lines(name, path, files, parse, limit)
+    local sets = {}
+    for part, file in pairs(files) do
+        local set = {}
+        for i, line in ipairs(attn.lines(path(file))) do
+            if #set == limit then break end
+            local record, why = parse(line, #set + 1)
+            if why then error(("corpus.%s: %s: line %d%s"):format(name, file, i, why), 0) end
+            set[#set + 1] = record
+        end
+        sets[part] = set
+    end
+    return sets
+end
+
 setmetatable(m, {__index = function(_, name)
     if type(name) ~= "string" then return nil end
     local here, reader = "corpus." .. name, known("corpus", name)
@@ -95,6 +118,15 @@ attn.describe{name = "corpus.names", signature = "names() -> list of strings",
 attn.describe{name = "corpus.missing", signature = "missing(name [, folder]) -> nil or message",
     help = "What is missing of a data set, and where it comes from; nil if all its files are there.",
     example = 'print(require "attn.corpus".missing("multi30k", "no/such/folder"))'}
+attn.describe{name = "corpus.lines", signature = "lines(name, path, {PART = file ...}, parse(line, number) [, limit]) -> {PART = records ...}",
+    help = "What a reader of files with a record a line, or some lines a record, returns: parse gives the record that ends with a\n"
+        .. "line and is to be the number-th of its part, nil if none does, or nil and why (\" has no label\") if the line is wrong,\n"
+        .. "which is an error that names the reader, file and line; at most limit records of a part.",
+    example = 'local path = os.tmpname()\nio.open(path, "w"):write("1 a good film\\n0 a bad one\\n"):close()\n'
+        .. 'local sets = require "attn.corpus".lines("films", function() return path end, {train = "train.txt"}, function(line)\n'
+        .. '    local label, words = line:match "^([01]) (.*)$"\n'
+        .. '    if not label then return nil, " has no label" end\n'
+        .. '    return {class = label + 1, words = attn.text.split(words)}\nend)\nprint(#sets.train)\nos.remove(path)'}
 attn.describe{name = "corpus.reader", signature = "reader(name) -> {folder =, files =, origin =, read =} or nil",
     help = "The reader of a data set: its folder in the data directory, the files that must be there, plain or gzip, where\n"
         .. "they come from, and read(path, options), path(file) being where a file is. One of your own: a file\n"

@@ -2,7 +2,7 @@
 --
 -- A record: {story = {{"mary", "moved", ...}, ...}, query = {"where", ...}, answer = "kitchen", support = {places in story}}. Words are cut at
 -- blanks and lower-cased, without . and ?. options = {task = 1 to 20, large = false}: large reads the 10,000 training questions (tasks 1, 2, 5).
-local attn = require "attn"
+local corpus = require "attn.corpus"
 local fields = require "attn.fields"
 
 local names = {"single-supporting-fact", "two-supporting-facts", "three-supporting-facts", "two-arg-relations", "three-arg-relations",
@@ -22,26 +22,23 @@ end
 
 local function read(path, options)
     options = fields.read("corpus.babi", options, {{"task", "integer", 1, least = 1, most = 20}, {"large", "boolean", false}}, 3)
-    local sets = {}
-    for _, part in ipairs{"train", "test"} do
-        local file, set, story, place = file_of(options.task, part, options.large and part == "train"), {}, {}, {}
-        for i, line in ipairs(attn.lines(path(file))) do
-            local number, rest = line:match "^(%d+) (.*)$"
-            if not number then error(("corpus.babi: %s: line %d has no number"):format(file, i), 0) end
-            if number == "1" then story, place = {}, {} end
-            local query, answer, facts = rest:match "^(.-)%s*\t([^\t]*)\t(.*)$"
-            if query then
-                local support = {}
-                for fact in facts:gmatch "%d+" do support[#support + 1] = place[fact] end
-                set[#set + 1] = {story = table.move(story, 1, #story, 1, {}), query = words_of(query), answer = answer:lower(), support = support}
-            else
-                story[#story + 1] = words_of(rest)
-                place[number] = #story
-            end
+    local files = {}
+    for _, part in ipairs{"train", "test"} do files[part] = file_of(options.task, part, options.large and part == "train") end
+    local story, place
+    return corpus.lines("babi", path, files, function(line)
+        local number, rest = line:match "^(%d+) (.*)$"
+        if not number then return nil, " has no number" end
+        if number == "1" then story, place = {}, {} end
+        local query, answer, facts = rest:match "^(.-)%s*\t([^\t]*)\t(.*)$"
+        if not query then
+            story[#story + 1] = words_of(rest)
+            place[number] = #story
+            return nil
         end
-        sets[part] = set
-    end
-    return sets
+        local support = {}
+        for fact in facts:gmatch "%d+" do support[#support + 1] = place[fact] end
+        return {story = table.move(story, 1, #story, 1, {}), query = words_of(query), answer = answer:lower(), support = support}
+    end)
 end
 
 local files = {}

@@ -3,15 +3,10 @@
 -- A record: {context = {{"Mary", "was", ...}, ... twenty}, query = {..., "XXXXX", ...}, answer = "Mary", candidates = {ten names}}. Words
 -- are cut at blanks, their case is kept. options = {limit = n, numbered = seed}: the first n records of a part; with numbered the candidates of
 -- each record are called "@1" to "@10", in a random order (Hermann et al. 2015), and the other words are lower-cased.
-local attn = require "attn"
+local corpus = require "attn.corpus"
 local data = require "attn.data"
 local fields = require "attn.fields"
-
-local function words_of(line)
-    local words = {}
-    for word in line:gmatch "%S+" do words[#words + 1] = word end
-    return words
-end
+local text = require "attn.text"
 
 local function numbered(record, draw)
     local own, order = {}, data.permutation(#record.candidates, draw)
@@ -28,28 +23,23 @@ end
 
 local function read(path, options)
     options = fields.read("corpus.childrens_cloze", options, {{"limit", "integer", math.maxinteger, least = 1}, {"numbered", "integer"}}, 3)
-    local limit, sets = options.limit, {}
-    for part, name in pairs{train = "train", dev = "valid", test = "test"} do
-        local set, context = {}, {}
-        for i, line in ipairs(attn.lines(path(name .. ".txt"))) do
-            local number, rest = line:match "^(%d+) (.*)$"
-            local query, answer, candidates = (rest or ""):match "^(.-)\t([^\t]*)\t\t([^\t]*)$"
-            if query then
-                local list = {}
-                for candidate in candidates:gmatch "[^|]+" do list[#list + 1] = candidate end
-                set[#set + 1] = {context = context, query = words_of(query), answer = answer, candidates = list}
-                context = {}
-                if options.numbered then set[#set] = numbered(set[#set], data.random(options.numbered, #set)) end
-                if #set == limit then break end
-            elseif number then
-                context[#context + 1] = words_of(rest)
-            elseif line ~= "" then
-                error(("corpus.childrens_cloze: %s.txt: line %d has no number"):format(name, i), 0)
-            end
+    local context = {}
+    return corpus.lines("childrens_cloze", path, {train = "train.txt", dev = "valid.txt", test = "test.txt"}, function(line, n)
+        local number, rest = line:match "^(%d+) (.*)$"
+        if not number then
+            if line ~= "" then return nil, " has no number" end
+            return nil
         end
-        sets[part] = set
-    end
-    return sets
+        local query, answer, list = rest:match "^(.-)\t([^\t]*)\t\t([^\t]*)$"
+        if not query then
+            context[#context + 1] = text.split(rest)
+            return nil
+        end
+        local record = {context = context, query = text.split(query), answer = answer, candidates = {}}
+        for candidate in list:gmatch "[^|]+" do table.insert(record.candidates, candidate) end
+        context = {}
+        return options.numbered and numbered(record, data.random(options.numbered, n)) or record
+    end, options.limit)
 end
 
 return {folder = "childrens_cloze", files = {"train.txt", "valid.txt", "test.txt"}, read = read,

@@ -3,25 +3,17 @@
 -- A record is {tree = "(ROOT (S (NP (PRP it)) ...))", words = {"it", ...}, tags = {"PRP", ...}}; words are as in the
 -- tree, brackets among them as -LRB- and the like. Options: longest: only trees of so many words; most: only so many
 -- of a part.
-local data = require "attn.data"
+local corpus = require "attn.corpus"
 local fields = require "attn.fields"
 local trees = require "attn.trees"
 
 local function read(path, options)
     options = fields.read("corpus.gum_trees", options, {{"longest", "integer", math.maxinteger, least = 1},
         {"most", "integer", math.maxinteger, least = 1}}, 3)
-    local sets = {}
-    for _, part in ipairs{"train", "dev", "test"} do
-        local set = {}
-        for _, line in ipairs(data.lines(path(part .. ".ptb"))) do
-            local words, tags = trees.words(line)
-            if #set < options.most and #words <= options.longest then
-                set[#set + 1] = {tree = line, words = words, tags = tags}
-            end
-        end
-        sets[part] = set
-    end
-    return sets
+    return corpus.lines("gum_trees", path, {train = "train.ptb", dev = "dev.ptb", test = "test.ptb"}, function(line)
+        local words, tags = trees.words(line)
+        return #words <= options.longest and {tree = line, words = words, tags = tags} or nil
+    end, options.most)
 end
 
 return {folder = "gum_trees", files = {"dev.ptb", "test.ptb", "train.ptb"}, read = read,

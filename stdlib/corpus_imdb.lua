@@ -2,27 +2,23 @@
 --
 -- A record: {sentences = {{"i", "saw", ...}, ...}, class = 1 (negative) or 2 (positive), rating = 1 to 10}. Sentences end after . ! or ?
 -- and at line breaks (<br />), words are cut as text.words cuts them and lower-cased. options = {limit = n}: the first n records of a part.
-local attn = require "attn"
+local corpus = require "attn.corpus"
 local fields = require "attn.fields"
 local text = require "attn.text"
 
 local function read(path, options)
     local limit = fields.read("corpus.imdb", options, {{"limit", "integer", math.maxinteger, least = 1}}, 3).limit
-    local sets = {classes = {"negative", "positive"}}
-    for _, part in ipairs{"train", "dev", "test"} do
-        sets[part] = {}
-        for i, line in ipairs(attn.lines(path(part .. ".tsv"))) do
-            if i > limit then break end
-            local label, rating, review = line:match "^([01])\t(%d+)\t(.*)$"
-            if not label then error(("corpus.imdb: %s.tsv: line %d: expected label, rating, text"):format(part, i), 0) end
-            local sentences = {}
-            for sentence in review:gsub("<br />", "\n"):gsub("([.!?])%s", "%1\n"):gmatch "[^\n]+" do
-                local words = text.words(sentence:lower())
-                if #words > 0 then sentences[#sentences + 1] = words end
-            end
-            sets[part][i] = {sentences = sentences, class = tonumber(label) + 1, rating = tonumber(rating)}
+    local sets = corpus.lines("imdb", path, {train = "train.tsv", dev = "dev.tsv", test = "test.tsv"}, function(line)
+        local label, rating, review = line:match "^([01])\t(%d+)\t(.*)$"
+        if not label then return nil, ": expected label, rating, text" end
+        local sentences = {}
+        for sentence in review:gsub("<br />", "\n"):gsub("([.!?])%s", "%1\n"):gmatch "[^\n]+" do
+            local words = text.words(sentence:lower())
+            if #words > 0 then sentences[#sentences + 1] = words end
         end
-    end
+        return {sentences = sentences, class = tonumber(label) + 1, rating = tonumber(rating)}
+    end, limit)
+    sets.classes = {"negative", "positive"}
     return sets
 end
 

@@ -2,27 +2,21 @@
 --
 -- A record: {words = {"how", "far", "is", ...}, class = 6, label = "NUM"}; the parts' field `classes` lists the six labels. Words are cut
 -- at spaces and lower-cased. There is no development set.
-local data = require "attn.data"
+local corpus = require "attn.corpus"
 local fields = require "attn.fields"
+local text = require "attn.text"
 
 local classes = {"DESC", "ENTY", "ABBR", "HUM", "LOC", "NUM"}
 
 local function read(path, options)
     fields.read("corpus.trec_qc", options, {}, 3)
-    local sets = {classes = classes}
-    for _, part in ipairs{"train", "test"} do
-        sets[part] = {}
-        for i, line in ipairs(data.lines(path(part .. ".txt"))) do
-            local label, sentence = line:match "^(%d) (.*)$"
-            local class = label and tonumber(label) + 1
-            if not classes[class] then
-                error(("corpus.trec_qc: %s.txt: line %d has no class 0 to 5"):format(part, i), 0)
-            end
-            local words = {}
-            for word in sentence:lower():gmatch "%S+" do words[#words + 1] = word end
-            sets[part][i] = {words = words, class = class, label = classes[class]}
-        end
-    end
+    local sets = corpus.lines("trec_qc", path, {train = "train.txt", test = "test.txt"}, function(line)
+        local label, sentence = line:match "^([0-5]) (.*)$"
+        if not label then return nil, " has no class 0 to 5" end
+        local class = math.tointeger(label) + 1
+        return {words = text.split(sentence:lower()), class = class, label = classes[class]}
+    end)
+    sets.classes = classes
     return sets
 end
 

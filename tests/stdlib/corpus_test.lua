@@ -84,3 +84,23 @@ t.case("mnist: pictures and classes, of one part if asked", function()
     t.equal({sets.train.images:totable(), sets.train.labels:totable()}, {{{{{1, 2}}}, {{{1, 2}}}}, {4, 1}})
     t.equal({sets.test.labels:totable(), corpus.mnist(folder, {part = "test"}).train}, {{10}, nil})
 end)
+
+t.case("lines: records that end with a line, at most so many of a part, wrong lines with their place", function()
+    write("made/a.txt", "x\ny\n\nz\n\n")
+    write("made/b.txt", "v\n\n?\n")
+    local function read(files, limit)
+        local list = {}
+        return corpus.lines("made", function(file) return folder .. "/made/" .. file end, files, function(line, number)
+            if line == "?" then return nil, " asks" end
+            list[#list + 1] = line
+            if line == "" then
+                local record = {words = table.concat(list), number = number}
+                list = {}
+                return record
+            end
+        end, limit)
+    end
+    t.equal(read{train = "a.txt"}, {train = {{words = "xy", number = 1}, {words = "z", number = 2}}})
+    t.equal(read({train = "a.txt", dev = "b.txt"}, 1), {train = {{words = "xy", number = 1}}, dev = {{words = "v", number = 1}}})
+    t.raises("corpus.made: b.txt: line 3 asks", read, {dev = "b.txt"})
+end)

@@ -279,3 +279,9 @@ t.case("characters of the parts of a text, in the order of their bytes", functio
     t.equal(ids.train.dtype, "int64")
     t.raises("text.characters: part 'dev' is a number, expected a string", text.characters, {dev = 3})
 end)
+
+t.case("split cuts at blanks alone", function()
+    t.equal(text.split "  it is\tn't bad. ", {"it", "is", "n't", "bad."})
+    t.equal(text.split "", {})
+    t.raises("text.split: line is a nil, expected a string", text.split)
+end)
