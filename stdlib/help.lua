@@ -17,7 +17,9 @@ function help.entries()
     end
     local modules = internal.named_modules()
     table.move({"fields", "study", "test"}, 1, 3, #modules + 1, modules)
+    local test = package.loaded["attn.test"]
     for _, name in ipairs(modules) do pcall(require, "attn." .. name) end           -- these describe themselves when loaded
+    package.loaded["attn.test"] = test          -- a script with it is a test, whose result is printed at its end
     for _, op in ipairs(attn.operations()) do
         if not op.internal then add(op.name, op.help, "function") end
     end

@@ -197,3 +197,9 @@ t.case("run plainly, a test file prints a line per case and the closing line", f
     out, _, code = shell.run("attn z_test.lua")
     t.equal({out, code}, {"ok 1 - s\n1 passed, 1 failed\n", 1})
 end)
+
+t.case("a script that is no test says nothing of tests, whatever it got wrong", function()
+    shell.write("wrong.lua", 'local x = require "attn".ones(2)\nx:summ()')
+    local out, _, code = shell.run("attn wrong.lua")
+    t.equal({out, code}, {"", 1})
+end)
