@@ -52,7 +52,8 @@ See study, study:table, study:claim, task, corpus, fit, and scripts/README.md.]]
 All cores compute (ATTN_THREADS), with the widest vectors of the processor (ATTN_SIMD); results do not depend on the number of threads.
 Few large calls beat many small ones: batch, use lengths and masks, keep loops over time in encoder.rnn and decoder.rnn. attn.scope(f)
 frees what f made at once; attn.no_grad saves memory where no gradient is wanted; attn.checkpoint computes activations again.
-float32 is twice as fast as float64. `make bench` measures against PyTorch.]],
+float32 is twice as fast as float64. `attn --profile script.lua` and attn.profile(fn) show where the time goes, by operation and by
+module, beside what the machine can do. `make bench` measures against PyTorch.]],
     conventions = [[
 Indices, dimensions, token and class ids start at 1; a negative dimension counts from the end. Id 0 is padding: its embedding is
 zero, a target of 0 is ignored. Batch first: [B, T, D]. Masks are bool, true means "may be attended to"; lengths are int64 [B].

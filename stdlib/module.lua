@@ -44,7 +44,7 @@ end
 -- Calls visit(name, value, kind) for every layer, module and tensor that a module holds itself: fields in order of assignment,
 -- tables in them by number and name. A table met again by a name (a class that is its own __index, a node's parent) has nothing
 -- new; a list inside itself is a mistake.
-local function held(object, visit)
+function module.held(object, visit)
     local fields, order = internal.fields(object)
     local above, met = {}, {}
     local function value(name, v)
@@ -84,7 +84,7 @@ local function walk(object, prefix, visit, above)
         for _, m in ipairs(internal.members(object)) do visit(prefix .. m[1], m[2], m[3]) end
         return
     end
-    held(object, function(name, v, k)
+    module.held(object, function(name, v, k)
         if k == "tensor" then
             visit(prefix .. name, v, not v.requires_grad)
         else
@@ -98,7 +98,7 @@ local function each(object, visit, above)
     above = above or {[object] = true}
     visit(object)
     if kind(object) ~= "module" then return end
-    held(object, function(_, v, k)
+    module.held(object, function(_, v, k)
         if k ~= "tensor" then enter(v, above, each, v, visit, above) end
     end)
 end
@@ -244,7 +244,7 @@ local function lines(object, name, indent, out)
         inner = internal.inner(object)
     else
         title, rest, inner = select(3, internal.fields(object)).__name, "", {}
-        held(object, function(field, v) inner[#inner + 1] = {field, v} end)
+        module.held(object, function(field, v) inner[#inner + 1] = {field, v} end)
     end
     local head = indent .. (name and name .. ": " or "") .. title .. (rest ~= "" and "  " .. rest or "")
     out[#out + 1] = string.format("%-60s %12s", head, thousands(module.count(object)) .. " parameters")

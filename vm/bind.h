@@ -145,6 +145,12 @@ void vm_kept_gone(void *kept);
 /* Lets go of those that are gone, if there are any; to be called where nodes may have been freed. */
 bool vm_bury(lua_State *L);
 
+/* ---- bind_profile.c ---- */
+
+/* The layer or module at a stack place runs until the value that is pushed here is closed, which it is with the function: 1, the number
+ * of values pushed. 0 and nothing while the profiler is off. */
+int vm_profile_enter(lua_State *L, int at);
+
 /* ---- gc.c ---- */
 
 /* To be called when a result is boxed and no other tensor or object is looked at any more: what waited is released, and a full
@@ -175,6 +181,7 @@ void vm_open_sys(lua_State *L, int lib);
 void vm_open_process(lua_State *L);
 void vm_open_gc(lua_State *L, int lib);
 void vm_open_scope(lua_State *L, int lib);
+void vm_open_profile(lua_State *L);
 void vm_open_json(lua_State *L, int lib);
 void vm_open_text(lua_State *L, int lib);
 

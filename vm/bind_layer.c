@@ -115,7 +115,7 @@ static int call_method(lua_State *L, const at_layer_kind *kind, const at_method 
     const char *where = at_layer_where(kind);
     at_error e;
     at_pass p;
-    int top = lua_gettop(L);
+    int top = lua_gettop(L), base = top + vm_profile_enter(L, 1);
     for (int attempt = 0;; attempt++) {
         at_error_clear(&e);
         at_build *g = vm_push_build(L, where, &e);
@@ -135,7 +135,7 @@ static int call_method(lua_State *L, const at_layer_kind *kind, const at_method 
         }
         at_object *failed = g->failed;
         at_build_end(g);
-        lua_settop(L, top);
+        lua_settop(L, base);
         if (!e.memory)
             vm_raise_of(L, &e, failed);
         vm_retry(L, &e, attempt);

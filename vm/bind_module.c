@@ -134,8 +134,14 @@ static int call_module(lua_State *L)
     lua_pushvalue(L, 1); /* 1 stays: it says which module runs (raise.c) */
     lua_insert(L, 2);
     lua_insert(L, 2);
-    lua_call(L, lua_gettop(L) - 2, LUA_MULTRET);
-    return lua_gettop(L) - 1;
+    int n = lua_gettop(L), open = vm_profile_enter(L, 1);
+    if (open) {
+        luaL_checkstack(L, n, "module");
+        for (int k = 2; k <= n; k++)
+            lua_pushvalue(L, k);
+    }
+    lua_call(L, n - 2, LUA_MULTRET);
+    return lua_gettop(L) - (open ? n + 1 : 1);
 }
 
 /* Class(...): a new instance, then class.init(self, ...) */

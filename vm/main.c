@@ -24,6 +24,8 @@ typedef struct options {
     int script;                                          /* its place in argv; argc if there is none */
     int bad;                                             /* the place of a wrong option, 0 if all are right */
     bool interactive, version, statement, bare, globals; /* -i, -v, -e, -E, -g */
+    bool profile;                                        /* --profile */
+    const char *trace;                                   /* --profile=FILE; NULL: none */
     const vm_worker *worker;
     bool ok; /* result */
 } options;
@@ -53,6 +55,8 @@ static void print_usage(FILE *to, const char *program)
         "  -v           show version information\n"
         "  -E           ignore environment variables\n"
         "  -W           turn warnings on\n"
+        "  --profile    where the time of 'script' went, by operation and module\n"
+        "  --profile=F  the same, and a trace for chrome://tracing or Perfetto in file F\n"
         "  --           stop handling options\n"
         "  -            stop handling options and execute stdin\n"
         "  --version    version, BLAS, threads, SIMD level\n"
@@ -98,10 +102,15 @@ static void read_options(options *o)
         switch (a[1]) {
         case '\0': /* "-": stdin is the script */ o->script = i; return;
         case '-':
-            if (!plain)
+            if (plain) {
+                o->script = i + 1;
+                return;
+            }
+            if (strncmp(a, "--profile", 9) != 0 || (a[9] && (a[9] != '=' || !a[10])))
                 goto bad;
-            o->script = i + 1;
-            return;
+            o->profile = true;
+            o->trace = a[9] ? a + 10 : NULL;
+            break;
         case 'i':
             if (!plain)
                 goto bad;
@@ -303,6 +312,29 @@ static void watch_globals(lua_State *L, const char *program)
     lua_pop(L, 1);
 }
 
+/* attn.profile_report.start(), .finish(trace): its table goes to stderr, also when the script failed. */
+static bool profile(lua_State *L, const options *o, const char *what)
+{
+    if (!o->profile)
+        return true;
+    luaL_requiref(L, "attn", luaopen_attn, 0);
+    vm_require(L, "profile_report");
+    lua_getfield(L, -1, what);
+    lua_pushstring(L, o->trace);
+    bool ok = vm_report(L, vm_call(L, 1, 0), o->program);
+    lua_settop(L, 1);
+    return ok;
+}
+
+/* Everything but the session. piped: the script comes from standard input, unasked. */
+static bool run_all(lua_State *L, const options *o, bool piped)
+{
+    if (!run_options(L, o) || (o->script < o->argc && !run_script(L, o)) || !vm_script_end(L, o->program))
+        return false;
+    return !piped ||
+           (vm_test_finish(L, run_chunk(L, vm_load_file(L, NULL), o->program)) && vm_script_end(L, o->program));
+}
+
 /* The whole run, protected: whatever Lua raises outside of vm_call ends here. */
 static int run(lua_State *L)
 {
@@ -343,19 +375,15 @@ static int run(lua_State *L)
     }
     if (o->globals)
         watch_globals(L, o->program);
-    if (!run_options(L, o))
+    if (!profile(L, o, "start"))
         return 0;
-    if (script && !run_script(L, o))
-        return 0;
-    if (!vm_script_end(L, o->program))
+    bool ran = run_all(L, o, piped);
+    if (!profile(L, o, "finish") || !ran)
         return 0;
     if (session) {
         if (terminal)
             print_version("Lua " LUA_VERSION_MAJOR "." LUA_VERSION_MINOR, "          ?name for help");
         vm_session(L, !o->bare);
-    } else if (piped) {
-        if (!vm_test_finish(L, run_chunk(L, vm_load_file(L, NULL), o->program)) || !vm_script_end(L, o->program))
-            return 0;
     }
     o->ok = true;
     return 0;

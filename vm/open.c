@@ -9,7 +9,7 @@
 static const char *const modules[] = {
     "checkpoint", "estimate", "dist",   "sequential", "init",  "parameter", "checkgrad", "allclose", "search",
     "schedule",   "penalty",  "data",   "text",       "trees", "metric",    "train",     "fit",      "run",
-    "show",       "task",     "corpus", "translate",  "map",   "progress",  NULL};
+    "show",       "task",     "corpus", "translate",  "map",   "progress",  "profile",   NULL};
 
 /* attn.<name> that is not there: a module, under "attn.<name>" as require knows it. */
 static int lazy(lua_State *L)
@@ -103,6 +103,7 @@ int luaopen_attn(lua_State *L)
     vm_open_process(L);
     vm_open_gc(L, lib);
     vm_open_scope(L, lib);
+    vm_open_profile(L);
     vm_open_json(L, lib);
     vm_open_text(L, lib);
     lua_pushcfunction(L, describe);

@@ -498,8 +498,6 @@ static at_tensor *finish_weights(at_attend_call *c, at_tensor *w)
 at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor *key, at_tensor *value,
                      const at_attend_options *o, at_attended *more)
 {
-    const char *where = g->where;
-    bool training = g->training;
     at_attend_call c = {.g = g, .l = attend, .a = attend->own, .query = query, .key = key, .value = value};
     at_tensor *y = NULL;
 
@@ -510,8 +508,7 @@ at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor 
     if (o)
         c.o = *o;
     c.o.want_weights = c.o.want_weights || c.a->distribution->samples;
-    g->where = at_layer_where(attend->kind);
-    g->training = attend->training;
+    at_within before = at_layer_enter(g, attend);
     if (at_attend_check(&c))
         y = finish_context(&c, at_attend_heads(&c));
     if (y && more && c.o.want_weights)
@@ -525,8 +522,7 @@ at_tensor *at_attend(at_build *g, at_layer *attend, at_tensor *query, at_tensor 
     at_cache_abandon(&c.growth);
     if (!at_ok(g) && !g->failed)
         g->failed = &attend->base;
-    g->where = where;
-    g->training = training;
+    at_layer_leave(g, &before);
     return at_ok(g) ? y : NULL;
 }
 

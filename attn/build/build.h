@@ -26,9 +26,10 @@ extern const at_op_entry at_ops[AT_OPS];
 
 typedef struct at_build {
     at_error *error;
-    const char *where; /* "attention": what messages start with */
-    bool training;     /* of the layer that is running */
-    at_object *failed; /* the innermost layer whose call failed */
+    const char *where;            /* "attention": what messages start with */
+    bool training;                /* of the layer that is running */
+    const struct at_layer *layer; /* that one; NULL: none */
+    at_object *failed;            /* the innermost layer whose call failed */
     at_tensor **own;
     size_t n, room;
     at_object **object;

@@ -99,6 +99,7 @@ static bool told_to_fail(void)
 static void *count_live(void *block, size_t bytes)
 {
     pool.memory.live += bytes;
+    pool.memory.total += bytes;
     if (pool.memory.live > pool.memory.peak)
         pool.memory.peak = pool.memory.live;
     return block;

@@ -29,10 +29,11 @@ void at_free(void *block, size_t bytes);
 void *at_realloc(void *block, size_t old_bytes, size_t new_bytes);
 
 typedef struct at_memory {
-    size_t live;   /* bytes in use, rounded up to their classes */
-    size_t peak;   /* highest live since the start or at_memory_reset_peak */
-    size_t cached; /* freed blocks kept for reuse */
-    size_t limit;  /* 0: none */
+    size_t live;    /* bytes in use, rounded up to their classes */
+    size_t peak;    /* highest live since the start or at_memory_reset_peak */
+    size_t cached;  /* freed blocks kept for reuse */
+    size_t limit;   /* 0: none */
+    uint64_t total; /* bytes handed out since the start */
 } at_memory;
 
 at_memory at_memory_now(void);

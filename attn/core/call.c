@@ -7,6 +7,7 @@
 #include "attn/core/anomaly.h"
 #include "attn/core/contiguous.h"
 #include "attn/core/parallel.h"
+#include "attn/core/profile.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -466,7 +467,7 @@ static void record(at_call *c)
         at_where(&c->source, &c->line);
 }
 
-bool at_call_run(at_call *c, at_error *e)
+static bool compute(at_call *c, at_error *e)
 {
     c->error = e;
     c->done = false;
@@ -487,9 +488,18 @@ bool at_call_run(at_call *c, at_error *e)
         at_free(c->work, c->scratch);
     c->work = NULL;
     c->error = NULL;
-    if (!at_uninterrupted(e))
-        return false;
-    if (at_anomaly && !at_anomaly_forward(c, e))
+    return at_uninterrupted(e) && (!at_anomaly || at_anomaly_forward(c, e));
+}
+
+bool at_call_run(at_call *c, at_error *e)
+{
+    at_timing t;
+    if (at_profiling)
+        at_profile_begin(&t, NULL);
+    bool ok = compute(c, e);
+    if (at_profiling)
+        at_profile_end(&t, ok ? c : NULL, AT_FORWARD);
+    if (!ok)
         return false;
     if (at_recording(c))
         record(c);

@@ -4,6 +4,7 @@
 #include "attn/core/alloc.h"
 #include "attn/core/anomaly.h"
 #include "attn/core/parallel.h"
+#include "attn/core/profile.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -362,23 +363,8 @@ static bool run_custom(pass *p, at_node *node, at_error *e)
     return ok;
 }
 
-static bool run_node(pass *p, at_node *node, char *work, at_error *e)
+static bool compute(pass *p, at_node *node, char *work, at_error *e)
 {
-    bool any = false;
-    node->fresh = 0;
-    for (int k = 0; k < node->n_in; k++) {
-        at_tensor *grad = node->in[k] ? node->in[k]->grad : NULL;
-        any = any || grad;
-        if (!grad || grad->index != UNWRITTEN)
-            continue;
-        grad->index = 0;
-        if (node->op->fresh && k < 32)
-            node->fresh |= 1u << k;
-        else if (!shares_gradient(node))
-            at_zero(grad->data, at_numel(grad) * at_dtype_bytes((at_dtype)grad->dtype));
-    }
-    if (!any)
-        return true; /* its inputs are parameters that nobody asked about */
     bool finite = true, nan = false;
     if (at_anomaly)
         for (int k = 0; k < node->n_out; k++)
@@ -394,6 +380,31 @@ static bool run_node(pass *p, at_node *node, char *work, at_error *e)
         node->op->backward(node);
     node->work = NULL;
     return ok && at_uninterrupted(e) && (!at_anomaly || at_anomaly_backward(node, finite, nan, e));
+}
+
+static bool run_node(pass *p, at_node *node, char *work, at_error *e)
+{
+    bool any = false;
+    at_timing t;
+    if (at_profiling)
+        at_profile_begin(&t, node);
+    node->fresh = 0;
+    for (int k = 0; k < node->n_in; k++) {
+        at_tensor *grad = node->in[k] ? node->in[k]->grad : NULL;
+        any = any || grad;
+        if (!grad || grad->index != UNWRITTEN)
+            continue;
+        grad->index = 0;
+        if (node->op->fresh && k < 32)
+            node->fresh |= 1u << k;
+        else if (!shares_gradient(node))
+            at_zero(grad->data, at_numel(grad) * at_dtype_bytes((at_dtype)grad->dtype));
+    }
+    /* else its inputs are parameters that nobody asked about */
+    bool ok = !any || compute(p, node, work, e);
+    if (at_profiling)
+        at_profile_end(&t, any && ok ? node : NULL, AT_BACKWARD);
+    return ok;
 }
 
 /* Drops what a pass that did not finish has left at results. */
@@ -458,8 +469,8 @@ static bool walk(pass *p, const nodes *order, char *work, at_error *e)
 }
 
 /* x, result: see at_gradients; NULL for all leaves. */
-static bool run(const char *name, at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x,
-                at_tensor **result, at_error *e)
+static bool pass_over(const char *name, at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x,
+                      at_tensor **result, at_error *e)
 {
     static uint8_t running;
     if (!check_loss(name, loss, gradient, e))
@@ -496,6 +507,18 @@ static bool run(const char *name, at_tensor *loss, at_tensor *gradient, size_t n
         at_node_unref(order.list[i]);
     drop_nodes(&order);
     running--;
+    return ok;
+}
+
+static bool run(const char *name, at_tensor *loss, at_tensor *gradient, size_t n, at_tensor *const *x,
+                at_tensor **result, at_error *e)
+{
+    at_timing t;
+    if (at_profiling)
+        at_profile_begin(&t, NULL);
+    bool ok = pass_over(name, loss, gradient, n, x, result, e);
+    if (at_profiling)
+        at_profile_end_named(&t, name, AT_BACKWARD, 0);
     return ok;
 }
 

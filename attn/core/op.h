@@ -103,7 +103,8 @@ typedef struct at_call {
     at_tensor *into; /* where at_out_view is to write its view; NULL: a new tensor. The backward pass allocates nothing */
     uint32_t *version; /* of each kept input, and below of each kept output, when recorded */
     uint32_t out_version[AT_MAX_OUT];
-    int line; /* script line that made it, 0 if unknown */
+    int line;      /* script line that made it, 0 if unknown */
+    uint32_t path; /* the module it ran in, while the profiler was on (profile.h) */
     const char *source;
     /* the backward pass's own */
     uint32_t pending;
@@ -137,8 +138,12 @@ struct at_op {
     bool library;  /* internal, and called by Lua modules of the library: attn.internal.NAME */
     bool bytes;    /* takes uint8, by way of int64 */
     bool plain;    /* a function, not a method as well */
+    bool picks;    /* reads of an input no more than it returns: rows of a table */
     uint32_t keeps;
     at_gradient gradient;
+    /* Operations on numbers of a forward (backward) pass that has run, for the profiler: a product and its addition are two. NULL: of
+     * those that move and change elements bytes alone are counted. */
+    double (*flops)(const at_call *c, bool back);
 };
 
 /* Defines the record of an operation for this compilation's type: AT_OP(softmax, .args = ..., ...) */
@@ -192,6 +197,14 @@ static inline const real *at_dout(const at_call *c, int k)
     return c->out[k]->grad ? (const real *)(const void *)c->out[k]->grad->data : NULL;
 }
 #endif
+/* How many of the inputs from .. to - 1 a gradient is asked of. */
+static inline int at_gradients_wanted(const at_call *c, int from, int to)
+{
+    int n = 0;
+    for (int k = from; k < to; k++)
+        n += c->in[k] && c->in[k]->grad;
+    return n;
+}
 static inline const int64_t *at_ids(const at_tensor *t) { return (const int64_t *)(const void *)t->data; }
 /* True if the gradient of input k is to be written, not added to (only where the record says .fresh). */
 static inline bool at_is_fresh(const at_call *c, int k) { return k < 32 && (c->fresh >> k & 1); }

@@ -9,6 +9,7 @@
 
 #include "attn/core/alloc.h"
 #include "attn/core/parallel.h"
+#include "attn/core/profile.h"
 #include "attn/core/random.h"
 
 #include <stdio.h>
@@ -449,18 +450,44 @@ static bool check_arguments(at_build *g, const at_method *m, const at_pass *p)
     return true;
 }
 
-/* Runs a method with the layer's name and mode in the builder. */
-static bool run(at_build *g, at_layer *l, const at_method *m, at_pass *p)
+/* What a layer is called in the one around it. */
+static const char *name_in(const at_layer *outer, const at_layer *l)
 {
-    const char *where = g->where;
-    bool training = g->training;
+    for (size_t i = 0; i < outer->members; i++)
+        if (outer->member[i].layer == l)
+            return outer->member[i].name;
+    return at_layer_where(l->kind);
+}
+
+at_within at_layer_enter(at_build *g, const at_layer *l)
+{
+    at_within before = {.where = g->where, .training = g->training, .layer = g->layer};
+    /* the outermost is the caller's to tell; what a layer calls of itself is no other module */
+    before.profiled = at_profiling && g->layer && g->layer != l;
+    if (before.profiled)
+        before.scope = at_profile_enter(name_in(g->layer, l));
     g->where = at_layer_where(l->kind);
     g->training = l->training;
+    g->layer = l;
+    return before;
+}
+
+void at_layer_leave(at_build *g, const at_within *before)
+{
+    if (before->profiled)
+        at_profile_leave(before->scope);
+    g->where = before->where;
+    g->training = before->training;
+    g->layer = before->layer;
+}
+
+static bool run(at_build *g, at_layer *l, const at_method *m, at_pass *p)
+{
+    at_within before = at_layer_enter(g, l);
     bool ok = check_arguments(g, m, p) && m->run(g, l, p) && at_ok(g);
     if (!ok && !g->failed)
         g->failed = &l->base;
-    g->where = where;
-    g->training = training;
+    at_layer_leave(g, &before);
     return ok;
 }
 

@@ -6,6 +6,7 @@
 #define AT_LAYER_LAYER_H
 
 #include "attn/build/build.h"
+#include "attn/core/profile.h"
 
 typedef struct at_layer at_layer;
 typedef struct at_layer_kind at_layer_kind;
@@ -100,6 +101,16 @@ at_tensor *at_weight(const at_layer *l, size_t k);
 /* By name, NULL if there is none: "weight", "attention.score.v". */
 at_tensor *at_weight_named(const at_layer *l, const char *name);
 at_layer *at_inner_named(const at_layer *l, const char *name);
+
+/* The builder's words for messages, mode and place in a profile are those of l until at_layer_leave. */
+typedef struct at_within {
+    const char *where;
+    const at_layer *layer;
+    at_profile_scope scope;
+    bool training, profiled;
+} at_within;
+at_within at_layer_enter(at_build *g, const at_layer *l);
+void at_layer_leave(at_build *g, const at_within *before);
 
 /* Runs the forward method of an inner layer under the same builder. */
 bool at_run_layer(at_build *g, at_layer *inner, at_pass *p);

@@ -787,6 +787,19 @@ static void attend_backward(const at_call *c)
     }
 }
 
+/* Of the products, of the pairs in spans: two of them, on the way back five. */
+static double flops(const at_call *c, bool back)
+{
+    const at_tensor *q = c->in[Q], *span = c->in[SPAN];
+    double pairs = 0, D = (double)q->size[3], Dv = (double)c->in[V]->size[3];
+
+    for (size_t r = 0; span && r < q->size[0] * q->size[1]; r++)
+        pairs += (double)at_ids(span)[2 * r + 1];
+    if (!span)
+        pairs = (double)(q->size[0] * q->size[1] * c->in[KEY]->size[1]);
+    return 2 * pairs * (double)q->size[2] * (back ? 3 * D + 2 * Dv : D + Dv);
+}
+
 AT_OP(attend,
       .args = {{"query", AT_FLOAT},
                {"key", AT_FLOAT},
@@ -803,7 +816,8 @@ AT_OP(attend,
                {"alibi", AT_INTEGER},
                {"dropout", AT_NUMBER},
                {"weights", AT_FLAG}},
-      .shape = shape, .forward = attend_forward, .backward = attend_backward, .outs = 2, .internal = true,
+      .shape = shape, .flops = flops, .forward = attend_forward, .backward = attend_backward, .outs = 2,
+      .internal = true,
       .help = "attend(query, key, value, bias, mask, key_mask, span, score, look, {score_back, captured}, scale,"
               " offset, alibi, dropout, weights) -> y, w\n"
               "Softmax attention over products, tile by tile.");

@@ -178,8 +178,13 @@ static void attend_context_backward(const at_call *c)
         at_for(s.B * s.Hk, 1, back_heads, &s);
 }
 
+static double flops(const at_call *c, bool back)
+{
+    return 2.0 * (double)at_numel(c->in[A]) * (double)c->in[V]->size[3] * (back ? at_gradients_wanted(c, A, V + 1) : 1);
+}
+
 AT_OP(
     attend_context, .args = {{"a", AT_FLOAT}, {"v", AT_FLOAT}, {"span", AT_IDS, .optional = true}}, .shape = shape,
-    .forward = attend_context_forward, .backward = attend_context_backward, .strided = true, .internal = true,
-    .keeps = AT_KEEP(A) | AT_KEEP(V) | AT_KEEP(SPAN),
+    .flops = flops, .forward = attend_context_forward, .backward = attend_context_backward, .strided = true,
+    .internal = true, .keeps = AT_KEEP(A) | AT_KEEP(V) | AT_KEEP(SPAN),
     .help = "attend_context(a [B, H, Tq, W], v [B, Tk, Hk, D] [, span]) -> [B, Tq, H, D]\nThe weighted sum of values.");

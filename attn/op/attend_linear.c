@@ -456,6 +456,15 @@ static void attend_linear_backward(const at_call *c)
     at_for(s.blocks, 1, backward_block, &s);
 }
 
+/* Of the products with states. */
+static double flops(const at_call *c, bool back)
+{
+    const at_tensor *q = c->in[Q], *k = c->in[KEY];
+    double queries = (double)(q->size[0] * q->size[1] * q->size[2]),
+           keys = (double)(k->size[0] * k->size[1] * k->size[2]);
+    return 2.0 * (double)q->size[3] * (double)c->in[V]->size[3] * (back ? 2 * queries + 3 * keys : queries + keys);
+}
+
 AT_OP(attend_linear,
       .args = {{"q", AT_FLOAT},
                {"k", AT_FLOAT},
@@ -465,7 +474,8 @@ AT_OP(attend_linear,
                {"key_mask", AT_MASK, .optional = true},
                {"causal", AT_FLAG},
                {"offset", AT_INTEGER}},
-      .shape = shape, .forward = attend_linear_forward, .backward = attend_linear_backward, .outs = 2, .internal = true,
+      .shape = shape, .flops = flops, .forward = attend_linear_forward, .backward = attend_linear_backward, .outs = 2,
+      .internal = true,
       .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(STATE) | AT_KEEP(LENGTHS) | AT_KEEP(KEY_MASK) |
                AT_KEEP_OUT(0),
       .help = "attend_linear(q [B, Tq, H, D], k, v [, state, lengths, key_mask], causal, offset) -> context, state\n"

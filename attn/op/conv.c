@@ -923,6 +923,13 @@ static void conv_backward(const at_call *c)
     }
 }
 
+static double flops(const at_call *c, bool back)
+{
+    const at_tensor *w = c->in[1];
+    double taps = w->size[0] ? (double)at_numel(w) / (double)w->size[0] : 0;
+    return 2 * (double)at_numel(c->out[0]) * taps * (back ? at_gradients_wanted(c, 0, 2) : 1);
+}
+
 AT_OP(conv1d,
       .args = {{"x", AT_FLOAT},
                {"weight", AT_FLOAT},
@@ -931,7 +938,7 @@ AT_OP(conv1d,
                {"padding", AT_COUNTS, .optional = true, .named = true, .choices = "same|causal"},
                {"dilation", AT_COUNTS, .option = true, .value = 1},
                {"groups", AT_INTEGER, .option = true, .value = 1}},
-      .shape = shape, .forward = conv_forward, .backward = conv_backward, .fresh = true,
+      .shape = shape, .flops = flops, .forward = conv_forward, .backward = conv_backward, .fresh = true,
       .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
       .help = "conv1d(x [B, T, C], weight [O, C / groups, k] [, bias [O], stride = 1, padding = 0], {dilation = 1, "
               "groups = 1}) -> "
@@ -953,8 +960,8 @@ AT_OP(
              {"padding", AT_COUNTS, .optional = true, .named = true, .choices = "same"},
              {"dilation", AT_COUNTS, .option = true, .value = 1},
              {"groups", AT_INTEGER, .option = true, .value = 1}},
-    .shape = shape, .forward = conv_forward, .backward = conv_backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
-    .plain = true,
+    .shape = shape, .flops = flops, .forward = conv_forward, .backward = conv_backward, .fresh = true,
+    .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
     .help = "conv2d(x [B, C, H, W], weight [O, C / groups, kh, kw] [, bias [O], stride = 1, padding = 0], {dilation = "
             "1, groups = 1}) "
             "-> [B, O, H', W']\n"

@@ -611,6 +611,15 @@ static void decode_backward(const at_call *c)
     }
 }
 
+/* Of the products. */
+static double flops(const at_call *c, bool back)
+{
+    decoder m = describe(c, false);
+    size_t products = m.G * m.H * (m.E + m.extra + m.H) + (c->in[W_QUERY] ? m.D * m.H : 0) + m.S * (m.D + m.M) +
+                      (m.luong ? m.H * (m.M + m.H) : 0);
+    return (back ? 4.0 : 2.0) * (double)m.N * (double)products;
+}
+
 AT_OP(
     decode,
     .args = {{"y", AT_FLOAT},
@@ -621,7 +630,8 @@ AT_OP(
              {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"},
              {"style", AT_CHOICE, .choices = "bahdanau|luong"},
              {"scale", AT_NUMBER}},
-    .shape = shape, .forward = decode_forward, .backward = decode_backward, .outs = 4, .fresh = true, .internal = true,
+    .shape = shape, .flops = flops, .forward = decode_forward, .backward = decode_backward, .outs = 4, .fresh = true,
+    .internal = true,
     .help = "decode(y [B, T, inputs], memory [B, S, M], keys [B, S, D], memory_lengths, weights, cell, style, scale)\n"
             "    -> features, weights, h, c\n"
             "A recurrent decoder with attention over whole sequences: what decoder.rnn runs on where it can.");

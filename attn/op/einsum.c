@@ -634,8 +634,24 @@ static void einsum_backward(const at_call *c)
     }
 }
 
-AT_OP(einsum, .args = {{"equation", AT_STRING}, {"operands", AT_LIST}}, .shape = shape, .forward = einsum_forward,
-      .backward = einsum_backward, .strided = true, .keeps = 0xffff,
+static double flops(const at_call *c, bool back)
+{
+    const plan *p = plan_in(c);
+    double sum = 0;
+
+    for (int k = 1; k < p->operands; k++) {
+        uint64_t on = result(c, p, k).has | operand(p, c->in[k], k, NULL, false).has;
+        double once = 2;
+        for (int label = 0; label < LABELS; label++)
+            if (on & bit(label))
+                once *= (double)p->size[label];
+        sum += once * (back ? at_gradients_wanted(c, k, k + 1) + (k > 1 || c->in[0]->grad) : 1);
+    }
+    return sum;
+}
+
+AT_OP(einsum, .args = {{"equation", AT_STRING}, {"operands", AT_LIST}}, .shape = shape, .flops = flops,
+      .forward = einsum_forward, .backward = einsum_backward, .strided = true, .keeps = 0xffff,
       .help = "einsum(equation, operands...) -> y\n"
               "Sum of products by labels: einsum(\"bid,bjd->bij\", a, b). A label twice in one operand is its "
               "diagonal, \"...\" the dimensions without a label, which broadcast; without \"->\" the output has the "

@@ -99,7 +99,7 @@ static void embedding_backward(const at_call *c)
     at_for(V, at_grain_rows(per_row), add_rows, (void *)(uintptr_t)c);
 }
 
-AT_OP(embedding, .args = {{"ids", AT_IDS}, {"weight", AT_FLOAT}}, .shape = shape, .forward = embedding_forward,
-      .backward = embedding_backward, .fresh = true, .keeps = AT_KEEP(0), .plain = true,
+AT_OP(embedding, .args = {{"ids", AT_IDS}, {"weight", AT_FLOAT}}, .shape = shape, .picks = true,
+      .forward = embedding_forward, .backward = embedding_backward, .fresh = true, .keeps = AT_KEEP(0), .plain = true,
       .help = "embedding(ids (int64), weight [V, D]) -> [..., D]\n"
               "Row id of the weight for every id, 1..V; id 0 is padding: a row of zeros, without gradient.");

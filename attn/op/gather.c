@@ -182,7 +182,7 @@ static bool gather_shape(at_call *c)
 static void gather_forward(const at_call *c) { run(c, TAKE, c->out[0]->data, c->in[0]->data); }
 static void gather_backward(const at_call *c) { run(c, PUT, c->out[0]->grad->data, c->in[0]->grad->data); }
 
-AT_MOVE_OP(gather, .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}}, .shape = gather_shape,
+AT_MOVE_OP(gather, .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}}, .shape = gather_shape, .picks = true,
            .forward = gather_forward, .backward = gather_backward, .keeps = AT_KEEP(1),
            .help = "gather(x, d, ids (int64)) -> y with the shape of ids\n"
                    "y[i, j] = x[ids[i, j], j] for d = 1, x[i, ids[i, j]] for d = 2, and so on; ids from 1. Id 0 is "
@@ -266,7 +266,7 @@ static void select_slices(const at_call *c, const char *from, char *to, bool bac
 static void select_forward(const at_call *c) { select_slices(c, c->in[0]->data, c->out[0]->data, false); }
 static void select_backward(const at_call *c) { select_slices(c, c->out[0]->grad->data, c->in[0]->grad->data, true); }
 
-AT_MOVE_OP(index_select, .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}}, .shape = select_shape,
+AT_MOVE_OP(index_select, .args = {{"x", AT_ANY}, {"d", AT_DIM}, {"ids", AT_IDS}}, .shape = select_shape, .picks = true,
            .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP(1),
            .help = "index_select(x, d, ids [n] (int64)) -> y [..., n, ...]\n"
                    "The slices of x along dimension d in the order of ids, from 1; an id may repeat. Any dtype.");
@@ -286,7 +286,7 @@ static bool ids_shape(at_call *c)
     return check_ids(c, 1) && at_out_type(c, (at_dtype)x->dtype, ndim, size);
 }
 
-AT_MOVE_OP(select_ids, .args = {{"x", AT_ANY}, {"ids", AT_IDS}}, .shape = ids_shape, .forward = select_forward,
-           .backward = select_backward, .keeps = AT_KEEP(1), .internal = true,
+AT_MOVE_OP(select_ids, .args = {{"x", AT_ANY}, {"ids", AT_IDS}}, .shape = ids_shape, .picks = true,
+           .forward = select_forward, .backward = select_backward, .keeps = AT_KEEP(1), .internal = true,
            .help = "select_ids(x, ids (int64)) -> y [the shape of ids, ...]\n"
                    "Entries of the first dimension of x in the order of ids; t[ids] in scripts.");

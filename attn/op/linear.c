@@ -69,8 +69,13 @@ static void linear_backward(const at_call *c)
     }
 }
 
+static double flops(const at_call *c, bool back)
+{
+    return 2.0 * (double)at_numel(c->out[0]) * (double)c->in[1]->size[1] * (back ? at_gradients_wanted(c, 0, 2) : 1);
+}
+
 AT_OP(linear, .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true}}, .shape = shape,
-      .forward = linear_forward, .backward = linear_backward, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
-      .plain = true,
+      .flops = flops, .forward = linear_forward, .backward = linear_backward, .fresh = true,
+      .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
       .help = "linear(x [..., inputs], weight [outputs, inputs] [, bias [outputs]]) -> [..., outputs]\n"
               "x W' + b for every row of x.");

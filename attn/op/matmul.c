@@ -297,7 +297,13 @@ static void matmul_backward(const at_call *c)
     }
 }
 
-AT_OP(matmul, .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}}, .shape = shape, .forward = matmul_forward,
+static double flops(const at_call *c, bool back)
+{
+    const at_tensor *a = c->in[0];
+    return 2.0 * (double)at_numel(c->out[0]) * (double)a->size[a->ndim - 1] * (back ? at_gradients_wanted(c, 0, 2) : 1);
+}
+
+AT_OP(matmul, .args = {{"a", AT_FLOAT}, {"b", AT_FLOAT}}, .shape = shape, .flops = flops, .forward = matmul_forward,
       .backward = matmul_backward, .strided = true, .fresh = true, .keeps = AT_KEEP(0) | AT_KEEP(1),
       .help = "matmul(a [..., m, k], b [..., k, n]) -> [..., m, n]\n"
               "Matrix products; dimensions before the last two broadcast. A vector [k] is one row on the left, one "

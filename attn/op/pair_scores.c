@@ -240,6 +240,12 @@ static void pair_scores_backward(const at_call *c)
         K->map->acc(s.H * s.D, s.dv + b * s.H * s.D, dv);
 }
 
+static double flops(const at_call *c, bool back)
+{
+    return 2.0 * (double)at_numel(c->out[0]) * (double)c->in[Q]->size[3] *
+           (back ? at_gradients_wanted(c, Q, KEY + 1) : 1);
+}
+
 AT_OP(pair_scores,
       .args = {{"q", AT_FLOAT},
                {"k", AT_FLOAT},
@@ -247,7 +253,7 @@ AT_OP(pair_scores,
                {"span", AT_IDS, .optional = true},
                {"kind", AT_INTEGER},
                {"scale", AT_NUMBER}},
-      .shape = shape, .forward = pair_scores_forward, .backward = pair_scores_backward, .strided = true,
+      .shape = shape, .flops = flops, .forward = pair_scores_forward, .backward = pair_scores_backward, .strided = true,
       .internal = true, .keeps = AT_KEEP(Q) | AT_KEEP(KEY) | AT_KEEP(V) | AT_KEEP(SPAN),
       .help = "pair_scores(q [B, Tq, H, D], k [B, Tk, Hk, D] [, v, span], kind, scale) -> [B, H, Tq, W]\n"
               "Scores of every query with the keys of its span: dot product, additive tanh, or negative squared "

@@ -334,6 +334,22 @@ static void rnn_backward(const at_call *c)
         at_ragged_scatter(&l.ragged, l.inputs, l.dx, dx, !at_is_fresh(c, X));
 }
 
+/* Of the products. */
+static double flops(const at_call *c, bool back)
+{
+    const at_tensor *x = c->in[X], *lengths = c->in[LENGTHS], *w = c->in[WEIGHTS + W_HH];
+    double steps = (double)(x->size[0] * x->size[1]), inputs = (double)x->size[2], H = (double)w->size[1];
+
+    if (lengths) {
+        steps = 0;
+        for (size_t b = 0; b < x->size[0]; b++)
+            steps += (double)at_ids(lengths)[b];
+    }
+    steps *= (double)((c->n_in - WEIGHTS) / PER_DIRECTION);
+    return 2 * steps * (double)w->size[0] *
+           (back ? inputs * (1 + at_gradients_wanted(c, X, X + 1)) + 2 * H : inputs + H);
+}
+
 AT_OP(rnn,
       .args = {{"x", AT_FLOAT},
                {"lengths", AT_IDS, .optional = true},
@@ -341,6 +357,7 @@ AT_OP(rnn,
                {"c", AT_FLOAT, .optional = true},
                {"weights", AT_LIST},
                {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"}},
-      .shape = shape, .forward = rnn_forward, .backward = rnn_backward, .outs = 3, .fresh = true, .internal = true,
+      .shape = shape, .flops = flops, .forward = rnn_forward, .backward = rnn_backward, .outs = 3, .fresh = true,
+      .internal = true,
       .help = "rnn(x [B, T, inputs], lengths, h, c, weights, cell) -> y [B, T, directions * hidden], h, c\n"
               "A recurrent layer over whole sequences: encoder.rnn is made of these.");

@@ -7,6 +7,7 @@
 
 #include "attn/core/alloc.h"
 #include "attn/core/parallel.h"
+#include "attn/core/profile.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -384,7 +385,7 @@ static void update(const at_optim *o, at_slot *s, work *w, double *partial)
     }
 }
 
-bool at_optim_step(at_optim *o, at_error *e)
+static bool step(at_optim *o, at_error *e)
 {
     work *list = at_alloc_zero(o->n * sizeof *list);
     if (!list)
@@ -410,6 +411,32 @@ bool at_optim_step(at_optim *o, at_error *e)
             at_release(list[i].state[b]);
     }
     at_free(list, o->n * sizeof *list);
+    return ok;
+}
+
+/* Of what was updated: read are parameter, gradient and state, written parameter and state. */
+static double bytes_moved(const at_optim *o)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < o->n; i++) {
+        const at_slot *s = &o->slot[i];
+        int tensors = 3;
+        for (int k = 0; k < AT_OPTIM_STATE; k++)
+            tensors += s->state[k] ? 2 : 0;
+        if (s->param->grad)
+            bytes += (double)tensors * (double)at_numel(s->param) * (double)at_dtype_bytes((at_dtype)s->param->dtype);
+    }
+    return bytes;
+}
+
+bool at_optim_step(at_optim *o, at_error *e)
+{
+    at_timing t;
+    if (at_profiling)
+        at_profile_begin(&t, NULL);
+    bool ok = step(o, e);
+    if (at_profiling)
+        at_profile_end_named(&t, at_optim_name(o), AT_UPDATE, bytes_moved(o));
     return ok;
 }
 
@@ -720,13 +747,27 @@ static place *clipped(const char *name, size_t n, at_tensor *const *params, doub
     return NULL;
 }
 
+static double bytes_of_gradients(size_t n, const place *list)
+{
+    double bytes = 0;
+    for (size_t i = 0; i < n; i++)
+        if (list[i].t->grad)
+            bytes += (double)at_numel(list[i].t) * (double)at_dtype_bytes((at_dtype)list[i].t->dtype);
+    return bytes;
+}
+
 bool at_clip_grad_norm(size_t n, at_tensor *const *params, double max, double *norm, at_error *e)
 {
     size_t kept;
     place *list = clipped("clip_grad_norm", n, params, max, &kept, e);
     if (!list)
         return false;
+    at_timing t;
+    if (at_profiling)
+        at_profile_begin(&t, NULL);
     bool ok = clip(kept, list, max, norm, e);
+    if (at_profiling)
+        at_profile_end_named(&t, "clip_grad_norm", AT_UPDATE, bytes_of_gradients(kept, list));
     at_free(list, (n ? n : 1) * sizeof *list);
     return ok && at_uninterrupted(e);
 }
@@ -737,9 +778,14 @@ bool at_clip_grad_value(size_t n, at_tensor *const *params, double max, at_error
     place *list = clipped("clip_grad_value", n, params, max, &kept, e);
     if (!list)
         return false;
+    at_timing t;
+    if (at_profiling)
+        at_profile_begin(&t, NULL);
     for (size_t i = 0; i < kept; i++)
         if (list[i].t->grad)
             cut(list[i].t->grad, max);
+    if (at_profiling)
+        at_profile_end_named(&t, "clip_grad_value", AT_UPDATE, bytes_of_gradients(kept, list));
     at_free(list, (n ? n : 1) * sizeof *list);
     return at_uninterrupted(e);
 }
