@@ -131,6 +131,14 @@ static inline bool at_program_reads(const at_program *p, int64_t place)
 
 /* ---- over blocks ---- */
 
+/* A truth: all bits of a word, or none. */
+static inline bool at_is_true(const real *x)
+{
+    char bits[sizeof *x];
+    memcpy(bits, x, sizeof bits);
+    return bits[0] != 0;
+}
+
 typedef struct at_machine {
     at_program program;
     real **store; /* of each register */

@@ -110,8 +110,7 @@ static size_t sums_of(const at_call *c)
 static size_t most_bytes(const at_call *c)
 {
     at_program f = at_program_of(c->in[PROGRAM]), b = at_program_of(c->in[BACK]);
-    size_t x = at_machine_bytes(&f, 0, 0), y = at_machine_bytes(&b, 0, 0);
-    return x > y ? x : y;
+    return at_max_size(at_machine_bytes(&f, 0, 0), at_machine_bytes(&b, 0, 0));
 }
 
 static bool map_shape(at_call *c)

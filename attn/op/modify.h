@@ -67,13 +67,7 @@ static inline void at_walk_tile(at_walking *w, const at_sight *s, const at_array
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++) {
             real *x = w->seen + i * AT_WALK_KEYS + j;
-            bool in = at_left_in(s, b, h, i0 + i, j0 + j);
-            if (s->look) { /* a truth: all its bits */
-                char bits[sizeof(real)];
-                memcpy(bits, x, sizeof bits);
-                in = in && bits[0];
-            }
-            *x = in;
+            *x = at_left_in(s, b, h, i0 + i, j0 + j) && (!s->look || at_is_true(x));
         }
     at_target nowhere[2] = {{0}};
     at_machine_queries(&w->m, s->offset + (int64_t)i0, rows);

@@ -32,9 +32,8 @@ static size_t machine_bytes(const at_tensor *program, size_t keys)
 
 static size_t slot_bytes(const at_call *c)
 {
-    size_t x = machine_bytes(c->in[PROGRAM], (size_t)c->arg[KEYS].integer);
-    size_t y = machine_bytes(c->in[BACK], (size_t)c->arg[KEYS].integer);
-    return x > y ? x : y;
+    size_t keys = (size_t)c->arg[KEYS].integer;
+    return at_max_size(machine_bytes(c->in[PROGRAM], keys), machine_bytes(c->in[BACK], keys));
 }
 
 static bool shape(at_call *c)
@@ -201,11 +200,8 @@ static void look_slots(size_t begin, size_t end, void *context)
                 &m,
                 &(at_pairs){
                     .turned = true, .rows = 1, .columns = Tk, .result = &(at_target){truth, NULL, Tk, 1}, .results = 1});
-            for (size_t j = 0; j < Tk; j++) {
-                char bits[sizeof(real)];
-                memcpy(bits, truth + j, sizeof bits);
-                y->data[r * Tk + j] = bits[0] != 0;
-            }
+            for (size_t j = 0; j < Tk; j++)
+                y->data[r * Tk + j] = at_is_true(truth + j);
         }
     }
 }
