@@ -7,9 +7,19 @@
  *   m' = max(m, max_j s_j)    f = exp(m - m')    s_j = exp(s_j - m')    sum' = sum f + sum_j s_j
  *
  * What was added up under the old maximum is multiplied by f. A column of -inf only keeps m = -inf, and its s are 0.
+ *
+ * A weight below e^-71 (float64: e^-672) of the greatest is 0: where numbers run out divided by what rounding loses, so that a row of any
+ * length is the same to rounding. Products with less would fall below the smallest normal number, which takes many times as long, and
+ * scores that fall with the distance make whole tiles of them.
  */
 #include "attn/kernel/attend.h"
 #include "attn/kernel/table.h"
+
+INLINE vec weight_of(vec x)
+{
+    const vec least = splat(sizeof(real) == sizeof(float) ? (real)-71 : (real)-672); /* log(MIN / EPSILON) */
+    return pick(x < least, splat(0), exp_of(greater(least, x)));
+}
 
 /* Rows begin .. end - 1 of s become -inf but where lo <= row < hi. */
 static void attend_cut(size_t begin, size_t end, const real *lo, const real *hi, real *s, size_t ld)
@@ -31,7 +41,7 @@ static void attend_softmax(size_t keys, real *s, size_t ld, real *max, real *sum
     /* -inf - -inf would be NaN */
     vec base = pick(m > splat(-INFINITY), m, (vec){0}), f = exp_of(before - base);
     for (size_t j = 0; j < keys; j++) {
-        vec e = exp_of(load(s + j * ld) - base);
+        vec e = weight_of(load(s + j * ld) - base);
         store(s + j * ld, e);
         total += e;
     }
@@ -46,7 +56,7 @@ static void attend_weights(size_t keys, const real *lse, real *s, size_t ld)
     vec l = load(lse);
 
     for (size_t j = 0; j < keys; j++)
-        store(s + j * ld, exp_of(load(s + j * ld) - l));
+        store(s + j * ld, weight_of(load(s + j * ld) - l));
 }
 
 /* dp = scale p (dp - delta): the gradient of the scores; delta_i = sum_j p_ij dp_ij. */

@@ -104,3 +104,20 @@ t.case("nothing of size Tq x Tk is kept: 4,096 tokens, forward and backward, in 
     layer(x, x, nil, {causal = true}):sum():backward()
     t.is_true(attn.memory().peak - before < 48 * 2 ^ 20, "peak " .. attn.memory().peak - before)     -- the weights alone: 128 MiB
 end)
+
+t.case("a weight that rounding would lose beside any other is 0, and so is its gradient; what is above it stays", function()
+    for dtype, below in pairs{float32 = {70, 72}, float64 = {671, 673}} do
+        local F = {dtype = dtype}
+        local scores = attn.full({1, 100, 1}, -1e4, F)
+        scores[1][1], scores[1][2], scores[1][3] = 0, -below[1], -below[2]
+        local attend = attn.attention{query = 1, score = "dot"}:to(dtype)
+        local v = attn.ones(1, 100, 1, F):requires_grad_(true)
+        local y, w = attend(attn.ones(1, 70, 1, F), scores, v, {weights = true})
+        y:sum():backward()
+        t.equal(y:totable()[1][70][1], 1)
+        for _, row in ipairs{w[1][70]:totable(), v.grad[1]:squeeze():totable()} do
+            t.is_true(row[2] > 0, dtype)
+            t.equal({row[3], row[4]}, {0, 0}, dtype)
+        end
+    end
+end)
