@@ -21,9 +21,19 @@ local function fail(format, ...) internal.raise((graph and graph.where or "expre
 
 local fold                              -- op -> function of constants, nil if there is none
 
+local commutes = {add = true, mul = true, int_add = true, int_mul = true, eq = true, int_eq = true, logical_and = true, logical_or = true,
+    logical_xor = true}
+
+-- What depends on more stands first where the order does not matter, else what came first: a + b and b + a are one node.
+local function stands_before(a, b)
+    if a.depends ~= b.depends then return a.depends > b.depends end
+    return a.id < b.id
+end
+
 local function node(op, type, value, ...)
     local n = select("#", ...)
     local args, key, depends, constant = {...}, {op, type, tostring(value)}, UNIFORM, n > 0 and fold[op] ~= nil
+    if commutes[op] and stands_before(args[2], args[1]) then args[1], args[2] = args[2], args[1] end
     for k = 1, n do
         key[k + 3], depends = args[k].id, depends | args[k].depends
         constant = constant and args[k].op == "constant"

@@ -166,3 +166,19 @@ t.case("a function may map inside: the outer one goes on", function()
     end, x)
     t.equal(y:totable(), {4, 4})
 end)
+
+t.case("what commutes is one node in either order, in the function and in its derivative", function()
+    local expression = require "attn.expression"
+    local function lengths(fn)
+        local made = expression.trace("map", fn, "float", "the arguments of fn", function()
+            local list = {}
+            for k = 0, 1 do list[k + 1] = expression.wrap(expression.leaf("input", "float", expression.PAIR, k)) end
+            return list
+        end)
+        local forward, backward = expression.programs(made, 2)
+        return {forward:numel(), backward:numel()}
+    end
+    local same = lengths(function(a, b) return ((a + b) * (a + b)):exp() end)
+    t.equal(lengths(function(a, b) return ((a + b) * (b + a)):exp() end), same)
+    t.is_true(lengths(function(a, b) return ((a + b) * (b - a)):exp() end)[1] > same[1])
+end)
