@@ -210,28 +210,55 @@ static void by_rows(row_fn *fn, const int64_t *code, const at_block *b)
 
 INLINE size_t within(word i, size_t n) { return i < 0 ? 0 : (size_t)i < n ? (size_t)i : n - 1; }
 
+/*
+ * The step between neighbours among n words if it is the same everywhere: places by distance run evenly along a row, and those that are
+ * bounded stand still. UNEVEN: neither, or beyond a tensor of `most` elements.
+ */
+enum { UNEVEN = 2 };
+static int even_step(const real *p, size_t n, size_t most)
+{
+    word first = word_at(p), last = word_at(p + n - 1);
+    uword step = n > 1 ? (uword)word_at(p + 1) - (uword)first : 0, apart = 0;
+    if (step + 1 > 2 || first < 0 || last < 0 || (size_t)first >= most || (size_t)last >= most)
+        return UNEVEN;
+    for (size_t c = 1; c < n; c++)
+        apart |= (uword)word_at(p + c) - (uword)word_at(p + c - 1) - step;
+    return apart ? UNEVEN : (int)(word)step;
+}
+
 /* value: what element j of the tensor's data becomes */
+#define GATHER_EACH(type, place, value)                                                                                \
+    for (size_t c = 0; c < n; c++) {                                                                                   \
+        size_t j = (place);                                                                                            \
+        type v = (type)(value);                                                                                        \
+        memcpy(y + c, &v, sizeof v);                                                                                   \
+    }
 #define GATHER(type, element, value)                                                                                   \
-    do {                                                                                                               \
-        const element *data = t->data;                                                                                 \
-        for (size_t r = 0; r < b->rows; r++)                                                                           \
-            for (size_t c = 0; c < b->columns; c++) {                                                                  \
-                size_t j = within(word_at(at->p + r * at->row + c * at->column), t->n);                                \
-                type v = (type)(value);                                                                                \
-                memcpy(to->p + r * to->row + c, &v, sizeof v);                                                         \
-            }                                                                                                          \
-    } while (0)
+    for (size_t r = 0; r < rows; r++) {                                                                                \
+        const real *x = at.p + r * at.row;                                                                             \
+        const element *data = t.data;                                                                                  \
+        real *restrict y = to.p + r * to.row;                                                                          \
+        size_t first = within(word_at(x), t.n);                                                                        \
+        switch (at.column ? even_step(x, n, t.n) : 0) {                                                                \
+        case 0: GATHER_EACH(type, first, value) break;                                                                 \
+        case 1: GATHER_EACH(type, first + c, value) break;                                                             \
+        case -1: GATHER_EACH(type, first - c, value) break;                                                            \
+        default: GATHER_EACH(type, within(word_at(x + c), t.n), value) break;                                          \
+        }                                                                                                              \
+    }
 
 static void gather(const int64_t *code, const at_block *b)
 {
-    const at_place *to = &b->reg[code[1]], *at = &b->reg[code[2]];
-    const at_array *t = &b->array[code[3]];
-    if (code[0] == AT_CODE_gather_float)
-        GATHER(real, real, data[j]);
-    else if (code[0] == AT_CODE_gather_integer)
-        GATHER(word, int64_t, data[j]);
-    else
-        GATHER(word, uint8_t, -(word)(data[j] != 0));
+    const at_place to = b->reg[code[1]], at = b->reg[code[2]];
+    const at_array t = b->array[code[3]];
+    const size_t rows = b->rows, n = b->columns;
+    if (code[0] == AT_CODE_gather_float) {
+        GATHER(real, real, data[j])
+    } else if (code[0] == AT_CODE_gather_integer) {
+        GATHER(word, int64_t, data[j])
+    } else {
+        GATHER(word, uint8_t, -(word)(data[j] != 0))
+    }
 }
 
 static bool shut(const at_block *b, size_t r, size_t c)
@@ -239,25 +266,50 @@ static bool shut(const at_block *b, size_t r, size_t c)
     return b->gate.p && b->gate.p[r * b->gate.row + c * b->gate.column] == 0;
 }
 
+/* The sum of n numbers, in an order that vectors have. */
+static double sum_of(const real *x, size_t n)
+{
+    enum { PARTS = 8 };
+    double part[PARTS] = {0};
+    size_t c = 0;
+    for (; c + PARTS <= n; c += PARTS)
+        for (size_t k = 0; k < PARTS; k++)
+            part[k] += (double)x[c + k];
+    for (; c < n; c++)
+        part[0] += (double)x[c];
+    return ((part[0] + part[4]) + (part[2] + part[6])) + ((part[1] + part[5]) + (part[3] + part[7]));
+}
+
 static void scatter(const int64_t *code, const at_block *b)
 {
+    enum { PIECE = 64 };
     const at_array *t = &b->array[code[1]];
     const at_place *at = &b->reg[code[2]], *v = &b->reg[code[3]];
-    if (!t->sum)
-        return;
-    for (size_t r = 0; r < b->rows; r++) {
-        const real *i = at->p + r * at->row, *x = v->p + r * v->row;
-        double sum = 0; /* of what goes to one place */
-        if (at->column == 0) {
-            for (size_t c = 0; c < b->columns; c++)
-                sum += shut(b, r, c) ? 0 : (double)x[c * v->column];
-            t->sum[within(word_at(i), t->n)] += sum;
-            continue;
+    for (size_t r = 0; r < b->rows && t->sum; r++)
+        for (size_t from = 0; from < b->columns; from += PIECE) {
+            const real *place = at->p + r * at->row + from * at->column;
+            const real *x = v->p + r * v->row + from * v->column;
+            const real *gate = b->gate.p ? b->gate.p + r * b->gate.row + from : NULL;
+            size_t n = b->columns - from < PIECE ? b->columns - from : PIECE, step = v->column;
+            real open[PIECE]; /* what comes through the gate */
+            EACH(n, vec w = take(&x, &step, 0, i, len); if (gate) w = pick(get(gate + i, len) == 0, splat(0), w);
+                 put(open + i, len, w););
+            double *sum = t->sum + within(word_at(place), t->n);
+            switch (at->column ? even_step(place, n, t->n) : 0) {
+            case 0: *sum += sum_of(open, n); break;
+            case 1:
+                for (size_t c = 0; c < n; c++)
+                    sum[c] += (double)open[c];
+                break;
+            case -1:
+                for (size_t c = 0; c < n; c++)
+                    sum[-(ptrdiff_t)c] += (double)open[c];
+                break;
+            default:
+                for (size_t c = 0; c < n; c++)
+                    t->sum[within(word_at(place + c), t->n)] += (double)open[c];
+            }
         }
-        for (size_t c = 0; c < b->columns; c++)
-            if (!shut(b, r, c))
-                t->sum[within(word_at(i + c), t->n)] += (double)x[c * v->column];
-    }
 }
 
 static void bound(const int64_t *code, const at_block *b)

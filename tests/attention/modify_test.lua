@@ -47,6 +47,13 @@ local functions = {
             tensors = {bias = table_:requires_grad_(true)}},
             function(s, _, h, i, j) return s + values[h][math.max(-8, math.min(8, i - j)) + 9], true end
     end,
+    turned_bias = function(_, F)
+        local table_ = attn.randn(T + 3, F)
+        local values = table_:totable()
+        return {score_mod = function(s, at) return s + at.bias[6 - (at.query - at.key):clamp(3 - T, 5)] end,
+            tensors = {bias = table_:requires_grad_(true)}},
+            function(s, _, _, i, j) return s + values[6 - math.max(3 - T, math.min(5, i - j))], true end
+    end,
     neighbourhood = function()
         local W = 8
         return {mask_mod = function(at)
