@@ -30,10 +30,27 @@ local function stands_before(a, b)
     return a.id < b.id
 end
 
-local function node(op, type, value, ...)
+local node
+
+-- (query - key) + c as (query + c) - key, whose first part is computed once for a query: integers wrap around, so any order will do.
+-- nil where that would save nothing.
+local inverse = {int_add = "int_sub", int_sub = "int_add"}
+local function regrouped(op, a, b)
+    if not inverse[op] or not inverse[a.op] then return nil end
+    local x, y = a.args[1], a.args[2]
+    if x.depends ~= a.depends and b.depends | x.depends == x.depends then
+        return node(a.op, "integer", nil, node(op, "integer", nil, x, b), y)
+    elseif y.depends ~= a.depends and b.depends | y.depends == y.depends then
+        return node(a.op, "integer", nil, x, node(a.op == "int_add" and op or inverse[op], "integer", nil, y, b))
+    end
+end
+
+function node(op, type, value, ...)
     local n = select("#", ...)
     local args, key, depends, constant = {...}, {op, type, tostring(value)}, UNIFORM, n > 0 and fold[op] ~= nil
     if commutes[op] and stands_before(args[2], args[1]) then args[1], args[2] = args[2], args[1] end
+    local known = regrouped(op, args[1], args[2])
+    if known then return known end
     for k = 1, n do
         key[k + 3], depends = args[k].id, depends | args[k].depends
         constant = constant and args[k].op == "constant"
@@ -44,7 +61,7 @@ local function node(op, type, value, ...)
     end
     if op == "constant" and value == 0 and 1 / value < 0 then key[3] = "-0" end
     local name = table.concat(key, " ")
-    local known = graph.known[name]
+    known = graph.known[name]
     if not known then
         known = {id = #graph.nodes + 1, op = op, type = type, value = value, args = args, depends = depends}
         graph.nodes[known.id], graph.known[name] = known, known
@@ -124,6 +141,7 @@ local back = {
     sub = function(_, g) return g, F.neg(g) end,
     mul = function(_, g, a, b) return times(g, b), times(g, a) end,
     div = function(y, g, _, b)
+        if b.op == "constant" then return scaled(g, 1 / b.value) end -- many times faster than a quotient
         local q = F.div(g, b)
         return q, F.neg(F.mul(q, y))
     end,
@@ -655,6 +673,6 @@ function m.configure(cfg)
     return out
 end
 
-m.trace, m.programs, m.leaf, m.wrap, m.types, m.PAIR = trace, programs, leaf, wrap, types, PAIR
+m.trace, m.programs, m.leaf, m.wrap, m.types, m.QUERY, m.KEY, m.PAIR = trace, programs, leaf, wrap, types, QUERY, KEY, PAIR
 
 return m

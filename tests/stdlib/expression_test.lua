@@ -182,3 +182,23 @@ t.case("what commutes is one node in either order, in the function and in its de
     t.equal(lengths(function(a, b) return ((a + b) * (b + a)):exp() end), same)
     t.is_true(lengths(function(a, b) return ((a + b) * (b - a)):exp() end)[1] > same[1])
 end)
+
+t.case("integers that depend on less are added first: a distance and a constant is one number for each pair", function()
+    local expression = require "attn.expression"
+    local function of_pairs(fn)
+        local made = expression.trace("score_mod", fn, "float", "its arguments", function()
+            return {expression.wrap(expression.leaf("query", "integer", expression.QUERY)),
+                expression.wrap(expression.leaf("key", "integer", expression.KEY))}
+        end)
+        local program, n = (expression.programs(made, 0)):totable(), 0
+        for r = 1, program[1] do n = n + (program[2 + r] == expression.PAIR and 1 or 0) end
+        return n
+    end
+    local plain = of_pairs(function(q, k) return (q - k) * 1.0 end)
+    t.equal(of_pairs(function(q, k) return (q - k + 5) * 1.0 end), plain)
+    t.equal(of_pairs(function(q, k) return (7 + (q - k) - 2 - k) * 1.0 end), plain)
+    t.equal(of_pairs(function(q, k) return (k + q - 2 * q + 1) * 1.0 end), plain)
+    local seen = attn.attention{query = 1, score_mod = function(_, at) return (3 + (at.query - at.key) - 2 * at.key - 1) * 1.0 end}
+    local _, w = seen(attn.ones(1, 2, 1), attn.ones(1, 3, 1), nil, {weights = true})
+    t.near(w:totable()[1][2], attn.softmax(attn.tensor{1, -2, -5}):totable(), 1e-6)
+end)
