@@ -147,8 +147,44 @@ INLINE word floored(word a, word b)
 #endif
 }
 
+#if AT_TYPE == 32
+/* By one positive number, `inverse` is 1 / b: the product is at most 1 off, which the rest shows. Loops of it are vectors. */
+INLINE word floored_by(word a, word b, double inverse, word *rest)
+{
+    word q = (word)((double)a * inverse), r = (word)((uword)a - (uword)q * (uword)b), below = r < 0;
+    r += b & -below;
+    word above = r >= b;
+    *rest = r - (b & -above);
+    return q - below + above;
+}
+
+/* y: quotients, or rests; false if the divisor is not one positive number. */
+static bool divide_by(size_t n, const real *const *x, const size_t *step, bool rests, real *restrict y)
+{
+    const real *a = x[0];
+    word b = word_at(x[1]), q, r;
+    double inverse = 1 / (double)b;
+    if (step[0] != 1 || step[1] != 0 || b <= 0)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        q = floored_by(word_at(a + i), b, inverse, &r);
+        word w = rests ? r : q;
+        memcpy(y + i, &w, sizeof w);
+    }
+    return true;
+}
+#else
+static bool divide_by(size_t n, const real *const *x, const size_t *step, bool rests, real *y)
+{
+    (void)n, (void)x, (void)step, (void)rests, (void)y;
+    return false;
+}
+#endif
+
 static void row_int_idiv(size_t n, const real *const *x, const size_t *step, real *y)
 {
+    if (divide_by(n, x, step, false, y))
+        return;
     for (size_t i = 0; i < n; i++) {
         word q = floored(word_at(x[0] + i * step[0]), word_at(x[1] + i * step[1]));
         memcpy(y + i, &q, sizeof q);
@@ -157,6 +193,8 @@ static void row_int_idiv(size_t n, const real *const *x, const size_t *step, rea
 
 static void row_int_mod(size_t n, const real *const *x, const size_t *step, real *y)
 {
+    if (divide_by(n, x, step, true, y))
+        return;
     for (size_t i = 0; i < n; i++) {
         word a = word_at(x[0] + i * step[0]), b = word_at(x[1] + i * step[1]);
         word r = b == 0 ? 0 : (word)((uword)a - (uword)floored(a, b) * (uword)b);

@@ -331,3 +331,26 @@ t.case("memory is flat in T x T", function()
     attend(x, x):sum():backward()
     t.is_true(attn.memory().peak - before < 16 * 2 ^ 20, "a matrix of 4096 x 4096 takes 64 MiB")
 end)
+
+t.case("quotients and rests of integers are Lua's, also near the ends of 32 bits and by a divisor for each pair", function()
+    local values = {}
+    for _, x in ipairs{0, 1, 2, 48, 49, 50, 97, 98, 46341, 2 ^ 24 + 1, 2 ^ 30, 2 ^ 31 - 2, 2 ^ 31 - 1} do
+        values[#values + 1] = math.tointeger(x)
+        values[#values + 1] = -math.tointeger(x)
+    end
+    for _, F in ipairs{{dtype = "float32"}, {dtype = "float64"}} do
+        local q, k = attn.ones(1, 40, 1, F), attn.ones(1, #values, 1, F)
+        for _, divisor in ipairs{1, 2, 3, 7, 49, 46341, 2 ^ 31 - 1, -3} do
+            divisor = math.tointeger(divisor)
+            local score = attn.attention{query = 1, tensors = {value = ids(values), divisor = ids(list(40, function() return divisor end))},
+                mask_mod = function(at)
+                    local x, d = at.value[at.key] + 0 * at.query, at.divisor[at.query]
+                    local rest = x % divisor
+                    return (x // divisor):eq(x // d) & (x % divisor):eq(x % d) & ((x // divisor) * divisor + x % divisor):eq(x)
+                        & (divisor > 0 and rest:ge(0) & rest:lt(divisor) or rest:le(0) & rest:gt(divisor))
+                end}:to(F.dtype)
+            local _, w = score(q, k, nil, {weights = true})
+            t.is_true(w:min():item() > 0, divisor)
+        end
+    end
+end)
