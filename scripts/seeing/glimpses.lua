@@ -1,33 +1,43 @@
--- glimpses: the recurrent attention model (D1; Mnih, Heess, Graves and Kavukcuoglu 2014): a network sees squares of a picture, sharp in
--- the middle and blurred around, and chooses where to look next
+-- glimpses: the recurrent attention model (D1; Mnih, Heess, Graves and Kavukcuoglu 2014): a network sees squares of a
+-- picture, sharp in the middle and blurred around, and chooses where to look next
 --
---     g_t = relu(W_x relu(W rho(x, l_t)) + W_l relu(W l_t))      h_t = relu(W h_{t-1} + W g_t)      l_{t+1} ~ N(W h_t, sigma)
+--     g_t = relu(W_x relu(W rho(x, l_t)) + W_l relu(W l_t))   h_t = relu(W h_{t-1} + W g_t)   l_{t+1} ~ N(W h_t, sigma)
 --
--- The class comes from the last h by cross-entropy; the places learn by REINFORCE, reward 1 for a right class, with a learned baseline.
+-- The class comes from the last h by cross-entropy; the places learn by REINFORCE, reward 1 for a right class, with a
+-- learned baseline.
 --
 -- Command    attn scripts/seeing/glimpses.lua [--data DIR]
--- Time       not measured yet
--- Data       MNIST: 8,000 digits of the training part, tested on 2,000 others; synthetic: digits made of seven strokes, on 60 x 60
--- Found      not run in full yet
--- Your data  local ram = require("seeing.glimpses").Glimpses{classes = 5, glimpses = 6, size = 8, scales = 2}   (attn -I scripts)
---            local logits, places = ram(pictures)                pictures [B, 1, H, W]; places [B, glimpses, 2], for show.image's path
+-- Time       15 minutes on one core
+-- Data       MNIST: 8,000 training digits, tested on 2,000; synthetic: digits made of seven strokes, on 60 x 60
+-- Found      learned places beat random ones by 7 points on 28 x 28 and by 23 on 60 x 60. With lr 1e-3 and 3000 steps
+--            the error fell from 2 to 6 glimpses by a third only (15.5 to 10.2 %), all still learning: now 3e-3, 6000
+-- Your data  local Glimpses = require("seeing.glimpses").Glimpses                      (attn -I scripts)
+--            local ram = Glimpses{classes = 5, glimpses = 6, size = 8, scales = 2}
+--            local logits, places = ram(pictures)              [B, 1, H, W]; places [B, glimpses, 2], as show.image's path
 --            local loss = ram:loss(pictures, classes)            trains what sees and what chooses
 local attn = require "attn"
-local estimate, fit, study, task = require "attn.estimate", require "attn.fit", require "attn.study", require "attn.task"
+local estimate, fit = require "attn.estimate", require "attn.fit"
+local study, task = require "attn.study", require "attn.task"
 local layer = attn.layer
+
+-- Places [B, 2] around where a network says, drawn in training, and their log-density [B], through which it learns.
+local function look(mean, std, training)
+    local places = attn.dist.normal{mean = mean, std = std}
+    local drawn = training and places:sample() or mean:detach()
+    return drawn:clamp(-1, 1), places:log_prob(drawn):sum(2)
+end
 
 local Glimpses = attn.module "Glimpses"
 function Glimpses:init(cfg)
     local D, H = cfg.dim or 64, cfg.hidden or 128
     self.cfg = {glimpses = cfg.glimpses, size = cfg.size or 8, scales = cfg.scales or 1, std = cfg.std or 0.15,
-        places = cfg.places or "learned",
-        first = cfg.first or 0}
+        places = cfg.places or "learned", first = cfg.first or 0}
     self.what = layer.linear{inputs = self.cfg.scales * self.cfg.size * self.cfg.size, outputs = D}
     self.where = layer.linear{inputs = 2, outputs = D}
     self.from_what, self.from_where = layer.linear{inputs = D, outputs = H}, layer.linear{inputs = D, outputs = H}
     self.hidden, self.input = layer.linear{inputs = H, outputs = H}, layer.linear{inputs = H, outputs = H}
     self.place_hidden, self.place = layer.linear{inputs = H, outputs = D}, layer.linear{inputs = D, outputs = 2}
-    attn.no_grad(function()                     -- states that last over the glimpses; places near the middle until something is learned
+    attn.no_grad(function()     -- states last over the glimpses; places are near the middle until something is learned
         self.hidden.weight:copy_(attn.eye(H))
         self.place.weight:copy_(self.place.weight * 0.1)
     end)
@@ -42,7 +52,8 @@ function Glimpses:sense(x, at)
     return (self.from_what(self.what(seen):relu()) + self.from_where(self.where(at):relu())):relu()
 end
 
--- x [B, 1, H, W] -> logits [B, classes], places [B, glimpses, 2]; of each place that was chosen log-probability and expected reward, lists of [B]
+-- x [B, 1, H, W] -> logits [B, classes], places [B, glimpses, 2]; of each place that was chosen log-density and
+-- expected reward, lists of [B]
 function Glimpses:forward(x)
     local cfg, B, h, logp, worth, path = self.cfg, x:size(1), nil, {}, {}, {}
     local at = (2 * attn.rand(B, 2, {dtype = x.dtype}) - 1) * cfg.first
@@ -54,10 +65,8 @@ function Glimpses:forward(x)
             at = 2 * attn.rand(B, 2, {dtype = x.dtype}) - 1
         elseif k < cfg.glimpses then
             local known = h:detach()
-            local places = attn.dist.normal{mean = self.place(self.place_hidden(known):relu()):tanh(), std = cfg.std}
-            local drawn = self.training and places:sample() or places.mean:detach()
-            logp[k], worth[k] = places:log_prob(drawn):sum(2), self.worth(known):squeeze(2)
-            at = drawn:clamp(-1, 1)
+            at, logp[k] = look(self.place(self.place_hidden(known):relu()):tanh(), cfg.std, self.training)
+            worth[k] = self.worth(known):squeeze(2)
         end
     end
     return self.class(h), attn.stack(path, 2), logp, worth
@@ -74,55 +83,47 @@ end
 local paper = study{
     system = {"D1"}, paper = "Mnih, Heess, Graves, Kavukcuoglu 2014, Recurrent models of visual attention, NeurIPS",
     options = {glimpses = 6, size = 8, scales = 1, std = 0.15, dim = 64, hidden = 128, batch = 64, steps = 3000,
-        lr = 1e-3, train = 8000, test = 2000,
-        canvas = 28, places = "learned"},
+        lr = 1e-3, train = 8000, test = 2000, canvas = 28, places = "learned"},
     quick = {dim = 8, hidden = 8, steps = 3, batch = 4, train = 8, test = 4}, seeds = 3,
 }
 
 local function run(cfg, cell)
-    local function draw(part, seed, count)
-        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, canvas = cfg.canvas,
-            shift = cfg.canvas == 28 and 0 or nil,
-            count = count, size = cfg.batch}, seed), seed)
-    end
     cfg.classes = 10
-    local model, train, test = Glimpses(cfg), draw("train", cell.seed, cfg.train), draw("test", cell.seed, cfg.test)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
-        steps = cfg.steps, final = cfg.lr / 20},
+    local train, test = fit.parts(task.digits, cfg, cell.seed,
+        {canvas = cfg.canvas, shift = cfg.canvas == 28 and 0 or nil})
+    local model = Glimpses(cfg)
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, lr = cfg.lr, final = cfg.lr / 20,
         loss = function(b) return model:loss(b.image, b.answer) end}
-    local share = fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end)
-    local b = test:epoch(1)()
     model:eval()
-    local _, path = attn.no_grad(model, b.image[{{1, 4}}])
-    cell:keep("glimpses", b.image[{{1, 4}}], {as = "image", path = path})
-    return {error = 100 * (1 - share)}
+    local image = test:epoch(1)().image[{{1, 4}}]
+    local _, path = attn.no_grad(model, image)
+    cell:keep("glimpses", image, {as = "image", path = path})
+    return {error = 100 * (1 - fit.accuracy(model, test, function(b) return (model(b.image)), b.answer end))}
 end
 
-local rows = {}
-for _, k in ipairs{2, 4, 6} do rows[#rows + 1] = {("%d glimpses"):format(k), glimpses = k} end
-rows[#rows + 1] = {"6 at random", glimpses = 6, places = "random"}
-local plain = paper:table{name = "digits", about = "error in percent, 28 x 28", data = "mnist", vary = rows,
-    better = {error = "less"}, run = run}
+local plain = paper:table{
+    name = "digits", about = "error in percent, 28 x 28", data = "mnist", better = {error = "less"}, run = run,
+    options = {lr = 3e-3, steps = 6000},
+    vary = {{"2 glimpses", glimpses = 2}, {"4 glimpses", glimpses = 4}, {"6 glimpses", glimpses = 6},
+        {"6 at random", glimpses = 6, places = "random"}},
+}
 
-local wide = {{"learned"}, {"random", places = "random"}}
-for _, row in ipairs(wide) do row.canvas, row.scales, row.size, row.first = 60, 3, 12, 1 end
-local translated = paper:table{name = "translated",
-    about = "error in percent, somewhere on 60 x 60, 6 glimpses, the first anywhere", data = "mnist", vary = wide,
-    better = {error = "less"}, run = run}
-local strokes = {}
-for i, row in ipairs(wide) do
-    strokes[i] = {made = true}
-    for name, value in pairs(row) do strokes[i][name] = value end
+local function translated(fields)
+    fields.vary, fields.better, fields.run = {{"learned"}, {"random", places = "random"}}, {error = "less"}, run
+    fields.options = {canvas = 60, scales = 3, size = 12, first = 1, made = fields.synthetic}
+    return paper:table(fields)
 end
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true,
-    vary = strokes, better = {error = "less"}, run = run}
+local real = translated{name = "translated", data = "mnist",
+    about = "error in percent, somewhere on 60 x 60, 6 glimpses, the first anywhere"}
+local made = translated{name = "made digits", about = "the same with digits of seven strokes", synthetic = true}
 
-paper:claim{"the error falls from 2 to 6 glimpses by at least half", plain["6 glimpses"].error / plain["2 glimpses"].error, at_most = 0.5}
+paper:claim{"the error falls from 2 to 6 glimpses by at least half",
+    plain["6 glimpses"].error / plain["2 glimpses"].error, at_most = 0.5}
 paper:claim{"6 learned glimpses beat 6 at random by at least 5 points",
     plain["6 at random"].error - plain["6 glimpses"].error, at_least = 5}
 paper:claim{"on 60 x 60 learned places beat random ones by at least 15 points",
-    translated["random"].error - translated["learned"].error, at_least = 15}
+    real["random"].error - real["learned"].error, at_least = 15}
 paper:claim{"synthetic: on 60 x 60 learned places beat random ones by at least 15 points",
     made["random"].error - made["learned"].error, at_least = 15}
 
-return paper:main{Glimpses = Glimpses}
+return paper:main{Glimpses = Glimpses, look = look}

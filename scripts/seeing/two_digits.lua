@@ -1,50 +1,52 @@
--- two digits: the deep recurrent attention model (D2; Ba, Mnih and Kavukcuoglu 2015): it reads a row of digits from left to right. One recurrent
--- layer says what it has seen, a second, which sees the first and begins with a coarse look at the whole picture, says where to look next
+-- two digits: the deep recurrent attention model (D2; Ba, Mnih and Kavukcuoglu 2015): it reads a row of digits from left
+-- to right. One recurrent layer says what it has seen; a second, which sees the first and begins with a coarse look at
+-- the whole picture, says where to look next
 --
---     g_t = relu(W_x x_t) o relu(W_l l_t)     r1_t = LSTM(g_t, r1_{t-1})     r2_t = LSTM(r1_t, r2_{t-1}),  r2_0 = context(coarse picture)
---     l_{t+1} ~ N(W r2_t, sigma);  after every N glimpses a label from r1;  places by REINFORCE, reward for the labels that are right
+--     g_t = relu(W_x x_t) o relu(W_l l_t)   r1_t = LSTM(g_t, r1_{t-1})   r2_t = LSTM(r1_t, r2_{t-1}), r2_0 = f(coarse)
+--     l_{t+1} ~ N(W r2_t, sigma);  after every N glimpses a label from r1;  places by REINFORCE, reward: labels right
 --
 -- Command    attn scripts/seeing/two_digits.lua [--data DIR]
--- Time       not measured yet
+-- Time       13 minutes on one core
 -- Data       MNIST: two digits on 60 x 60, each somewhere in its half; synthetic: digits made of seven strokes
--- Found      not run in full yet
--- Your data  local dram = require("seeing.two_digits").Reader{labels = 2, classes = 10, glimpses = 3, size = 12, canvas = 60, context = true}
---            local logits, places = dram(pictures)               [B, 1, 60, 60] -> [B, labels, classes], [B, labels * glimpses, 2]
+-- Found      in 2000 steps a coarse look beats zeros with all seeds, by 17 to 51 points on MNIST and 11 to 81 on made
+--            digits, too unlike for a verdict: seeds differ in when they begin to learn; now 4000. Learned beat random
+-- Your data  local Reader = require("seeing.two_digits").Reader                        (attn -I scripts)
+--            local dram = Reader{labels = 2, classes = 10, glimpses = 3, size = 12, canvas = 60, context = true}
+--            local logits, places = dram(pictures)     [B, 1, 60, 60] -> [B, labels, classes], [B, labels * glimpses, 2]
 local attn = require "attn"
-local estimate, fit, study, task = require "attn.estimate", require "attn.fit", require "attn.study", require "attn.task"
+local estimate, fit = require "attn.estimate", require "attn.fit"
+local study, task = require "attn.study", require "attn.task"
+local look = require "seeing.glimpses".look
 local layer = attn.layer
 
 local Reader = attn.module "Reader"
 function Reader:init(cfg)
     local D, H = cfg.dim or 64, cfg.hidden or 64
-    self.labels, self.glimpses, self.size, self.scales, self.std = cfg.labels, cfg.glimpses, cfg.size, cfg.scales or 2, cfg.std or 0.15
-    self.coarse, self.random = cfg.canvas // 12, cfg.random
+    self.labels, self.glimpses, self.size, self.scales = cfg.labels, cfg.glimpses, cfg.size, cfg.scales or 2
+    self.std, self.coarse, self.random = cfg.std or 0.15, cfg.canvas // 12, cfg.random
     self.what = layer.linear{inputs = self.scales * cfg.size * cfg.size, outputs = D}
     self.where = layer.linear{inputs = 2, outputs = D}
-    self.first, self.second = layer.cell{inputs = D, hidden = H, type = "lstm"}, layer.cell{inputs = H, hidden = H, type = "lstm"}
+    self.first = layer.cell{inputs = D, hidden = H, type = "lstm"}
+    self.second = layer.cell{inputs = H, hidden = H, type = "lstm"}
     if cfg.context then self.context = layer.linear{inputs = 144, outputs = H} end
-    self.place, self.worth, self.class = layer.linear{inputs = H, outputs = 2}, layer.linear{inputs = H, outputs = 1},
-        layer.linear{inputs = H, outputs = cfg.classes}
+    self.place, self.worth = layer.linear{inputs = H, outputs = 2}, layer.linear{inputs = H, outputs = 1}
+    self.class = layer.linear{inputs = H, outputs = cfg.classes}
     self.reinforce = estimate.reinforce{baseline = "learned"}
     attn.init.normal(self.place.weight, 0, 0.05)
 end
 
--- x [B, 1, H, W] -> logits [B, labels, classes], places [B, labels * glimpses, 2]; log-densities and expected rewards of the places [B, T]
+-- x [B, 1, H, W] -> logits [B, labels, classes], places [B, labels * glimpses, 2]; log-densities and expected rewards
+-- of the places [B, T]
 function Reader:forward(x)
     local B, logits, path, logp, worth = x:size(1), {}, {}, {}, {}
-    local h2 = self.context and self.context(x:avg_pool2d(self.coarse):flatten(2, 4)):tanh() or attn.zeros(B,
-        self.place.weight:size(2), {dtype = x.dtype})
     local h1, c1, c2
+    local h2 = self.context and self.context(x:avg_pool2d(self.coarse):flatten(2, 4)):tanh()
+        or attn.zeros(B, self.place.weight:size(2), {dtype = x.dtype})
     for t = 1, self.labels * self.glimpses do
-        local known, at = h2:detach(), nil
-        local places = attn.dist.normal{mean = self.place(h2):tanh(), std = self.std}
-        if self.random then
-            at = 2 * attn.rand(B, 2, {dtype = x.dtype}) - 1
-        else
-            at = self.training and places:sample() or places.mean:detach()
-        end
-        logp[t], worth[t] = places:log_prob(at):sum(2), self.worth(known):squeeze(2)
-        at = at:clamp(-1, 1)
+        local at
+        at, logp[t] = look(self.place(h2):tanh(), self.std, self.training)
+        worth[t] = self.worth(h2:detach()):squeeze(2)
+        if self.random then at = 2 * attn.rand(B, 2, {dtype = x.dtype}) - 1 end
         path[t] = at
         local seen = attn.glimpse(x, at, {size = self.size, scales = self.scales}):flatten(2, 5)
         h1, c1 = self.first(self.what(seen):relu() * self.where(at):relu(), h1, c1)
@@ -70,45 +72,43 @@ end
 local paper = study{
     system = {"D2"}, paper = "Ba, Mnih, Kavukcuoglu 2015, Multiple object recognition with visual attention, ICLR",
     options = {labels = 2, classes = 10, glimpses = 3, size = 12, scales = 2, std = 0.15, dim = 64, hidden = 96,
-        canvas = 60, batch = 64, steps = 2000, lr = 2e-3,
-        train = 6000, test = 1000, context = true},
+        canvas = 60, batch = 64, steps = 4000, lr = 2e-3, train = 6000, test = 1000, context = true},
     quick = {dim = 4, hidden = 4, size = 4, steps = 2, batch = 4, train = 8, test = 8}, seeds = 3,
 }
 
 local function run(cfg, cell)
-    local function draw(part, seed, count)
-        return fit.hold(task.digits({data = cfg.data, made = cfg.made, part = part, canvas = cfg.canvas,
-            pair = "two digits", count = count, size = cfg.batch}, seed), seed)
-    end
-    local model, train, test = Reader(cfg), draw("train", cell.seed, cfg.train), draw("test", cell.seed, cfg.test)
-    fit{model = model, batches = train, steps = cfg.steps, cell = cell, schedule = attn.schedule.linear{lr = cfg.lr,
-        steps = cfg.steps, final = cfg.lr / 20},
+    local train, test = fit.parts(task.digits, cfg, cell.seed, {canvas = cfg.canvas, pair = "two digits"})
+    local model, shown = Reader(cfg), false
+    fit{model = model, batches = train, steps = cfg.steps, cell = cell, lr = cfg.lr, final = cfg.lr / 20,
         loss = function(b) return model:loss(b.image, b.answer) end}
-    local both, near, count = 0, 0, 0
-    fit.each(model, test, function(b)
+    return fit.means(model, test, function(b)
         local logits, path = model(b.image)
-        if count == 0 then cell:keep("glimpses", b.image[{{1, 4}}], {as = "image", path = path[{{1, 4}}]}) end
-        both, count = both + logits:argmax(3):eq(b.answer):all(2):sum():item(), count + #b.answer
-        for k = 1, cfg.labels do                                -- the last glimpse before a label, (x, y); centres are (row, column)
-            local apart = path[{{}, k * cfg.glimpses}] - b.centre[{{}, k}]:flip(2)
-            near = near + (apart * apart):sum(2):sqrt():mul(cfg.canvas / 2):lt(cfg.size):sum():item()
-        end
+        if not shown then cell:keep("glimpses", b.image[{{1, 4}}], {as = "image", path = path[{{1, 4}}]}) end
+        shown = true
+        local last = {}                                         -- before a label: (x, y); centres are (row, column)
+        for k = 1, cfg.labels do last[k] = path[{{}, k * cfg.glimpses}] end
+        local apart = ((attn.stack(last, 2) - b.centre:flip(3)) ^ 2):sum(3):sqrt() * (cfg.canvas / 2)
+        return {error = 100 * (1 - logits:argmax(3):eq(b.answer):all(2):to "float32"),
+            near = 100 * apart:lt(cfg.size):to "float32"}
     end)
-    return {error = 100 * (1 - both / count), near = 100 * near / (count * cfg.labels)}
 end
 
-local kinds = {{"context"}, {"zero", context = false}, {"random places", random = true}}
-local made_kinds = {{"context", made = true}, {"zero", context = false, made = true}}
 local better = {error = "less"}
-local mnist = paper:table{name = "mnist",
-    about = "error of the sequence in percent; last glimpse of a label within 12 points of its digit", data = "mnist",
-    vary = kinds, better = better, run = run}
-local made = paper:table{name = "made digits", about = "the same with digits of seven strokes", synthetic = true,
-    vary = made_kinds, better = better, run = run}
+local mnist = paper:table{
+    name = "mnist", about = "error of the sequence in percent; last glimpse of a label within 12 points of its digit",
+    data = "mnist", better = better, run = run,
+    vary = {{"context"}, {"zero", context = false}, {"random places", random = true}},
+}
+local made = paper:table{
+    name = "made digits", about = "the same with digits of seven strokes", synthetic = true, options = {made = true},
+    better = better, run = run, vary = {{"context"}, {"zero", context = false}},
+}
 
-paper:claim{"MNIST: beginning with a coarse look beats beginning with zeros", mnist["zero"].error - mnist["context"].error, at_least = 0}
+paper:claim{"MNIST: beginning with a coarse look beats beginning with zeros",
+    mnist["zero"].error - mnist["context"].error, at_least = 0}
 paper:claim{"made digits: beginning with a coarse look beats beginning with zeros",
     made["zero"].error - made["context"].error, at_least = 0}
-paper:claim{"MNIST: learned places beat random ones", mnist["random places"].error - mnist["context"].error, at_least = 0}
+paper:claim{"MNIST: learned places beat random ones",
+    mnist["random places"].error - mnist["context"].error, at_least = 0}
 
 return paper:main{Reader = Reader}
