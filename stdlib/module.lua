@@ -274,7 +274,7 @@ local function path_to(object, wanted, above)
         end)
     end
     if kind(object) == "module" then
-        held(object, look)
+        module.held(object, look)
     else
         for _, m in ipairs(internal.inner(object)) do look(m[1], m[2], kind(m[2])) end
     end
