@@ -30,7 +30,6 @@ function Ranker:init(cfg)
     if cfg.occam then self.price = map(hidden, 1) end
 end
 
--- The mean over the words that are there.
 local function mean(x, lengths) return x:mean(2, false, {mask = attn.mask(lengths, x:size(2)):unsqueeze(3)}) end
 
 -- How much of each state is new, the mean of 1 - z, from what the GRU was given and gave (gates r, z, n).
@@ -109,8 +108,8 @@ local variants = {{"outer", attention = "outer"}, {"word", attention = "word"}, 
 -- Margin ranking: trained to put the right answer of each question before a wrong one. field: right, wrong or answer.
 local function score(model, b, field) return model(b.question, b.question_lengths, b[field], b[field .. "_lengths"]) end
 local function trained(cfg, o, cell, words, learn, batches)
-    local model = Ranker{words = words, dim = o.dim, hidden = o.hidden, learn = learn, attention = cfg.attention,
-        occam = cfg.occam}
+    cfg.words, cfg.dim, cfg.hidden, cfg.learn = words, o.dim, o.hidden, learn
+    local model = Ranker(cfg)
     fit{model = model, batches = batches, steps = o.steps, lr = o.lr, cell = cell, loss = function(b)
         local right, _, dear = score(model, b, "right")
         local loss = attn.loss.margin(right, (score(model, b, "wrong")), {margin = cfg.margin})
@@ -157,15 +156,15 @@ local trecqa = paper:table{
             if not r.right then table.insert(wrong[r.group], r.answer) end
         end
         for _, r in ipairs(sets.train) do           -- each right answer with ten wrong ones
-            for _ = 1, r.right and #wrong[r.group] > 0 and 10 or 0 do
-                pairs_of[#pairs_of + 1] = {question = r.question, right = r.answer,
-                    wrong = wrong[r.group][draw(#wrong[r.group])]}
+            local others = wrong[r.group]
+            for _ = 1, r.right and #others > 0 and 10 or 0 do
+                table.insert(pairs_of, {question = r.question, right = r.answer, wrong = others[draw(#others)]})
             end
         end
         local model = trained(cfg, p, cell, #words, false, data.batches{records = pairs_of, size = 32, by = "right",
             seed = cell.seed, fields = {question = words, right = words, wrong = words}})
-        local test = data.parts({test = sets.test}, {size = 64, fields = {question = words, answer = words,
-            right = "right", group = "group"}}).test
+        local test = data.batches{records = sets.test, size = 64, shuffle = false,
+            fields = {question = words, answer = words, right = "right", group = "group"}}
         local result = fit.ranking(model, test, function(b)
             local said, weights = score(model, b, "answer")
             if b.index[1] == 1 then cell:keep("attention", weights[1], {tokens = sets.test[1].answer}) end

@@ -111,29 +111,28 @@ local function marked(r)
     return words, nominal
 end
 
-local function read(cfg, cell)
+-- Trains with loss(logits(model, b), classes): the official F1, and what it was measured with.
+local function measure(cfg, cell, Model, steps, logits, loss)
     local sets = corpus.semeval2010_task8(cfg.data)
     sets.train, sets.dev = data.joined{sets.train, sets.dev}, nil           -- nothing is chosen by dev
     for _, r in ipairs(data.joined{sets.train, sets.test}) do r.marked, r.nominal = marked(r) end
     local words = text.vocabulary(sets.train, {of = {"marked"}, min_count = 2})
-    return sets, words, data.parts(sets, {size = cfg.batch, by = "words", seed = cell.seed, fields = {class = "class",
+    local parts = data.parts(sets, {size = cfg.batch, by = "words", seed = cell.seed, fields = {class = "class",
         marked = words, nominal = "nominal", words = words,
         first = function(r) return places(#r.words, r.first, cfg.near) end,
         second = function(r) return places(#r.words, r.second, cfg.near) end,
         e1 = function(r) return words:id(r.words[r.first[2]]) end,
         e2 = function(r) return words:id(r.words[r.second[2]]) end}})
-end
-
--- Trains with loss(b), the official F1 of what is said (logits, targets).
-local function measure(model, cfg, cell, steps, sets, parts, loss, said)
-    fit{model = model, batches = parts.train, steps = steps, cell = cell, loss = loss, clip = 5,
+    cfg.words, cfg.classes = #words, #sets.classes
+    local model = Model(cfg)
+    fit{model = model, batches = parts.train, steps = steps, cell = cell, clip = 5,
+        loss = function(b) return loss(logits(model, b), b.class) end,
         optimizer = attn.optim.adam{params = model:parameters(), lr = cfg.lr, weight_decay = cfg.decay}}
-    local function labels(list)
+    local said = {fit.predictions(model, parts.test, function(b) return logits(model, b), b.class end)}
+    for _, list in ipairs(said) do
         for i, class in ipairs(list) do list[i] = sets.classes[class] end
-        return list
     end
-    local found, gold = fit.predictions(model, parts.test, said)
-    return 100 * metric.f1(labels(found), labels(gold), {average = "semeval"}).f1
+    return 100 * metric.f1(said[1], said[2], {average = "semeval"}).f1, model, parts.test, sets.test
 end
 
 local blstm = paper:table{
@@ -141,18 +140,14 @@ local blstm = paper:table{
     data = "semeval2010_task8",
     vary = {{"attention", pool = "attention"}, {"last", pool = "last"}, {"mean", pool = "mean"}},
     run = function(cfg, cell)
-        local sets, words, parts = read(cfg, cell)
-        local model = Blstm{words = #words, dim = cfg.dim, hidden = cfg.hidden, classes = #sets.classes,
-            pool = cfg.pool}
-        local function run(b) return model(b.marked, b.marked_lengths) end
-        local f1 = measure(model, cfg, cell, cfg.steps.blstm, sets, parts,
-            function(b) return attn.loss.cross_entropy((run(b)), b.class) end, function(b) return run(b), b.class end)
-        local values = fit.means(model, parts.test, function(b)
-            local _, weights = run(b)
-            for i = 1, weights and b.index[1] == 1 and 3 or 0 do
-                cell:keep("attention " .. i, weights[i], {tokens = sets.test[i].marked})
-            end
+        local f1, model, batches, test = measure(cfg, cell, Blstm, cfg.steps.blstm,
+            function(model, b) return (model(b.marked, b.marked_lengths)) end, attn.loss.cross_entropy)
+        local values = fit.means(model, batches, function(b)
+            local _, weights = model(b.marked, b.marked_lengths)
             if not weights then return {entity = 1} end
+            for i = 1, b.index[1] == 1 and 3 or 0 do
+                cell:keep("attention " .. i, weights[i], {tokens = test[i].marked})
+            end
             return {entity = {weights * b.marked_lengths:to(weights.dtype):unsqueeze(2), b.nominal:gt(0)}}
         end)
         return {f1 = f1, entity = values.entity}
@@ -169,12 +164,9 @@ local cnn = paper:table{
     vary = {{"both", input = true, pool = true}, {"no input attention", pool = true},
         {"no attention pooling", input = true}, {"neither"}},
     run = function(cfg, cell)
-        local sets, words, parts = read(cfg, cell)
-        local model = Cnn{words = #words, dim = cfg.dim, maps = cfg.maps, near = cfg.near, classes = #sets.classes,
-            input = cfg.input, pool = cfg.pool}
-        local function distances(b) return model(b.words, b.words_lengths, b.first, b.second, b.e1, b.e2) end
-        return {f1 = measure(model, cfg, cell, cfg.steps.cnn, sets, parts,
-            function(b) return margin(distances(b), b.class) end, function(b) return -distances(b), b.class end)}
+        return {f1 = (measure(cfg, cell, Cnn, cfg.steps.cnn,
+            function(model, b) return -model(b.words, b.words_lengths, b.first, b.second, b.e1, b.e2) end,
+            function(logits, class) return margin(-logits, class) end))}
     end,
 }
 for _, less in ipairs{"no input attention", "no attention pooling"} do
