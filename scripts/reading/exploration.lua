@@ -10,8 +10,8 @@
 -- Command    attn scripts/reading/exploration.lua
 -- Time       2 minutes on two cores
 -- System     A9; Britz, Goldie, Luong and Le 2017, who spent 250,000 hours of graphics cards on it
--- Found      multiplicative attention loses 3.7 points from width 64 to 256 (1.1 to 6.3: more seeds would decide whether
---            3), scaled nothing; the margins of 3 and 1 are ours, the paper has BLEU
+-- Found      multiplicative attention loses 3.7 points from width 64 to 256 (1.1 to 6.3: more seeds would decide
+--            whether 3), scaled nothing; the margins of 3 and 1 are ours, the paper has BLEU
 -- Your data  local exploration = require "reading.exploration"                                   (attn -I scripts)
 --            local model = exploration.Translator{sources = 900, targets = 900, dim = 64, hidden = 128, layers = 2,
 --                score = "scaled", width = 128}

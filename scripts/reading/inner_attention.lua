@@ -50,9 +50,7 @@ function Ranker:read(question, qn, answer, an)
     local there, how = attn.mask(an, x:size(2)):to(x.dtype), self.attention
     local weights, states
     if how == "outer" then
-        local context
-        context, weights = self.attend(r, self.answer(x, {lengths = an}), nil, {lengths = an, weights = true})
-        return r, context, weights
+        return r, self.attend(r, self.answer(x, {lengths = an}), nil, {lengths = an, weights = true})
     elseif how == "word" then                   -- a_t = s(r' M x_t)
         weights = (x * self.to_word(r):unsqueeze(2)):sum(3):sigmoid() * there
         states = self.answer(x * weights:unsqueeze(3), {lengths = an})
@@ -63,7 +61,7 @@ function Ranker:read(question, qn, answer, an)
             local w = h and asked + self.from_state(h) or asked
             all[t] = (w * word):sum(2):sigmoid() * there:select(2, t)
             h, state = self.answer:step(word * all[t]:unsqueeze(2), state)
-            outputs[t] = h * there:select(2, t):unsqueeze(2)
+            outputs[t] = h
         end
         weights, states = attn.stack(all, 2), attn.stack(outputs, 2)
     else                                        -- the question in every gate: W x_t + M r is a product with [x_t; r]

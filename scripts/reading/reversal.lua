@@ -12,9 +12,9 @@
 -- Time       3 minutes on two cores
 -- System     A2; Sutskever, Vinyals and Le 2014; twice: Zaremba and Sutskever 2014. Here one layer, not four
 -- Found      reversing adds 8 points on lookup, 7 on letters, and takes 31 on reverse; with attention nothing, but 3 on
---            letters (the last state still starts the decoder). Twice lies between on
---            reverse, but on lookup it is 1.6 points below the source as it is: no word is nearer to its translation than
---            there, and the gradient goes through twice as many steps
+--            letters (the last state still starts the decoder). Twice lies between on reverse, but on lookup it is 1.6
+--            points below the source as it is: no word is nearer to its translation than there, and the gradient goes
+--            through twice as many steps
 -- Your data  local reversal = require "reading.reversal"                                         (attn -I scripts)
 --            local model = reversal.Model{sources = 90, targets = 60, dim = 32, hidden = 128}    ids 1..90 to ids 1..60
 --            local logits = model(source, source_lengths, target_in, "reversed")                batches of data.batches
