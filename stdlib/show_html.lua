@@ -10,6 +10,7 @@ local file = require "attn.show_file"
 local maps = require "attn.show_maps"
 
 local NUMBERS = 350000          -- of all maps: the page stays below a megabyte
+local SIDE = 2000               -- rows or columns of one
 local MASKED, STRANGE, MOST = 65535, 65534, 65533
 
 local STYLE = [[
@@ -291,11 +292,11 @@ local function packed(pooled, low, high)
 end
 
 local function html(s)
-    local side = math.floor(math.sqrt(NUMBERS / (s.layers * s.heads)))
+    local side = math.max(1, math.sqrt(NUMBERS / (s.layers * s.heads)))
     -- a short side leaves its room to the long one
-    local row_limit = math.max(1, side, NUMBERS // (s.layers * s.heads * math.min(side, s.columns_count)))
-    local column_limit = math.max(1, NUMBERS // (s.layers * s.heads * math.min(row_limit, s.rows_count)))
-    local pooled = maps.pool(s, row_limit, column_limit)
+    local function limit(other) return math.max(1, math.min(SIDE, NUMBERS // (s.layers * s.heads * other))) end
+    local row_limit = limit(math.min(side, s.columns_count))
+    local pooled = maps.pool(s, row_limit, limit(math.min(row_limit, s.rows_count)))
     local low, high = math.min(0, s.least), math.max(0, s.largest)
     local data = attn.json.encode{layers = s.layers, heads = s.heads, grid = s.layers * s.heads > 1, low = low,
         high = high, most = s.most, rows = pooled.rows, columns = pooled.columns, weights = file.base64(packed(pooled, low, high))}

@@ -113,8 +113,8 @@ end
 ---The weights with sides of at most so many rows and columns.
 ---@return table pooled weights and masked (0 or 1) [L, H, rows, columns], rows, columns, by_row, by_column
 function m.pool(s, row_limit, column_limit)
-    local by_row = math.max(1, (s.rows_count + row_limit - 1) // row_limit)
-    local by_column = math.max(1, (s.columns_count + column_limit - 1) // column_limit)
+    local by_row = math.ceil(s.rows_count / math.max(1, row_limit))
+    local by_column = math.ceil(s.columns_count / math.max(1, column_limit))
     local function pooled(x, fill) return largest(largest(x, 3, by_row, fill), 4, by_column, fill) end
     return {weights = pooled(s.weights, -math.huge), masked = s.masked and pooled(s.masked:to "float64", 0),
         rows = pool_labels(s.rows, s.rows_count, by_row),

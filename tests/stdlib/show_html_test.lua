@@ -50,7 +50,9 @@ t.case("four layers of eight heads of 64 x 64 stay below a megabyte, and so does
     local data = data_of(page)
     t.equal({#data.rows, #data.columns, data.rows[1]}, {300, 400, "1…"})
     t.equal(codes_of(data.weights:sub(-8)), {0, 0, 65533})
-    t.equal(#data_of(show.html(attn.zeros(3, 100000))).rows, 3)
+    page = show.html(attn.zeros(3, 100000))
+    data = data_of(page)
+    t.equal({#data.rows, #data.columns, #page < 1e6}, {3, 2000, true})
 end)
 
 t.case("tokens are words of the page, never a part of it", function()
