@@ -46,7 +46,8 @@ static void entmax_row_forward(size_t n, const real *x, const uint8_t *left, rea
     for (int turn = 0; turn < 64 && !at_cut_short(); turn++) {
         double total = 0, slope = 0;
         size_t stay = 0;
-        for (size_t j = 0; j < count; j++) {
+        AT_PIECES(j, end, count)
+        for (; j < end; j++) {
             double w = z[j] - d * T;
             if (w <= -1)
                 continue;
@@ -61,7 +62,8 @@ static void entmax_row_forward(size_t n, const real *x, const uint8_t *left, rea
             break;
         T = next;
     }
-    for (size_t j = 0; j < n; j++) {
+    AT_PIECES(j, end, n)
+    for (; j < end; j++) {
         double w = at_left(left, j) ? d * ((double)x[j] - (double)max - T) : -1;
         y[j] = w <= -1 ? 0 : (real)exp(log1p(w) / d);
     }
@@ -82,13 +84,15 @@ static void entmax_row_backward(size_t n, const real *y, const real *dy, real *d
 {
     (void)own;
     double d = excess(b), sum = 0, total = 0, dalpha = 0;
-    for (size_t j = 0; j < n; j++)
-        if (y[j] > 0) {
-            double s = pow((double)y[j], 1 - d);
-            sum += s * (double)dy[j];
+    AT_PIECES(i, stop, n)
+    for (; i < stop; i++)
+        if (y[i] > 0) {
+            double s = pow((double)y[i], 1 - d);
+            sum += s * (double)dy[i];
             total += s;
         }
-    for (size_t j = 0; j < n; j++)
+    AT_PIECES(j, end, n)
+    for (; j < end; j++)
         if (y[j] > 0) {
             double log_base = d * log((double)y[j]), w = expm1(log_base), u = w / d, over = (double)dy[j] - sum / total;
             dalpha += (double)y[j] * u * u * curve(w, log_base) * over;

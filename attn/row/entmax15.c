@@ -21,7 +21,8 @@ static void entmax15_row_forward(size_t n, const real *x, const uint8_t *left, r
     for (int turn = 0; turn < 64 && !at_cut_short(); turn++) {
         double sum = 0, squares = 0;
         size_t stay = 0;
-        for (size_t j = 0; j < count; j++) {
+        AT_PIECES(j, end, count)
+        for (; j < end; j++) {
             double d = z[j] - tau;
             z[stay] = z[j];
             stay += d > 0;
@@ -35,7 +36,8 @@ static void entmax15_row_forward(size_t n, const real *x, const uint8_t *left, r
             break;
         tau = next;
     }
-    for (size_t j = 0; j < n; j++) {
+    AT_PIECES(j, end, n)
+    for (; j < end; j++) {
         double over = at_left(left, j) ? ((double)x[j] - (double)max) / 2 - tau : 0;
         y[j] = over > 0 ? (real)(over * over) : 0;
     }
@@ -45,15 +47,17 @@ static void entmax15_row_backward(size_t n, const real *y, const real *dy, real 
 {
     (void)own, (void)b;
     double sum = 0, total = 0;
-    for (size_t j = 0; j < n; j++)
+    AT_PIECES(j, end, n)
+    for (; j < end; j++)
         if (y[j] > 0) {
             double root = sqrt((double)y[j]);
             sum += root * (double)dy[j];
             total += root;
         }
-    for (size_t j = 0; j < n; j++)
-        if (y[j] > 0)
-            dx[j] += (real)(sqrt((double)y[j]) * ((double)dy[j] - sum / total));
+    AT_PIECES(k, stop, n)
+    for (; k < stop; k++)
+        if (y[k] > 0)
+            dx[k] += (real)(sqrt((double)y[k]) * ((double)dy[k] - sum / total));
 }
 
 AT_ROW(entmax15, .is.part.formula = "max(e_j/2 - tau, 0)^2", .is.part.source = "Peters et al. 2019",

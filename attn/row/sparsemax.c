@@ -30,7 +30,8 @@ static void sparsemax_row_forward(size_t n, const real *x, const uint8_t *left, 
             count += z[j] > tau;
         }
     }
-    for (size_t j = 0; j < n; j++) {
+    AT_PIECES(j, end, n)
+    for (; j < end; j++) {
         double over = at_left(left, j) ? (double)x[j] - (double)max - tau : 0;
         y[j] = over > 0 ? (real)over : 0;
     }

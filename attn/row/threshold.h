@@ -10,7 +10,7 @@
 #include "attn/row/row.h"
 
 /* z gets what is above the least possible threshold, less the greatest, times scale, side by side. Returns how many; 0: the row has
- * no threshold, and y is written. */
+ * no threshold, and y is written, or the work is cut short. */
 static inline size_t at_row_candidates(size_t n, const real *x, const uint8_t *left, double scale, real *max, real *y,
                                        double *z)
 {
@@ -24,11 +24,12 @@ static inline size_t at_row_candidates(size_t n, const real *x, const uint8_t *l
             y[j] = at_left(left, j) && *max != -INFINITY ? NAN : 0;
         return 0;
     }
-    for (size_t j = 0; j < n; j++) {
+    AT_PIECES(j, end, n)
+    for (; j < end; j++) {
         z[count] = ((double)x[j] - (double)*max) * scale;
         count += at_left(left, j) && z[count] > -1;
     }
-    return count;
+    return at_cut_short() ? 0 : count;
 }
 
 #endif

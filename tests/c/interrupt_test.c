@@ -109,6 +109,11 @@ int main(void)
     stops("scatter_add", AT_ID_scatter_add, 3, (at_tensor *[]){row(AT_F32, N, 1), row(AT_I64, N, 1), row(AT_F32, N, 1)},
           1, (int64_t[]){1}, true, 0, N + 1);
     stops("softmax", AT_ID_softmax, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 0, NULL, false, LONG - 1, 1.0 / LONG);
+    /* 1: what they wrote when only the search for the threshold stopped */
+    stops("sparsemax", AT_ID_sparsemax, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 0, NULL, false, LONG - 1, 1);
+    stops("entmax15", AT_ID_entmax15, 1, (at_tensor *[]){row(AT_F32, LONG, 1)}, 0, NULL, false, LONG - 1, 1);
+    stops("entmax", AT_ID_entmax, 3, (at_tensor *[]){row(AT_F32, LONG, 1), NULL, made(AT_F32, 0, NULL, 1.5)}, 0, NULL,
+          false, LONG - 1, 1);
     stops("sort", AT_ID_sort, 1, (at_tensor *[]){row(AT_F32, SORTED, 5)}, 0, NULL, false, SORTED - 1, 5);
     stops("topk", AT_ID_topk, 1, (at_tensor *[]){row(AT_F32, SORTED, 5)}, 1, (int64_t[]){SORTED / 2}, false, 0, 5);
     return finish();
