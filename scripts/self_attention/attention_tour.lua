@@ -22,7 +22,7 @@ local attn = require "attn"
 local study = require "attn.study"
 
 local paper = study{
-    options = {steps = 250, batch = 64, slots = 10, words = 20, dim = 32, lr = 0.02, tests = 8},
+    system = {"B"}, options = {steps = 250, batch = 64, slots = 10, words = 20, dim = 32, lr = 0.02, tests = 8},
     quick = {steps = 2, batch = 4, dim = 8, tests = 1}, seeds = 3,
 }
 

@@ -14,7 +14,7 @@ local attn = require "attn"
 local study, task, translate = require "attn.study", require "attn.task", require "attn.translate"
 
 local paper = study{
-    system = {"A5", "A6"},
+    system = {"A5", "A6", "C7"},
     paper = "Luong, Pham, Manning 2015, Effective approaches to attention-based neural machine translation, EMNLP",
     options = {dim = 32, hidden = 64, radius = 3, batch = 32, lr = 4e-3, steps = 700, examples = 3000, tests = 200,
         words = 30, shortest = 4, longest = 12,
