@@ -115,15 +115,16 @@ return function(define, draws)
         function(y, x) return x <= y end,
         function(y, x) return y == x or y == 6 - x end,
     }
-    define("scenes", {options = "grid = 3, shapes = 4, colours = 4, objects = 3, caption = false",
+    define("scenes", {options = "grid = 3, shapes = 4, colours = 4, objects = 3, caption = false, joined = false",
         help = "Pictures: on a grid of cells of 6 x 6 points stand objects, all of different shapes (up to 6), in one of up to 7\n"
             .. "colours each. Asked is a shape, the answer is its colour. image [B, 3, 6 grid, 6 grid], query [B], answer [B],\n"
             .. "gold [B, 1, grid * grid]: the cell, row by row; shape, colour, cell [B, objects]: all that is there. caption: there are\n"
             .. "1 to objects of them, and in place of these target [B, T] says them from left to right (in a column from\n"
-            .. "above), each its colour and then its shape (ids above colours); gold has a row for each word, rows as target_out.",
+            .. "above), each its colour and then its shape (ids above colours); joined: each in one word, (colour - 1) * shapes +\n"
+            .. "shape, so that every word needs a look of its own; gold has a row for each word, rows as target_out.",
         known = {{"grid", "integer", 3, least = 1, most = 64}, {"shapes", "integer", 4, least = 1, most = #shapes},
             {"colours", "integer", 4, least = 1, most = 7}, {"objects", "integer", 3, least = 1},
-            {"caption", "boolean", false}},
+            {"caption", "boolean", false}, {"joined", "boolean", false}},
         shown = "batch.image, batch.query, batch.gold",
         make = function(cfg)
             local cells = cfg.grid * cfg.grid
@@ -131,7 +132,7 @@ return function(define, draws)
                 error(("task.scenes: objects is %d, expected at most shapes (%d) and cells (%d)"):format(cfg.objects, cfg.shapes,
                     cells), 3)
             end
-            local words_of = cfg.colours + cfg.shapes
+            local words_of = cfg.joined and cfg.colours * cfg.shapes or cfg.colours + cfg.shapes
             return {answers = cfg.colours, questions = cfg.shapes, gold = {gold = cells}, targets = cfg.caption and words_of + 2 or nil,
                 bos = cfg.caption and words_of + 1 or nil, eos = cfg.caption and words_of + 2 or nil, draw = function(draw)
                 local side, image, objects = 6 * cfg.grid, {{}, {}, {}}, cfg.caption and draw(cfg.objects) or cfg.objects
@@ -158,11 +159,11 @@ return function(define, draws)
                     for i = 1, objects do order[i] = i end
                     local function place(i) return (cell[i] - 1) % cfg.grid * cfg.grid + (cell[i] - 1) // cfg.grid end
                     table.sort(order, function(a, b) return place(a) < place(b) end)
-                    for k, i in ipairs(order) do
-                        target[2 * k - 1], target[2 * k] = colour[i], cfg.colours + shape[i]
-                        gold[2 * k - 1], gold[2 * k] = {cell[i]}, {cell[i]}
+                    for _, i in ipairs(order) do
+                        local said = cfg.joined and {(colour[i] - 1) * cfg.shapes + shape[i]} or {colour[i], cfg.colours + shape[i]}
+                        for _, word in ipairs(said) do target[#target + 1], gold[#gold + 1] = word, {cell[i]} end
                     end
-                    gold[2 * objects + 1] = {}
+                    gold[#gold + 1] = {}
                     return {image = attn.tensor(image), target = target, gold = gold}
                 end
                 local asked = draw(objects)

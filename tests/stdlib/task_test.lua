@@ -367,6 +367,25 @@ t.case("scenes as captions: colours and shapes from left to right, each word wit
     t.equal(lengths, {[2] = true, [4] = true, [6] = true})
 end)
 
+t.case("scenes as captions, joined: the same scenes, colour and shape of an object in one word", function()
+    local options = {caption = true, size = 30, count = 30, shapes = 5, colours = 3}
+    local apart = task.scenes(options, 4)
+    options.joined = true
+    local joined = task.scenes(options, 4)
+    t.equal({joined.targets, joined.bos, joined.eos}, {17, 16, 17})
+    local a, b = apart:epoch(1)(), joined:epoch(1)()
+    t.equal(attn.allclose(a.image, b.image), true)
+    for i, n in ipairs(b.target_lengths:totable()) do
+        t.equal(a.target_lengths[i]:item(), 2 * n)
+        for k = 1, n do
+            local colour, shape = a.target[i][2 * k - 1]:item(), a.target[i][2 * k]:item() - 3
+            t.equal(b.target[i][k]:item(), (colour - 1) * 5 + shape)
+            t.equal(b.gold[i][k]:totable(), a.gold[i][2 * k]:totable())
+        end
+        t.equal(b.gold[i][n + 1]:sum():item(), 0)
+    end
+end)
+
 t.case("sort by windows: each window of places has its own words in order", function()
     for batch in task.sort({words = 30, shortest = 7, longest = 7, window = 3, count = 8}, 3):epoch(1) do
         local source, target, gold = batch.source:totable(), batch.target:totable(), batch.gold:argmax(3):totable()
