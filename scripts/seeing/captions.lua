@@ -11,11 +11,11 @@
 -- Time       8 minutes on one core
 -- Data       made here: up to 4 shapes on a grid, said from left to right, a word each (task.scenes); im2latex_sample:
 --            short formulas, too few to learn well
--- Found      not run in full yet. With lambda_r = 1 hard attention settles on wrong places (35 % on the object), with 0.1
---            not; where an object has two words, the second is said from memory and looks anywhere
+-- Found      not run in full yet. With lambda_r = 1 hard attention settles on wrong places (35 % on the object), with
+--            0.1 not; where an object has two words, the second is said from memory and looks anywhere
 -- Your data  local Teller = require("seeing.captions").Teller                          (attn -I scripts)
 --            local teller = Teller{words = 5000, channels = 3, patch = 8, places = 196}
---            local logits, maps = teller(pictures, ids)      [B, 3, 112, 112], [B, T]; maps [B, T, 196] for show.overlay
+--            local logits, maps = teller(pictures, ids)     [B, 3, 112, 112], [B, T]; maps [B, T, 196] for show.overlay
 local attn = require "attn"
 local corpus, data, fit, init = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.init"
 local study, task, text = require "attn.study", require "attn.task", require "attn.text"

@@ -13,7 +13,7 @@
 --            the error fell from 2 to 6 glimpses by a third only (15.5 to 10.2 %), all still learning: now 3e-3, 6000
 -- Your data  local Glimpses = require("seeing.glimpses").Glimpses                      (attn -I scripts)
 --            local ram = Glimpses{classes = 5, glimpses = 6, size = 8, scales = 2}
---            local logits, places = ram(pictures)              [B, 1, H, W]; places [B, glimpses, 2], as show.image's path
+--            local logits, places = ram(pictures)          [B, 1, H, W]; places [B, glimpses, 2], as show.image's path
 --            local loss = ram:loss(pictures, classes)            trains what sees and what chooses
 local attn = require "attn"
 local estimate, fit = require "attn.estimate", require "attn.fit"

@@ -11,8 +11,8 @@
 -- Command    attn scripts/seeing/nonlocal.lua
 -- Time       5 minutes on one core
 -- Data       made here: two shapes in far corners, the same or not; chance is 50 %
--- Found      not run in full with these steps yet. In 800 concat learned in one seed of three; without batchnorm no form
---            does in 800
+-- Found      not run in full with these steps yet. In 800 concat learned in one seed of three; without batchnorm no
+--            form does in 800
 -- Your data  local NonLocal = require("seeing.nonlocal").NonLocal                      (attn -I scripts)
 --            local block = NonLocal{channels = 64, form = "embedded", pool = true}
 --            local z, weights = block(x, {weights = true})       x, z [B, 64, H, W]; weights [B, H W, H W / 4]

@@ -26,7 +26,7 @@ local function places(height, width, scale)
 end
 
 -- The thin-plate spline that takes nine control points of the output to where they are seen in the input: the places of
--- all pixels are linear in those nine: [U(|pixel - control|), 1, x, y] L^-1 [H W, 9], U(r) = r^2 log r^2, L = [K P; P' 0].
+-- all pixels are linear in those nine: [U(|pixel - control|), 1, x, y] L^-1 [H W, 9], U = r^2 log r^2, L = [K P; P' 0].
 local function spline_weights(height, width)
     local control, double = places(3, 3, 1.5), {dtype = "float64"}                  -- x and y of -1, 0, 1
     local function affine(at) return attn.cat({attn.ones(#at, 1, double), at}, 2) end

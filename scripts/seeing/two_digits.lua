@@ -1,6 +1,6 @@
--- two digits: the deep recurrent attention model (D2; Ba, Mnih and Kavukcuoglu 2015): it reads a row of digits from left
--- to right. One recurrent layer says what it has seen; a second, which sees the first and begins with a coarse look at
--- the whole picture, says where to look next
+-- two digits: the deep recurrent attention model (D2; Ba, Mnih and Kavukcuoglu 2015): it reads a row of digits from
+-- left to right. One recurrent layer says what it has seen; a second, which sees the first and begins with a coarse
+-- look at the whole picture, says where to look next
 --
 --     g_t = relu(W_x x_t) o relu(W_l l_t)   r1_t = LSTM(g_t, r1_{t-1})   r2_t = LSTM(r1_t, r2_{t-1}), r2_0 = f(coarse)
 --     l_{t+1} ~ N(W r2_t, sigma);  after every N glimpses a label from r1;  places by REINFORCE, reward: labels right
@@ -12,7 +12,7 @@
 --            digits, too unlike for a verdict: seeds differ in when they begin to learn; now 4000. Learned beat random
 -- Your data  local Reader = require("seeing.two_digits").Reader                        (attn -I scripts)
 --            local dram = Reader{labels = 2, classes = 10, glimpses = 3, size = 12, canvas = 60, context = true}
---            local logits, places = dram(pictures)     [B, 1, 60, 60] -> [B, labels, classes], [B, labels * glimpses, 2]
+--            local logits, places = dram(pictures)    [B, 1, 60, 60] -> [B, labels, classes], [B, labels * glimpses, 2]
 local attn = require "attn"
 local estimate, fit = require "attn.estimate", require "attn.fit"
 local study, task = require "attn.study", require "attn.task"

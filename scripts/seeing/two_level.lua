@@ -13,7 +13,7 @@
 --            MNIST; made digits: both claims hold
 -- Your data  local levels = require "seeing.two_level"                                     (attn -I scripts)
 --            local object = levels.Object{classes = 10, first = 8, second = 12, attention = true}
---            local logp, a = object(pictures)         [B, 1, H, W] -> [B, classes], [B, rows, columns]: patches 8 points apart
+--            local logp, a = object(pictures)  [B, 1, H, W] -> [B, classes], [B, rows, columns]: patches 8 points apart
 local attn = require "attn"
 local fit, study, task = require "attn.fit", require "attn.study", require "attn.task"
 local layer = attn.layer
@@ -97,8 +97,9 @@ function Parts:forward(x, a, maps)
 end
 
 local paper = study{
-    system = {"D8"}, paper = "Xiao, Xu, Yang, Zhang, Peng, Zhang 2015, The application of two-level attention models in "
-        .. "deep convolutional neural network, CVPR",
+    system = {"D8"},
+    paper = "Xiao, Xu, Yang, Zhang, Peng, Zhang 2015, The application of two-level attention models in deep "
+        .. "convolutional neural network, CVPR",
     options = {canvas = 60, clutter = 6, classes = 10, first = 8, second = 12, detectors = 4, size = 14, hidden = 64,
         batch = 32, steps = 1500, lr = 3e-3, part_steps = 2000, train = 6000, test = 1000, attention = true},
     quick = {first = 2, second = 3, detectors = 2, size = 4, hidden = 4, steps = 2, part_steps = 2, batch = 4,

@@ -14,7 +14,7 @@
 --            local fusion = paper.Fusion{kind = "product", inputs = 64, dim = 64, hidden = 128}
 --            local h = fusion(seen, places)                      seen [B, K, 64], places [B, K, 2] -> h [B, 128]
 --            local tracker = paper.tracker{size = 9, reach = 8, particles = 64, sharp = 6}
---            local path = tracker:follow(frames, {30, 30}, attn.ones(9))     frames [T, 1, 60, 60]; places {x, y} in points
+--            local path = tracker:follow(frames, {30, 30}, attn.ones(9))   frames [T, 1, 60, 60]; places {x, y}: points
 local attn = require "attn"
 local fit, study, task = require "attn.fit", require "attn.study", require "attn.task"
 local layer = attn.layer
