@@ -17,6 +17,7 @@
 #include "attn/core/later.h"
 #include "attn/core/op.h"
 #include "attn/core/parallel.h"
+#include "attn/core/precision.h"
 #include "attn/core/profile.h"
 #include "attn/core/random.h"
 #include "attn/core/tensor.h"

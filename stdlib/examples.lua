@@ -152,6 +152,7 @@ local list = {
     -- differentiation and memory
     grad = "local w = attn.tensor{1, 2}:requires_grad_(true)\nprint(table.unpack(attn.grad((w ^ 3):sum(), {w})))",
     no_grad = "local w = attn.ones(2):requires_grad_(true)\nprint(attn.no_grad(function() return w * 2 end).requires_grad)",
+    precision = "local x = attn.tensor{{1 + 2 ^ -8, 1}}\nprint(attn.precision(\"bf16\", attn.matmul, x, attn.ones(2, 1)), x:sum())",
     scope = "print(attn.scope(function() return attn.randn(100):sum() end))",
     keep = "attn.scope(function() kept = attn.keep(attn.ones(2)) end)\nprint(kept)",
     custom = "local square = attn.custom{forward = function(ctx, a) ctx.a = a return a * a end,\n"

@@ -50,6 +50,7 @@ paper:claim{text, sample, at_least =}; return paper:main{Model = Model}. Cells r
 See study, study:table, study:claim, task, corpus, fit, and scripts/README.md.]],
     speed = [[
 All cores compute (ATTN_THREADS), with the widest vectors of the processor (ATTN_SIMD); results do not depend on the number of threads.
+attn.precision "bf16": products of float32 tensors take their inputs rounded to bfloat16; several times faster where there is AMX.
 Few large calls beat many small ones: batch, use lengths and masks, keep loops over time in encoder.rnn and decoder.rnn. attn.scope(f)
 frees what f made at once; attn.no_grad saves memory where no gradient is wanted; attn.checkpoint computes activations again.
 float32 is twice as fast as float64. `attn --profile script.lua` and attn.profile(fn) show where the time goes, by operation and by
@@ -61,7 +62,7 @@ A query that may attend to nothing gets a zero context, zero weights, zero gradi
 and uint8 for storage (images, bytes): made, indexed, moved, compared, converted and saved, not computed with.]],
     environment = [[
 ATTN_THREADS           how many threads compute; without it as many as there are processors. Results do not depend on it.
-ATTN_SIMD              base, avx2 or avx512: the widest vectors that kernels may use; without it the widest the processor has.
+ATTN_SIMD              base, avx2 or avx512: the widest vectors that kernels may use; without it the widest the processor has, and its matrix unit.
 ATTN_GEMM              own or openblas: what multiplies matrices; without it the faster for each shape.
 ATTN_DATA              the folder where scripts look for data sets; the option --data DIR of a script comes first.
 ATTN_PROGRESS          0 for no lines of progress; else the seconds between them where there is no terminal (30).

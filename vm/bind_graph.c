@@ -90,6 +90,30 @@ static int with_recording(lua_State *L, const char *where, bool on)
 
 static int no_grad(lua_State *L) { return with_recording(L, "no_grad", false); }
 
+/* attn.precision([word [, fn, ...]]) */
+static int precision(lua_State *L)
+{
+    static const char *const words[] = {[AT_PRECISION_FLOAT32] = "float32", [AT_PRECISION_BF16] = "bf16"};
+    at_precision before = at_precision_now(), wanted = before;
+    if (lua_gettop(L) == 0) {
+        lua_pushstring(L, words[before]);
+        return 1;
+    }
+    const char *word = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : "";
+    for (wanted = AT_PRECISION_FLOAT32; strcmp(word, words[wanted]) != 0; wanted++)
+        if (wanted == AT_PRECISION_BF16)
+            vm_error(L, "precision: argument 1 is %s, expected \"float32\" or \"bf16\"", vm_describe(L, 1).text);
+    if (lua_gettop(L) == 1) {
+        at_set_precision(wanted);
+        return 0;
+    }
+    vm_check_function(L, 2, "precision", "fn");
+    at_set_precision(wanted);
+    int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+    at_set_precision(before);
+    return status == LUA_OK ? lua_gettop(L) - 1 : lua_error(L);
+}
+
 /* attn.internal.recorded(fn, ...): for a backward function that makes a graph of its own (stdlib/checkpoint.lua) */
 static int recorded(lua_State *L) { return with_recording(L, "recorded", true); }
 
@@ -342,8 +366,8 @@ static int custom(lua_State *L)
 
 void vm_open_graph(lua_State *L, int lib)
 {
-    static const luaL_Reg functions[] = {
-        {"grad", gradients}, {"no_grad", no_grad}, {"anomaly", anomaly}, {"custom", custom}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"grad", gradients},  {"no_grad", no_grad}, {"precision", precision},
+                                         {"anomaly", anomaly}, {"custom", custom},   {NULL, NULL}};
     static const vm_doc docs[] = {
         {"tensor:backward", "t:backward([gradient])\n"
                             "Adds d t / d x into x.grad of every leaf x that requires a gradient, and frees the graph. "
@@ -353,6 +377,16 @@ void vm_open_graph(lua_State *L, int lib)
          "grad(output, {inputs}, [gradient]) -> list of gradients\n"
          "Gradients with respect to these tensors only, leaves or results; false where output does not depend on one.\n"
          "Nothing is added to .grad; the graph is freed."},
+        {"precision",
+         "precision([word [, fn, ...]]) -> word, or what fn(...) returns\n"
+         "What products of float32 tensors take: \"float32\", or \"bf16\", their inputs rounded to bfloat16 (8 bits "
+         "of\n"
+         "fraction) and their sums in float32: matmul, linear, einsum, recurrent steps, convolutions, the two "
+         "products\n"
+         "of attention. Everything else stays float32, parameters and optimizers too; float64 is not touched. Where "
+         "the\n"
+         "processor has a matrix unit (AMX) products are several times faster, elsewhere slower, with the same bits.\n"
+         "With fn only while that runs, also if it fails. A backward pass takes what is set when it runs."},
         {"no_grad", "no_grad(fn, ...) -> what fn(...) returns\nCalls fn; nothing inside is recorded."},
         {"anomaly", "anomaly(true or false)\n"
                     "On: the first NaN, or infinity made from finite inputs, of a forward or backward pass is an error "

@@ -4,6 +4,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <strings.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
 
 static at_simd chosen, best;
 
@@ -66,6 +73,25 @@ at_simd at_cpu_simd_best(void)
 {
     choose();
     return best;
+}
+
+bool at_cpu_tiles(void)
+{
+#if defined __x86_64__ && defined __linux__
+    enum { REQUEST_PERMISSION = 0x1023, TILE_DATA = 18 }; /* of arch_prctl */
+    static int known = -1;
+    unsigned a = 0, b = 0, c = 0, d = 0, a1 = 0;
+
+    if (known < 0) {
+        bool has = at_cpu_simd() == AT_SIMD_AVX512 && wanted_level() > AT_SIMD_AVX512 &&
+                   __get_cpuid_count(7, 1, &a1, &b, &c, &d) && (a1 & 1u << 5) && /* the conversions: AVX512_BF16 */
+                   __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & 1u << 22) && (d & 1u << 24);
+        known = has && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+    }
+    return known == 1;
+#else
+    return false;
+#endif
 }
 
 const char *at_simd_name(at_simd level)

@@ -17,8 +17,11 @@ typedef enum at_simd {
 
 /* False, with a message, when $ATTN_SIMD is set and none of the three words; it is passed over then. */
 bool at_simd_check(at_error *e);
-at_simd at_cpu_simd(void);               /* the level in use */
-at_simd at_cpu_simd_best(void);          /* the highest level of this machine, whatever $ATTN_SIMD says */
+at_simd at_cpu_simd(void);      /* the level in use */
+at_simd at_cpu_simd_best(void); /* the highest level of this machine, whatever $ATTN_SIMD says */
+/* Whether there is a matrix unit for bfloat16 (AMX) that the operating system lets this process use: asks for it. Not if $ATTN_SIMD is
+ * set, be it to the highest level. */
+bool at_cpu_tiles(void);
 const char *at_simd_name(at_simd level); /* "base", "AVX2", "AVX-512" */
 
 #endif

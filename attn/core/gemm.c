@@ -40,6 +40,7 @@
 
 #include "attn/core/parallel.h"
 #include "attn/core/tensor.h"
+#include "attn/kernel/bf16.h"
 #include "attn/kernel/map.h"
 #include "attn/kernel/pack.h"
 
@@ -54,6 +55,7 @@ enum {
     DEPTH = 2048, /* KC in bytes */
     KC = DEPTH / sizeof(real),
     NC = 2048,
+    DEEP = 32, /* divides KC: what is summed by itself with inputs rounded to bfloat16 (kernel/bf16.h) */
     MB = 48,
     PART = 1 << 18,      /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
     PACK_PART = 1 << 14, /* numbers copied in a block of work */
@@ -209,13 +211,12 @@ static void pack_tiles(size_t begin, size_t end, void *ctx)
 {
     const stage *s = ctx;
     const product *p = s->p;
-    size_t j = begin * K->pack->tile, columns = (end * K->pack->tile < s->nb ? end * K->pack->tile : s->nb) - j;
+    size_t j = begin * K->product->tile,
+           columns = (end * K->product->tile < s->nb ? end * K->product->tile : s->nb) - j;
     const real *from = p->tb ? p->b + (s->j + j) * p->ldb + s->l : p->b + s->l * p->ldb + s->j + j;
     real *to = s->panel + j * s->kb;
 
-    K->pack->pack(!p->tb, columns, s->kb, from, p->ldb, to);
-    if (p->alpha != 1)
-        K->map->scale(K->pack->packed_size(columns, s->kb), p->alpha, to, to);
+    K->product->pack(!p->tb, columns, s->kb, p->alpha, from, p->ldb, to);
 }
 
 /* C = beta C, or the bias */
@@ -239,29 +240,31 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
 
     for (size_t block = begin; block < end; block++) {
         size_t i = block / s->groups * s->rows, m = p->m - i < s->rows ? p->m - i : s->rows;
-        size_t j = block % s->groups * s->tiles * K->pack->tile, n = at_min_size(s->nb - j, s->tiles * K->pack->tile);
+        size_t j = block % s->groups * s->tiles * K->product->tile,
+               n = at_min_size(s->nb - j, s->tiles * K->product->tile);
         real *c = p->c + i * p->ldc + s->j + j;
         bool add = s->l > 0 || p->beta != 0;
         if (!p->ta && p->bias && s->l == 0) {
-            K->pack->packed_gemm_from(
+            K->product->packed_gemm_from(
                 m, n, s->kb, p->a + i * p->lda, p->lda, s->panel + j * s->kb, c, p->ldc, p->bias + s->j + j, 0);
             continue;
         }
         if (s->l == 0 && p->beta != 0)
             start_block(p, i, m, s->j + j, n);
         if (!p->ta) {
-            K->pack->packed_gemm(m, n, s->kb, p->a + i * p->lda + s->l, p->lda, s->panel + j * s->kb, c, p->ldc, add);
+            K->product->packed_gemm(
+                m, n, s->kb, p->a + i * p->lda + s->l, p->lda, s->panel + j * s->kb, c, p->ldc, add);
             continue;
         }
         /* as many rows at a time as there is room for when there is none of our own */
         real small[SMALL], *rows = at_gemm_area(ROWS);
-        size_t room = rows ? s->rows : SMALL / KC / K->pack->rows * K->pack->rows;
+        size_t room = rows ? s->rows : SMALL / KC / K->product->rows * K->product->rows;
         if (!rows)
             rows = small;
         for (size_t r = 0; r < m; r += room) {
             size_t part = at_min_size(m - r, room);
-            K->pack->pack_rows(part, s->kb, p->a + s->l * p->lda + i + r, p->lda, rows);
-            K->pack->rows_gemm(part, n, s->kb, rows, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
+            K->product->pack_rows(part, s->kb, p->a + s->l * p->lda + i + r, p->lda, rows);
+            K->product->rows_gemm(part, n, s->kb, rows, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
         }
     }
 }
@@ -270,21 +273,21 @@ static void multiply(const product *p)
 {
     _Alignas(64) real small[SMALL];
     real *own = at_gemm_area(PANEL);
-    size_t columns = own ? NC : K->pack->tile, most = own ? KC : SMALL / K->pack->tile;
-    size_t depth = at_ratio(p->k, at_ratio(p->k, most));
+    size_t columns = own ? NC : K->product->tile, most = own ? KC : SMALL / K->product->tile;
+    size_t depth = at_round_up(at_ratio(p->k, at_ratio(p->k, most)), DEEP);
 
     for (size_t j = 0; j < p->n; j += columns)
         for (size_t l = 0; l < p->k && !at_cut_short(); l += depth) {
             stage s = {
                 .p = p, .j = j, .nb = at_min_size(columns, p->n - j), .l = l, .kb = at_min_size(depth, p->k - l)};
             s.panel = own ? own : small;
-            size_t tiles = at_ratio(s.nb, K->pack->tile);
-            at_for(tiles, at_ratio(PACK_PART, K->pack->tile * s.kb), pack_tiles, &s);
+            size_t tiles = at_ratio(s.nb, K->product->tile);
+            at_for(tiles, at_ratio(PACK_PART, K->product->tile * s.kb), pack_tiles, &s);
 
             /* blocks of C: at least PART multiplications, MB rows, as few columns as leave work for every thread */
             size_t parts = p->m * s.nb * s.kb / PART;
             parts = parts < 1 ? 1 : at_min_size(parts, 32);
-            size_t high = at_ratio(p->m, MB);
+            size_t high = at_ratio(p->m, at_rounds() ? 2 * MB : MB); /* of half the bytes */
             s.rows = at_ratio(at_ratio(p->m, high), 6) * 6;
             high = at_ratio(p->m, s.rows);
             s.tiles = at_ratio(tiles, at_min_size(tiles, at_ratio(parts, high)));
@@ -306,18 +309,18 @@ static void few_columns(size_t begin, size_t end, void *ctx)
         start_block(p, 0, p->m, begin, end - begin);
     /* a product may be one block with a depth of any size: in pieces, for at_cut_short */
     for (size_t l = 0; l < p->k && !at_cut_short(); l += FEW_DEPTH)
-        K->pack->few_gemm(!p->tb, p->m, end - begin, at_min_size(p->k - l, FEW_DEPTH), p->a + l, p->lda,
-                          p->b + (p->tb ? begin * p->ldb + l : begin + l * p->ldb), p->ldb, c, p->ldc,
-                          p->beta != 0 || l > 0);
+        K->product->few_gemm(
+            !p->tb, p->m, end - begin, at_min_size(p->k - l, FEW_DEPTH), p->a + l, p->lda,
+            p->b + (p->tb ? begin * p->ldb + l : begin + l * p->ldb), p->ldb, c, p->ldc, p->beta != 0 || l > 0);
     for (size_t r = 0; r < p->m && p->alpha != 1; r++)
         K->map->scale(end - begin, p->alpha, c + r * p->ldc, c + r * p->ldc);
 }
 
 static void few(const product *p)
 {
-    size_t columns = FEW_PART / p->m / p->k / K->pack->tile * K->pack->tile;
+    size_t columns = FEW_PART / p->m / p->k / K->product->tile * K->product->tile;
 
-    at_for(p->n, columns < K->pack->tile ? K->pack->tile : columns, few_columns, (void *)(uintptr_t)p);
+    at_for(p->n, columns < K->product->tile ? K->product->tile : columns, few_columns, (void *)(uintptr_t)p);
 }
 
 /* ---- which way ---- */
@@ -423,12 +426,12 @@ static void run(const product *p)
         q.ta = false;
     /* in place: not for short dot products (tb), whose lanes have to be added up at the end; and many rows only with
      * tiles of four cache lines, as single ones keep missing */
-    size_t rows = q.tb ? 4 + q.k / 16 : K->pack->tile * sizeof(real) >= 256 ? 2 * FEW : 12;
+    size_t rows = q.tb ? 4 + q.k / 16 : K->product->tile * sizeof(real) >= 256 ? 2 * FEW : 12;
     bool small = q.m <= rows && q.m <= (q.tb ? FEW : 2 * FEW);
     if (!q.tb && q.n * q.k <= PACK_PART && q.m * q.n * q.k <= 2 * PART)
         small = true;
-    bool in_place = small && !q.ta && (q.alpha == 1 || q.beta == 0);
-    bool can = p->alpha != 0 && fits_int(p); /* with alpha 0 OpenBLAS would leave the product out */
+    bool rounds = at_rounds(), in_place = !rounds && small && !q.ta && (q.alpha == 1 || q.beta == 0);
+    bool can = !rounds && p->alpha != 0 && fits_int(p); /* with alpha 0 OpenBLAS would leave the product out */
     at_gemm_way way = at_gemm_use(NULL);
     if (can && (way == AT_GEMM_OPENBLAS || (way == AT_GEMM_FASTER && openblas_is_faster(&q, in_place))))
         blas(p);
@@ -519,16 +522,17 @@ typedef struct packing {
 static void pack_part(size_t begin, size_t end, void *ctx)
 {
     const packing *x = ctx;
-    size_t j = begin * K->pack->tile, columns = at_min_size(end * K->pack->tile, x->n) - j;
+    size_t j = begin * K->product->tile, columns = at_min_size(end * K->product->tile, x->n) - j;
 
-    K->pack->pack(x->transposed, columns, x->k, x->w + (x->transposed ? j : j * x->ldw), x->ldw, x->packed + j * x->k);
+    K->product->pack(x->transposed, columns, x->k, 1, x->w + (x->transposed ? j : j * x->ldw), x->ldw,
+                     x->packed + j * x->k);
 }
 
 void real_pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed)
 {
     packing x = {transposed, n, k, w, ldw, packed};
 
-    at_for(at_ratio(n, K->pack->tile), at_ratio(PACK_PART, K->pack->tile * (k + 1)), pack_part, &x);
+    at_for(at_ratio(n, K->product->tile), at_ratio(PACK_PART, K->product->tile * (k + 1)), pack_part, &x);
 }
 
 typedef struct rows {
@@ -545,8 +549,8 @@ static void packed_rows(size_t begin, size_t end, void *ctx)
 {
     const rows *r = ctx;
 
-    K->pack->packed_gemm(end - begin, r->n, r->k, r->x + begin * r->ldx, r->ldx, r->packed, r->y + begin * r->ldy,
-                         r->ldy, r->accumulate);
+    K->product->packed_gemm(end - begin, r->n, r->k, r->x + begin * r->ldx, r->ldx, r->packed, r->y + begin * r->ldy,
+                            r->ldy, r->accumulate);
 }
 
 void real_packed_gemm(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y, size_t ldy,

@@ -39,10 +39,12 @@
 #define AT_KERNEL_FAMILY(family) const struct AT_REAL(at_##family##_kernels) * family;
 typedef struct AT_REAL(at_kernels) {
     AT_KERNEL_FAMILIES(AT_KERNEL_FAMILY)
+    const struct at_bf16_kernels *bf16;              /* NULL for float64 */
+    const struct AT_REAL(at_pack_kernels) * product; /* pack, or of float32 those of bf16: what at_set_precision says */
 } AT_REAL(at_kernels);
 #undef AT_KERNEL_FAMILY
 
-extern AT_REAL(at_kernels) AT_REAL(at_kernel); /* filled before main, not changed afterwards */
+extern AT_REAL(at_kernels) AT_REAL(at_kernel); /* filled before main; later only `product` changes */
 #define K (&AT_REAL(at_kernel))
 
 /* The table of a level, NULL when this processor or build has none: for tests. */

@@ -170,7 +170,7 @@ static void transpose(size_t m, size_t n, const real *a, size_t lda, real *b, si
     }
 }
 
-static void pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed)
+static void pack(bool transposed, size_t n, size_t k, real alpha, const real *w, size_t ldw, real *packed)
 {
     for (size_t c = 0; c < n; c += TILE) {
         size_t columns = n - c < TILE ? n - c : TILE, width = width_of(columns);
@@ -189,6 +189,8 @@ static void pack(bool transposed, size_t n, size_t k, const real *w, size_t ldw,
         if (columns < width)
             for (size_t j = 0; j < k; j++)
                 memset(packed + j * width + columns, 0, (width - columns) * sizeof *packed);
+        for (size_t i = 0; alpha != 1 && i < width * k; i++)
+            packed[i] *= alpha;
         packed += width * k;
     }
 }

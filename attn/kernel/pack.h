@@ -1,7 +1,7 @@
 /*
  * Kernels of pack.c: y (+)= x W' for few rows against a matrix W [n, k] packed once into tiles of `tile` rows.
  * Row i of y has the same bits whatever m is. Columns from j (a multiple of tile) start at packed + j * k.
- * pack: source [n, k] with ldw >= k, or if transposed [k, n] with ldw >= n. packed aligned to 64 bytes.
+ * pack: alpha W from source [n, k] with ldw >= k, or if transposed [k, n] with ldw >= n. packed aligned to 64 bytes.
  * In the calling thread; over the pool: at_pack, at_packed_gemm in core/gemm.h.
  */
 #ifndef AT_KERNEL_PACK_H
@@ -12,7 +12,7 @@
 typedef struct AT_REAL(at_pack_kernels) {
     size_t tile;
     size_t (*packed_size)(size_t n, size_t k); /* elements */
-    void (*pack)(bool transposed, size_t n, size_t k, const real *w, size_t ldw, real *packed);
+    void (*pack)(bool transposed, size_t n, size_t k, real alpha, const real *w, size_t ldw, real *packed);
     void (*packed_gemm)(size_t m, size_t n, size_t k, const real *x, size_t ldx, const real *packed, real *y,
                         size_t ldy, bool accumulate);
     /* y = x W' + start, which is NULL (0), y itself, or with lds 0 one row for all */

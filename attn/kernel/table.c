@@ -2,4 +2,9 @@
 #include "attn/kernel/table.h"
 
 #define ENTRY(family) .family = &AT_KERNEL(at_##family##_kernels),
-const AT_REAL(at_kernels) AT_KERNEL(at_kernels) = {AT_KERNEL_FAMILIES(ENTRY)};
+const AT_REAL(at_kernels) AT_KERNEL(at_kernels) = {
+    AT_KERNEL_FAMILIES(ENTRY)
+#if AT_TYPE == 32
+        .bf16 = &AT_KERNEL(at_bf16_kernels),
+#endif
+    .product = &AT_KERNEL(at_pack_kernels)};

@@ -7,6 +7,9 @@
 #define AT_TABLE(family) extern const struct AT_REAL(at_##family##_kernels) AT_KERNEL(at_##family##_kernels);
 AT_KERNEL_FAMILIES(AT_TABLE)
 #undef AT_TABLE
+#if AT_TYPE == 32
+extern const struct at_bf16_kernels AT_KERNEL(at_bf16_kernels);
+#endif
 
 extern const AT_REAL(at_kernels) AT_KERNEL(at_kernels);
 

@@ -203,7 +203,7 @@ static void open_machines(job *j)
 static job job_of(const at_call *c, const sizes *n, size_t b, size_t h, size_t block, room r, at_array *array,
                   bool back)
 {
-    size_t W = K->pack->packed_size(1, 1);
+    size_t W = K->product->packed_size(1, 1);
     job j = {.c = c,
              .n = *n,
              .b = b,
@@ -342,8 +342,8 @@ static void inner_products(const job *j, const tile *t, int which, size_t D, con
     size_t hk = j->h / (j->n.H / j->n.Hk);
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
-        K->pack->tile_gemm(false, p->keys, p->columns, D, head_row(x, j->b, t->first + p->key, hk), head_step(x),
-                           b + p->column, QB, s + p->key * QB + p->column, QB, false);
+        K->product->tile_gemm(false, p->keys, p->columns, D, head_row(x, j->b, t->first + p->key, hk), head_step(x),
+                              b + p->column, QB, s + p->key * QB + p->column, QB, false);
     }
 }
 
@@ -355,9 +355,9 @@ static void give_queries(const job *j, const tile *t, int which, size_t D, const
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
         if (p->column < j->rows)
-            K->pack->tile_gemm(true, at_min_size(p->columns, j->rows - p->column), D, p->keys,
-                               s + p->key * QB + p->column, QB, head_row(x, j->b, t->first + p->key, hk), head_step(x),
-                               y + p->column * ldy, ldy, true);
+            K->product->tile_gemm(
+                true, at_min_size(p->columns, j->rows - p->column), D, p->keys, s + p->key * QB + p->column, QB,
+                head_row(x, j->b, t->first + p->key, hk), head_step(x), y + p->column * ldy, ldy, true);
     }
 }
 
@@ -368,9 +368,9 @@ static void give_keys(const job *j, const tile *t, size_t D, const real *s, cons
     for (size_t k = 0; k < t->parts; k++) {
         const part *p = &t->part[k];
         if (p->column < j->rows)
-            K->pack->tile_gemm(false, p->keys, D, at_min_size(p->columns, j->rows - p->column),
-                               s + p->key * QB + p->column, QB, x + p->column * ldx, ldx, y + (t->first + p->key) * ldy,
-                               ldy, true);
+            K->product->tile_gemm(
+                false, p->keys, D, at_min_size(p->columns, j->rows - p->column), s + p->key * QB + p->column, QB,
+                x + p->column * ldx, ldx, y + (t->first + p->key) * ldy, ldy, true);
     }
 }
 

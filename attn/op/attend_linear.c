@@ -177,14 +177,14 @@ static void open_keys(const head *h, chunk *c)
         else if (!c->all)
             memset(h->r.v + j * E, 0, E * sizeof(real));
     }
-    K->pack->tile_gemm(false, 1, D, last, h->r.one, s->L, h->r.fk, D, h->r.sum, D, false);
+    K->product->tile_gemm(false, 1, D, last, h->r.one, s->L, h->r.fk, D, h->r.sum, D, false);
 }
 
 /* Sums that overflow count as not finite, which costs time only. */
 static bool finite_keys(const head *h, const chunk *c)
 {
     size_t D = h->s->D, E = h->s->E;
-    K->pack->tile_gemm(false, 1, E, c->keys, h->r.one, h->s->L, c->v, c->ldv, h->r.sum + D, E, false);
+    K->product->tile_gemm(false, 1, E, c->keys, h->r.one, h->s->L, c->v, c->ldv, h->r.sum + D, E, false);
     return isfinite(K->reduce->sum(D + E, h->r.sum));
 }
 
@@ -228,8 +228,8 @@ static void pairs(const head *h, const chunk *c, size_t n, const real *x, size_t
     size_t L = h->s->L;
     real *a = h->r.a;
     for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
-        K->pack->tile_gemm(false, at_min_size(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L,
-                           a + j * L + j, L, accumulate);
+        K->product->tile_gemm(false, at_min_size(c->keys - j, STRIP), c->queries - j, n, x + j * ldx, ldx, y + j, L,
+                              a + j * L + j, L, accumulate);
     for (size_t j = 1; j < c->keys; j++)
         memset(a + j * L, 0, at_min_size(j, c->queries) * sizeof(real));
 }
@@ -238,16 +238,16 @@ static void pairs(const head *h, const chunk *c, size_t n, const real *x, size_t
 static void give_queries(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
 {
     for (size_t i = 0; i < c->queries; i += STRIP)
-        K->pack->tile_gemm(true, at_min_size(c->queries - i, STRIP), n, at_min_size(c->keys, i + STRIP), h->r.a + i,
-                           h->s->L, x, ldx, y + i * ldy, ldy, true);
+        K->product->tile_gemm(true, at_min_size(c->queries - i, STRIP), n, at_min_size(c->keys, i + STRIP), h->r.a + i,
+                              h->s->L, x, ldx, y + i * ldy, ldy, true);
 }
 
 /* y [keys, n] += a x, x [queries, n] */
 static void give_keys(const head *h, const chunk *c, size_t n, const real *x, size_t ldx, real *y, size_t ldy)
 {
     for (size_t j = 0; j < c->keys && j < c->queries; j += STRIP)
-        K->pack->tile_gemm(false, at_min_size(c->keys - j, STRIP), n, c->queries - j, h->r.a + j * h->s->L + j, h->s->L,
-                           x + j * ldx, ldx, y + j * ldy, ldy, true);
+        K->product->tile_gemm(false, at_min_size(c->keys - j, STRIP), n, c->queries - j, h->r.a + j * h->s->L + j,
+                              h->s->L, x + j * ldx, ldx, y + j * ldy, ldy, true);
 }
 
 /* Features of the queries of head q (of those that read this key head); turned as well if asked for. */
@@ -284,12 +284,12 @@ static void forward_chunk(const head *h, const chunk *c)
         size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
         real *y = at_outp(s->c, 0) + first * E;
         open_queries(h, c, first, true);
-        K->pack->tile_gemm(true, c->queries, E, D, r->fqt, L, h->S, E + 1, y, s->H * E, false);
-        K->pack->tile_gemm(false, 1, c->queries, D, r->zs, D, r->fqt, L, r->z, L, false);
+        K->product->tile_gemm(true, c->queries, E, D, r->fqt, L, h->S, E + 1, y, s->H * E, false);
+        K->product->tile_gemm(false, 1, c->queries, D, r->zs, D, r->fqt, L, r->z, L, false);
         if (c->keys > 0) {
             pairs(h, c, D, r->fk, D, r->fqt, false);
             give_queries(h, c, E, c->v, c->ldv, y, s->H * E);
-            K->pack->tile_gemm(false, 1, c->queries, c->keys, r->one, L, r->a, L, r->z, L, true);
+            K->product->tile_gemm(false, 1, c->queries, c->keys, r->one, L, r->a, L, r->z, L, true);
         }
         for (size_t i = 0; i < c->queries; i++, y += s->H * E) {
             if (s->c->n_saved)
@@ -300,7 +300,7 @@ static void forward_chunk(const head *h, const chunk *c)
                 K->map->scale(E, 1 / r->z[i], y, y);
         }
     }
-    K->pack->tile_gemm(true, D, E, c->keys, r->fk, D, c->v, c->ldv, h->S, E + 1, true);
+    K->product->tile_gemm(true, D, E, c->keys, r->fk, D, c->v, c->ldv, h->S, E + 1, true);
     K->map->acc(D, r->sum, r->zs);
 }
 
@@ -369,7 +369,7 @@ static void back_queries(const head *h, const chunk *c)
         size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
         open_queries(h, c, first, false);
         open_gradients(h, c, first);
-        K->pack->tile_gemm(true, c->queries, D, E + 1, r->gt, s->L, r->st, D, r->df, D, false);
+        K->product->tile_gemm(true, c->queries, D, E + 1, r->gt, s->L, r->st, D, r->df, D, false);
         if (c->keys > 0) {
             weigh_gradients(h, c);
             give_queries(h, c, D, r->fk, D, r->df, D);
@@ -378,7 +378,7 @@ static void back_queries(const head *h, const chunk *c)
             if (at_savedp(s->c, 0)[first + i * s->H] != 0)
                 K->map->vphi_back(D, NULL, r->fq + i * D, r->df + i * D, at_din(s->c, Q) + (first + i * s->H) * D);
     }
-    K->pack->tile_gemm(true, E, D, c->keys, c->v, c->ldv, r->fk, D, r->st, D, true);
+    K->product->tile_gemm(true, E, D, c->keys, c->v, c->ldv, r->fk, D, r->st, D, true);
     K->map->acc(D, r->sum, r->st + E * D);
 }
 
@@ -392,11 +392,11 @@ static void back_keys(const head *h, const chunk *c)
     if (dk && c->keys > 0) {
         for (size_t j = 0; j < c->keys; j++)
             memcpy(r->df + j * D, r->rt + E * D, D * sizeof(real));
-        K->pack->tile_gemm(false, c->keys, D, E, c->v, c->ldv, r->rt, D, r->df, D, true);
+        K->product->tile_gemm(false, c->keys, D, E, c->v, c->ldv, r->rt, D, r->df, D, true);
     }
     if (to && c->keys > 0) {
         K->pack->transpose(E, D, r->rt, D, r->r, E);
-        K->pack->tile_gemm(false, c->keys, E, D, r->fk, D, r->r, E, dv, lddv, c->all);
+        K->product->tile_gemm(false, c->keys, E, D, r->fk, D, r->r, E, dv, lddv, c->all);
     }
     for (size_t m = 0; m < s->group && c->queries > 0 && at_dout(s->c, 0); m++) {
         size_t first = query_at(s, h->b, c->place, h->hk * s->group + m);
@@ -410,7 +410,7 @@ static void back_keys(const head *h, const chunk *c)
             weigh_gradients(h, c);
             give_keys(h, c, D, r->fq, D, r->df, D);
         }
-        K->pack->tile_gemm(false, E + 1, D, c->queries, r->gt, s->L, r->fq, D, r->rt, D, true);
+        K->product->tile_gemm(false, E + 1, D, c->queries, r->gt, s->L, r->fq, D, r->rt, D, true);
     }
     for (size_t j = 0; j < c->keys; j++) {
         if (c->there[j] && dk)

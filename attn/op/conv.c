@@ -11,7 +11,8 @@
  * side by side in the rows of a grid and share the zeros between them; the few places q that are no place of y are thrown away. Small
  * images would be mostly edges and short rows: of them LANES stand in each place of a grid, so that a vector is one pixel of all.
  *
- * Taps of 3 x 3 between enough channels take fewer products: winograd.c.
+ * Taps of 3 x 3 between enough channels take fewer products: winograd.c. Not with inputs rounded to bfloat16 (kernel/bf16.h): these
+ * are the pixels and the weight themselves, as they are laid out, and the sums those of float32.
  *
  * dx is such a convolution too: of dy with the turned weight, one for each place within a stride. A sequence is an image of height 1
  * whose channels are its innermost dimension.
@@ -21,6 +22,7 @@
 #include "attn/op/rooms.h"
 #include "attn/op/sum.h"
 #include "attn/op/winograd.h"
+#include "attn/kernel/bf16.h"
 #include "attn/kernel/pack.h"
 #include "attn/kernel/window.h"
 
@@ -58,7 +60,7 @@ typedef struct job {
     real *y;
     steps of_x, of_y;
     size_t w_o, w_c, kw; /* of the weight: elements from one channel of y to the next, one of x to the next, one row */
-    bool add;
+    bool add, rounds;
     /* the plan, by the sizes only */
     size_t k, rows, columns, images;    /* entries of a window; a grid holds so much of y */
     size_t high, wide, blocks;          /* grids: of one image, of the batch */
@@ -172,8 +174,8 @@ static void plan(job *j, size_t channels, size_t places, bool in_place)
     j->rows = at_ratio(h->out, j->high);
     if (j->high * j->wide == 1)
         j->images = at_max_size(1, at_min_size(lines / (h->out + h->reach), j->B / PARTS));
-    j->in_place = in_place && h->taps * w->taps == 1 && h->stride * w->stride == 1 && h->front == 0 && w->front == 0 &&
-                  h->in == h->out && w->in == w->out && j->columns == w->out && j->of_x.w == 1;
+    j->in_place = in_place && !j->rounds && h->taps * w->taps == 1 && h->stride * w->stride == 1 && h->front == 0 &&
+                  w->front == 0 && h->in == h->out && w->in == w->out && j->columns == w->out && j->of_x.w == 1;
     j->images = j->in_place ? 1 : j->images;
     j->blocks = at_ratio(j->B, j->images) * j->high * j->wide;
     j->pitch = j->images * j->slot;
@@ -289,6 +291,14 @@ static void lay_out(const job *j, const part *p, size_t channel, size_t channels
     }
 }
 
+/* The same, rounded if products take rounded inputs */
+static void lay_input(const job *j, const part *p, size_t channel, size_t channels, real *grid, real *pixels)
+{
+    lay_out(j, p, channel, channels, grid, pixels);
+    if (j->rounds)
+        at_round(channels * j->channel, grid);
+}
+
 /* One channel of one image, its rows `pitch` apart, to where it belongs. */
 static void hand_image(const job *j, const part *p, const real *q, size_t pitch, real *y)
 {
@@ -374,6 +384,8 @@ static void pack(size_t begin, size_t end, void *context)
                     for (size_t r = 0; r < m; r++)
                         *to++ = w[r * j->w_o];
                 }
+        if (j->rounds)
+            at_round(m * j->k, to - m * j->k);
     }
 }
 
@@ -440,7 +452,7 @@ static void convolve(const void *context, size_t unit, real *room)
     if (j->in_place)
         x = j->x + p.image * j->of_x.b + g * j->C * j->of_x.c + p.row * j->of_x.h;
     else
-        lay_out(j, &p, g * j->C, j->C, room, pixels);
+        lay_input(j, &p, g * j->C, j->C, room, pixels);
     if (straight)
         y = place_of(j, &p, 0, 0);
     for (size_t n = 0; n < panels && !at_cut_short(); n++) {
@@ -470,7 +482,7 @@ static bool minimal(const job *j, AT_REAL(at_filter) * f)
 {
     const axis *h = &j->h, *w = &j->w;
 
-    if (j->of_x.w != 1 || h->taps != 3 || w->taps != 3 || h->stride * w->stride * h->step * w->step != 1 ||
+    if (j->rounds || j->of_x.w != 1 || h->taps != 3 || w->taps != 3 || h->stride * w->stride * h->step * w->step != 1 ||
         h->every * w->every != 1 || h->start + w->start != 0 || j->kw != 3 || (h->next < 0 ? j->w_o : j->w_c) != 9)
         return false;
     *f = (AT_REAL(at_filter)){
@@ -540,16 +552,18 @@ static bool turned(const axis *a, size_t f, axis *to)
 
 static bool turn_round(const job *j, size_t f, job *to)
 {
-    *to = (job){.B = j->B,
-                .G = j->G,
-                .C = j->O,
-                .O = j->C,
-                .of_x = j->of_y,
-                .of_y = j->of_x,
-                .w_o = j->w_c,
-                .w_c = j->w_o,
-                .kw = j->kw,
-                .weight = j->weight};
+    *to = (job){
+        .B = j->B,
+        .G = j->G,
+        .C = j->O,
+        .O = j->C,
+        .of_x = j->of_y,
+        .of_y = j->of_x,
+        .w_o = j->w_c,
+        .w_c = j->w_o,
+        .kw = j->kw,
+        .weight = j->weight,
+        .rounds = j->rounds};
     return turned(&j->h, f / j->w.phases, &to->h) && turned(&j->w, f % j->w.phases, &to->w);
 }
 
@@ -608,8 +622,8 @@ static void weigh(const void *context, size_t unit, real *room)
     for (size_t block = j->blocks * piece / d->pieces; block < j->blocks * (piece + 1) / d->pieces && !at_cut_short();
          block++) {
         part p = part_of(j, block);
-        lay_out(j, &p, g * j->C + c, channels, room, pixels);
-        lay_out(&of_dy, &p, g * j->O + o, m, dy, pixels);
+        lay_input(j, &p, g * j->C + c, channels, room, pixels);
+        lay_input(&of_dy, &p, g * j->O + o, m, dy, pixels);
         for (size_t i = 0; i < j->h.taps; i++) { /* the rows of y to which kernel row i is not all zeros */
             ptrdiff_t first = (ptrdiff_t)(i * j->h.step) - j->h.front;
             size_t from = at_max_size(p.row, places_below(-first, j->h.stride));
@@ -821,6 +835,28 @@ static bool want_gradient(at_call *c, const job *j)
     return want_room(c, furnish_gradient(&d, NULL, 0), &d.j);
 }
 
+/* Scratch of the passes; whether they round is known when they run. */
+static bool want_all(at_call *c, job j)
+{
+    job forward = j;
+    if (!want_run(c, &forward))
+        return false;
+    if (!at_recording(c))
+        return true;
+    for (size_t f = 0; f < j.h.phases * j.w.phases; f++) {
+        job back;
+        if (turn_round(&j, f, &back) && !want_run(c, &back))
+            return false;
+    }
+    return want_gradient(c, &j);
+}
+
+static job rounding(job j)
+{
+    j.rounds = true;
+    return j;
+}
+
 static bool shape(at_call *c)
 {
     const at_tensor *x = c->in[0], *w = c->in[1], *b = c->in[2];
@@ -850,17 +886,7 @@ static bool shape(at_call *c)
         return false;
     if (at_numel(c->out[0]) == 0)
         return true;
-    job j = job_of(c), forward = j;
-    if (!want_run(c, &forward))
-        return false;
-    if (!at_recording(c))
-        return true;
-    for (size_t f = 0; f < j.h.phases * j.w.phases; f++) {
-        job back;
-        if (turn_round(&j, f, &back) && !want_run(c, &back))
-            return false;
-    }
-    return want_gradient(c, &j);
+    return want_all(c, job_of(c)) && (AT_TYPE == 64 || want_all(c, rounding(job_of(c))));
 }
 
 static void conv_forward(const at_call *c)
@@ -868,6 +894,7 @@ static void conv_forward(const at_call *c)
     if (at_numel(c->out[0]) == 0)
         return;
     job j = job_of(c);
+    j.rounds = at_rounds();
     j.x = at_in(c, 0);
     j.weight = at_in(c, 1);
     j.bias = c->in[2] ? at_in(c, 2) : NULL;
@@ -893,6 +920,7 @@ static void conv_backward(const at_call *c)
         return;
     }
     job j = job_of(c);
+    j.rounds = at_rounds();
     size_t O = j.G * j.O, P = j.h.out * j.w.out;
     if (c->in[2] && at_din(c, 2)) {
         if (c->in[1]->ndim == 4)

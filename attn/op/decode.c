@@ -85,10 +85,10 @@ static size_t carve(decoder *m, char *work, bool backward)
     size_t GH = m->G * m->H, H = m->H, mixed = m->M + H, slots = count_slots(m);
     bool query = m->call->in[W_QUERY] != NULL;
     if (backward) {
-        m->hidden = at_carve_take(&c, K->pack->packed_size(H, GH));
-        m->input = at_carve_take(&c, K->pack->packed_size(m->extra, GH));
-        m->query = query ? at_carve_take(&c, K->pack->packed_size(H, m->D)) : NULL;
-        m->combine = m->luong ? at_carve_take(&c, K->pack->packed_size(mixed, H)) : NULL;
+        m->hidden = at_carve_take(&c, K->product->packed_size(H, GH));
+        m->input = at_carve_take(&c, K->product->packed_size(m->extra, GH));
+        m->query = query ? at_carve_take(&c, K->product->packed_size(H, m->D)) : NULL;
+        m->combine = m->luong ? at_carve_take(&c, K->product->packed_size(mixed, H)) : NULL;
         m->h_prev = at_carve_take(&c, m->N * H);
         m->fed_prev = m->luong ? at_carve_take(&c, m->N * H) : NULL;
         m->d_combined = m->luong ? at_carve_take(&c, m->N * H) : NULL;
@@ -98,10 +98,10 @@ static size_t carve(decoder *m, char *work, bool backward)
     } else {
         if (!m->record)
             m->records = at_carve_take(&c, m->N * m->width);
-        m->hidden = at_carve_take(&c, K->pack->packed_size(GH, H));
-        m->input = at_carve_take(&c, K->pack->packed_size(GH, m->extra));
-        m->query = query ? at_carve_take(&c, K->pack->packed_size(m->D, H)) : NULL;
-        m->combine = m->luong ? at_carve_take(&c, K->pack->packed_size(H, mixed)) : NULL;
+        m->hidden = at_carve_take(&c, K->product->packed_size(GH, H));
+        m->input = at_carve_take(&c, K->product->packed_size(GH, m->extra));
+        m->query = query ? at_carve_take(&c, K->product->packed_size(m->D, H)) : NULL;
+        m->combine = m->luong ? at_carve_take(&c, K->product->packed_size(H, mixed)) : NULL;
         m->slot = m->rows * (GH + mixed + 2 * H + m->D) + m->S;
     }
     m->bias = at_carve_take(&c, at_cell_bias_size(m->cell, H));
@@ -231,7 +231,7 @@ static const real *make_queries(const decoder *m, size_t n, const real *s, size_
     if (c->in[B_QUERY])
         for (size_t i = 0; i < n; i++)
             copy(m->D, at_in(c, B_QUERY), room + i * m->D);
-    K->pack->packed_gemm(n, m->D, m->H, s, lds, m->query, room, m->D, c->in[B_QUERY] != NULL);
+    K->product->packed_gemm(n, m->D, m->H, s, lds, m->query, room, m->D, c->in[B_QUERY] != NULL);
     return room;
 }
 
@@ -247,10 +247,10 @@ static void run_cell(const decoder *m, const block *k, size_t t)
     real *records = m->records + (k->first * m->T + t) * m->width;
 
     if (m->luong)
-        K->pack->packed_gemm(k->n, GH, m->H, k->fed, m->H, m->input, records, next, true);
+        K->product->packed_gemm(k->n, GH, m->H, k->fed, m->H, m->input, records, next, true);
     else
-        K->pack->packed_gemm(k->n, GH, m->M, k->mixed, k->mixed_width, m->input, records, next, true);
-    K->pack->packed_gemm(k->n, GH, m->H, k->s, k->mixed_width, m->hidden, k->hi, GH, false);
+        K->product->packed_gemm(k->n, GH, m->M, k->mixed, k->mixed_width, m->input, records, next, true);
+    K->product->packed_gemm(k->n, GH, m->H, k->s, k->mixed_width, m->hidden, k->hi, GH, false);
     for (size_t i = 0; i < k->n; i++)
         at_cell_forward(m->cell, m->H, records + i * next, k->hi + i * GH, m->bias, k->s + i * k->mixed_width,
                         k->cells + i * m->H, m->record);
@@ -274,7 +274,7 @@ static void run_features(const decoder *m, const block *k, size_t t)
     size_t H = m->H, width = k->mixed_width;
 
     if (m->luong)
-        K->pack->packed_gemm(k->n, H, width, k->mixed, width, m->combine, k->fed, H, false);
+        K->product->packed_gemm(k->n, H, width, k->mixed, width, m->combine, k->fed, H, false);
     for (size_t i = 0; i < k->n; i++) {
         size_t step = (k->first + i) * m->T + t;
         real *to = at_outp(m->call, FEATURES) + step * m->wide, *mixed = k->mixed + i * width;
@@ -425,7 +425,7 @@ static void return_features(const decoder *m, const way_back *k, size_t t)
     }
     if (!m->luong)
         return;
-    K->pack->packed_gemm(k->n, width, H, k->dout, H, m->combine, k->dmixed, width, false);
+    K->product->packed_gemm(k->n, width, H, k->dout, H, m->combine, k->dmixed, width, false);
     for (size_t i = 0; i < k->n; i++)
         K->map->acc(H, k->dmixed + i * width + M, k->ds + i * H);
 }
@@ -454,10 +454,10 @@ static void return_cell(const decoder *m, const way_back *k, size_t t)
             load_state(c, FED, H, b * H, m->fed_prev + step * H);
     }
     if (m->luong)
-        K->pack->packed_gemm(k->n, H, GH, dxi, GH, m->input, k->dfed, H, false);
+        K->product->packed_gemm(k->n, H, GH, dxi, GH, m->input, k->dfed, H, false);
     else
-        K->pack->packed_gemm(k->n, m->M, GH, dxi, GH, m->input, k->dmixed, k->mixed_width, true);
-    K->pack->packed_gemm(k->n, H, GH, k->dhi, GH, m->hidden, k->ds, H, true);
+        K->product->packed_gemm(k->n, m->M, GH, dxi, GH, m->input, k->dmixed, k->mixed_width, true);
+    K->product->packed_gemm(k->n, H, GH, k->dhi, GH, m->hidden, k->ds, H, true);
 }
 
 static void return_attention(const decoder *m, const way_back *k, size_t t)
@@ -475,7 +475,7 @@ static void return_attention(const decoder *m, const way_back *k, size_t t)
             K->map->acc(H, dq, k->ds + i * H);
     }
     if (m->query)
-        K->pack->packed_gemm(k->n, H, D, k->dq, D, m->query, k->ds, H, true);
+        K->product->packed_gemm(k->n, H, D, k->dq, D, m->query, k->ds, H, true);
 }
 
 static void return_block(const decoder *m, size_t index, real *slot, real *dv)

@@ -76,7 +76,7 @@ static size_t carve(layer *l, char *work, bool backward)
         l->h_prev = at_carve_take(&c, steps * l->directions * H);
     for (size_t d = 0; d < l->directions; d++) {
         l->packed[d] =
-            at_carve_take(&c, backward ? K->pack->packed_size(H, l->G * H) : K->pack->packed_size(l->G * H, H));
+            at_carve_take(&c, backward ? K->product->packed_size(H, l->G * H) : K->product->packed_size(l->G * H, H));
         l->bias[d] = at_carve_take(&c, at_cell_bias_size(l->cell, H));
     }
     l->sums = at_carve_take(&c, at_cell_bias_size(l->cell, H));
@@ -193,7 +193,7 @@ static void run_block(const layer *l, size_t block, real *slot)
         if (s == 0 && !h0)
             zero(n * GH, hi);
         else
-            K->pack->packed_gemm(n, GH, H, h, H, l->packed[d], hi, GH, false);
+            K->product->packed_gemm(n, GH, H, h, H, l->packed[d], hi, GH, false);
         for (size_t i = 0; i < n; i++) {
             size_t b = (size_t)row[i], t = time_of(l, d, b, s);
             real *record = l->records + ((size_t)l->ragged.start[b] + t) * l->ld + d * l->width;
@@ -274,7 +274,7 @@ static void return_block(const layer *l, size_t block, real *slot)
             at_cell_backward(l->cell, H, record, h, h_prev, c_prev, dh + i * H, dc + i * H, dhi + i * GH);
         }
         if (s > 0 || dh0)
-            K->pack->packed_gemm(n, H, GH, dhi, GH, l->packed[d], dh, H, true);
+            K->product->packed_gemm(n, H, GH, dhi, GH, l->packed[d], dh, H, true);
     }
     for (size_t i = 0; i < rows; i++) {
         size_t at = state_at(l, d, (size_t)row[i]);

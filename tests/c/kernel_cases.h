@@ -909,8 +909,8 @@ static void test_packed(void)
             for (size_t i = 0; i < n; i++)
                 for (size_t j = 0; j < K_; j++)
                     t[j * ldt + i] = w[i * ldw + j];
-            k->pack->pack(false, n, K_, w, ldw, packed);
-            k->pack->pack(true, n, K_, t, ldt, other);
+            k->pack->pack(false, n, K_, 1, w, ldw, packed);
+            k->pack->pack(true, n, K_, 1, t, ldt, other);
             check(memcmp(packed, other, k->pack->packed_size(n, K_) * sizeof *packed) == 0,
                   "%s %s pack of %zu x %zu both ways", TYPE, level, n, K_);
             for (size_t c = 0; c < sizeof ms / sizeof *ms; c++) {

@@ -89,6 +89,7 @@ return {
     {"random rounds", "attn/core/random.c", "round < 10", "round < 9", "tests/core/random_test.lua c:random_test"},
     {"safetensors bytes", "attn/io/safetensors.c", "it->end < it->begin || it->end - it->begin != bytes", "it->end < it->begin",
      "tests/io/safetensors_test.lua"},
+    {"bfloat16 to even", "attn/kernel/bf16.c", "+ 0x7fff + (b >> 16 & 1)", "+ 0x8000", "tests/core/precision_test.lua"},
     {"half floats to even", "attn/io/file.c", "nearbyint(ldexp", "round(ldexp", "tests/io/safetensors_test.lua"},
     {"safetensors header", "attn/io/safetensors.c", "length > s->size - 8 ||", "", "tests/io/safetensors_test.lua"},
     {"batch padding", "stdlib/data.lua", "new[j] = 0 end", "new[j] = 1 end", "tests/stdlib/data_test.lua"},
