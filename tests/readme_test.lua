@@ -78,7 +78,7 @@ for _, example in ipairs(examples) do
             contains(out, target == "demo" and "scripts/translation/dates.lua --seeds 1" or "tests/run.sh")
             return
         end
-        command = command:gsub("^bin/", ""):gsub("scripts/", top .. "/scripts/")
+        command = command:gsub("^bin/", ""):gsub("scripts/", top .. "/scripts/", 1)     -- the picture goes to a folder of the test
         local out, err, code = shell.run(command .. " --quick --show --threads 1")
         t.equal({err, code}, {"", 0})
         demo_output = demo_output .. out
