@@ -118,7 +118,7 @@ local function rate(x, seconds)
 end
 
 local columns = {"pass", "calls", "time", "share", "GFLOP/s", "GB/s", "bytes", "limit"}
-local widths = {8, 6, 7, 6, 7, 5, 7, 5}
+local widths = {8, 6, 7, 6, 7, 5, 7, 6}
 
 local function line(width, name, cells)
     local left = width
@@ -136,7 +136,7 @@ local function cells_of(entry)
     local limit = at_best(entry.rows)
     return {entry.pass, ("%d"):format(entry.calls), seconds_text(entry.seconds), ("%.1f %%"):format(100 * entry.share),
         rate(entry.flops, entry.seconds), rate(entry.moved, entry.seconds), bytes_text(entry.allocated),
-        limit > 0 and entry.seconds > 0 and ("%.0f %%"):format(100 * limit / entry.seconds) or "-"}
+        limit == 0 and "-" or limit >= 10 * entry.seconds and ">999 %" or ("%.0f %%"):format(100 * limit / entry.seconds)}
 end
 
 -- The `most` longest entries in their order, and how many are left out.
