@@ -2,7 +2,7 @@
 -- gated-attention (Dhingra et al. 2017). Names are numbered anew in every text, so that only the text gives the answer.
 -- attn scripts/reading/readers.lua [--data DIR]      5 minutes on two cores; synthetic, children's cloze, bAbI 1 and 2
 -- Found: after 1,500 steps attentive reader, attention sum and gates all answer every question (the sum is the quickest
--- to learn; of six seeds of the attentive and the impatient reader one each had not begun to), a deep LSTM one in
+-- to learn; of six seeds of the attentive reader one had not begun to, nor of the impatient), a deep LSTM one in
 -- seven; three hops add 18 points where two facts are needed (-1 to 38).
 --
 -- On your own texts (attn -I scripts), ids from 1, those that may be answers first, 0 beyond the end:
