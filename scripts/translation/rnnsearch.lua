@@ -19,7 +19,7 @@ local corpus, task, translate = attn.corpus, attn.task, attn.translate
 local paper = study{
     system = {"A1", "A3", "A7"},
     paper = "Bahdanau, Cho, Bengio 2015, Neural machine translation by jointly learning to align and translate, ICLR",
-    options = {dim = 128, hidden = 128, dropout = 0.3, batch = 64, lr = 1e-3, words = 2000, examples = 0, steps = 700,
+    options = {dim = 128, hidden = 128, dropout = 0.3, batch = 64, lr = 1e-3, words = 2000, examples = 0, steps = 2500,
         max_length = 50, beam = 5, small = {dim = 32, hidden = 64, batch = 32, lr = 4e-3, steps = 1200, tests = 400}},
     quick = {dim = 8, hidden = 8, steps = 3, examples = 50, max_length = 8, beam = 2,
         small = {dim = 4, hidden = 8, steps = 2, tests = 16}},
