@@ -82,7 +82,7 @@ local list = {
     topk = "local values, places = attn.tensor{3, 1, 2}:topk(2)\nprint(values, places)",
     -- shapes
     contiguous = x .. ":transpose(1, 2):contiguous()", narrow = x .. ":narrow(2, 2, 2)", select = x .. ":select(1, 2)",
-    transpose = x .. ":transpose(1, 2)", permute = "attn.randn(2, 3, 4):permute(3, 1, 2)", reshape = x .. ":reshape(3, -1)",
+    transpose = x .. ":transpose(1, 2)", t = "attn.randn(2, 3):t()", permute = "attn.randn(2, 3, 4):permute(3, 1, 2)", reshape = x .. ":reshape(3, -1)",
     view = x .. ":view(6)", expand = "attn.tensor{1, 2}:unsqueeze(2):expand(2, 3)", unsqueeze = x .. ":unsqueeze(1)",
     squeeze = "attn.ones(1, 3, 1):squeeze()", flatten = "attn.ones(2, 3, 4):flatten(2)", diagonal = "attn.eye(3):diagonal()",
     unfold = "attn.arange(1, 6):unfold(1, 3, 1)", flip = x .. ":flip(2)", roll = x .. ":roll(1, 2)",

@@ -6,7 +6,7 @@ local names, nearest = require "attn.names", require "attn.fields".nearest
 local elsewhere = {
     cuda = "there is no GPU here: all computing is on the CPU", cpu = "all computing is on the CPU", device = "all computing is on the CPU",
     nElement = "x:numel()", nelement = "x:numel()", nDimension = "x:dim()", ndim = "x:dim()", range = "attn.arange(first, last), the last included",
-    numpy = "x:totable(), or attn.npy.save", tolist = "x:totable()", cat_ = "attn.cat", mm = "matmul", bmm = "matmul", mv = "matmul",
+    allclose = "attn.allclose(x, y)", numpy = "x:totable(), or attn.npy.save", tolist = "x:totable()", cat_ = "attn.cat", mm = "matmul", bmm = "matmul", mv = "matmul",
     addmm = "matmul, then +", long = 'x:to "int64"', float = 'x:to "float32"', double = 'x:to "float64"', int = 'x:to "int64"', bool = "x:ne(0)",
     astype = "x:to(dtype)", type = "x.dtype, x:to(dtype)", requires_grad = "x:requires_grad_(true)", masked_fill_ = "x = x:masked_fill(mask, value)",
     repeat_interleave = "x:unsqueeze(d):expand(...):reshape(...)", repeatTensor = "x:expand(...)", copy = "x:clone(), or x:copy_(y)",

@@ -343,7 +343,8 @@ bool at_read_fields(const char *where, const at_field *fields, const at_table *t
         if (!entry->key && n == 0)
             return at_error_set(e, "%s: unknown field %lld (there are none)", where, (long long)entry->index);
         if (!entry->key)
-            return at_error_set(e, "%s: unknown field %lld (known: %s)", where, (long long)entry->index, list);
+            return at_error_set(e, "%s: unknown field %lld, fields have names (known: %s)", where,
+                                (long long)entry->index, list);
         size_t k = 0;
         while (k < n && strcmp(fields[k].name, entry->key) != 0)
             k++;

@@ -1,5 +1,5 @@
 /*
- * Views: narrow, select, transpose, permute, reshape, flatten, view, expand, unsqueeze, squeeze, diagonal, unfold. Any dtype.
+ * Views: narrow, select, transpose, t, permute, reshape, flatten, view, expand, unsqueeze, squeeze, diagonal, unfold. Any dtype.
  *
  * The result shares the storage of x: only sizes, steps and the first element are new. There is no forward and no
  * backward here: the gradient of a view is the same view of the gradient, for which `shape` is asked again with the
@@ -78,6 +78,22 @@ VIEW(transpose, true,
      "transpose(x, d1 = -2, d2 = -1) -> view\n"
      "Dimensions d1 and d2 in each other's place. Any dtype; shares memory with x.",
      {{"x", AT_ANY}, {"d1", AT_DIM, .optional = true, .value = -2}, {"d2", AT_DIM, .optional = true, .value = -1}});
+
+static bool t_shape(at_call *c)
+{
+    const at_tensor *x = c->in[0];
+
+    if (x->ndim > 2)
+        return at_fail(c, "x has %d dimensions, expected at most 2; transpose swaps two of more (x: %s)", x->ndim,
+                       at_describe(x).text);
+    size_t last = x->ndim ? x->ndim - 1 : 0;
+    return at_out_view(c, x->ndim, (size_t[]){x->size[last], x->size[0]}, (ptrdiff_t[]){x->step[last], x->step[0]}, 0);
+}
+VIEW(t, true,
+     "t(x) -> view\n"
+     "A matrix with rows and columns in each other's place; of fewer dimensions x itself. Any dtype; shares memory\n"
+     "with x.",
+     {{"x", AT_ANY}});
 
 static bool permute_shape(at_call *c)
 {

@@ -57,7 +57,7 @@ t.case("a constructor names the field and lists the known ones", function()
     local n = line() + 2
     fails(n, "linear: unknown field 'input' (known: inputs, outputs, bias; did you mean 'inputs'?)",
         function() attn.layer.linear{input = 8, outputs = 4} end)
-    t.raises("linear: unknown field 1 (known: inputs, outputs, bias)", attn.layer.linear, {8, 4})
+    t.raises("linear: unknown field 1, fields have names (known: inputs, outputs, bias)", attn.layer.linear, {8, 4})
     t.raises("linear: field 'inputs' is missing (known: inputs, outputs, bias)", attn.layer.linear, {outputs = 4})
     t.raises("linear: inputs is 2.5, expected an integer", attn.layer.linear, {inputs = 2.5, outputs = 4})
     t.raises("linear: inputs is '8', expected an integer", attn.layer.linear, {inputs = "8", outputs = 4})

@@ -261,6 +261,7 @@ case("cast", function(x) return x:to("float64") * 2 end, function() return {R(3,
 case("narrow", function(x) return x:narrow(2, 2, 2) end, function() return {R(3, 4)} end)
 case("select", function(x) return x:select(2, -1) end, function() return {R(3, 4)} end)
 case("transpose", function(x) return x:transpose(1, 3) end, function() return {R(3, 4, 2)} end)
+case("t", function(x) return x:t() end, function() return {R(3, 4)} end)
 case("permute", function(x) return x:permute(3, 1, 2) end, function() return {R(3, 4, 2)} end)
 case("reshape", function(x) return x:transpose(1, 2):reshape(2, -1) end, function() return {R(3, 4)} end)
 case("view", function(x) return x:view(2, -1) end, function() return {R(3, 4)} end)

@@ -23,6 +23,15 @@ t.case("transpose and permute", function()
     t.equal(attn.tensor{true, false}:view(1, 2):transpose(1, 2), {{true}, {false}})
 end)
 
+t.case("t is the transposed matrix, and what has fewer dimensions itself", function()
+    local x = attn.tensor{{1, 2, 3}, {4, 5, 6}}
+    t.equal(x:t(), {{1, 4}, {2, 5}, {3, 6}})
+    x:t()[3][2] = 7
+    t.equal(x[2][3]:item(), 7)
+    t.equal({attn.tensor{1, 2}:t():totable(), attn.tensor(3):t():item()}, {{1, 2}, 3})
+    t.raises("t: x has 3 dimensions, expected at most 2; transpose swaps two of more (x: float32 [2, 1, 1])", attn.t, attn.ones(2, 1, 1))
+end)
+
 t.case("reshape keeps the order of elements and copies only where it must", function()
     local x = numbers(2, 6)
     local y = x:reshape(3, -1)
