@@ -7,16 +7,18 @@
 --                                      w_k <- w_k exp(eta r_k), r_k how much narrower the belief becomes
 --
 -- Command    attn scripts/seeing/what_and_where.lua [--data DIR]
--- Time       not measured yet
+-- Time       8 minutes on one core
 -- Data       MNIST: 8,000 training digits, tested on 2,000, and walking ones; synthetic: digits made of seven strokes
--- Found      not run in full yet
+-- Found      not run in full with this recipe yet. In 1200 steps what times where learned more slowly (46 against 37 %
+--            of errors); a tracker that does not know that digits turn round at the edges loses them, however it looks
 -- Your data  local paper = require "seeing.what_and_where"                               (attn -I scripts)
 --            local fusion = paper.Fusion{kind = "product", inputs = 64, dim = 64, hidden = 128}
 --            local h = fusion(seen, places)                      seen [B, K, 64], places [B, K, 2] -> h [B, 128]
---            local tracker = paper.tracker{size = 9, reach = 8, particles = 64, sharp = 6}
+--            local tracker = paper.tracker{size = 9, reach = 8, particles = 256, sharp = 5}
 --            local path = tracker:follow(frames, {30, 30}, attn.ones(9))   frames [T, 1, 60, 60]; places {x, y}: points
 local attn = require "attn"
-local fit, study, task = require "attn.fit", require "attn.study", require "attn.task"
+local fit, init, study = require "attn.fit", require "attn.init", require "attn.study"
+local task = require "attn.task"
 local layer = attn.layer
 
 local Fusion = attn.module "Fusion"
@@ -24,6 +26,7 @@ function Fusion:init(cfg)
     self.kind = cfg.kind
     self.what = layer.linear{inputs = cfg.inputs, outputs = cfg.dim}
     self.where = layer.linear{inputs = 9, outputs = cfg.dim}
+    if cfg.kind == "product" then init.constant(self.where.bias, 1) end         -- at first what is seen, wherever it is
     self.hidden = layer.linear{inputs = cfg.dim, outputs = cfg.hidden}
 end
 
@@ -93,7 +96,10 @@ function Tracker:follow(frames, first, weights, rewarded)
     local appearance = squares(frames[{{1, 1}}], start, 28):view(1, 28, 28)
     local place, speed, path = start:expand(N, 2):contiguous(), attn.randn(N, 2) * 2, {first}
     for t = 2, frames:size(1) do
-        place, speed = place + speed + attn.randn(N, 2), speed + attn.randn(N, 2) * 0.5
+        local ahead = place + speed                         -- what reaches an edge turns round
+        speed = attn.where(ahead:lt(14) | ahead:gt(frames:size(4) - 14), -speed, speed)
+        place = (place + speed + attn.randn(N, 2)):clamp(14, frames:size(4) - 14)
+        speed = speed + attn.randn(N, 2) * 0.5
         local before, believed = spread(place, attn.full({N}, 1 / N))
         local function look(k) return self:look(frames[t], appearance, place, believed, k) end
         if rewarded then
@@ -112,9 +118,9 @@ end
 local paper = study{
     system = {"D3", "D4"},
     paper = "Larochelle, Hinton 2010, NeurIPS; Denil, Bazzani, Larochelle, de Freitas 2012, Neural Computation",
-    options = {size = 8, glimpses = 4, dim = 96, hidden = 64, batch = 64, steps = 1200, lr = 3e-3, train = 8000,
-        test = 2000, track = {size = 9, reach = 8, particles = 64, canvas = 60, sharp = 6, frames = 15, clutter = 3,
-            learn = 25, test = 40, eta = 0.3}, weights = {1, 1, 1, 1, 1, 1, 1, 1, 1}},
+    options = {size = 8, glimpses = 4, dim = 96, hidden = 64, batch = 64, steps = 4000, lr = 3e-3, train = 8000,
+        test = 2000, track = {size = 9, reach = 8, particles = 256, canvas = 60, sharp = 5, frames = 15, clutter = 3,
+            learn = 25, test = 100, eta = 0.3}, weights = {1, 1, 1, 1, 1, 1, 1, 1, 1}},
     quick = {dim = 4, hidden = 4, batch = 4, steps = 2, train = 8, test = 8,
         track = {particles = 4, frames = 3, learn = 1, test = 2}}, seeds = 3,
 }
