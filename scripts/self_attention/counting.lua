@@ -16,17 +16,19 @@ local data, fit, study, task = require "attn.data", require "attn.fit", require 
 local Counter = attn.module "Counter"           -- a sequence, summed by weights, and read by one layer
 
 function Counter:init(c)
+    self.distribution = attn[c.distribution]
     self.embed = attn.layer.embedding{count = c.words, dim = c.dim}
-    self.attend = attn.attention{query = 1, key = c.dim, score = "additive", dim = c.dim, distribution = c.distribution}
+    self.hidden = attn.layer.linear{inputs = c.dim, outputs = c.dim}
+    self.score = attn.layer.linear{inputs = c.dim, outputs = 1, bias = c.distribution == "sigmoid"}
     self.readout = attn.layer.linear{inputs = c.dim, outputs = 2 * c.dim}
     self.out = attn.layer.linear{inputs = 2 * c.dim, outputs = c.classes}
 end
 
 function Counter:forward(ids, lengths)
     local words = self.embed(ids)
-    local one = attn.ones(#ids, 1, {dtype = words.dtype})                   -- what is looked for is always the same
-    local sum, weights = self.attend(one, words, nil, {lengths = lengths, weights = true})
-    return self.out(self.readout(sum):relu()), weights
+    local e = self.score(self.hidden(words):tanh()):squeeze(3):masked_fill(~attn.mask(lengths, ids:size(2)), -math.huge)
+    local weights = self.distribution(e)
+    return self.out(self.readout(weights:unsqueeze(2):matmul(words):squeeze(2)):relu()), weights
 end
 
 local paper = study{
