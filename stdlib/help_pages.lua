@@ -79,7 +79,7 @@ function m.man()
     parts[#parts + 1] = ".SH DESCRIPTION\nWithout a script an interactive session begins. A script is run as lua would run it, with the module attn: tensors with "
         .. "automatic differentiation, attention mechanisms, recurrent and Transformer encoders and decoders, search, optimizers.\n.SH OPTIONS\n"
     for _, option in ipairs{{"-e stat", "execute the string stat"}, {"-i", "go on interactively after the script"}, {"-l mod", "require mod into a global"},
-        {"-I dir", "look for modules in folder dir first"}, {"-g", "say where a global that has no value is read"}, {"-v", "show version information"}, {"-E", "ignore environment variables"},
+        {"-I dir", "look for modules in folder dir first"}, {"--color=C", "colours in the session: always, never or auto"}, {"-g", "say where a global that has no value is read"}, {"-v", "show version information"}, {"-E", "ignore environment variables"},
         {"-W", "turn warnings on"}, {"--profile", "where the time of the script went, by operation and module"},
         {"--profile=FILE", "the same, and a trace for chrome://tracing or Perfetto"}, {"--version", "version, BLAS, threads, SIMD level"}, {"--licenses", "what is inside, and its licences"},
         {"--help", "a summary"}} do
@@ -91,7 +91,7 @@ function m.man()
     return table.concat(parts)
 end
 
-local options = "-e -i -l -I -g -v -E -W --profile --version --licenses --help"
+local options = "-e -i -l -I -g -v -E -W --color= --profile --version --licenses --help"
 
 local shells = {
     bash = function(names)

@@ -72,7 +72,7 @@ ATTN_STDLIB            a folder whose files are taken instead of the Lua modules
 ATTN_ALLOW_BYTECODE=1  leaves load, loadfile and dofile as Lua made them, so that they take bytecode.
 ATTN_EXE               set by attn test for the files it runs: the executable.
 PAGER                  what shows help that does not fit the terminal; without it less, empty for nothing.
-NO_COLOR               not empty, or TERM=dumb: no colours. With COLORTERM=truecolor or 24bit finer ones.
+NO_COLOR               not empty, or TERM=dumb: no colours (attn --color=always or never says otherwise). With COLORTERM=truecolor or 24bit finer ones.
 XDG_CONFIG_HOME        the session begins with attn/init.lua in this folder; without it in $HOME/.config. attn -E leaves it out.
 LUA_PATH, LUA_CPATH    where require looks. LUA_INIT: a statement, or @FILE, that runs first. LUA_PATH_5_4, LUA_CPATH_5_4 and
                        LUA_INIT_5_4 come before these. attn -E ignores all of them.]],
@@ -87,13 +87,15 @@ nothing is read (the row of eos, padding). b.vocabulary is how many ids the sour
 and eos, b.answers how many classes answer has. b.optimum is the best that can be reached: {accuracy = 1, loss = 0} where the source
 decides.]],
     session = [[
-An expression is printed, also as the last statement of an entry (a = 1; a); a trailing ; hides it; _ is the last value. A `local` at the
-top of an entry lives on: it becomes a global at the entry's end. ?name, ?variable and ?object:method show help, :time [N] expression
-measures (N times: the median), :who lists the names, their shapes and bytes, :mem shows memory; exit, quit or Ctrl-D leaves.
-Tab completes names: what is behind a value or a call (attn.softmax(x):tr), fields inside braces (attn.layer.linear{inp), options of
-calls, words of a choice (score = "add), files in other strings; nothing of yours is run for it. Up and Down go through the entries that begin as the line does, Ctrl-R searches. What is pasted is one entry,
-a copied prompt in front of every line is dropped. Errors name the entry: [12]:1. A global
-that has no value is nil, as in Lua, but the session says that it was read, and what was probably meant (scripts: attn -g). Ctrl-C stops what runs.]],
+An expression is printed, also as the last statement of an entry (a = 1; a); a trailing ; hides it; _ is the last value. A `local`
+at the top of an entry lives on: it becomes a global at the entry's end. ?name, ?variable and ?object:method show help, :time [N]
+expression measures (N times: the median), :who lists the names, their shapes and bytes, :mem shows memory; exit, quit or Ctrl-D
+leaves. Tab completes names: what is behind a value or a call (attn.softmax(x):tr), fields inside braces (attn.layer.linear{inp),
+options of calls, words of a choice (score = "add), files in other strings; nothing of yours is run for it. Up and Down go through
+the entries that begin as the line does, Ctrl-R searches. What is pasted is one entry, a copied prompt in front of every line is
+dropped. Errors name the entry: [12]:1. A global that has no value is nil, as in Lua, but the session says that it was read, and
+what was probably meant (scripts: attn -g). attn -i script.lua goes on behind a script, also one that failed, with its globals and
+the locals of its main chunk where it failed. Ctrl-C stops what runs.]],
     runs = [[
 A script that begins with attn.run.start keeps a folder for each run: options, metrics, checkpoints, what it printed.
 

@@ -26,6 +26,17 @@ local function quote(s)
     end) .. "\"" .. rest
 end
 
+-- Colours of values by type; empty until session.colour.
+local ink = {}
+
+local function coloured(text, kind) return ink[kind] and ink[kind] .. text .. "\27[0m" or text end
+
+---Whether values are shown in colour.
+---@param on boolean
+function session.colour(on)
+    ink = on and {string = "\27[32m", number = "\27[36m", boolean = "\27[35m", ["nil"] = "\27[35m", ["function"] = "\27[34m"} or {}
+end
+
 local function by_tostring(value)
     local ok, text = pcall(tostring, value)
     return ok and text or ("(error in __tostring: %s)"):format(tostring(text))
@@ -85,7 +96,7 @@ local function is_open(value)
 end
 
 local function format(value, depth, above)
-    if not is_open(value) then return short(value) end
+    if not is_open(value) then return coloured(short(value), type(value)) end
     if above[value] then return "<cycle>" end
     if next(value) == nil then return "{}" end
     if depth > DEPTH then return "{...}" end
@@ -94,7 +105,7 @@ local function format(value, depth, above)
     above[value] = nil
     local width = 2
     for _, piece in ipairs(pieces) do
-        width = width + utf8.len(piece, 1, -1, true) + 2
+        width = width + utf8.len((piece:gsub("\27%[[%d;]*m", "")), 1, -1, true) + 2
         if piece:find("\n", 1, true) then width = math.huge end
     end
     if width + 4 * (depth - 1) <= WIDTH then return "{" .. table.concat(pieces, ", ") .. "}" end
@@ -108,7 +119,8 @@ end
 function session.format(value)
     if is_open(value) then return format(value, 1, {}) end
     -- control bytes but line ends and tabs never reach the terminal
-    return (by_tostring(value):gsub("[\0-\8\11-\31\127]", function(c) return ("\\%03d"):format(c:byte()) end))
+    local text = by_tostring(value):gsub("[\0-\8\11-\31\127]", function(c) return ("\\%03d"):format(c:byte()) end)
+    return coloured(text, type(value))
 end
 
 ---Called when the session begins.

@@ -34,7 +34,7 @@ static struct termios modes;
 static bool again;             /* a Ctrl-C came in this call */
 static volatile bool forced;   /* a second one: nothing may catch it */
 static bool left_by_interrupt; /* the last call was */
-static bool brief;
+static bool brief, keeps;
 static int close_depth;
 
 /* A hook of the script (debug.sethook) that the stop hook displaced. */
@@ -137,6 +137,23 @@ static bool has_frames(lua_State *L)
     return false;
 }
 
+/* What a main chunk had: of the outermost that runs. */
+static void keep_main(lua_State *L)
+{
+    lua_Debug ar, main;
+    bool found = false;
+
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "S", &ar);
+        if (strcmp(ar.what, "main") == 0 && strncmp(ar.source, "=attn/", 6) != 0) {
+            main = ar;
+            found = true;
+        }
+    }
+    if (found)
+        vm_keep_locals(L, &main);
+}
+
 /* Protected: what hints.lua says of the message at 1, or nothing. */
 static int ask_hint(lua_State *L)
 {
@@ -163,6 +180,8 @@ static int message_handler(lua_State *L)
 {
     const char *message = lua_tostring(L, 1);
 
+    if (keeps)
+        keep_main(L);
     if (!message) {
         if (luaL_callmeta(L, 1, "__tostring") && lua_type(L, -1) == LUA_TSTRING)
             return 1; /* an object that says itself what it is gets no traceback */
@@ -178,6 +197,8 @@ static int message_handler(lua_State *L)
 }
 
 void vm_brief_errors(void) { brief = true; }
+
+void vm_keep_after_errors(void) { keeps = true; }
 
 int vm_call(lua_State *L, int arguments, int results)
 {

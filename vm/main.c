@@ -24,6 +24,7 @@ typedef struct options {
     int script;                                          /* its place in argv; argc if there is none */
     int bad;                                             /* the place of a wrong option, 0 if all are right */
     bool interactive, version, statement, bare, globals; /* -i, -v, -e, -E, -g */
+    int colour;                                          /* --color: always 1, never -1, else 0 */
     bool profile;                                        /* --profile */
     const char *trace;                                   /* --profile=FILE; NULL: none */
     const vm_worker *worker;
@@ -55,6 +56,7 @@ static void print_usage(FILE *to, const char *program)
         "  -v           show version information\n"
         "  -E           ignore environment variables\n"
         "  -W           turn warnings on\n"
+        "  --color=C    colours in the session: always, never, or auto (on a terminal, without NO_COLOR)\n"
         "  --profile    where the time of 'script' went, by operation and module\n"
         "  --profile=F  the same, and a trace for chrome://tracing or Perfetto in file F\n"
         "  --           stop handling options\n"
@@ -105,6 +107,10 @@ static void read_options(options *o)
             if (plain) {
                 o->script = i + 1;
                 return;
+            }
+            if (strncmp(a, "--color=", 8) == 0 && at_choice(a + 8, "auto|always|never") >= 0) {
+                o->colour = a[8] == 'n' ? -1 : a[9] == 'l';
+                break;
             }
             if (strncmp(a, "--profile", 9) != 0 || (a[9] && (a[9] != '=' || !a[10])))
                 goto bad;
@@ -326,10 +332,14 @@ static bool profile(lua_State *L, const options *o, const char *what)
     return ok;
 }
 
-/* Everything but the session. piped: the script comes from standard input, unasked. */
+/* Everything but the session, which goes on behind a script that failed. piped: the script comes from standard input, unasked. */
 static bool run_all(lua_State *L, const options *o, bool piped)
 {
-    if (!run_options(L, o) || (o->script < o->argc && !run_script(L, o)) || !vm_script_end(L, o->program))
+    if (!run_options(L, o))
+        return false;
+    if (o->script < o->argc && !run_script(L, o))
+        return o->interactive;
+    if (!vm_script_end(L, o->program))
         return false;
     return !piped ||
            (vm_test_finish(L, run_chunk(L, vm_load_file(L, NULL), o->program)) && vm_script_end(L, o->program));
@@ -375,6 +385,10 @@ static int run(lua_State *L)
     }
     if (o->globals)
         watch_globals(L, o->program);
+    if (o->colour < 0)
+        setenv("NO_COLOR", "1", 1);
+    if (o->interactive)
+        vm_keep_after_errors();
     if (!profile(L, o, "start"))
         return 0;
     bool ran = run_all(L, o, piped);
@@ -383,7 +397,7 @@ static int run(lua_State *L)
     if (session) {
         if (terminal)
             print_version("Lua " LUA_VERSION_MAJOR "." LUA_VERSION_MINOR, "          ?name for help");
-        vm_session(L, !o->bare);
+        vm_session(L, !o->bare, o->colour);
     }
     o->ok = true;
     return 0;

@@ -37,7 +37,7 @@ static volatile sig_atomic_t caught[WATCHED];
 typedef struct session {
     lua_State *L;
     int module; /* stack index of require "attn.session" */
-    bool terminal;
+    bool terminal, colour;
     EditLine *el;
     History *history;
     char *history_path; /* NULL: not kept */
@@ -587,16 +587,13 @@ static int compile(lua_State *L, const char *name, bool *more)
     return status;
 }
 
-/* Called at the end of an entry: its locals become globals, so that the next entries have them. */
-static int keep_locals(lua_State *L)
+void vm_keep_locals(lua_State *L, lua_Debug *ar)
 {
-    lua_Debug ar;
     const char *name;
 
-    if (!lua_getstack(L, 1, &ar))
-        return 0;
+    luaL_checkstack(L, 4, "locals");
     lua_pushglobaltable(L);
-    for (int i = 1; (name = lua_getlocal(L, &ar, i)); i++) {
+    for (int i = 1; (name = lua_getlocal(L, ar, i)); i++) {
         if (name[0] == '(') {
             lua_pop(L, 1);
             continue;
@@ -605,6 +602,16 @@ static int keep_locals(lua_State *L)
         lua_insert(L, -2);
         lua_rawset(L, -3);
     }
+    lua_pop(L, 1);
+}
+
+/* Called at the end of an entry: its locals become globals, so that the next entries have them. */
+static int keep_locals(lua_State *L)
+{
+    lua_Debug ar;
+
+    if (lua_getstack(L, 1, &ar))
+        vm_keep_locals(L, &ar);
     return 0;
 }
 
@@ -698,7 +705,7 @@ static void print_values(session *s, int first, bool hide)
 {
     lua_State *L = s->L;
     int n = lua_gettop(L) - first + 1;
-    bool simple = !s->terminal;
+    bool simple = !s->terminal && !s->colour;
 
     if (n <= 0)
         return;
@@ -939,12 +946,24 @@ static bool leaves(lua_State *L)
     return !variable;
 }
 
-void vm_session(lua_State *L, bool startup)
+static bool has_colours(void)
+{
+    const char *off = getenv("NO_COLOR"), *terminal = getenv("TERM");
+
+    return isatty(STDOUT_FILENO) && isatty(STDERR_FILENO) && !(off && *off) && terminal && *terminal &&
+           strcmp(terminal, "dumb") != 0;
+}
+
+void vm_session(lua_State *L, bool startup, int colour)
 {
     session s = {.L = L, .terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO)};
 
+    s.colour = colour > 0 || (colour == 0 && s.terminal && has_colours());
+    vm_colour_errors(s.colour);
+    vm_keep_after_errors();
     open_module(&s);
     tell(&s, "begin", true);
+    tell(&s, "colour", s.colour);
     if (s.terminal) {
         sigset_t interrupt;
         sigemptyset(&interrupt);

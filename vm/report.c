@@ -3,14 +3,27 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
+
+static bool colour;
+
+void vm_colour_errors(bool on) { colour = on; }
 
 void vm_message(const char *program, const char *message)
 {
     fflush(stdout);
+    if (!message)
+        message = "(error message is not a string)";
+    const char *trace = strstr(message, "\nstack traceback:");
     if (program)
-        fprintf(stderr, "%s: ", program);
-    fprintf(stderr, "%s\n", message ? message : "(error message is not a string)");
+        fprintf(stderr, "%s: %s\n", program, message);
+    else if (!colour)
+        fprintf(stderr, "%s\n", message);
+    else if (trace)
+        fprintf(stderr, "\033[31m%.*s\033[0;2m%s\033[0m\n", (int)(trace - message), message, trace);
+    else
+        fprintf(stderr, "\033[31m%s\033[0m\n", message);
     fflush(stderr);
 }
 

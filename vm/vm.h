@@ -72,6 +72,9 @@ void vm_open_interrupt(lua_State *L);
 int vm_call(lua_State *L, int arguments, int results);
 bool vm_left_by_interrupt(void); /* whether the last vm_call failed because of Ctrl-C */
 
+/* From now on an error leaves the locals of the main chunk it ended as globals: for a session that goes on behind it. */
+void vm_keep_after_errors(void);
+
 /* From now on, the prompt: no traceback for an error that no function of the user's has a part in. */
 void vm_brief_errors(void);
 
@@ -85,6 +88,9 @@ void vm_closed(void);
 /* Writes "program: message" to stderr (only the message in a session), as `lua` does; a NULL message is explained. */
 void vm_message(const char *program, const char *message);
 
+/* From now on messages without a program, those of a session, are red and their tracebacks dim. */
+void vm_colour_errors(bool on);
+
 /* A status that is not LUA_OK: writes the message on top of the stack and pops it. Returns whether it was LUA_OK. */
 bool vm_report(lua_State *L, int status, const char *program);
 
@@ -93,8 +99,12 @@ bool vm_write_all(int fd, const char *s, size_t n);
 
 /* ---- repl.c ---- */
 
-/* The interactive session, until end of file. `startup`: run the user's init.lua first. */
-void vm_session(lua_State *L, bool startup);
+/* The interactive session, until end of file. `startup`: run the user's init.lua first. Values and errors are coloured: always (1), never
+ * (-1), or (0) if it is on a terminal that has colours and NO_COLOR is not set. */
+void vm_session(lua_State *L, bool startup, int colour);
+
+/* The locals of the function at a level, as they are now, become globals. */
+void vm_keep_locals(lua_State *L, lua_Debug *ar);
 
 /* ---- process.c: this executable again ---- */
 

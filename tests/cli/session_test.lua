@@ -159,7 +159,7 @@ end)
 local has_script = os.execute("script --version >/dev/null 2>&1")
 
 -- Types {text, answer} pairs into a session: each answer is waited for before the next text. What the terminal
--- showed, and a line with the exit status.
+-- showed, and a line with the exit status; the same with colours.
 local function type_in(pairs_of_text, variables)
     if not has_script then t.skip("no `script` to make a terminal") end
     local lines = {[[
@@ -181,7 +181,8 @@ local function type_in(pairs_of_text, variables)
         .. "script -qfec %s /dev/null >>shown\necho status $? >>shown"):format(
             variables or "", shell.quote("exec " .. shell.quote(shell.exe))))
     shell.run("sh terminal.sh")
-    return (shell.read(shell.folder() .. "/shown"):gsub("\r", ""):gsub("\27%[%?2004[hl]", ""))      -- paste is bracketed
+    local shown = shell.read(shell.folder() .. "/shown"):gsub("\r", ""):gsub("\27%[%?2004[hl]", "")       -- paste is bracketed
+    return (shown:gsub("\27%[[%d;]*m", "")), shown
 end
 
 t.case("a terminal: banner, values one per line, Ctrl-C while typing, Ctrl-D", function()
@@ -247,6 +248,47 @@ t.case("a terminal: tab completes fields over the lines of an entry, behind a pa
     contains(shown, "uts = 2,\n")
     contains(shown, "\ntrue\n")
     contains(shown, "\n5\n")
+end)
+
+t.case("a terminal: values and errors are coloured, unless NO_COLOR or a dumb terminal", function()
+    local typed = {{"40 + 2\\n", "42"}, {"{1, 'a', true}\\n", "true"}, {"error 'no' .. ''\\n", "[3]:1"}, {"\\004"}}
+    local _, shown = type_in(typed)
+    contains(shown, "\n\27[36m42\27[0m\n")
+    contains(shown, '\n{\27[36m1\27[0m, \27[32m"a"\27[0m, \27[35mtrue\27[0m}\n')
+    contains(shown, "\27[31m[3]:1: no\27[0m\n")
+    for _, variable in ipairs{"NO_COLOR=1", "TERM=dumb"} do
+        local plain, all = type_in(typed, variable)
+        contains(plain, '\n42\n')
+        t.is_true(not all:find("\27[36m", 1, true) and not all:find("\27[31m", 1, true), all)
+    end
+end)
+
+t.case("--color=always and never; a wide table breaks into lines where it would without", function()
+    local out, err = shell.run("XDG_CONFIG_HOME=/nothing attn --color=always -i", "6 * 7\n{'abcdefghijklmnopqrstuvwxyz', 'abcdefghijklmnopqrstuvwxyz', 1}\nerror 'no'\n")
+    contains(out, "\n\27[36m42\27[0m\n")
+    contains(out, '\n{\27[32m"abcdefghijklmnopqrstuvwxyz"\27[0m, \27[32m"abcdefghijklmnopqrstuvwxyz"\27[0m, \27[36m1\27[0m}\n')
+    contains(err, "\27[31m[3]:1: no\27[0;2m\nstack traceback:")
+    out, err = shell.run("XDG_CONFIG_HOME=/nothing attn --color=never -e 'print(os.getenv \"NO_COLOR\")' -i", "6 * 7\nerror 'no'\n")
+    contains(out, "\n1\n")
+    t.is_true(not (out .. err):find "\27")
+    local _, complaint, code = shell.run "attn --color=some -e ''"
+    t.equal(code, 1)
+    contains(complaint, "unrecognized option '--color=some'")
+end)
+
+t.case("-i stays behind a script that failed, with its globals and the locals of its main chunk", function()
+    shell.write("fails.lua", "local weights, lr = {1, 2}, 0.5\nglobal = 4\nlocal function train() local inner = 7 error('boom') end\ntrain()")
+    local out, err, code = shell.run("XDG_CONFIG_HOME=/nothing attn -i fails.lua", "weights\nlr + global\nrawget(_G, 'inner')\nlocal kept = 8 error 'x'\nkept\n")
+    t.equal(code, 0)
+    for _, text in ipairs{"> lr + global\n4.5\n", "rawget(_G, 'inner')\nnil\n", "> kept\n8\n"} do contains(out, text) end
+    contains(err, "fails.lua:3: boom\nstack traceback:")
+    shell.write("wrong.lua", "x = = 1")
+    out, err, code = shell.run("XDG_CONFIG_HOME=/nothing attn -i wrong.lua", "6 * 7\n")
+    t.equal(code, 0)
+    contains(out, "\n42\n")
+    contains(err, "wrong.lua:1: unexpected symbol")
+    shell.write("fails.lua", "error 'alone'")
+    t.equal(select(3, shell.run "attn fails.lua"), 1)
 end)
 
 -- ---- presses at times that a shell cannot hold; ATTN_LONG=1: 300 of each ----
