@@ -120,7 +120,7 @@ local paper = study{
     paper = "Larochelle, Hinton 2010, NeurIPS; Denil, Bazzani, Larochelle, de Freitas 2012, Neural Computation",
     options = {size = 8, glimpses = 4, dim = 96, hidden = 64, batch = 64, steps = 4000, lr = 3e-3, train = 8000,
         test = 2000, track = {size = 9, reach = 8, particles = 256, canvas = 60, sharp = 5, frames = 15, clutter = 3,
-            learn = 25, test = 100, eta = 0.3}, weights = {1, 1, 1, 1, 1, 1, 1, 1, 1}},
+            learn = 25, test = 300, eta = 0.3}, weights = {1, 1, 1, 1, 1, 1, 1, 1, 1}},
     quick = {dim = 4, hidden = 4, batch = 4, steps = 2, train = 8, test = 8,
         track = {particles = 4, frames = 3, learn = 1, test = 2}}, seeds = 3,
 }
