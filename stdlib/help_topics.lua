@@ -89,7 +89,7 @@ decides.]],
     session = [[
 An expression is printed, also as the last statement of an entry (a = 1; a); a trailing ; hides it; _ is the last value. A `local`
 at the top of an entry lives on: it becomes a global at the entry's end. ?name, ?variable and ?object:method show help, :time [N]
-expression measures (N times: the median), :who lists the names, their shapes and bytes, :mem shows memory; exit, quit or Ctrl-D
+expression measures (N times: the median), :prof expression shows where its time goes (attn.profile), :who lists the names, their shapes and bytes, :mem shows memory; exit, quit or Ctrl-D
 leaves. Tab completes names: what is behind a value or a call (attn.softmax(x):tr), fields inside braces (attn.layer.linear{inp),
 options of calls, words of a choice (score = "add), files in other strings; nothing of yours is run for it. Up and Down go through
 the entries that begin as the line does, Ctrl-R searches. What is pasted is one entry, a copied prompt in front of every line is

@@ -218,6 +218,14 @@ function session.who()
     return #lines > 0 and table.concat(lines, "\n") or "no names yet"
 end
 
+---:prof: prints the profile of a call and returns what it returned
+---@param fn function
+function session.profile(fn, ...)
+    local results = table.pack(require "attn".profile(fn, ...))
+    print(results[1])
+    return table.unpack(results, 2, results.n)
+end
+
 ---:mem
 ---@return string
 function session.memory()

@@ -831,6 +831,25 @@ static void run_timed(session *s, const char *text)
     lua_settop(L, chunk - 2);
 }
 
+/* :prof e */
+static void run_profiled(session *s, const char *text)
+{
+    lua_State *L = s->L;
+    int top = lua_gettop(L);
+    bool more;
+
+    lua_getfield(L, s->module, "profile");
+    lua_pushstring(L, text);
+    int status = compile(L, s->name, &more);
+    lua_remove(L, -2);
+    if (vm_report(L, status, NULL)) {
+        lua_pushcfunction(L, keep_locals);
+        if (vm_report(L, vm_call(L, 2, LUA_MULTRET), NULL))
+            print_values(s, top + 1, ends_in_semicolon(text, strlen(text)));
+    }
+    lua_settop(L, top);
+}
+
 /* :who */
 static void show_names(session *s)
 {
@@ -850,12 +869,16 @@ static bool run_command(session *s, const char *line)
         const char *rest = line + n + strspn(line + n, " \t");
         if (n == 5 && strncmp(line, ":time", n) == 0 && *rest)
             run_timed(s, rest);
+        else if (n == 5 && strncmp(line, ":prof", n) == 0 && *rest)
+            run_profiled(s, rest);
         else if (n == 4 && strncmp(line, ":mem", n) == 0)
             show_memory(s);
         else if (n == 4 && strncmp(line, ":who", n) == 0)
             show_names(s);
         else
-            vm_message(NULL, "commands: ?NAME (help), :time [N] EXPRESSION, :who, :mem; exit or Ctrl-D leaves");
+            vm_message(
+                NULL,
+                "commands: ?NAME (help), :time [N] EXPRESSION, :prof EXPRESSION, :who, :mem; exit or Ctrl-D leaves");
     } else {
         return false;
     }

@@ -140,7 +140,7 @@ int at_misspelling(const char *wrong, size_t n, const char *word, size_t m)
                 row[j] = before[j - 2] + 1;
         }
     }
-    if (row[m] > (n < 6 ? 1 : (int)n / 3))
+    if (row[m] >= (int)n || row[m] > (n < 6 ? 1 : (int)n / 3))
         return AT_FAR;
     while (same < n && same < m && wrong[same] == word[same])
         same++;

@@ -87,6 +87,15 @@ t.case("commands: ?name, :time, :mem", function()
     contains(err, "commands: ?NAME")
 end)
 
+t.case(":prof shows where the time of an expression goes, and its value; its locals live on", function()
+    local out, err = shell.run(quiet, ":prof attn.ones(30, 40):matmul(attn.ones(40, 2)):sum():item()\n:prof local m = attn.tanh(attn.ones(3))\n#m + 4\n:prof 1 +\n")
+    contains(out, "matmul")
+    contains(out, "\n2400.0\n")
+    contains(out, "tanh")
+    contains(out, "#m + 4\n7\n")
+    contains(err, "[4]:1: unexpected symbol near")
+end)
+
 -- ---- values as text ----
 
 t.case("tables print as Lua: strings first, list, other numbers", function()

@@ -42,6 +42,7 @@ t.case("the nearest word, if any is near", function()
     t.equal(fields.nearest("adative", {"dot", "additive", "concat"}), "additive")
     t.equal(fields.nearest("zzzzzz", {"dot", "additive"}), nil)
     t.equal(fields.suggest("dta", {"dot"}), "")
+    t.equal(fields.nearest("x", {"y", "_"}), nil)               -- nothing of it is left
     t.equal(fields.nearest("dto", {"dt", "dot"}), "dt")         -- one edit each, but more of the beginning
     t.equal(fields.nearest("modle", {"mode", "model"}), "model")    -- one edit each, but the length is right
     t.equal(fields.suggest("do", {"dot"}), " (did you mean 'dot'?)")
