@@ -7,6 +7,8 @@ local rows, gradients = "attn/op/rows.c", "tests/registry_test.lua"
 local golden, walk, optim = "tests/golden/golden_test.lua", "tests/attention/walk_test.lua", "tests/optim/optim_test.lua"
 local winograd = "tests/op/winograd_test.lua"
 local kernels = "c:kernel_f32_test c:kernel_f64_test"
+local expression, modify = "tests/stdlib/expression_test.lua", "tests/attention/modify_test.lua"
+local profile = "tests/stdlib/profile_test.lua"
 
 return {
     -- distributions, backward
@@ -107,6 +109,16 @@ return {
     {"filter of odd sizes", "attn/op/winograd.c", "plane % 4 < 3 ||", "plane % 4 < 2 ||", winograd},
     {"filter of what is not finite", "attn/op/winograd.c", "    if (!finite)", "    if (false)", winograd},
     {"png header", "attn/io/png.c", "if (stored / SHRINKS > p->source.size)", "if (false)", "tests/io/png_test.lua"},
+    -- functions of the script
+    {"map back, broadcast", "attn/op/map.c", "dx[k].sum = d && !wide ? sums + at : NULL;", "dx[k].sum = d && !wide ? sums : NULL;", expression},
+    {"score_mod, span", "attn/op/score_mod.c", ".from = {0, span.lo}", ".from = {0, 0}", modify},
+    {"weights below rounding", "attn/kernel/attend.c", "pick(x < least, splat(0), exp_of(greater(least, x)))", "exp_of(x)",
+     "tests/attention/tiled_test.lua"},
+    {"places that run backwards", "attn/kernel/expression.c", "sum[-(ptrdiff_t)c] += (double)open[c];", "sum[c] += (double)open[c];", modify},
+    {"rest by one number", "attn/kernel/expression.c", "r += b & -below;", ";", modify},
+    {"integers grouped anew", "stdlib/expression.lua", "a.op == \"int_add\" and op or inverse[op]", "op", expression},
+    {"profile, what is inside", "attn/core/profile.c", "row->ns += ns - t->inside;", "row->ns += ns;", profile},
+    {"profile, module of a node", "attn/core/profile.c", "node->path >= run.first ? node->path - run.first : 0;", "0;", profile},
     -- kernels, one width each
     {"base: attend back", "attn/kernel/attend.c", "k = splat(scale);", "k = splat(sizeof(vec) == 16 ? -scale : scale);", kernels},
     {"AVX2: layernorm", "attn/kernel/norm.c", "real mean = across(s) / (real)n;", "real mean = across(s) / (real)(n + (sizeof(vec) == 32));",
