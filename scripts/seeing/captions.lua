@@ -11,8 +11,9 @@
 -- Time       8 minutes on one core
 -- Data       made here: up to 4 shapes on a grid, said from left to right, a word each (task.scenes); im2latex_sample:
 --            short formulas, too few to learn well
--- Found      not run in full yet. With lambda_r = 1 hard attention settles on wrong places (35 % on the object), with
---            0.1 not; where an object has two words, the second is said from memory and looks anywhere
+-- Found      hard attention is 1.2 points behind soft, 98 % of its draws are on the object (with lambda_r = 1: 35 %).
+--            With lambda = 0.1 the penalty spreads weight over empty cells (coverage 92, without it 99 %); now 0.01.
+--            Once all is known no baseline helps (1.1 times): variance is measured early. Formulas: 300 steps too few
 -- Your data  local Teller = require("seeing.captions").Teller                          (attn -I scripts)
 --            local teller = Teller{words = 5000, channels = 3, patch = 8, places = 196}
 --            local logits, maps = teller(pictures, ids)     [B, 3, 112, 112], [B, T]; maps [B, T, 196] for show.overlay
@@ -85,7 +86,7 @@ local paper = study{
     paper = "Xu, Ba, Kiros, Cho, Courville, Salakhutdinov, Zemel, Bengio 2015, Show, attend and tell, ICML",
     options = {grid = 3, shapes = 5, colours = 4, objects = 4, dim = 32, hidden = 64, batch = 32, steps = 4000,
         lr = 3e-3, train = 8000, test = 500, kind = "soft", gate = true, doubly = 0, reward = 0.1, entropy = 0,
-        draws = 100, longest = 25, crop = 160, formula_steps = 300},
+        draws = 100, longest = 25, crop = 160, formula_steps = 1500},
     quick = {dim = 8, hidden = 8, batch = 4, steps = 4, train = 8, test = 8, draws = 3, formula_steps = 2}, seeds = 3,
 }
 
@@ -119,12 +120,12 @@ local function scenes(cfg, cell)
             end,
             loss = function(b) return model:loss(b.image, b.target_in, b.target_out, cfg.doubly) end}
     end
-    learn(cfg.steps // 4)
+    learn(cfg.steps // 20)
     if cfg.kind == "hard" then                                              -- where there is still much to learn
         ratio = variance(model, kept[1], cfg.draws, attn.estimate.reinforce{baseline = "none"})
             / variance(model, kept[1], cfg.draws, model.reinforce)
     end
-    learn(cfg.steps - cfg.steps // 4, cfg.lr / 20)
+    learn(cfg.steps - cfg.steps // 20, cfg.lr / 20)
     local shown = false
     local out = fit.means(model, test, function(b)
         local logits, maps, _, draws = model(b.image, b.target_in)
@@ -155,7 +156,7 @@ local captions = paper:table{
     about = "words right; largest weight, and draw, on the object named; objects looked at where there are 4; variance "
         .. "of the gradient without a baseline over with it",
     columns = {"accuracy", "pointing", "drawn", "coverage", "variance"},
-    vary = {{"soft"}, {"doubly stochastic", doubly = 0.1}, {"hard", kind = "hard", gate = false, entropy = 0.01},
+    vary = {{"soft"}, {"doubly stochastic", doubly = 0.01}, {"hard", kind = "hard", gate = false, entropy = 0.01},
         {"hard, no baseline", kind = "hard", gate = false, entropy = 0.01, baseline = "none"},
         {"hard, no entropy", kind = "hard", gate = false}},
 }

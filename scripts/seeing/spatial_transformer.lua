@@ -6,8 +6,8 @@
 -- Command    attn scripts/seeing/spatial_transformer.lua [--data DIR]
 -- Time       12 minutes on one core
 -- Data       MNIST: 8,000 training digits turned by up to 90 degrees, tested on 2,000; synthetic: digits made here
--- Found      not run in full at this size yet. With twice the units the error was 0.8 times that without after 3000 steps,
---            0.72 after 6000; with these 0.64 after 4000, angles correlate by 0.89 (one seed)
+-- Found      not run in full at this size yet. With twice the units the error was 0.8 times that without after 3000
+--            steps, 0.72 after 6000; with these 0.64 after 4000, angles correlate by 0.89 (one seed)
 -- Your data  local Transformer = require("seeing.spatial_transformer").Transformer      (attn -I scripts)
 --            local st = Transformer{form = "affine", height = 32, width = 32, channels = 3}
 --            local straight, theta = st(pictures)                pictures [B, 3, 32, 32]
