@@ -57,6 +57,7 @@ enum {
     NC = 2048,
     DEEP = 32, /* divides KC: what is summed by itself with inputs rounded to bfloat16 (kernel/bf16.h) */
     MB = 48,
+    HIGH = 2 * MB,       /* with inputs rounded, which have half the bytes for a matrix unit */
     PART = 1 << 18,      /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
     PACK_PART = 1 << 14, /* numbers copied in a block of work */
     FEW = 48,            /* rows up to which packing B costs more than it gains; twice that if B is not turned */
@@ -105,11 +106,11 @@ static void free_areas(void *p)
 
 static void make_key(void) { have_key = pthread_key_create(&area_key, free_areas) == 0; }
 
-/* NULL: no memory. PANEL: NC KC numbers of either type, ROWS: MB KC, BLAS_BUFFER: what OpenBLAS works in, of which it touches
+/* NULL: no memory. PANEL: NC KC numbers of either type, ROWS: HIGH KC, BLAS_BUFFER: what OpenBLAS works in, of which it touches
  * what it needs; aligned as its kernels want it. */
 void *at_gemm_area(int which)
 {
-    static const size_t bytes[AREAS] = {(size_t)NC * DEPTH, (size_t)MB * DEPTH, (size_t)128 << 20};
+    static const size_t bytes[AREAS] = {(size_t)NC * DEPTH, (size_t)HIGH * DEPTH, (size_t)128 << 20};
     static _Thread_local void **area;
 
     if (!area) {
@@ -287,7 +288,7 @@ static void multiply(const product *p)
             /* blocks of C: at least PART multiplications, MB rows, as few columns as leave work for every thread */
             size_t parts = p->m * s.nb * s.kb / PART;
             parts = parts < 1 ? 1 : at_min_size(parts, 32);
-            size_t high = at_ratio(p->m, at_rounds() ? 2 * MB : MB); /* of half the bytes */
+            size_t high = at_ratio(p->m, at_rounds() ? HIGH : MB);
             s.rows = at_ratio(at_ratio(p->m, high), 6) * 6;
             high = at_ratio(p->m, s.rows);
             s.tiles = at_ratio(tiles, at_min_size(tiles, at_ratio(parts, high)));
