@@ -5,7 +5,7 @@
 -- PyTorch (python3-torch) runs at its best: the OpenMP flavour of OpenBLAS, once plain and once with malloc kept from unmapping; the
 -- better one counts; causal attention also in blocks of rows. Without python3-torch only this side is measured. The last columns are the fraction of the limit measured in the
 -- same run: fp32 multiply-adds, or memory bandwidth. At the end the products by themselves (--filter gemm: nothing else): times of ours over
--- those of OpenBLAS, and of OpenBLAS in our blocks over one plain call.
+-- those of OpenBLAS, and of OpenBLAS in our blocks over one plain call. Cases of bfloat16 stand against our own float32.
 
 local attn = require "attn"
 
@@ -90,28 +90,32 @@ end
 local function measure(case)
     if case.start_up then return start_up(case) end
     local threads = case.threads or options.threads
-    local function ours(what)
-        return ("ATTN_THREADS=%d %s %s/ours.lua %s %s %s %g"):format(threads, quote(executable), quote(here), what, case.name,
-                                                                     quote(folder), options.seconds)
+    local function ours(what, name)
+        return ("ATTN_THREADS=%d %s %s/ours.lua %s %s %s %g"):format(threads, quote(executable), quote(here), what,
+                                                                     name or case.name, quote(folder), options.seconds)
     end
     local _, made = output(ours "make")
+    if case.against then made = made and select(2, output(ours("make", case.against))) end
     if not made then return {case = case.name, problem = "the inputs could not be made"} end
     local mine, peak, best = {}, 0, {}
-    local torch = has_torch and not case.only_here
+    local torch = has_torch and not case.only_here and not case.against
+    local others = case.against and {{name = "float32"}} or torch and setups or {}
     for round = 1, options.rounds do
         local list, p = samples(ours "run")
         if not list then return {case = case.name, problem = "this side failed"} end
         append(mine, list)
         peak = math.max(peak, p)
-        for k = 1, torch and (case.blocked and 4 or 2) or 0 do
-            local setup = setups[k]
-            local theirs, q = samples(("%s %s %s/theirs.py %s %s %g %d%s"):format(setup.environment, python, quote(here), case.name,
-                quote(folder), options.seconds, threads, setup.form))
-            if not theirs then return {case = case.name, problem = "PyTorch failed"} end
+        for k = 1, #others > 2 and not case.blocked and 2 or #others do
+            local setup = others[k]
+            local theirs, q = samples(case.against and ours("run", case.against) or
+                ("%s %s %s/theirs.py %s %s %g %d%s"):format(setup.environment, python, quote(here), case.name, quote(folder),
+                    options.seconds, threads, setup.form))
+            if not theirs then return {case = case.name, problem = (case.against or "PyTorch") .. " failed"} end
             best[k] = best[k] or {list = {}, peak = 0}
             append(best[k].list, theirs)
             best[k].peak = math.max(best[k].peak, q)
-            if round == 1 and k % 2 == 1 and not case.random then      -- with dropout the two sides draw different numbers
+            -- with dropout the two sides draw different numbers
+            if torch and round == 1 and k % 2 == 1 and not case.random then
                 local d = difference(case.name)
                 if not (d < 2e-3) then return {case = case.name, problem = ("the outputs differ by %.2g"):format(d)} end
             end
@@ -121,7 +125,7 @@ local function measure(case)
     for k, b in ipairs(best) do
         local m = median(b.list)
         if not result.theirs or m < result.theirs then
-            result.theirs, result.setup, result.their_peak = m, setups[k].name, b.peak / 1024
+            result.theirs, result.setup, result.their_peak = m, others[k].name, b.peak / 1024
         end
     end
     result.gflops = case.flops and case.flops / result.ours / 1e9

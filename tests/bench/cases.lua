@@ -2,6 +2,7 @@
 --   make(p) -> inputs    tensors (parameters and data) that both sides start from, by name
 --   build(inputs) -> run, outputs    run() does the work once; outputs() gives what is compared, a list of tensors
 --   flops, bytes    of one run, for the fraction of the limit; target: ratio aimed at
+--   against    the case of this side that stands in PyTorch's column
 -- theirs.py has the same cases, by the same names.
 
 local attn = require "attn"
@@ -501,6 +502,21 @@ image("grid_sample_train", function()
 end, function(inputs)
     return function(x) return attn.grid_sample(x, inputs.grid) end, {inputs.grid}
 end, 8 * 4 * 16 * 32 * 64 * 64)
+
+-- ---- the same with products of bfloat16, against our own float32 ----
+
+for _, name in ipairs {"gru_train_b64_t50", "lstm_train_b64_t50", "gpt_char_train", "gpt2_124m_train"} do
+    local base = cases[name]
+    if base then
+        case(name .. "_bf16", {
+            against = name, target = 1.5, flops = base.flops, tokens = base.tokens, make = base.make,
+            build = function(inputs)
+                attn.precision "bf16"
+                return base.build(inputs)
+            end,
+        })
+    end
+end
 
 -- ---- the matrix products that most of the time above goes to: op(A) op(B) as stored, rows, columns, sum over ----
 
