@@ -87,7 +87,7 @@ local paper = study{
     options = {grid = 3, shapes = 5, colours = 4, objects = 4, dim = 32, hidden = 64, batch = 32, steps = 4000,
         lr = 3e-3, train = 8000, test = 500, kind = "soft", gate = true, doubly = 0, reward = 0.1, entropy = 0,
         draws = 100, longest = 25, crop = 160, formula_steps = 1500},
-    quick = {dim = 8, hidden = 8, batch = 4, steps = 4, train = 8, test = 8, draws = 3, formula_steps = 2}, seeds = 3,
+    quick = {dim = 8, hidden = 8, batch = 4, steps = 20, train = 8, test = 8, draws = 3, formula_steps = 2}, seeds = 3,
 }
 
 -- The variance of the gradient of the scores on one batch, by an estimator whose share is 1.
