@@ -354,3 +354,15 @@ t.case("quotients and rests of integers are Lua's, also near the ends of 32 bits
         end
     end
 end)
+
+t.case("places are those of the keys in a window, where scores are kept by span", function()
+    attn.seed(8)
+    local q, bias = attn.randn(1, 20, 2), attn.randn(20)
+    local attend = attn.attention{query = 2, score = "dot", window = {type = "band", left = 3, right = 1}, tensors = {bias = bias},
+        score_mod = function(s, at) return s + at.bias[at.key] end}
+    local _, w = attend(q, q, q, {path = "composed", weights = true})
+    local i = attn.arange(1, 20)
+    local apart = i:unsqueeze(2) - i:unsqueeze(1)
+    local e = (attn.matmul(q, q:transpose(2, 3)) + bias):masked_fill(apart:gt(3) | apart:lt(-1), -math.huge)
+    t.is_true(worst(w, e:softmax(-1)) < 1e-6)
+end)
