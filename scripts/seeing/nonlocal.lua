@@ -11,9 +11,9 @@
 -- Command    attn scripts/seeing/nonlocal.lua
 -- Time       8 minutes on one core
 -- Data       made here: two shapes in far corners, the same or not; chance is 50 %
--- Found      (3000 steps) chance without the block; 99.9 % and more with softmax or dot, keys pooled or not; concat in one
---            seed of three, the others at chance: its one relu is dead at first, so its bias begins at 1 (83 % in one of
---            those); now 5000 steps
+-- Found      (3000 steps) chance without the block; 99.9 % and more with softmax or dot, keys pooled or not; concat in
+--            one seed of three, the others at chance: its one relu is dead at first, so its bias begins at 1 (83 % in
+--            one of those); now 5000 steps
 -- Your data  local NonLocal = require("seeing.nonlocal").NonLocal                      (attn -I scripts)
 --            local block = NonLocal{channels = 64, form = "embedded", pool = true}
 --            local z, weights = block(x, {weights = true})       x, z [B, 64, H, W]; weights [B, H W, H W / 4]
