@@ -8,9 +8,9 @@
 -- Time       see scripts/README.md
 -- Data       a translator: sentences by a dictionary, made here; a classifier: films liked or not (SST, two classes)
 -- Papers     H3, what Luong et al. 2015 (table 1) and Lin et al. 2017 (section 4) do
--- Found      Twice the same model: the same to the last bit. Attention is worth 39 BLEU to the translator, feeding nothing;
---            dropout and a second direction cost 5 and 4: the model is small. The classifier of films (75.5 %) loses by
---            no part, and gains 2 points without dropout: 400 steps are few.
+-- Found      Twice the same model: the same to the last bit. Attention is worth 39 BLEU to the translator, feeding
+--            nothing; dropout and a second direction cost 5 and 4: the model is small. The classifier of films (75.5 %)
+--            loses by no part, and gains 2 points without dropout: 400 steps are few.
 -- Your own   local t = paper:table{vary = {{"all"}, {"without it", it = false}}, run = function(cfg, cell) ... end}
 --            paper:claim{"it is worth something", t.all.bleu - t["without it"].bleu, at_least = 0}
 --            local model = require("evaluation.ablation").Classifier{words = 999, classes = 2, dim = 32, ...}

@@ -11,9 +11,10 @@
 -- Data       one word in a sentence that decides, made here; films liked or not: SST, IMDB (first 60 words)
 -- Papers     Jain and Wallace 2019, Attention is not explanation (the first three); Wiegreffe and Pinter 2019,
 --            Attention is not not explanation (weights that do not learn, the guided model), EMNLP
--- Found      As Jain and Wallace say: films, tau 0.2 above a recurrent layer, 0.6 to 0.7 above words alone; weights 0.55 to
---            0.63 away (of 0.69) that change no answer by more than 0.05. The weights do not help a model without the layer:
---            SST 70.3 %, uniform 71.2; IMDB 69.2 both. Where one word decides, weights can be moved less (0.26).
+-- Found      As Jain and Wallace say: films, tau 0.2 above a recurrent layer, 0.6 to 0.7 above words alone; weights
+--            0.55 to 0.63 away (of 0.69) that change no answer by more than 0.05. The weights do not help a model
+--            without the layer: SST 70.3 %, uniform 71.2; IMDB 69.2 both. Where one word decides, weights can be moved
+--            less (0.26).
 -- Your own   local faithful = require "evaluation.faithful"              -- attn -I scripts yours.lua
 --            local model = faithful.Reader{words = 9999, classes = 2, dim = 32, hidden = 32, recurrent = true}
 --            local logits, weights = model(ids, lengths)                  -- then faithful.probe(model, batches, {})

@@ -7,9 +7,10 @@
 -- Time       see scripts/README.md
 -- Data       made here: signs whose product is wanted, numbers to be added
 -- Paper      Graves 2016, Adaptive computation time for recurrent neural networks (G3)
--- Found      Parity: 3.0 steps for one sign, 3.9 for six, 99.8 % right (95 in one step). Addition: all ten steps are used, hard or
---            easy, and are not worth it: 91 % right, 97 in one step. Three times as many batches (one seed): 99.5 and 100, and now
---            9.1 steps for one digit, 9.8 for two; with base 10 79 and 98: one step of 48 units adds well, ten are harder to train.
+-- Found      Parity: 3.0 steps for one sign, 3.9 for six, 99.8 % right (95 in one step). Addition: all ten steps are
+--            used, hard or easy, and are not worth it: 91 % right, 97 in one step. Three times as many batches (one
+--            seed): 99.5 and 100, and now 9.1 steps for one digit, 9.8 for two; with base 10 79 and 98: one step of 48
+--            units adds well, ten are harder to train.
 -- Your own   local Ponder = require "memory.ponder".Ponder               -- attn -I scripts yours.lua
 --            local model = Ponder{inputs = 9, outputs = 2, hidden = 32, most = 12}
 --            local y, cost, steps = model(x)                     -- [B, T, inputs] to [B, T, outputs], [B, T], [B, T]

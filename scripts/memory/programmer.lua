@@ -9,7 +9,8 @@
 -- Time       see scripts/README.md
 -- Data       made here: questions about tables of numbers
 -- Paper      Neelakantan, Le and Sutskever 2016, Neural programmer (G3)
--- Found      All right, of five times as many rows too; after 1500 steps instead of 5000 one seed in three has no program yet (67 %).
+-- Found      All right, of five times as many rows too; after 1500 steps instead of 5000 one seed in three has no
+--            program yet (67 %).
 -- Your own   local Programmer = require "memory.programmer".Programmer   -- attn -I scripts yours.lua
 --            local model = Programmer{words = 50, dim = 16, hidden = 32, columns = 3, steps = 2}
 --            local answer, operations, columns = model(question, pivot, cells)   -- [B, Q], [B], [B, rows, 3] -> [B], [B, 2, 5], [B, 2, 3]

@@ -1,19 +1,22 @@
--- attention_tour: one constructor, a mechanism per line. Each is trained for a moment on four tasks whose optimum is known.
+-- attention_tour: one constructor, a mechanism per line. Each is trained for a moment on four tasks whose optimum is
+-- known.
 --
 --   needle   one slot is marked: say what stands there            (content: the mark)
 --   lookup   slots are pairs of key and value: say the value of a key     (content)
 --   copy     say what stands in slot 1, 2, 3 ...                  (position, monotone)
 --   reorder  say it from the last slot to the first               (position, reversed)
 --
--- A mechanism is the plain one with one field changed. What cannot look at content fails where content decides, what looks near
--- the diagonal fails on reorder; support is the mean number of slots that get more than a thousandth of the weight.
+-- A mechanism is the plain one with one field changed. What cannot look at content fails where content decides, what
+-- looks near the diagonal fails on reorder; support is the mean number of slots that get more than a thousandth of the
+-- weight.
 --
 -- Command    attn scripts/self_attention/attention_tour.lua [--only reorder --show]        also the maps of reorder
 -- Time       see scripts/README.md
 -- Data       synthetic
--- Found      1.00 for most. location and synthesizer 0.2 on needle and lookup: they do not see the slots' content. monotonic 0.24 on
---            reorder: what counts is outside its window. cosine, general and sparsemax stay at chance on needle with one seed of
---            three: they give the one slot that counts almost nothing at the start, and then no gradient leads there
+-- Found      1.00 for most. location and synthesizer 0.2 on needle and lookup: they do not see the slots' content.
+--            monotonic 0.24 on reorder: what counts is outside its window. cosine, general and sparsemax stay at chance
+--            on needle with one seed of three: they give the one slot that counts almost nothing at the start, and then
+--            no gradient leads there
 -- Papers     Bahdanau 2015, Luong 2015, Martins 2016, Vaswani 2017, Peters 2019, Katharopoulos 2020, Tay 2021
 -- Your own   local Probe = require "self_attention.attention_tour".Probe                -- attn -I scripts yours.lua
 --            local model = Probe({score = "additive", dim = 32}, {slots = 10, words = 20, dim = 32})
@@ -26,7 +29,7 @@ local paper = study{
     quick = {steps = 2, batch = 4, dim = 8, tests = 1}, seeds = 3,
 }
 
--- Tasks: keys [B, T], values [B, T], queries [B, Tq], targets [B, Tq] --------------------------------------------------
+-- Tasks: keys [B, T], values [B, T], queries [B, Tq], targets [B, Tq] -------------------------------------------------
 
 local function choose(from, index) return from:gather(2, index) end
 local function places(B, T) return attn.arange(1, T):unsqueeze(1):expand(B, T) end
@@ -74,7 +77,7 @@ function Probe:forward(keys, values, queries)
     return self.out(context), weights
 end
 
--- The tour --------------------------------------------------------------------------------------------------------------
+-- The tour ------------------------------------------------------------------------------------------------------------
 
 local T, dim = paper.options.slots, paper.options.dim
 local stops = {

@@ -1,4 +1,5 @@
--- counting: weights that need not sum to one, each key for itself, carry how many there are; those that sum to one carry a share.
+-- counting: weights that need not sum to one, each key for itself, carry how many there are; those that sum to one
+-- carry a share.
 --
 --   sigmoid a_j = 1 / (1 + exp(-e_j))          softmax a_j = exp(e_j) / sum_k exp(e_k)
 --
@@ -37,8 +38,8 @@ local paper = study{
     quick = {dim = 4, batch = 2, steps = 2, tests = 4, counting = 2}, seeds = 5,
 }
 
--- Sentences of k marks (word 2) among r k words (the others: word 1), r as often 2 as 3 or 4 whatever k: the share of marks, which
--- is all that weights of sum one can carry, says nothing about their number.
+-- Sentences of k marks (word 2) among r k words (the others: word 1), r as often 2 as 3 or 4 whatever k: the share of
+-- marks, which is all that weights of sum one can carry, says nothing about their number.
 local function marks(cfg, count, seed)
     local fields = {source = {}, answer = {}}
     for i = 1, count do

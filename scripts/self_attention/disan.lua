@@ -1,14 +1,17 @@
--- disan: a weight for each feature instead of one for each word; self-attention that looks forwards, and one that looks backwards.
+-- disan: a weight for each feature instead of one for each word; self-attention that looks forwards, and one that looks
+-- backwards.
 --
--- Polysemy: every word means two things, x and y. Asked are the x of the word behind one mark and the y of the word behind another:
--- one weight for each word mixes both meanings of both, a weight for each feature takes x here and y there.
+-- Polysemy: every word means two things, x and y. Asked are the x of the word behind one mark and the y of the word
+-- behind another: one weight for each word mixes both meanings of both, a weight for each feature takes x here and y
+-- there.
 --
 -- Command    attn scripts/self_attention/disan.lua [--data DIR] [--show]
 -- Time       see scripts/README.md
 -- Data       sst (two classes); marked words: synthetic
 -- Paper      Shen et al. 2018, DiSAN: directional self-attention network for RNN/CNN-free language understanding (F5)
--- Found      A weight for each feature is 38 points better than one for each word, at equal parameters; two heads do as well, with more.
---            Films: 67 % with one weight for each word, 66 with one for each feature: few steps, and no word vectors.
+-- Found      A weight for each feature is 38 points better than one for each word, at equal parameters; two heads do as
+--            well, with more. Films: 67 % with one weight for each word, 66 with one for each feature: few steps, and
+--            no word vectors.
 -- Your own   local Disan = require "self_attention.disan".Disan             -- attn -I scripts yours.lua
 --            local model = Disan{words = 5000, dim = 50, classes = 2, vector = true}
 --            local logits, weights = model(ids, lengths)                    -- [B, 2], [B, T, T] of the forward look, mean of features
@@ -27,7 +30,7 @@ local function linear(inputs, outputs, bias)
     return attn.layer.linear{inputs = inputs, outputs = outputs, bias = bias}
 end
 
--- Marked words ----------------------------------------------------------------------------------------------------------
+-- Marked words --------------------------------------------------------------------------------------------------------
 
 local Reader = attn.module "Reader"     -- keys are marks, values the words behind them
 
@@ -46,7 +49,8 @@ function Reader:forward(marks, words)   -- [B, S], [B, S] -> [B, 2, meanings], w
     return self.out(read):reshape(#marks, 2, self.meanings), weights
 end
 
--- Sentences of words (x, y), word (x - 1) meanings + y; mark 1 stands before one, mark 2 before another, mark 3 before the rest.
+-- Sentences of words (x, y), word (x - 1) meanings + y; mark 1 stands before one, mark 2 before another, mark 3 before
+-- the rest.
 local function marked(c, count, seed)
     local fields = {marks = {}, words = {}, answer = {}}
     for i = 1, count do
@@ -83,7 +87,7 @@ local polysemy = paper:table{
 paper:claim{"F5: polysemy: a weight for each feature beats one for each word by at least 5 points, at equal parameters",
     polysemy.vector.accuracy - polysemy.scalar.accuracy, at_least = 5}
 
--- Sentiment -------------------------------------------------------------------------------------------------------------
+-- Sentiment -----------------------------------------------------------------------------------------------------------
 
 local Directed = attn.module "Directed"         -- e_ij = 5 tanh((W1 h_j + W2 h_i + b) / 5), vector: of each feature
 

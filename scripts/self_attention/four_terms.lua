@@ -3,15 +3,17 @@
 --   e_qk = x_q' U' V x_k  (1: content of query and key)      + x_q' U' R_{q-k}  (2: content of the query, where the key is)
 --        + u' V x_k       (3: content of the key alone)      + v' R_{q-k}       (4: where the key is alone)
 --
--- All sixteen subsets, in three places: self-attention that looks something up (recall), attention of a translator's decoder to
--- the source, self-attention of its encoder. Words are translated by a dictionary, none to two for each, some change places.
+-- All sixteen subsets, in three places: self-attention that looks something up (recall), attention of a translator's
+-- decoder to the source, self-attention of its encoder. Words are translated by a dictionary, none to two for each,
+-- some change places.
 --
 -- Command    attn scripts/self_attention/four_terms.lua [--show]
 -- Time       see scripts/README.md
 -- Data       synthetic: pairs of a key and a value (task.recall), translation by dictionary (task.lookup)
--- Paper      Zhu et al. 2019, An empirical study of spatial attention mechanisms in deep networks (D9); terms as in Dai et al. 2019
--- Found      Looked up: without term 1 63 points worse. Decoder: two points, undecided: the context says most. Encoder: 3.7 better
---            without it; terms 2 and 3 alone are as good as all four, give or take 6.
+-- Paper      Zhu et al. 2019, An empirical study of spatial attention mechanisms in deep networks (D9); terms as in Dai
+--            et al. 2019
+-- Found      Looked up: without term 1 63 points worse. Decoder: two points, undecided: the context says most. Encoder:
+--            3.7 better without it; terms 2 and 3 alone are as good as all four, give or take 6.
 -- Your own   local Terms = require "self_attention.four_terms".Terms         -- attn -I scripts yours.lua
 --            local attend = Terms{terms = "124", dim = 64, span = 20}         -- places further than 20 apart count as 20
 --            local context, weights = attend(x, y, lengths)                   -- [B, T, 64], [B, S, 64], of y
@@ -81,7 +83,8 @@ function Recall:forward(b)
     return self.out(read:select(2, -1)), b.answer, weights
 end
 
--- A Transformer of one block on either side; the terms are those of its encoder, or of its decoder's look at the source.
+-- A Transformer of one block on either side; the terms are those of its encoder, or of its decoder's look at the
+-- source.
 local Translator = attn.module "Translator"
 function Translator:init(c, b, side)
     local function terms(of) return Terms{terms = of == side and c.terms or "1234", dim = c.dim, span = c.span} end

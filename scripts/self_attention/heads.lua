@@ -1,15 +1,19 @@
--- heads: what several heads are for: two things that are to be told apart are read at once; and what drives heads apart.
+-- heads: what several heads are for: two things that are to be told apart are read at once; and what drives heads
+-- apart.
 --
--- Among pairs of a key and a value two keys are asked for by one query: which value belongs to the first, which to the second? A head
--- mixes what it reads into one vector, in which the order is lost; two heads read one each. All rows have equally many parameters.
--- Disagreement regularisation adds to the loss how alike the heads are: in their values, their weights or what they read.
+-- Among pairs of a key and a value two keys are asked for by one query: which value belongs to the first, which to the
+-- second? A head mixes what it reads into one vector, in which the order is lost; two heads read one each. All rows
+-- have equally many parameters. Disagreement regularisation adds to the loss how alike the heads are: in their values,
+-- their weights or what they read.
 --
 -- Command    attn scripts/self_attention/heads.lua [--show]              also where the heads look
 -- Time       see scripts/README.md
 -- Data       synthetic
--- Papers     Vaswani et al. 2017 (F2, and F3 (d)); Li et al. 2018, Multi-head attention with disagreement regularization (F4)
--- Found      One head is right in 56 %, two or more in 100 %, so that nothing is left for a penalty to better. The position term lowers
---            the overlap of the weights by two thirds; the other two do not (output: a little more), but for a cosine that is 0 before.
+-- Papers     Vaswani et al. 2017 (F2, and F3 (d)); Li et al. 2018, Multi-head attention with disagreement
+--            regularization (F4)
+-- Found      One head is right in 56 %, two or more in 100 %, so that nothing is left for a penalty to better. The
+--            position term lowers the overlap of the weights by two thirds; the other two do not (output: a little
+--            more), but for a cosine that is 0 before.
 -- Your own   local Reader = require "self_attention.heads".Reader        -- attn -I scripts yours.lua
 --            local model = Reader{dim = 32, heads = 4, keys = 10, values = 10}
 --            local logits = model(keys, values, asked)                   -- ids [B, P], [B, P], [B, 2] to [B, 2, values]

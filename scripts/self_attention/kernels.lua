@@ -5,16 +5,17 @@
 --   symmetric      queries and keys by one map, W_q = W_k
 --   place          sum: k of word and place added; product: a kernel of the words times a kernel of the places
 --
--- The words to be copied are found by their place alone; the words to be sorted, by what they are: the next after the one just
--- said, of which no symmetric kernel can know that it is the next and not the one before.
+-- The words to be copied are found by their place alone; the words to be sorted, by what they are: the next after the
+-- one just said, of which no symmetric kernel can know that it is the next and not the one before.
 --
 -- Command    attn scripts/self_attention/kernels.lua [--show]
 -- Time       see scripts/README.md
 -- Data       synthetic: sentences to be copied, or sorted (task.copy, task.sort)
--- Papers     Tsai et al. 2019, Transformer dissection: attention via the lens of kernel (F9); one map for queries and keys (F12),
---            as in Kitaev et al. 2020, Reformer
--- Found      Copied 99 % by exponential, rbf and polynomial alike, 12 % by linear, a fifth of whose weights are negative. One map
---            for queries and keys copies as well as two and cannot sort (57 % instead of 98). Sum or product of places: no difference.
+-- Papers     Tsai et al. 2019, Transformer dissection: attention via the lens of kernel (F9); one map for queries and
+--            keys (F12), as in Kitaev et al. 2020, Reformer
+-- Found      Copied 99 % by exponential, rbf and polynomial alike, 12 % by linear, a fifth of whose weights are
+--            negative. One map for queries and keys copies as well as two and cannot sort (57 % instead of 98). Sum or
+--            product of places: no difference.
 -- Your own   local Smoother = require "self_attention.kernels".Smoother         -- attn -I scripts yours.lua
 --            local model = Smoother{kernel = "rbf", place = "product", symmetric = true, words = 22, places = 11, dim = 32}
 --            local logits, weights = model(source, lengths, target_in)            -- [B, T, 22], [B, T, S]

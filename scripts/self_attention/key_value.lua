@@ -1,18 +1,19 @@
--- key_value: a language model that looks back at its own outputs, each of which is key, value and prediction at once, or has a
--- part for each.
+-- key_value: a language model that looks back at its own outputs, each of which is key, value and prediction at once,
+-- or has a part for each.
 --
 --   h_t = [k_t; v_t; p_t]         a_t = softmax over j = t - L .. t - 1 of w' tanh(W_Y k_j + W_h k_t)
 --   r_t = sum_j a_tj v_j          h*_t = tanh(W_r r_t + W_x p_t), from which the next word is said
 --
--- attention: k = v = p = h. key-value: p = v. N-gram: h* = tanh(W [h_t's first part; h_{t-1}'s second; h_{t-2}'s third]), no attention.
--- The state h is equally wide in all.
+-- attention: k = v = p = h. key-value: p = v. N-gram: h* = tanh(W [h_t's first part; h_{t-1}'s second; h_{t-2}'s
+-- third]), no attention. The state h is equally wide in all.
 --
 -- Command    attn scripts/self_attention/key_value.lua --data DIR [--show]
 -- Time       see scripts/README.md
 -- Data       tiny Shakespeare: words in lower case, the thousand most frequent
 -- Paper      Daniluk et al. 2017, Frustratingly short attention spans in neural language modeling (F11)
--- Found      (500 steps) Parts for key, value and prediction lower perplexity (25, -6 to 55, undecided), but attention looks back 10.5
---            of 20 words: it has not learned where to look in so few steps. Three states without attention are 14 % behind.
+-- Found      (500 steps) Parts for key, value and prediction lower perplexity (25, -6 to 55, undecided), but attention
+--            looks back 10.5 of 20 words: it has not learned where to look in so few steps. Three states without
+--            attention are 14 % behind.
 -- Your own   local Speaker = require "self_attention.key_value".Speaker          -- attn -I scripts yours.lua
 --            local model = Speaker{kind = "key-value-predict", words = 1000, dim = 24, hidden = 60, span = 20}
 --            local logits, weights = model(ids)               -- [B, T] to [B, T, 1000], [B, T, T]

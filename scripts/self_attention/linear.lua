@@ -1,14 +1,16 @@
 -- linear: attention whose cost for each word does not grow with what has been read.
 --
--- With weights phi(q_i) . phi(k_j), phi = elu + 1, the sums S = sum_j phi(k_j) v_j' and z = sum_j phi(k_j) are all that is kept of
--- the words read: a recurrent network with a state of fixed size. What such a state cannot do: tell many pairs apart.
+-- With weights phi(q_i) . phi(k_j), phi = elu + 1, the sums S = sum_j phi(k_j) v_j' and z = sum_j phi(k_j) are all that
+-- is kept of the words read: a recurrent network with a state of fixed size. What such a state cannot do: tell many
+-- pairs apart.
 --
 -- Command    attn scripts/self_attention/linear.lua [--data DIR] [--show]         also pictures that are completed
 -- Time       see scripts/README.md
 -- Data       mnist, as 14 x 14 black or white points; pairs of a key and a value (task.recall): synthetic
--- Paper      Katharopoulos et al. 2020, Transformers are RNNs: fast autoregressive transformers with linear attention (F10)
--- Found      A word costs the same after 64 words and after 4096, with softmax 63 times as much. Digits: 0.008 bits a point behind
---            softmax. Of many pairs linear finds 37 points fewer.
+-- Paper      Katharopoulos et al. 2020, Transformers are RNNs: fast autoregressive transformers with linear attention
+--            (F10)
+-- Found      A word costs the same after 64 words and after 4096, with softmax 63 times as much. Digits: 0.008 bits a
+--            point behind softmax. Of many pairs linear finds 37 points fewer.
 -- Your own   local Painter = require "self_attention.linear".Painter              -- attn -I scripts yours.lua
 --            local model = Painter{score = "linear", points = 196, dim = 32, heads = 4, layers = 2}
 --            local logits = model(points)         -- ids [B, 196] of 1 (white) and 2 (black) to [B, 196], of a point being black

@@ -8,10 +8,10 @@
 -- Command    attn scripts/self_attention/sparse.lua [--data DIR] [--show]
 -- Time       see scripts/README.md
 -- Data       trec_qc (kinds of questions), sigmorphon2017 (inflected German words); needles: synthetic
--- Papers     Martins and Astudillo 2016, From softmax to sparsemax; Peters, Niculae and Martins 2019, Sparse sequence-to-sequence models;
---            Correia, Niculae and Martins 2019, Adaptively sparse transformers (C1, C2)
--- Found      Needles: all find them; how many words softmax looks at differs by seed, in some as few as the sparse ones (28 to 120 %).
---            Questions: within two points, half to seven tenths of the weights zero.
+-- Papers     Martins and Astudillo 2016, From softmax to sparsemax; Peters, Niculae and Martins 2019, Sparse
+--            sequence-to-sequence models; Correia, Niculae and Martins 2019, Adaptively sparse transformers (C1, C2)
+-- Found      Needles: all find them; how many words softmax looks at differs by seed, in some as few as the sparse ones
+--            (28 to 120 %). Questions: within two points, half to seven tenths of the weights zero.
 -- Your own   local sparse = require "self_attention.sparse"               -- attn -I scripts yours.lua
 --            local model = sparse.Pool{words = 900, classes = 6, dim = 32, distribution = "entmax"}
 --            local logits, weights = model(ids, lengths)                  -- [B, S] -> [B, 6], [B, S]; model:alpha()
@@ -80,7 +80,7 @@ local function measure(model, tests)
     return out
 end
 
--- C2: the needle, questions, inflected words ------------------------------------------------------------------------------
+-- C2: the needle, questions, inflected words --------------------------------------------------------------------------
 
 local kinds = {{"softmax"}, {"sparsemax"}, {"entmax15"}, {"entmax"}}
 for _, row in ipairs(kinds) do row.distribution = row[1] end
@@ -155,7 +155,7 @@ paper:table{
     end,
 }
 
--- C1: temperature, and nothing to look at ---------------------------------------------------------------------------------
+-- C1: temperature, and nothing to look at -----------------------------------------------------------------------------
 
 local warmth = paper:table{
     name = "temperature", about = "needles: softmax that was learned at temperature 1, at others", synthetic = true,

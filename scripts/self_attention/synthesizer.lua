@@ -1,4 +1,5 @@
--- synthesizer: attention whose weights no key takes part in: learned from the word itself, or the same table for every sentence.
+-- synthesizer: attention whose weights no key takes part in: learned from the word itself, or the same table for every
+-- sentence.
 --
 --   dense               S_i = W2 relu(W1 x_i)                  factorised random   S = R1 R2', of rank k
 --   random, fixed       S = R, learned or left as it was       mixture             S = sum_n alpha_n S_n, alpha a softmax
@@ -8,8 +9,9 @@
 -- Time       see scripts/README.md
 -- Data       tiny Shakespeare (loss in perplexity a character); pairs of a key and a value (task.recall): synthetic
 -- Paper      Tay et al. 2021, Synthesizer: rethinking self-attention for Transformer models (F8)
--- Found      Characters: learned random weights say them as well as dot product (perplexity 9.0 and 9.1), fixed ones do not (10.9), dense
---            and mixtures do better. Recall: dot product always finds the value; without it one that is there is guessed (20 %).
+-- Found      Characters: learned random weights say them as well as dot product (perplexity 9.0 and 9.1), fixed ones do
+--            not (10.9), dense and mixtures do better. Recall: dot product always finds the value; without it one that
+--            is there is guessed (20 %).
 -- Your own   local Network = require "self_attention.synthesizer".Network       -- attn -I scripts yours.lua
 --            local model = Network{kinds = {"random", "dot"}, words = 65, outputs = 65, dim = 32, heads = 4, layers = 2, length = 32,
 --                rank = 8}; model(ids [B, T], causal) -> logits [B, T, 65], weights [B, H, T, T] of the last layer

@@ -1,13 +1,16 @@
--- transformer: translation by attention alone, beside a recurrent model with attention; and what heads, warm-up and masks are for.
+-- transformer: translation by attention alone, beside a recurrent model with attention; and what heads, warm-up and
+-- masks are for.
 --
 -- Command    attn scripts/self_attention/transformer.lua --data DIR
 --              --only multi30k --words 0 --steps 2500 --jobs 1
 --              --only multi30k/Transformer --show                   one model; sentences and where it looked
 -- Time       see scripts/README.md
--- Data       Multi30k, English to German, with 2,000 words each (--words 0: all that occur twice); the other tables: synthetic
+-- Data       Multi30k, English to German, with 2,000 words each (--words 0: all that occur twice); the other tables:
+--            synthetic
 -- Papers     Vaswani et al. 2017 (F1, F2, F3); Bahdanau, Cho and Bengio 2015 (A3, beside)
--- Found      700 steps: 23.1 BLEU, RNNsearch in as much time 13.9. Copying and reversing are learned without a mistake in about
---            110 s, up to the trained length: of 30 symbols none is right. Eight layers without warm-up: post-norm stays at chance.
+-- Found      700 steps: 23.1 BLEU, RNNsearch in as much time 13.9. Copying and reversing are learned without a mistake
+--            in about 110 s, up to the trained length: of 30 symbols none is right. Eight layers without warm-up:
+--            post-norm stays at chance.
 -- Your own   local Transformer = require "self_attention.transformer".Transformer     -- attn -I scripts yours.lua
 --            local model = Transformer{sources = 5000, targets = 6000, dim = 128, heads = 4, layers = 3, ff = 512, dropout = 0.1}
 --            attn.train.loop{model = model, loss = attn.translate.loss(model, {smoothing = 0.1}), ...}; attn.translate.decode(model, sources)
@@ -68,7 +71,7 @@ local function adam(model, lr)
     return attn.optim.adam{params = model:parameters(), lr = lr, betas = {0.9, 0.98}, eps = 1e-9}
 end
 
--- Translation, beside RNNsearch -------------------------------------------------------------------------------------------
+-- Translation, beside RNNsearch ---------------------------------------------------------------------------------------
 
 paper:table{
     name = "multi30k", about = "English to German, BLEU of test2016", data = "multi30k",

@@ -1,11 +1,13 @@
--- windows: looking only at a few places: local-m (the window walks with the step), local-p (its centre is predicted), and a band.
+-- windows: looking only at a few places: local-m (the window walks with the step), local-p (its centre is predicted),
+-- and a band.
 --
 -- Command    attn scripts/self_attention/windows.lua
 -- Time       see scripts/README.md
 -- Data       synthetic: sentences to be copied, or written backwards (task.copy, task.reverse)
--- Found      copying: BLEU 97 to 99 with every window. Backwards: 98 global and local-p (its centre 0.37 of a place off), 52 and 60
---            local-m, whose weights never reach the word (alignment error 0.58): what it still gets right, 72 % of the words beyond
---            the radius, it has from the encoder's last state. A step of local-m costs 0.3 ms for 50 and for 800 words, global 10 times
+-- Found      copying: BLEU 97 to 99 with every window. Backwards: 98 global and local-p (its centre 0.37 of a place
+--            off), 52 and 60 local-m, whose weights never reach the word (alignment error 0.58): what it still gets
+--            right, 72 % of the words beyond the radius, it has from the encoder's last state. A step of local-m costs
+--            0.3 ms for 50 and for 800 words, global 10 times
 -- Papers     Luong, Pham and Manning 2015 (A5 local-m, A6 local-p); Child et al. 2019 (a band in self-attention)
 -- Your own   local decoder = attn.decoder.rnn{inputs = 32, hidden = 64, memory = 64, cell = "lstm", style = "luong", outputs = 5000,
 --                attention = {score = "general", dim = 64, window = {type = "predictive", radius = 10}}}
@@ -106,7 +108,8 @@ paper:claim{"A6: on reversal the predicted centre is less than one place from th
 paper:claim{"A6: on reversal general is no worse than dot, within 1 BLEU",
     back["local-p general"].bleu - back["local-p dot"].bleu, at_least = -1}
 
--- Microseconds of a step of the decoder, and of self-attention for each word, over a source of so many words: the best of several.
+-- Microseconds of a step of the decoder, and of self-attention for each word, over a source of so many words: the best
+-- of several.
 local function best_of(repeats, f)
     local best = math.huge
     for _ = 0, repeats do

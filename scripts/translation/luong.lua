@@ -2,13 +2,14 @@
 --
 -- Command    attn scripts/translation/luong.lua
 -- Time       see scripts/README.md
--- Data       synthetic: made-up words and a dictionary (task.lookup: some words swap places, a word becomes none, one or two), words to
---            be sorted (task.sort), so that translation and alignment are known
--- Found      BLEU 22 (base), 20 (+ reversed), 17 (+ dropout: the model is too small to need it), 62 (+ attention), 60 (+ input feeding);
---            sorting: location 19, none 32, dot 66, general 68, concat 74. Input feeding: no fewer words too many, in 200 steps or in
---            900; a bidirectional encoder tells the model where it is without it
--- Paper      Luong, Pham and Manning 2015 (A4; on WMT: here the order of the lines is checked, not their BLEU). Local attention (A5, A6)
---            is scripts/self_attention/windows.lua, replacing unknown words (A7) scripts/translation/rnnsearch.lua
+-- Data       synthetic: made-up words and a dictionary (task.lookup: some words swap places, a word becomes none, one
+--            or two), words to be sorted (task.sort), so that translation and alignment are known
+-- Found      BLEU 22 (base), 20 (+ reversed), 17 (+ dropout: the model is too small to need it), 62 (+ attention), 60
+--            (+ input feeding); sorting: location 19, none 32, dot 66, general 68, concat 74. Input feeding: no fewer
+--            words too many, in 200 steps or in 900; a bidirectional encoder tells the model where it is without it
+-- Paper      Luong, Pham and Manning 2015 (A4; on WMT: here the order of the lines is checked, not their BLEU). Local
+--            attention (A5, A6) is scripts/self_attention/windows.lua, replacing unknown words (A7)
+--            scripts/translation/rnnsearch.lua
 -- Your own   local build = require "translation.luong".build               -- attn -I scripts yours.lua
 --            local model = build({sources = 5000, targets = 6000, dim = 64, hidden = 128}, {attention = {score = "general"}, fed = true})
 --            attn.train.loop{model = model, loss = attn.translate.loss(model), ...}; attn.translate.decode(model, sources)

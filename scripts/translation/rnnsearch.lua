@@ -4,11 +4,14 @@
 --              --dim 256 --hidden 256 --words 0 --steps 4505 --jobs 1     as large as fits in an hour on two cores: 32.6 BLEU, 33.9 by beam
 --              --only multi30k/RNNsearch --show                           one model; sentences and where it looked
 -- Time       see scripts/README.md
--- Data       Multi30k, English to German, with 2,000 words each (--words 0: all that occur twice); length, alignment: synthetic
--- Found      length, seed 1: exact sentences 100 % at all lengths with attention, 99, 60, 15 and 1 % with a fixed vector. alignment:
---            where each word has target words of its own the model is exact and looks elsewhere (error rate 0.13 to 0.64): the
---            second is known from the first, and annotations know their neighbours; so the words are to be counted
--- Papers     Cho et al. 2014 (A1, fixed vector); Bahdanau, Cho and Bengio 2015 (A3); Luong et al. 2015 (A7, unknown words)
+-- Data       Multi30k, English to German, with 2,000 words each (--words 0: all that occur twice); length, alignment:
+--            synthetic
+-- Found      length, seed 1: exact sentences 100 % at all lengths with attention, 99, 60, 15 and 1 % with a fixed
+--            vector. alignment: where each word has target words of its own the model is exact and looks elsewhere
+--            (error rate 0.13 to 0.64): the second is known from the first, and annotations know their neighbours; so
+--            the words are to be counted
+-- Papers     Cho et al. 2014 (A1, fixed vector); Bahdanau, Cho and Bengio 2015 (A3); Luong et al. 2015 (A7, unknown
+--            words)
 -- Your own   local build = require "translation.rnnsearch".build           -- attn -I scripts yours.lua
 --            local model = build{sources = 5000, targets = 6000, dim = 128, hidden = 128, dropout = 0.3, fixed = false}
 --            records {source = words, target = words, target_line =} are for translate.pair, as corpus.multi30k makes them
@@ -77,7 +80,7 @@ paper:claim{"A7: with 2,000 words, replacing unknown ones by what was looked at 
     search.replaced - search.bleu, at_least = 0.5}
 paper:claim{"A7: and never lowers it", search.replaced - search.bleu, at_least = 0, exact = true}
 
--- Length and alignment, where they are known ------------------------------------------------------------------------------
+-- Length and alignment, where they are known --------------------------------------------------------------------------
 
 local buckets = {{5, 13}, {14, 22}, {23, 31}, {32, 40}}
 
