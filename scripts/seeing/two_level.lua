@@ -9,8 +9,9 @@
 -- Command    attn scripts/seeing/two_level.lua [--data DIR]
 -- Time       6 minutes on one core
 -- Data       MNIST: digits somewhere on 60 x 60 among 6 pieces of others; synthetic: digits made of seven strokes
--- Found      not run in full since its convolutions are normalised: without that one seed of three never left chance on
---            MNIST; made digits: both claims hold
+-- Found      attention to patches is 13 (MNIST) and 8 points (made digits) better than their mean; parts add nothing to
+--            the object (-0.2 and -0.3 points, undecided). Without normalised convolutions one seed of three never left
+--            chance on MNIST, and parts added a point to made digits
 -- Your data  local levels = require "seeing.two_level"                                     (attn -I scripts)
 --            local object = levels.Object{classes = 10, first = 8, second = 12, attention = true}
 --            local logp, a = object(pictures)  [B, 1, H, W] -> [B, classes], [B, rows, columns]: patches 8 points apart
