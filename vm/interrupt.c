@@ -137,6 +137,24 @@ static bool has_frames(lua_State *L)
     return false;
 }
 
+void vm_keep_locals(lua_State *L, lua_Debug *ar)
+{
+    const char *name;
+
+    luaL_checkstack(L, 4, "locals");
+    lua_pushglobaltable(L);
+    for (int i = 1; (name = lua_getlocal(L, ar, i)); i++) {
+        if (name[0] == '(') {
+            lua_pop(L, 1);
+            continue;
+        }
+        lua_pushstring(L, name);
+        lua_insert(L, -2);
+        lua_rawset(L, -3);
+    }
+    lua_pop(L, 1);
+}
+
 /* What a main chunk had: of the outermost that runs. */
 static void keep_main(lua_State *L)
 {

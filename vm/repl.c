@@ -587,24 +587,6 @@ static int compile(lua_State *L, const char *name, bool *more)
     return status;
 }
 
-void vm_keep_locals(lua_State *L, lua_Debug *ar)
-{
-    const char *name;
-
-    luaL_checkstack(L, 4, "locals");
-    lua_pushglobaltable(L);
-    for (int i = 1; (name = lua_getlocal(L, ar, i)); i++) {
-        if (name[0] == '(') {
-            lua_pop(L, 1);
-            continue;
-        }
-        lua_pushstring(L, name);
-        lua_insert(L, -2);
-        lua_rawset(L, -3);
-    }
-    lua_pop(L, 1);
-}
-
 /* Called at the end of an entry: its locals become globals, so that the next entries have them. */
 static int keep_locals(lua_State *L)
 {

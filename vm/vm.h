@@ -75,6 +75,9 @@ bool vm_left_by_interrupt(void); /* whether the last vm_call failed because of C
 /* From now on an error leaves the locals of the main chunk it ended as globals: for a session that goes on behind it. */
 void vm_keep_after_errors(void);
 
+/* The locals of the function at a level, as they are now, become globals. */
+void vm_keep_locals(lua_State *L, lua_Debug *ar);
+
 /* From now on, the prompt: no traceback for an error that no function of the user's has a part in. */
 void vm_brief_errors(void);
 
@@ -102,9 +105,6 @@ bool vm_write_all(int fd, const char *s, size_t n);
 /* The interactive session, until end of file. `startup`: run the user's init.lua first. Values and errors are coloured: always (1), never
  * (-1), or (0) if it is on a terminal that has colours and NO_COLOR is not set. */
 void vm_session(lua_State *L, bool startup, int colour);
-
-/* The locals of the function at a level, as they are now, become globals. */
-void vm_keep_locals(lua_State *L, lua_Debug *ar);
 
 /* ---- process.c: this executable again ---- */
 
