@@ -12,9 +12,9 @@
 -- Data       chains of made-up facts; bAbI tasks 1 to 20, 1,000 questions each
 -- Papers     Sukhbaatar et al. 2015, End-to-end memory networks; Miller et al. 2016, Key-value memory networks (G2)
 -- Found      One hop answers what needs one fact, and of what needs two nothing; three hops, and two of a key-value
---            memory, answer all of it. bAbI: 1.6 points behind the paper's mean, with 3000 steps, 600 of them without the
---            softmax (chosen by the tests of tasks 2 and 6; 800 steps with it: 57 and 49 %); the place of words is worth
---            28 points in task 4 (18 to 38). Gradient descent matters: Adam learns the stories by heart.
+--            memory, answer all of it. bAbI: 1.6 points behind the paper's mean, with 3000 steps, 600 of them without
+--            the softmax (chosen by the tests of tasks 2 and 6; 800 steps with it: 57 and 49 %); the place of words is
+--            worth 28 points in task 4 (18 to 38). Gradient descent matters: Adam learns the stories by heart.
 -- Your own   local Memory = require "memory.memory_network".Memory            -- attn -I scripts yours.lua
 --            local model = Memory{words = 200, dim = 20, hops = 3}
 --            local logits, maps = model(story, lengths, question)     -- ids [B, S, T], [B], [B, Q]; maps [B, hops, S]
