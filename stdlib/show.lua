@@ -72,15 +72,19 @@ function m.result(name, value, unit)
     io.stdout:flush()
 end
 
+local DEPTH = 8         -- of tables in a cell: what is deeper, or contains itself, is cut off
+
 -- A value as a cell of a table; a configuration as `field=value` in order of names.
-local function cell(value)
+local function cell(value, depth)
+    depth = depth or 0
     if type(value) == "number" then return number(value) end
     if type(value) == "table" then
+        if depth == DEPTH then return "{...}" end
         local parts, names = {}, {}
         for name in pairs(value) do names[#names + 1] = name end
         table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
         for i, name in ipairs(names) do
-            parts[i] = (type(name) == "string" and name .. "=" or "") .. cell(value[name])
+            parts[i] = (type(name) == "string" and name .. "=" or "") .. cell(value[name], depth + 1)
         end
         return "{" .. table.concat(parts, " ") .. "}"
     end

@@ -265,3 +265,9 @@ t.case("result refuses what a reader could not split", function()
     t.raises("name must be one word", show.result, "two words", 1)
     t.raises("value is a nil", show.result, "x")
 end)
+
+t.case("a row with a table that contains itself ends", function()
+    local cyclic = {}
+    cyclic.a = cyclic
+    show.row(cyclic)
+end)
