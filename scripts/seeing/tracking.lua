@@ -71,7 +71,7 @@ local paper = study{
         .. "architectures for image tracking, Neural Computation",
     options = {size = 9, reach = 8, particles = 256, canvas = 60, sharp = 5, frames = 15, clutter = 3, learn = 25,
         test = 300, eta = 0.3, weights = {1, 1, 1, 1, 1, 1, 1, 1, 1}},
-    quick = {particles = 4, frames = 3, learn = 1, test = 2}, seeds = 3,
+    quick = {particles = 4, frames = 3, learn = 1, test = 2}, seeds = 5,
 }
 
 -- fn(frames, where the digit is in each, {x, y} in points) for so many walks.

@@ -22,7 +22,7 @@ t.case("gradient of the labels, the draws being the same each time", function()
     t.is_true(ok, report)
 end)
 
-t.case("a place is rewarded for the labels that are said from then on", function()
+t.case("a place is rewarded for the label it looks for", function()
     local model = made(true)
     attn.seed(7)
     local logits, _, logp, worth = model(x)
@@ -30,8 +30,7 @@ t.case("a place is rewarded for the labels that are said from then on", function
     local sum, squares = 0, 0
     for i = 1, 3 do
         for k = 1, 4 do
-            local first, second = right[i][1] and 1 or 0, right[i][2] and 1 or 0
-            local reward, w = (k <= 2 and first or 0) + second, worth[i][k]:item()
+            local reward, w = right[i][k <= 2 and 1 or 2] and 1 or 0, worth[i][k]:item()
             sum, squares = sum + (reward - w) * logp[i][k]:item() / 12, squares + (reward - w) ^ 2 / 12
         end
     end
