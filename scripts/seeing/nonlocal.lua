@@ -36,7 +36,7 @@ function NonLocal:init(cfg)
     if fields.project then
         init.zeros(self.attend["out.weight"])
         init.zeros(self.attend["out.bias"])
-        if cfg.form == "concat" then init.ones(self.attend["score.bias"]) end        -- a relu of one unit begins alive
+        if cfg.form == "concat" then init.constant(self.attend["score.bias"], 3) end        -- its one relu begins alive
     else                    -- g and W_z in one: between them is only a mean, whose weights sum to 1
         self.z = layer.linear{inputs = C, outputs = C}
         init.zeros(self.z.weight)
@@ -73,7 +73,7 @@ end
 local paper = study{
     system = {"D7"}, paper = "Wang, Girshick, Gupta, He 2018, Non-local neural networks, CVPR",
     options = {channels = 16, side = 24, shapes = 4, noise = 0.1, batch = 32, steps = 5000, lr = 3e-3, train = 8000,
-        test = 1000, pool = true},
+        test = 4000, pool = true},
     quick = {channels = 4, steps = 2, batch = 4, train = 8, test = 8}, seeds = 3,
 }
 

@@ -4,9 +4,10 @@
 --     w_k <- w_k exp(eta r_k), r_k how much narrower template k makes the belief
 --
 -- Command    attn scripts/seeing/tracking.lua [--data DIR]
--- Time       about 2 minutes on two cores
+-- Time       4 minutes on two cores
 -- Data       walking MNIST digits in clutter; synthetic: walking digits made of seven strokes
--- Found      not run in full in this form yet
+-- Found      Hedge halves the error of random templates on MNIST: it comes to look in the middle of the belief, which
+--            does best
 -- Your data  local tracker = require("seeing.tracking").tracker{size = 9, reach = 8, particles = 256, sharp = 5}
 --            local path = tracker:follow(frames, {30, 30}, attn.ones(9))   frames [T, 1, 60, 60]; places {x, y}: points
 local attn = require "attn"

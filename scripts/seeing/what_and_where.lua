@@ -4,9 +4,10 @@
 --     sum       h = relu(U sum_k relu(P x_k + R z_k))                            as glimpses (D1) do
 --
 -- Command    attn scripts/seeing/what_and_where.lua [--data DIR]
--- Time       about 2 minutes on two cores
+-- Time       1 minute on two cores
 -- Data       MNIST: 8,000 training digits, tested on 2,000; synthetic: digits made of seven strokes
--- Found      not run in full in this form yet
+-- Found      what times where is worse, by 11 points on MNIST and 7 on made digits: a relu of each glimpse does more
+--            than a product. Both still learn (256 wide, 20,000 steps: 19 against 13 %)
 -- Your data  local Fusion = require("seeing.what_and_where").Fusion                    (attn -I scripts)
 --            local fusion = Fusion{kind = "product", inputs = 64, dim = 64, hidden = 128}
 --            local h = fusion(seen, places)      seen [B, K, 64], places [B, K, 2] -> h [B, 128]
