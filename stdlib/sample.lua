@@ -269,6 +269,23 @@ function m.unpaired(a, b, level)
     return difference, difference - half, difference + half, df
 end
 
+---What a claim may be judged by: the mean of a is no further from that of b than b's values are from each other.
+---@param a Sample
+---@param b Sample at least 3 seeds
+---@return fun(): boolean?, string?
+function m.within(a, b)
+    if not is_sample(a) or not is_sample(b) then error("study.within: expected two samples", 2) end
+    return function()
+        local x, y = a:values(), b:values()
+        if #y < 3 then
+            note(("%d seed%s, a spread needs 3"):format(#y, #y == 1 and "" or "s"))
+            return nil
+        end
+        local low, high = math.min(table.unpack(y)), math.max(table.unpack(y))
+        return math.abs(mean(x) - mean(y)) <= high - low, ("%.4g; the other %.4g, %.4g to %.4g"):format(mean(x), mean(y), low, high)
+    end
+end
+
 local function short(value) return ("%.4g"):format(value) end
 
 function Sample:__tostring()
@@ -420,6 +437,11 @@ attn.describe{name = "study.unpaired", signature = "unpaired(a, b, level = 0.95)
     help = "The difference of the means of two samples that share no seeds, with the interval of Welch (1947). What shares\n"
         .. "seeds is paired: (a - b):interval() is narrower.",
     example = 'local study = require "attn.study"\nprint(study.unpaired(study.sample{1, 2, 3}, study.sample{2, 4, 6}))'}
+attn.describe{name = "study.within", signature = "within(a, b) -> function",
+    help = "For study:claim: that the mean of sample a is no further from b's than b's values are from each other (their range over at\n"
+        .. "least 3 seeds): a cheaper way of doing the same ends where it did.",
+    example = 'local study = require "attn.study"\nlocal same = study.within(study.sample{2.05, 2.04, 2.06}, study.sample{2.04, 2.06, 2.05})\n'
+        .. 'print(same())'}
 attn.describe{name = "study.bootstrap", signature = "bootstrap(a, b, metric, {resamples = 1000, seed = 1, level = 0.95}) -> table",
     help = "Compares two systems on the same test examples (Koehn 2004): a and b are lists of what each did on an example,\n"
         .. "metric(list) a number, more is better. Gives a, b, difference, low and high (its interval over resampled test\n"

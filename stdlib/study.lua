@@ -13,16 +13,17 @@ local printing = require "attn.study_print"
 local sample = require "attn.sample"
 local whole = require "attn.whole"
 
-local m = {sample = sample.of, unpaired = sample.unpaired, bootstrap = sample.bootstrap}
+local m = {sample = sample.of, unpaired = sample.unpaired, within = sample.within, bootstrap = sample.bootstrap}
 
 local OWN = {quick = "flag", again = "flag", list = "flag", show = "flag", svg = "word", seeds = "word", only = "word", jobs = "word", threads = "word",
-    shard = "word", results = "word", cell = "word"}
+    shard = "word", results = "word", precision = "word", cell = "word"}
 local HELP = {
     "  --quick              the quick options, one seed: every line runs once",
     "  --seeds N            how many seeds",
     "  --only TABLE[/ROW]   this table, or this row of it",
     "  --jobs N             how many cells at a time (as many as cores)",
     "  --threads N          threads of each cell (cores / jobs)",
+    "  --precision bf16     products take inputs of that many bits (float32)",
     "  --shard I/N          every N-th cell, beginning with the I-th",
     "  --again              forgets results that are there",
     "  --results DIR        where results are kept (results)",
@@ -93,7 +94,10 @@ local function read_arguments(self, cfg, reader)
         self.shard = {i, n}
     end
     if self.threads then attn.threads(self.threads) end
-    self.data = special.data
+    self.data, self.precision = special.data, special.precision
+    if self.precision and self.precision ~= "float32" and self.precision ~= "bf16" then
+        options.fail(("--precision is '%s', expected float32 or bf16"):format(self.precision))
+    end
 end
 
 ---States a study: {options =, quick =, seeds = 3, system =, paper =, name =}.
@@ -118,6 +122,7 @@ local function new(_, cfg)
     end
     self.options = reader:result()
     if self.data and self.options.data == nil then self.options.data = self.data end
+    if self.precision == "bf16" then self.options.precision = self.precision end      -- float32: nothing, so that results stay
     self.folder = self.results .. "/" .. self.name
     return self
 end
@@ -455,8 +460,9 @@ attn.describe{name = "study", signature = "study{options =, quick =, seeds = 3, 
         .. "a table, s:claim a claim, s:main runs it. Every row and seed is a cell, run in a process of its own, --jobs at a\n"
         .. "time; its result is a file in results/NAME, so that an interrupted study goes on, a new row runs alone, and code\n"
         .. "or options that were changed run again (what run does and captures counts, not comments, claims or other rows;\n"
-        .. "data files and the library do not). --quick --seeds N --only TABLE[/ROW] --jobs N --threads N --shard I/N --again\n"
-        .. "--results DIR --list: see --help of the script. A folder shared by machines needs locks (flock) that hold there.",
+        .. "data files and the library do not). precision = \"bf16\" in the options or a row runs cells at that (attn.precision).\n"
+        .. "--quick --seeds N --only TABLE[/ROW] --jobs N --threads N --precision bf16 --shard I/N --again --results DIR --list:\n"
+        .. "see --help of the script. A folder shared by machines needs locks (flock) that hold there.",
     example = 'local study = require "attn.study"\nlocal paper = study{options = {steps = 100}, quick = {steps = 5}, seeds = 3}\n'
         .. 'local t = paper:table{name = "noise", vary = {{"small", by = 0.1}, {"large", by = 2}},\n'
         .. '    run = function(cfg, cell) return {spread = (attn.randn(cfg.steps) * cfg.by):std():item()} end}\n'

@@ -207,6 +207,7 @@ function m.run_here(study, cell, key)
             error("the script has changed since the study was started, or captures what differs from process to process", 0)
         end
         attn.seed(cell.seed)
+        if cell.cfg.precision then attn.precision(cell.cfg.precision) end
         return check_values(cell, cell.table.run(cell.cfg, api))
     end, function(e) return {message = tostring(e), trace = debug.traceback(tostring(e), 2)} end)
     local took = {seconds = attn.clock() - began, finished = os.date "!%Y-%m-%dT%H:%M:%SZ", threads = attn.threads(), attn = attn._VERSION}

@@ -103,6 +103,7 @@ end
 
 local result = paper:table{
     name = "characters", about = "loss of the validation text in nats a character",
+    vary = {{"characters"}, {"bf16", precision = "bf16"}},
     columns = {"loss", "bits", "parameters", "tokens_per_second"},
     data = paper.options.text == "" and "tinyshakespeare" or nil, better = {parameters = "none"},
     run = function(cfg, cell)
@@ -126,5 +127,6 @@ local result = paper:table{
     end,
 }
 paper:claim{"a thousand steps of a small model: below 2.2 nats a character", result.characters.loss, at_most = 2.2}
+paper:claim{"bf16 ends within the spread of seeds", study.within(result.bf16.loss, result.characters.loss)}
 
 return paper:main{Writer = Writer}

@@ -49,6 +49,16 @@ t.case("mean, deviation and interval; what is paired has the narrower one", func
     t.equal(sample.of{0.1, 0.1, 0.1}:mean(), 0.1)
 end)
 
+t.case("within: the means are no further apart than the values of the second are from each other", function()
+    local function verdict(a, b) return sample.judge{"claim", sample.within(sample.of(a), sample.of(b))}.verdict end
+    t.equal(verdict({3.9, 4.1, 4.0}, {1, 2, 3}), "holds")
+    t.equal(verdict({3.9, 4.1, 4.1}, {1, 2, 3}), "fails")
+    t.equal(verdict({0.1, -0.1, -0.1}, {1, 2, 3}), "fails")
+    t.equal(verdict({4}, {1, 2, 3}), "holds")
+    t.equal(sample.judge{"claim", sample.within(sample.of{2, 2, 2}, sample.of{1, 3})}.why, "2 seeds, a spread needs 3")
+    t.raises("study.within: expected two samples", sample.within, sample.of{1}, 2)
+end)
+
 t.case("arithmetic pairs by seed, with samples and numbers on either side", function()
     local a, b = sample.of{1, 2, 3}, sample.of{4, 5, 8}
     t.equal((a + b):values(), {5, 7, 11})

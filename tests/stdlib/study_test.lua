@@ -126,6 +126,28 @@ t.case("the seed of a cell is set before run: rows share what they draw, values 
     end
 end)
 
+t.case("precision: of a row, of the command line; float32 is what a study does without it", function()
+    shell.write("precise.lua", [[
+local attn = require "attn"
+local paper = require "attn.study"{options = {a = 1 + 2 ^ -8}, seeds = 1}
+local x, one = attn.tensor{{1 + 2 ^ -8}}, attn.ones(1, 1)
+paper:table{name = "product", vary = {{"plain"}, {"short", precision = "bf16"}},
+    run = function() return {value = x:matmul(one):item()} end}
+return paper:main{}
+]])
+    local function values(words)
+        local out = run("precise.lua --jobs=1 " .. words)
+        return {tonumber(out:match "result product/plain/value (%S+)"), tonumber(out:match "result product/short/value (%S+)")}
+    end
+    t.equal(values "--results=plain", {1.004, 1.0})
+    t.equal(values "--results=short --precision bf16", {1.0, 1.0})
+    t.equal(select(2, results(folder .. "/plain")), 0)
+    run "precise.lua --jobs=1 --results=plain --precision=float32"
+    t.equal(#attn.list_folder(folder .. "/plain/precise"), #attn.list_folder(folder .. "/short/precise"))
+    local _, err, code = run "precise.lua --precision half"
+    t.equal({err:match "%-%-precision[^\n]*", code ~= 0}, {"--precision is 'half', expected float32 or bf16", true})
+end)
+
 t.case("options of a table hold for all its rows, group by group, but for what a row says itself", function()
     shell.write("common.lua", [[
 local attn = require "attn"
