@@ -15,15 +15,20 @@ t.case("near: one step and two steps away, each its rows and its mask", function
     t.equal(near.layers[1].mask:totable(), {{true, true, false}, {true, true, true}})
 end)
 
+t.case("near: in the order asked for, without edges each sees itself", function()
+    local near = graph.near({}, 6, {5, 2})
+    t.equal(near.ids:totable(), {2, 5})
+    t.equal(near.layers[2].rows:totable(), {2, 1})
+    t.equal(near.layers[2].mask:totable(), {{false, true}, {true, false}})
+end)
+
 local function network(c)
     attn.seed(4)
     c.inputs, c.classes, c.hidden = 3, 2, 4
     return graph.Network(c):to "float64"
 end
 
-local kinds = {none = {}, heads = {heads = 2, attention = {score = "general"}},
-    mean = {uniform = true, attention = {score = "dot"}}}
-for name, c in pairs(kinds) do
+for name, c in pairs{["one head"] = {}, ["two heads"] = {heads = 2}, mean = {uniform = true}} do
     t.case(name .. ": gradient; two steps away counts, three do not", function()
         local model, near = network(c), graph.near(edges, 6, {1, 5})
         local x = attn.randn(6, 3, {dtype = "float64"})
@@ -38,21 +43,46 @@ for name, c in pairs(kinds) do
         end
         t.equal(moved(4), before)
         t.equal(moved(3)[2], before[2])
-        t.equal(moved(3)[1][1] ~= before[1][1], name ~= "none")
+        t.is_true(moved(3)[1][1] ~= before[1][1])
     end)
 end
 
-t.case("all of the same weight: elu of the mean over neighbours, in plain Lua", function()
-    local model, near = network(kinds.mean), graph.near({{1, 2}}, 2, {1, 2})
-    local x = attn.randn(2, 3, {dtype = "float64"})
-    local function elu(v) return v > 0 and v or math.exp(v) - 1 end
-    local h = model.first(x):elu():totable()
-    for _ = 1, 2 do
-        local mean = {}
-        for k = 1, 4 do mean[k] = elu((h[1][k] + h[2][k]) / 2) end
-        h = {mean, mean}
+t.case("some nodes by themselves answer as in the whole graph", function()
+    local model, x = network{heads = 2}, attn.randn(6, 3, {dtype = "float64"})
+    local function logits(nodes)
+        local near = graph.near(edges, 6, nodes)
+        return (model(x:index_select(1, near.ids), near)):totable()
     end
-    local _, weights = model(x, near, true)
-    t.near(model(x, near):totable(), model.out(attn.tensor(h, {dtype = "float64"})):totable(), 1e-12)
+    local all, some = logits{1, 2, 3, 4, 5, 6}, logits{4, 1}
+    t.near(some, {all[4], all[1]}, 1e-12)
+end)
+
+t.case("a layer of two heads by its formula, in plain Lua", function()
+    attn.seed(4)
+    local layer = graph.Layer{inputs = 3, outputs = 4, heads = 2}:to "float64"
+    local x, step = attn.randn(3, 3, {dtype = "float64"}), graph.near(edges, 6, {1}).layers[1]     -- 1 and 2 of 1, 2, 3
+    local read, weights = layer(x, step, true)
+    local h, mask, rows = layer.project(x):totable(), step.mask:totable(), step.rows:totable()
+    for head = 1, 2 do
+        local left, right = layer.left[head]:totable(), layer.right[head]:totable()
+        local function part(node, with)
+            return h[node][2 * head - 1] * with[1][1] + h[node][2 * head] * with[2][1]
+        end
+        for i, node in ipairs(rows) do
+            local e, sum, first, second = {}, 0, 0, 0
+            for j = 1, 3 do
+                local score = part(node, left) + part(j, right)
+                e[j] = mask[i][j] and math.exp(score > 0 and score or 0.2 * score) or 0
+                sum, first, second = sum + e[j], first + e[j] * h[j][2 * head - 1], second + e[j] * h[j][2 * head]
+            end
+            t.near(weights[head][i]:totable(), {e[1] / sum, e[2] / sum, e[3] / sum}, 1e-12)
+            t.near(read[i]:narrow(1, 2 * head - 1, 2):totable(), {first / sum, second / sum}, 1e-12)
+        end
+    end
+end)
+
+t.case("uniform: all neighbours weigh the same", function()
+    local model, near = network{uniform = true}, graph.near({{1, 2}}, 2, {1, 2})
+    local _, weights = model(attn.randn(2, 3, {dtype = "float64"}), near, true)
     t.near(weights:totable(), {{{0.5, 0.5}, {0.5, 0.5}}}, 1e-12)
 end)
