@@ -8,8 +8,23 @@ local train = require "attn.train"
 
 local m = {}
 
+-- The learning rate over the steps of a fit: a schedule that is given, or one of a name, by lr, warmup and final.
+local function rates(cfg)
+    local part = cfg.final and "final" or cfg.warmup and "warmup"
+    local name = cfg.schedule or part and "linear"
+    if type(name) ~= "string" then
+        if name and part then error(("fit: %s and schedule, expected one of them"):format(part), 3) end
+        return name
+    elseif name ~= "linear" and name ~= "cosine" then
+        error(("fit: schedule is '%s', expected linear, cosine or a function of the step"):format(name), 3)
+    elseif cfg.warmup and cfg.warmup >= cfg.steps then
+        error(("fit: warmup is %d, expected less than steps (%d)"):format(cfg.warmup, cfg.steps), 3)
+    end
+    return schedule[name]{lr = cfg.lr, steps = cfg.steps, warmup = cfg.warmup, final = cfg.final}
+end
+
 ---Trains a model for some steps and logs the curve of its loss with the cell of a study.
----@param cfg table model, batches, loss(batch) or forward(batch), steps, lr = 1e-3, final, optimizer, schedule, clip = 1, cell
+---@param cfg table model, batches, loss(batch) or forward(batch), steps, lr = 1e-3, schedule, warmup, final, optimizer, clip = 1, cell
 ---@return table history as train.loop gives it
 local function fit(_, cfg)
     cfg = fields.read("fit", cfg, {
@@ -17,20 +32,19 @@ local function fit(_, cfg)
         {"batches", "any", required = true}, {"forward", "function"}, {"loss", "function"},
         {"steps", "integer", required = true, least = 1},
         {"lr", "number", 1e-3, above = 0}, {"final", "number", least = 0}, {"optimizer", "any"},
-        {"schedule", "any"}, {"clip", "number", 1, above = 0},
+        {"schedule", "any"}, {"warmup", "integer", least = 0}, {"clip", "number", 1, above = 0},
         {"cell", "any", methods = {"curve"}, expected = "the cell of a study"}})
     if (cfg.loss == nil) == (cfg.forward == nil) then
         error(("fit: expected either loss or forward, got %s"):format(cfg.loss and "both" or "neither"), 2)
     end
-    if cfg.final and cfg.schedule then error("fit: final and schedule, expected one of them", 2) end
+    local rate = rates(cfg)
     local function loss(batch)
         local logits, targets = cfg.forward(batch)
         return attn.loss.cross_entropy(logits, targets)
     end
     local history = train.loop{model = cfg.model, data = cfg.batches, loss = cfg.loss or loss, steps = cfg.steps, clip = cfg.clip,
         quiet = true,
-        schedule = cfg.final and schedule.linear{lr = cfg.lr, steps = cfg.steps, final = cfg.final} or cfg.schedule,
-        optimizer = cfg.optimizer or attn.optim.adam{params = cfg.model:parameters(), lr = cfg.lr}}
+        schedule = rate, optimizer = cfg.optimizer or attn.optim.adam{params = cfg.model:parameters(), lr = cfg.lr}}
     if cfg.cell then cfg.cell:curve(history.losses) end
     return history
 end
@@ -196,12 +210,13 @@ end
 m.columns = data.columns
 
 attn.describe{name = "fit",
-    signature = "fit{model =, batches =, loss = | forward =, steps =, lr = 1e-3, final =, optimizer = adam, schedule =,"
-        .. " clip = 1, cell =} -> history",
+    signature = "fit{model =, batches =, loss = | forward =, steps =, lr = 1e-3, schedule =, warmup =, final =,"
+        .. " optimizer = adam, clip = 1, cell =} -> history",
     help = "The short training loop of a study: train.loop without its output, with Adam where no optimizer is given.\n"
         .. "batches is what train.loop takes as data. loss(batch) is the loss; or forward(batch) gives logits [..., V] and targets,\n"
-        .. "as fit.accuracy takes it, and the loss is their cross-entropy. With final the learning rate falls from lr to it,\n"
-        .. "linearly, over the steps. With the cell of a study the loss becomes its curve.",
+        .. "as fit.accuracy takes it, and the loss is their cross-entropy. schedule is a function of the step, or\n"
+        .. "\"linear\" or \"cosine\": from lr to final (0) over the steps, after a warmup of so many; without a schedule final and warmup\n"
+        .. "are of the linear one. With the cell of a study the loss becomes its curve.",
     example = 'local fit = require "attn.fit"\n'
         .. 'local model, batches = attn.layer.linear{inputs = 2, outputs = 2}, attn.task.parity({}, 1)\n'
         .. 'local x, y = attn.randn(8, 2), attn.randint(1, 2, 8)\n'

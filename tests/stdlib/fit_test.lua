@@ -27,20 +27,37 @@ t.case("it learns, and a cell gets the curve of the loss", function()
     t.is_true(before < 0.9 and after == 1, before .. " to " .. after)
 end)
 
-t.case("final: the learning rate falls linearly from lr over the steps", function()
+t.case("final, warmup, the name of a schedule: the learning rate over the steps", function()
     local One = attn.module "One"
     function One:init() self.w = attn.parameter(1) end
-    local model, seen = One(), {}
-    local function look()
-        seen[#seen + 1] = model.w:item()
-        return model.w:sum()
+    local function rates(cfg)
+        local model, seen = One(), {}
+        local function look()
+            seen[#seen + 1] = model.w:item()
+            return model.w:sum()
+        end
+        cfg.model, cfg.batches, cfg.loss, cfg.steps, cfg.lr = model, function() return {} end, look, 4, 0.4
+        cfg.optimizer = attn.optim.sgd{params = model:parameters(), lr = 1}
+        fit(cfg)
+        look()
+        for step = 1, 4 do seen[step] = seen[step] - seen[step + 1] end
+        return table.move(seen, 1, 4, 1, {})
     end
-    local rate = attn.schedule.linear{lr = 0.4, steps = 4, final = 0.2}
-    fit{model = model, batches = function() return {} end, steps = 4, lr = 0.4, final = 0.2, loss = look,
-        optimizer = attn.optim.sgd{params = model:parameters(), lr = 1}}
-    look()
-    for step = 1, 4 do t.near(seen[step] - seen[step + 1], rate(step), 1e-6) end
-    t.raises("fit: final and schedule, expected one of them", fit, {model = model, batches = {}, steps = 1, final = 0, schedule = rate, loss = look})
+    local function expected(rate) return {rate(1), rate(2), rate(3), rate(4)} end
+    local linear, cosine = attn.schedule.linear, attn.schedule.cosine
+    t.near(rates{final = 0.2}, expected(linear{lr = 0.4, steps = 4, final = 0.2}), 1e-6)
+    t.near(rates{warmup = 2}, expected(linear{lr = 0.4, steps = 4, warmup = 2}), 1e-6)
+    t.near(rates{schedule = "cosine"}, expected(cosine{lr = 0.4, steps = 4}), 1e-6)
+    t.near(rates{schedule = "cosine", warmup = 1, final = 0.1}, expected(cosine{lr = 0.4, steps = 4, warmup = 1, final = 0.1}), 1e-6)
+    local rate = linear{lr = 0.4, steps = 4}
+    local function refused(message, cfg)
+        cfg.model, cfg.batches, cfg.steps, cfg.loss = One(), {}, 1, print
+        t.raises(message, fit, cfg)
+    end
+    refused("fit: final and schedule, expected one of them", {final = 0, schedule = rate})
+    refused("fit: warmup and schedule, expected one of them", {warmup = 0, schedule = rate})
+    refused("fit: warmup is 1, expected less than steps (1)", {warmup = 1})
+    refused("fit: schedule is 'noam', expected linear, cosine or a function of the step", {schedule = "noam"})
 end)
 
 t.case("parts: train and test of a task, by the options of a study", function()
