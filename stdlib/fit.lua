@@ -86,6 +86,24 @@ function m.parts(make, cfg, seed, options)
     return part "train", part "test"
 end
 
+---Training and test examples of a task that is made up, from seeds of their own.
+---@param make fun(options: table, seed: integer): any task.recall, or another that takes count
+---@param options {train: integer, test: integer} how many, and the options of the task
+---@param seed integer that of the tests is 1000 more
+---@return any train, any test batches
+function m.drawn(make, options, seed)
+    fields.read("fit.drawn", {make = make, options = options, seed = seed},
+        {{"make", "any", required = true}, {"options", "table", required = true}, {"seed", "integer", required = true}})
+    local counts = fields.read("fit.drawn", {train = options.train, test = options.test},
+        {{"train", "integer", required = true, least = 1}, {"test", "integer", required = true, least = 1}})
+    local function part(count, own)
+        local all = {count = count}
+        for name, value in pairs(options) do if not counts[name] then all[name] = value end end
+        return make(all, own)
+    end
+    return part(counts.train, seed), part(counts.test, seed + 1000)
+end
+
 ---Calls fn(batch) for every batch, the model in eval mode, without gradients.
 ---@param model any
 ---@param batches any
@@ -230,6 +248,10 @@ attn.describe{name = "fit.parts", signature = "parts(task.digits, cfg, seed [, o
         .. "batch, cfg.data the folder of data sets, cfg.made: made-up ones; options are the task's others.",
     example = 'local train, test = require "attn.fit".parts(attn.task.digits, {made = true, train = 8, test = 4, batch = 4}, 1, {canvas = 40})\n'
         .. 'for batch in train:epoch(1) do print(batch.image, batch.answer) end'}
+attn.describe{name = "fit.drawn", signature = "drawn(task.recall, {train =, test =, options of the task ...}, seed) -> train, test",
+    help = "Batches of so many training and test examples of a task that is made up, the tests from a seed of their own (seed + 1000).",
+    example = 'local train, test = require "attn.fit".drawn(attn.task.recall, {pairs = 2, size = 4, train = 20, test = 8}, 1)\n'
+        .. 'for batch in test:epoch(1) do print(batch.source, batch.answer) end'}
 attn.describe{name = "fit.each", signature = "each(model, batches, fn(batch))",
     help = "Calls fn for every batch of an epoch, the model in eval mode, without gradients; what fn makes is freed after\n"
         .. "each call.",

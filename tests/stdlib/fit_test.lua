@@ -60,6 +60,15 @@ t.case("final, warmup, the name of a schedule: the learning rate over the steps"
     refused("fit: schedule is 'noam', expected linear, cosine or a function of the step", {schedule = "noam"})
 end)
 
+t.case("drawn: so many examples for training and for tests, from seeds of their own", function()
+    local train, test = fit.drawn(attn.task.recall, {pairs = 2, size = 3, train = 7, test = 4}, 5)
+    t.equal({train.count, train.size, test.count, test.size}, {7, 3, 4, 3})
+    local function first(b) return b:collate{1}.source:totable() end
+    t.equal(first(train), first(attn.task.recall({pairs = 2, count = 7}, 5)))
+    t.equal(first(test), first(attn.task.recall({pairs = 2, count = 4}, 1005)))
+    t.raises("fit.drawn: field 'test' is missing, expected an integer", fit.drawn, attn.task.recall, {train = 3}, 1)
+end)
+
 t.case("parts: train and test of a task, by the options of a study", function()
     local train, test = fit.parts(attn.task.digits, {made = true, train = 5, test = 3, batch = 2}, 4, {canvas = 30})
     local seen = {}
