@@ -1,19 +1,17 @@
 -- linear: attention whose cost for each word does not grow with what has been read.
 --
 -- With weights phi(q_i) . phi(k_j), phi = elu + 1, the sums S = sum_j phi(k_j) v_j' and z = sum_j phi(k_j) are all that
--- is kept of the words read: a recurrent network with a state of fixed size. What such a state cannot do: tell many
--- pairs apart.
+-- is kept of what was read: a recurrent network with a state of fixed size, which cannot tell many pairs apart.
 --
 -- Command    attn scripts/self_attention/linear.lua [--data DIR] [--show]         also pictures that are completed
 -- Time       see scripts/README.md
 -- Data       mnist, as 14 x 14 black or white points; pairs of a key and a value (task.recall): synthetic
 -- Paper      Katharopoulos et al. 2020, Transformers are RNNs: fast autoregressive transformers with linear attention
---            (F10)
 -- Found      A word costs the same after 64 words and after 4096, with softmax 63 times as much. Digits: 0.008 bits a
 --            point behind softmax. Of many pairs linear finds 37 points fewer.
 -- Your own   local Painter = require "self_attention.linear".Painter              -- attn -I scripts yours.lua
 --            local model = Painter{score = "linear", points = 196, dim = 32, heads = 4, layers = 2}
---            local logits = model(points)         -- ids [B, 196] of 1 (white) and 2 (black) to [B, 196], of a point being black
+--            local logits = model(points)         -- ids [B, 196], 1 white, 2 black, to [B, 196], of being black
 local attn = require "attn"
 local corpus, data, fit = require "attn.corpus", require "attn.data", require "attn.fit"
 local study, task = require "attn.study", require "attn.task"
@@ -71,21 +69,19 @@ local agree = paper:table{
     name = "agree", about = "the greatest difference between all words at once and one after the other",
     synthetic = true, vary = scores, better = {difference = "none"},
     run = function(cfg)
-        local layer, x = encoder(cfg, cfg.score), attn.randn(2, 200, cfg.dim)
-        layer:eval()
-        local state, y, most = nil, nil, 0
-        attn.no_grad(function()
-            local all = layer(x, {causal = true})
+        local layer, x = encoder(cfg, cfg.score):eval(), attn.randn(2, 200, cfg.dim)
+        return attn.no_grad(function()
+            local all, y, state, most = layer(x, {causal = true}), nil, nil, 0
             for t = 1, x:size(2) do
                 y, state = layer:step(x:select(2, t), state)
                 most = math.max(most, (y - all:select(2, t)):abs():max():item())
             end
+            return {difference = most}
         end)
-        return {difference = most}
     end,
 }
-paper:claim{"F10: the parallel and the recurrent form agree to 1e-5", agree.linear.difference, at_most = 1e-5,
-    exact = true}
+paper:claim{"F10: the parallel and the recurrent form agree to 1e-5",
+    agree.linear.difference, at_most = 1e-5, exact = true}
 
 -- Microseconds of a step when so many words have been read: the best of several.
 local cost = paper:table{
@@ -95,22 +91,18 @@ local cost = paper:table{
     run = function(cfg)
         local c, out = cfg.cost, {}
         local attend = attn.attention{query = c.dim, heads = cfg.heads, score = cfg.score}
-        attn.no_grad(function()
-            for _, words in ipairs{64, 512, 4096} do
-                local cache, best = attend:cache(), math.huge
-                for _ = 1, words, 64 do
-                    local x = attn.randn(c.batch, 64, c.dim)
-                    attend(x, x, x, {cache = cache, causal = true})
-                end
-                local x = attn.randn(c.batch, 1, c.dim)
-                for _ = 0, c.repeats do
-                    local began = attn.clock()
-                    attend(x, x, x, {cache = cache, causal = true})
-                    best = math.min(best, attn.clock() - began)
-                end
-                out["words_" .. words] = 1e6 * best
-            end
-        end)
+        local function read(cache, words)
+            local x = attn.randn(c.batch, words, c.dim)
+            local began = attn.clock()
+            attn.no_grad(attend, x, x, x, {cache = cache, causal = true})
+            return 1e6 * (attn.clock() - began)
+        end
+        for _, words in ipairs{64, 512, 4096} do
+            local cache, best = attend:cache(), math.huge
+            for _ = 1, words, 64 do read(cache, 64) end
+            for _ = 0, c.repeats do best = math.min(best, read(cache, 1)) end
+            out["words_" .. words] = best
+        end
         return out
     end,
 }
@@ -128,24 +120,19 @@ local digits = paper:table{
     vary = scores, columns = {"bits", "seconds"}, better = {bits = "less", seconds = "less"},
     run = function(cfg, cell)
         local function batches(part, count)
-            local images = corpus.mnist(cfg.data, {part = part})[part].images
-            return data.batches{fields = {points = points_of(images:narrow(1, 1, count))}, size = cfg.batch,
-                seed = cell.seed}
+            local points = points_of(corpus.mnist(cfg.data, {part = part})[part].images:narrow(1, 1, count))
+            return data.batches{fields = {points = points}, size = cfg.batch, seed = cell.seed}
         end
         cfg.points = 196
         local model = Painter(cfg)
         local function loss(b) return attn.loss.bce_logits(model(b.points), b.points:to "float32" - 1) end
-        local history = fit{model = model, batches = batches("train", cfg.examples), steps = cfg.steps, loss = loss,
-            cell = cell, schedule = attn.schedule.cosine{steps = cfg.steps, lr = cfg.lr}}
-        local sum, n, first = 0, 0, nil
-        fit.each(model, batches("test", cfg.tests), function(b)
-            sum, n = sum + loss(b):item() * #b.points, n + #b.points
-            first = first or attn.keep(b.points)
-        end)
-        model:eval()
-        local pictures = attn.no_grad(function() return model:complete(first, 99) end)
+        local history = fit{model = model, batches = batches("train", cfg.examples), steps = cfg.steps, lr = cfg.lr,
+            schedule = "cosine", cell = cell, loss = loss}
+        local tests = batches("test", cfg.tests)
+        local bits = fit.means(model, tests, function(b) return {mean = loss(b):item() / math.log(2)} end).mean
+        local pictures = attn.no_grad(model.complete, model:eval(), tests:epoch(1)().points, 99)
         cell:keep("lower halves drawn by the model", (2 - pictures):to "float32":reshape(-1, 1, 14, 14), {as = "image"})
-        return {bits = sum / n / math.log(2), seconds = history.seconds}
+        return {bits = bits, seconds = history.seconds}
     end,
 }
 paper:claim{"F10: digits: linear is within 0.03 bits a point of softmax",
@@ -168,27 +155,20 @@ function Reader:forward(source, query)          -- [B, 2 P], [B] -> [B, values]
     return self.out(self.encoder(attn.cat({x, self.asked(query):unsqueeze(2)}, 2)):select(2, -1))
 end
 
-local many = {}
-for _, count in ipairs{4, 32} do
-    for _, row in ipairs(scores) do
-        many[#many + 1] = {("%s, %d pairs"):format(row[1], count), score = row.score, pairs = count}
-    end
-end
 local recall = paper:table{
-    name = "recall", about = "the value of one key among so many pairs, in %", synthetic = true, vary = many,
+    name = "recall", about = "the value of one key among so many pairs, in %", synthetic = true,
+    vary = {{"linear, 4 pairs", score = "linear", pairs = 4}, {"softmax, 4 pairs", score = "scaled_dot", pairs = 4},
+        {"linear, 32 pairs", score = "linear", pairs = 32}, {"softmax, 32 pairs", score = "scaled_dot", pairs = 32}},
     run = function(cfg, cell)
         local r = cfg.recall
-        local function draw(count, seed)
-            return task.recall({pairs = cfg.pairs, keys = r.keys, values = r.values, size = r.batch, count = count},
-                seed)
-        end
+        local train, test = fit.drawn(task.recall, {pairs = cfg.pairs, keys = r.keys, values = r.values, size = r.batch,
+            train = r.steps * r.batch, test = r.tests}, cell.seed)
         r.dim, r.heads, r.layers = cfg.dim, cfg.heads, cfg.layers
         local model = Reader(r, cfg.score)
-        fit{model = model, batches = draw(r.steps * r.batch, cell.seed), steps = r.steps, cell = cell,
-            schedule = attn.schedule.cosine{steps = r.steps, lr = r.lr, warmup = r.steps // 20},
-            loss = function(b) return attn.loss.cross_entropy(model(b.source, b.query), b.answer) end}
-        return {accuracy = 100 * fit.accuracy(model, draw(r.tests, 1000 + cell.seed),
-            function(b) return model(b.source, b.query), b.answer end)}
+        local function answer(b) return model(b.source, b.query), b.answer end
+        fit{model = model, batches = train, steps = r.steps, lr = r.lr, schedule = "cosine", warmup = r.steps // 20,
+            forward = answer, cell = cell}
+        return {accuracy = 100 * fit.accuracy(model, test, answer)}
     end,
 }
 paper:claim{"F10: recall: among many pairs linear is worse than softmax",
