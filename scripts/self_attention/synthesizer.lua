@@ -2,7 +2,7 @@
 -- sentence.
 --
 --   dense               S_i = W2 relu(W1 x_i)                  factorised random   S = R1 R2', of rank k
---   random, fixed       S = R, learned or left as it was       mixture             S = sum_n alpha_n S_n, alpha a softmax
+--   random, fixed       S = R, learned or left as it was       mixture             S = sum_n alpha_n S_n
 --   factorised dense    S_ij = A(x_i)_p B(x_i)_r, j the pair (p, r)
 --
 -- Command    attn scripts/self_attention/synthesizer.lua [--data DIR] [--show]
@@ -13,17 +13,19 @@
 --            not (10.9), dense and mixtures do better. Recall: dot product always finds the value; without it one that
 --            is there is guessed (20 %).
 -- Your own   local Network = require "self_attention.synthesizer".Network       -- attn -I scripts yours.lua
---            local model = Network{kinds = {"random", "dot"}, words = 65, outputs = 65, dim = 32, heads = 4, layers = 2, length = 32,
---                rank = 8}; model(ids [B, T], causal) -> logits [B, T, 65], weights [B, H, T, T] of the last layer
+--            local model = Network{kinds = {"random", "dot"}, words = 65, outputs = 65, dim = 32, heads = 4,
+--                layers = 2, length = 32}
+--            local logits, weights = model(ids, true)   -- causal, [B, T] -> [B, T, 65], of the last layer [B, H, T, T]
 local attn = require "attn"
 local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
 local task, text = require "attn.task", require "attn.text"
 
 local paper = study{
     system = {"F8"}, paper = "Tay et al. 2021, Synthesizer: rethinking self-attention for Transformer models, ICML",
-    options = {dim = 32, heads = 4, layers = 2, rank = 4, length = 16, batch = 32, steps = 600, lr = 1e-2, windows = 300,
-        recall = {pairs = 8, keys = 10, values = 20, batch = 32, steps = 2200, lr = 5e-3, tests = 500}},
-    quick = {dim = 8, layers = 1, length = 8, batch = 2, steps = 2, windows = 2, recall = {batch = 2, steps = 2, tests = 4}},
+    options = {dim = 32, heads = 4, layers = 2, rank = 4, length = 16, batch = 32, steps = 600, lr = 1e-2,
+        windows = 300, recall = {pairs = 8, keys = 10, values = 20, batch = 32, steps = 2200, lr = 5e-3, tests = 500}},
+    quick = {dim = 8, layers = 1, length = 8, batch = 2, steps = 2, windows = 2,
+        recall = {batch = 2, steps = 2, tests = 4}},
 }
 
 local function linear(inputs, outputs) return attn.layer.linear{inputs = inputs, outputs = outputs} end
@@ -115,10 +117,9 @@ function Network:forward(ids, causal)           -- [B, T]
     return self.out(self.norm(x)), weights
 end
 
-local rows = {{"dot", kinds = {"dot"}}, {"random + dot", kinds = {"random", "dot"}}, {"dense + dot", kinds = {"dense", "dot"}}}
-for _, kind in ipairs{"dense", "factorised dense", "random", "factorised random", "fixed"} do
-    rows[#rows + 1] = {kind, kinds = {kind}}
-end
+local rows = {{"dot"}, {"random + dot", kinds = {"random", "dot"}}, {"dense + dot", kinds = {"dense", "dot"}},
+    {"dense"}, {"factorised dense"}, {"random"}, {"factorised random"}, {"fixed"}}
+for _, row in ipairs(rows) do row.kinds = row.kinds or {row[1]} end
 
 local characters = paper:table{
     name = "characters", about = "perplexity a character of the text's end", data = "tinyshakespeare", vary = rows,
@@ -129,19 +130,15 @@ local characters = paper:table{
         cfg.words, cfg.outputs = #alphabet, #alphabet
         local model, T = Network(cfg), cfg.length
         local training = data.windows(ids.train, {length = T, size = cfg.batch, seed = cell.seed})
-        local history = fit{model = model, steps = cfg.steps, cell = cell,
-            batches = function(step) return training:draw(step) end,
-            schedule = attn.schedule.cosine{steps = cfg.steps, lr = cfg.lr, warmup = cfg.steps // 20},
-            loss = function(b) return attn.loss.cross_entropy(model(b.x, true), b.y) end}
-        local sum, n, weights = 0, 0, nil
-        fit.each(model, data.windows(ids.dev, {length = T, most = cfg.windows}), function(b)
-            local logits, w = model(b.x, true)
-            local count = b.y:numel()
-            sum, n = sum + attn.loss.cross_entropy(logits, b.y):item() * count, n + count
-            weights = attn.keep(w[1])
-        end)
-        cell:keep("weights of the last layer", weights)
-        return {perplexity = math.exp(sum / n), seconds = history.seconds, parameters = model:count()}
+        local history = fit{model = model, steps = cfg.steps, lr = cfg.lr, schedule = "cosine", cell = cell,
+            warmup = cfg.steps // 20, batches = function(step) return training:draw(step) end,
+            forward = function(b) return (model(b.x, true)), b.y end}
+        local nats = fit.means(model, data.windows(ids.dev, {length = T, most = cfg.windows}), function(b)
+            local logits, weights = model(b.x, true)
+            cell:keep("weights of the last layer", weights[1])
+            return {mean = attn.loss.cross_entropy(logits, b.y, {reduction = "none"})}
+        end).mean
+        return {perplexity = math.exp(nats), seconds = history.seconds, parameters = model:count()}
     end,
 }
 paper:claim{"F8: characters: learned random weights are within 10 % of the perplexity of dot product",
@@ -163,16 +160,14 @@ local recall = paper:table{
     vary = {rows[1], rows[2], rows[4], rows[6]},
     run = function(cfg, cell)
         local r = cfg.recall
-        local function draw(count, seed)
-            return task.recall({pairs = r.pairs, keys = r.keys, values = r.values, size = r.batch, count = count}, seed)
-        end
+        local train, test = fit.drawn(task.recall, {pairs = r.pairs, keys = r.keys, values = r.values, size = r.batch,
+            train = r.steps * r.batch, test = r.tests}, cell.seed)
         cfg.words, cfg.outputs, cfg.length = r.keys * r.values + r.keys, r.values, r.pairs + 1
         local model = Network(cfg)
         local function answer(b) return model(pairs_of(b, r.keys, r.values)):select(2, -1), b.answer end
-        fit{model = model, steps = r.steps, batches = draw(r.steps * r.batch, cell.seed), cell = cell,
-            schedule = attn.schedule.cosine{steps = r.steps, lr = r.lr, warmup = r.steps // 20},
-            loss = function(b) return attn.loss.cross_entropy(answer(b)) end}
-        return {accuracy = 100 * fit.accuracy(model, draw(r.tests, 1000 + cell.seed), answer)}
+        fit{model = model, batches = train, steps = r.steps, lr = r.lr, schedule = "cosine", warmup = r.steps // 20,
+            forward = answer, cell = cell}
+        return {accuracy = 100 * fit.accuracy(model, test, answer)}
     end,
 }
 paper:claim{"F8: recall: dot product solves it, above 99 %", recall.dot.accuracy, at_least = 99}
