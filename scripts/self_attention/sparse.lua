@@ -1,7 +1,7 @@
 -- sparse: weights that may be exactly zero, weights with a temperature.
 --
---   softmax      exp(e_j / t) / sum                     entmax     max((alpha - 1) e_j - tau, 0)^(1 / (alpha - 1)), the sum being 1:
---                                                                  alpha = 1 softmax, 1.5 entmax15, 2 sparsemax, or learned
+--   softmax  exp(e_j / t) / sum        entmax  max((alpha - 1) e_j - tau, 0)^(1 / (alpha - 1)), the sum being 1;
+--                                      alpha = 1 is softmax, 1.5 entmax15, 2 sparsemax, or it is learned
 --
 -- A query that may attend to nothing gets weights, context and gradient of zero, whatever the distribution.
 --
@@ -19,12 +19,6 @@
 local attn = require "attn"
 local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
 local task, text, translate = require "attn.task", require "attn.text", require "attn.translate"
-
-local distributions = {}
-function distributions.sparsemax(e) return attn.sparsemax(e) end
-function distributions.entmax15(e) return attn.entmax15(e) end
-function distributions.softmax(e, pool) return (e / pool.temperature):softmax(-1) end
-function distributions.entmax(e, pool) return attn.entmax(e, pool:alpha()) end
 
 local Pool = attn.module "Pool"         -- a sequence, summed by weights
 
@@ -44,7 +38,7 @@ function Pool:forward(ids, lengths)     -- [B, S] -> logits [B, classes], weight
     local words = self.embed(ids)
     if self.encoder then words = self.encoder(words, {lengths = lengths}) end
     local e = self.score(self.hidden(words):tanh()):squeeze(3):masked_fill(~attn.mask(lengths, ids:size(2)), -math.huge)
-    local weights = distributions[self.distribution](e, self)
+    local weights = attn[self.distribution](e / self.temperature, self.shape and self:alpha() or nil)
     return self.out(weights:unsqueeze(2):matmul(words):squeeze(2)), weights
 end
 
@@ -61,9 +55,8 @@ local paper = study{
 local SMALL = 1e-3      -- what weighs less counts as nothing where weights are never zero
 
 local function learn(model, batches, c, cell)
-    fit{model = model, batches = batches, steps = c.steps, lr = c.lr, cell = cell,
-        schedule = attn.schedule.cosine{steps = c.steps, lr = c.lr},
-        loss = function(b) return attn.loss.cross_entropy((model(b.source, b.source_lengths)), b.answer) end}
+    fit{model = model, batches = batches, steps = c.steps, lr = c.lr, schedule = "cosine", cell = cell,
+        forward = function(b) return (model(b.source, b.source_lengths)), b.answer end}
     return model
 end
 
@@ -80,18 +73,17 @@ local function measure(model, tests)
     return out
 end
 
--- C2: the needle, questions, inflected words --------------------------------------------------------------------------
-
 local kinds = {{"softmax"}, {"sparsemax"}, {"entmax15"}, {"entmax"}}
 for _, row in ipairs(kinds) do row.distribution = row[1] end
 local columns = {"accuracy", "support", "zeros", "entropy", "alpha"}
 local better = {support = "less", zeros = "none", entropy = "none", alpha = "none"}
 
 local function find(cfg, cell)          -- one word of up to 40 says the answer
-    local function needles(count, seed) return task.needle({longest = 40, size = cfg.batch, count = count}, seed) end
-    local batches = needles(cfg.steps * cfg.batch, cell.seed)
-    return learn(Pool{words = batches.vocabulary, classes = batches.answers, dim = cfg.dim,
-        distribution = cfg.distribution or "softmax"}, batches, cfg, cell), needles(cfg.tests, 1000 + cell.seed)
+    local train, test = fit.drawn(task.needle, {longest = 40, size = cfg.batch, train = cfg.steps * cfg.batch,
+        test = cfg.tests}, cell.seed)
+    local model = Pool{words = train.vocabulary, classes = train.answers, dim = cfg.dim,
+        distribution = cfg.distribution or "softmax"}
+    return learn(model, train, cfg, cell), test
 end
 
 local needle = paper:table{
@@ -105,16 +97,15 @@ local questions = paper:table{
     vary = kinds, columns = columns, better = better,
     run = function(cfg, cell)
         local sets, c = corpus.trec_qc(cfg.data), cfg.questions
-        local words = text.vocabulary(fit.columns(sets.train, {words = "words"}).words, {min_count = 2})
-        local function batches(records)
-            return data.batches{size = cfg.batch, seed = cell.seed, by = "source", fields = fit.columns(records,
-                {answer = "class", source = function(r) return words:encode(r.words) end})}
-        end
+        local words = text.vocabulary(sets.train, {of = {"words"}, min_count = 2})
+        local parts = data.parts(sets, {size = cfg.batch, seed = cell.seed, by = "source",
+            fields = {answer = "class", source = function(r) return words:encode(r.words) end}})
         local model = learn(Pool{words = #words, classes = #sets.classes, dim = c.dim, encoder = true,
-            distribution = cfg.distribution}, batches(sets.train), c, cell)
-        local _, weights = attn.no_grad(model, data.pad{words:encode(sets.test[1].words)})
+            distribution = cfg.distribution}, parts.train, c, cell)
+        local one = parts.test:collate{1}
+        local _, weights = attn.no_grad(model, one.source, one.source_lengths)
         cell:keep("where it looks", weights[1], {tokens = sets.test[1].words})
-        return measure(model, batches(sets.test))
+        return measure(model, parts.test)
     end,
 }
 for _, name in ipairs{"sparsemax", "entmax15", "entmax"} do
@@ -124,38 +115,32 @@ for _, name in ipairs{"sparsemax", "entmax15", "entmax"} do
         needle[name].support / needle.softmax.support, at_most = 0.3}
     paper:claim{("C2: trec_qc: %s is as good as softmax, within 1.5 points"):format(name),
         questions[name].accuracy - questions.softmax.accuracy, at_least = -1.5}
-    paper:claim{("C2: trec_qc: more than half of the weights of %s are zero"):format(name), questions[name].zeros,
-        at_least = 50}
+    paper:claim{("C2: trec_qc: more than half of the weights of %s are zero"):format(name),
+        questions[name].zeros, at_least = 50}
 end
 
 paper:table{
     name = "sigmorphon", about = "inflected German words from letters and tags: right in %", data = "sigmorphon2017",
     vary = {kinds[1], kinds[2], kinds[3]}, columns = {"exact", "support"}, better = {support = "less"},
     run = function(cfg, cell)
-        local c, records = cfg.forms, {}
-        for name, set in pairs(corpus.sigmorphon2017(cfg.data, {most = c.examples})) do
-            records[name] = {}
-            for i, r in ipairs(set) do
-                local source = table.move(r.tags, 1, #r.tags, #r.lemma + 1, {table.unpack(r.lemma)})
-                records[name][i] = {source = source, target = r.form}
-            end
+        local c, sets = cfg.forms, corpus.sigmorphon2017(cfg.data, {most = cfg.forms.examples})
+        for _, r in ipairs(data.joined{sets.train, sets.test}) do
+            r.source, r.target = data.joined{r.lemma, r.tags}, r.form
         end
-        local pair = translate.pair(records.train)
-        local tests = pair:examples(table.move(records.test, 1, c.tests, 1, {}))
+        local pair = translate.pair(sets.train)
+        local tests = pair:examples(data.first(sets.test, c.tests))
         local model = translate.recurrent{sources = #pair.source, targets = #pair.target, dim = c.dim,
             hidden = c.hidden, style = "luong", feeding = true,
             attention = {score = "additive", dim = c.hidden, distribution = cfg.distribution}}
-        translate.fit(model, pair:examples(records.train), {steps = c.steps, lr = c.lr, size = cfg.batch,
-            seed = cell.seed})
+        translate.fit(model, pair:examples(sets.train),
+            {steps = c.steps, lr = c.lr, size = cfg.batch, seed = cell.seed})
         local _, weights = translate.align(model, tests)
         local support, rows = 0, 0
         for _, w in ipairs(weights) do support, rows = support + w:gt(SMALL):sum():item(), rows + #w end
-        cell:keep("where it looks", weights[1], {columns = records.test[1].source})
+        cell:keep("where it looks", weights[1], {columns = sets.test[1].source})
         return {exact = translate.measure(model, tests, {max_length = 30}).exact, support = support / rows}
     end,
 }
-
--- C1: temperature, and nothing to look at -----------------------------------------------------------------------------
 
 local warmth = paper:table{
     name = "temperature", about = "needles: softmax that was learned at temperature 1, at others", synthetic = true,
@@ -187,8 +172,8 @@ local nothing = paper:table{
     end,
 }
 for _, name in ipairs{"softmax", "sparsemax", "entmax15", "entmax", "sigmoid"} do
-    paper:claim{("C1: a query that may attend to nothing gets zeros of %s"):format(name), nothing[name].greatest,
-        between = {0, 0}, exact = true}
+    paper:claim{("C1: a query that may attend to nothing gets zeros of %s"):format(name),
+        nothing[name].greatest, between = {0, 0}, exact = true}
 end
 
 return paper:main{Pool = Pool, learn = learn, measure = measure}
