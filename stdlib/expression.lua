@@ -11,7 +11,14 @@ local internal = require "attn.internal"
 local m = {}
 local codes = internal.codes()          -- name of an instruction -> its number
 
-local UNIFORM, QUERY, KEY, PAIR = 0, 1, 2, 3        -- what a node depends on: bits
+-- What a node depends on. DISTANCE: on the query's place less something of the key. A program has one such difference: where nodes have
+-- several, `compile` takes the first, and the others depend on the pair.
+local UNIFORM, QUERY, KEY, DISTANCE, PAIR = 0, 1, 2, 3, 4
+
+local function join(a, b)
+    if a == b or b == UNIFORM then return a end
+    return a == UNIFORM and b or PAIR
+end
 
 local graph                             -- of the function that runs now: {where =, nodes =, known =, bounds =}
 
@@ -38,10 +45,53 @@ local inverse = {int_add = "int_sub", int_sub = "int_add"}
 local function regrouped(op, a, b)
     if not inverse[op] or not inverse[a.op] then return nil end
     local x, y = a.args[1], a.args[2]
-    if x.depends ~= a.depends and b.depends | x.depends == x.depends then
+    if x.depends ~= a.depends and join(b.depends, x.depends) == x.depends then
         return node(a.op, "integer", nil, node(op, "integer", nil, x, b), y)
-    elseif y.depends ~= a.depends and b.depends | y.depends == y.depends then
+    elseif y.depends ~= a.depends and join(b.depends, y.depends) == y.depends then
         return node(a.op, "integer", nil, x, node(a.op == "int_add" and op or inverse[op], "integer", nil, y, b))
+    end
+end
+
+local function integers(op, a, b) return node(op, "integer", nil, a, b) end
+local function integer(value) return node("constant", "integer", value) end
+
+-- x and c, where n = x + c and c is the same for all pairs.
+local function apart(n)
+    if inverse[n.op] and n.args[2].depends == UNIFORM then
+        local x, c = apart(n.args[1])
+        return x, integers(n.op, c, n.args[2])
+    end
+    return n, integer(0)
+end
+
+local function at_query(n) return n.op == "query" or n.op == "distance" end
+
+local function distance(query, base) return integers("distance", query, base) end
+
+-- Sums and differences of the query's place and something of the key, by the distance and what is the same for all pairs.
+local function by_distance(op, a, b)
+    if not inverse[op] then return nil end
+    local x, c = apart(a)
+    local y, d = apart(b)
+    if at_query(y) and x.depends == KEY then
+        local turned = by_distance(op, b, a)
+        return op == "int_add" and turned or node("int_neg", "integer", nil, turned)
+    end
+    if not at_query(x) or y.depends ~= KEY then return nil end
+    local base = op == "int_sub" and y or node("int_neg", "integer", nil, y)
+    local between = x.op == "query" and distance(x, base) or distance(x.args[1], integers("int_add", x.args[2], base))
+    c = integers(op, c, d)
+    return c.op == "constant" and c.value == 0 and between or integers("int_add", between, c)
+end
+
+-- Comparisons of the places themselves: their difference does not wrap around.
+local compares = {int_lt = true, int_le = true, int_eq = true}
+local function places_compared(op, a, b)
+    if not compares[op] then return nil end
+    if a.op == "query" and b.op == "key" then
+        return node(op, "bool", nil, distance(a, b), integer(0))
+    elseif a.op == "key" and b.op == "query" then
+        return node(op, "bool", nil, integer(0), distance(b, a))
     end
 end
 
@@ -49,10 +99,10 @@ function node(op, type, value, ...)
     local n = select("#", ...)
     local args, key, depends, constant = {...}, {op, type, tostring(value)}, UNIFORM, n > 0 and fold[op] ~= nil
     if commutes[op] and stands_before(args[2], args[1]) then args[1], args[2] = args[2], args[1] end
-    local known = regrouped(op, args[1], args[2])
+    local known = by_distance(op, args[1], args[2]) or places_compared(op, args[1], args[2]) or regrouped(op, args[1], args[2])
     if known then return known end
     for k = 1, n do
-        key[k + 3], depends = args[k].id, depends | args[k].depends
+        key[k + 3], depends = args[k].id, op == "distance" and DISTANCE or join(depends, args[k].depends)
         constant = constant and args[k].op == "constant"
     end
     if constant then
@@ -520,8 +570,9 @@ local value_of = {
     float = bits, integer = function(v) return v end, bool = function(v) return v and 1 or 0 end,
 }
 
--- An int64 tensor: registers, instructions, what each register depends on (4 + k: it is input k), then for each instruction its number,
--- result and up to three arguments. `ends` are the instructions that take results out of registers.
+-- An int64 tensor: registers, instructions, what each register depends on (5 + k: it is input k), then for each instruction its number,
+-- result and up to three arguments. `ends` are the instructions that take results out of registers; what is scattered by distance is
+-- summed by distance first.
 local function compile(ends)
     local needed, list = {}, {}
     local function need(n)
@@ -533,15 +584,38 @@ local function compile(ends)
     for _, e in ipairs(ends) do
         for _, a in ipairs(e.args) do need(a) end
     end
+    local depends, base = {}, nil
+    table.sort(list, function(a, b) return a.id < b.id end)
+    for _, n in ipairs(list) do
+        local on = #n.args == 0 and n.depends or UNIFORM
+        for _, a in ipairs(n.args) do on = join(on, depends[a]) end
+        if n.op == "distance" then
+            base = base or n.args[2]
+            if n.args[2] == base then on = DISTANCE end
+        end
+        depends[n] = on
+    end
+    local finish, behind = {}, {}
+    for _, e in ipairs(ends) do
+        if e.op == "scatter" and depends[e.args[1]] == DISTANCE then
+            local total = {id = math.huge, op = "constant", type = "float", value = 0.0, args = {}}
+            depends[total], list[#list + 1] = DISTANCE, total
+            finish[#finish + 1] = {op = "collect", into = total, args = {e.args[2]}}
+            behind[#behind + 1] = {op = "settle", array = e.array, args = {e.args[1], total}}
+        else
+            finish[#finish + 1] = e
+        end
+    end
+    table.move(behind, 1, #behind, #finish + 1, finish)
     table.sort(list, function(a, b)
-        if a.depends ~= b.depends then return a.depends < b.depends end
+        if depends[a] ~= depends[b] then return depends[a] < depends[b] end
         return a.id < b.id
     end)
     local last = {}                                 -- node -> place of the instruction that reads it last
     for i, n in ipairs(list) do
         for _, a in ipairs(n.args) do last[a] = i end
     end
-    for i, e in ipairs(ends) do
+    for i, e in ipairs(finish) do
         for _, a in ipairs(e.args) do last[a] = #list + i end
     end
     local register, kinds, free, code = {}, {}, {}, {}
@@ -556,20 +630,21 @@ local function compile(ends)
         local r = {}
         for k, a in ipairs(n.args) do r[k] = register[a] end
         if n.op == "input" then
-            register[n] = new(4 + n.value)
+            register[n] = new(PAIR + 1 + n.value)
         else
-            register[n] = n.depends == PAIR and table.remove(free) or new(n.depends)
+            register[n] = depends[n] == PAIR and table.remove(free) or new(depends[n])
             if n.op == "constant" then emit("constant_" .. n.type, register[n], value_of[n.type](n.value))
             elseif n.op:find "^gather" then emit(n.op, register[n], r[1], n.value)
-            else emit(n.op, register[n], table.unpack(r)) end
+            else emit(n.op == "distance" and depends[n] == PAIR and "int_sub" or n.op, register[n], table.unpack(r)) end
         end
         for k, a in ipairs(n.args) do
             local again = k > 1 and (a == n.args[1] or a == n.args[2] and k == 3)
-            if last[a] == i and a.depends == PAIR and a.op ~= "input" and not again then free[#free + 1] = register[a] end
+            if last[a] == i and depends[a] == PAIR and a.op ~= "input" and not again then free[#free + 1] = register[a] end
         end
     end
-    for _, e in ipairs(ends) do
-        if e.op == "scatter" then emit("scatter", e.array, register[e.args[1]], register[e.args[2]])
+    for _, e in ipairs(finish) do
+        if e.op == "scatter" or e.op == "settle" then emit(e.op, e.array, register[e.args[1]], register[e.args[2]])
+        elseif e.op == "collect" then emit("collect", register[e.into], register[e.args[1]])
         elseif e.op == "bound" then emit("bound", e.array, register[e.args[1]], e.size, e.dim)
         else emit("result", e.slot, register[e.args[1]]) end
     end

@@ -2,7 +2,9 @@
  * Programs over blocks of pairs: one instruction after the other, each over the whole block, so that what it costs to tell them apart is
  * spread over hundreds of numbers. Functions of floats are those of map.c, with the same bits.
  *
- * A row of an instruction has its operands side by side or repeated. Blocks whose operands all lie dense are one row. Integers are
+ * A row of an instruction has its operands side by side or repeated. Blocks whose operands all lie dense are one row. What depends on the
+ * distance is one row of numbers, of which each row of the block reads its own stretch.
+ * Integers are
  * int32 beside float32, int64 beside float64, and wrap around; a quotient by 0 is 0.
  */
 #include "attn/kernel/expression.h"
@@ -100,6 +102,7 @@ WORD(int_sign, (a < 0) - (a > 0))
 WORD(logical_not, ~a)
 WORDS(int_add, U(a) + U(b))
 WORDS(int_sub, U(a) - U(b))
+WORDS(distance, U(a) - U(b))
 WORDS(int_mul, U(a) * U(b))
 WORDS(int_minimum, (a & (a < b)) | (b & ~(a < b)))
 WORDS(int_maximum, (a & (a > b)) | (b & ~(a > b)))
@@ -216,8 +219,13 @@ static row_fn *const row[AT_CODE_COUNT] = {
     AT_CODE(le),          AT_CODE(eq),       AT_CODE(int_add),     AT_CODE(int_sub),     AT_CODE(int_mul),
     AT_CODE(int_idiv),    AT_CODE(int_mod),  AT_CODE(int_minimum), AT_CODE(int_maximum), AT_CODE(int_lt),
     AT_CODE(int_le),      AT_CODE(int_eq),   AT_CODE(logical_and), AT_CODE(logical_or),  AT_CODE(logical_xor),
-    AT_CODE(select),
+    AT_CODE(select),      AT_CODE(distance),
 };
+
+INLINE real *row_of(const at_place *a, const at_block *b, size_t r)
+{
+    return a->p + (a->row == AT_SHIFTED ? b->shift[r] : r * a->row);
+}
 
 static bool dense(const at_place *a, size_t columns) { return a->column ? a->row == columns : a->row == 0; }
 
@@ -227,21 +235,21 @@ static void by_rows(row_fn *fn, const int64_t *code, const at_block *b)
     const at_place *to = &b->reg[code[1]], *from[ARGUMENTS];
     const real *x[ARGUMENTS] = {NULL};
     size_t step[ARGUMENTS] = {0};
-    int count = code[0] <= AT_CODE_logical_not ? 1 : code[0] <= AT_CODE_logical_xor ? 2 : ARGUMENTS;
+    int count = code[0] <= AT_CODE_logical_not ? 1 : code[0] <= AT_CODE_distance ? 2 : ARGUMENTS;
     bool flat = true;
     for (int k = 0; k < count; k++) {
         from[k] = &b->reg[code[2 + k]];
         step[k] = from[k]->column;
-        x[k] = from[k]->p;
+        x[k] = row_of(from[k], b, 0);
         flat = flat && dense(from[k], b->columns);
     }
-    if (flat || b->rows == 1) {
+    if ((flat && dense(to, b->columns)) || b->rows == 1) {
         fn(b->rows * b->columns, x, step, to->p);
         return;
     }
     for (size_t r = 0; r < b->rows; r++) {
         for (int k = 0; k < count; k++)
-            x[k] = from[k]->p + r * from[k]->row;
+            x[k] = row_of(from[k], b, r);
         fn(b->columns, x, step, to->p + r * to->row);
     }
 }
@@ -273,7 +281,7 @@ static int even_step(const real *p, size_t n, size_t most)
     }
 #define GATHER(type, element, value)                                                                                   \
     for (size_t r = 0; r < rows; r++) {                                                                                \
-        const real *x = at.p + r * at.row;                                                                             \
+        const real *x = row_of(&at, b, r);                                                                             \
         const element *data = t.data;                                                                                  \
         real *restrict y = to.p + r * to.row;                                                                          \
         size_t first = within(word_at(x), t.n);                                                                        \
@@ -325,8 +333,8 @@ static void scatter(const int64_t *code, const at_block *b)
     const at_place *at = &b->reg[code[2]], *v = &b->reg[code[3]];
     for (size_t r = 0; r < b->rows && t->sum; r++)
         for (size_t from = 0; from < b->columns; from += PIECE) {
-            const real *place = at->p + r * at->row + from * at->column;
-            const real *x = v->p + r * v->row + from * v->column;
+            const real *place = row_of(at, b, r) + from * at->column;
+            const real *x = row_of(v, b, r) + from * v->column;
             const real *gate = b->gate.p ? b->gate.p + r * b->gate.row + from : NULL;
             size_t n = b->columns - from < PIECE ? b->columns - from : PIECE, step = v->column;
             real open[PIECE]; /* what comes through the gate */
@@ -355,7 +363,7 @@ static void bound(const int64_t *code, const at_block *b)
     const at_place *at = &b->reg[code[2]];
     for (size_t r = 0; b->stray && r < b->rows; r++)
         for (size_t c = 0; c < b->columns; c++) {
-            word i = word_at(at->p + r * at->row + c * at->column);
+            word i = word_at(row_of(at, b, r) + c * at->column);
             if ((i < 1 || i > code[3]) && !shut(b, r, c) && !b->stray->found)
                 *b->stray = (at_stray){true, code[1], code[4], code[3], i};
         }
@@ -366,17 +374,30 @@ static void result(const int64_t *code, const at_block *b)
     const at_place *from = &b->reg[code[2]];
     const at_target *to = &b->result[code[1]];
     size_t step = from->column;
+    bool there = from->p == to->p && from->row == to->row && (!b->gate.p || b->gate.p == to->p) && !b->add;
     for (size_t r = 0; r < b->rows && to->sum; r++) {
-        const real *x = from->p + r * from->row;
+        const real *x = row_of(from, b, r);
         double *y = to->sum + r * to->row;
         for (size_t c = 0; c < b->columns; c++)
             y[c * to->column] += shut(b, r, c) ? 0 : (double)x[c * step];
     }
-    for (size_t r = 0; r < b->rows && to->p; r++) {
-        const real *x = from->p + r * from->row, *gate = b->gate.p ? b->gate.p + r * b->gate.row : NULL;
+    for (size_t r = 0; r < b->rows && to->p && !there; r++) {
+        const real *x = row_of(from, b, r), *gate = b->gate.p ? b->gate.p + r * b->gate.row : NULL;
         real *y = to->p + r * to->row;
         EACH(b->columns, vec v = take(&x, &step, 0, i, len); if (gate) v = pick(get(gate + i, len) == 0, splat(0), v);
              if (b->add) v += get(y + i, len); put(y + i, len, v););
+    }
+}
+
+static void collect(const int64_t *code, const at_block *b)
+{
+    const at_place *to = &b->reg[code[1]], *from = &b->reg[code[2]];
+    size_t step = from->column;
+    for (size_t r = 0; r < b->rows; r++) {
+        const real *x = row_of(from, b, r), *gate = b->gate.p ? b->gate.p + r * b->gate.row : NULL;
+        real *y = row_of(to, b, r);
+        EACH(b->columns, vec v = take(&x, &step, 0, i, len); if (gate) v = pick(get(gate + i, len) == 0, splat(0), v);
+             put(y + i, len, get(y + i, len) + v););
     }
 }
 
@@ -393,14 +414,16 @@ static void set_places(const int64_t *code, const at_block *b)
 
 static void set_constant(const int64_t *code, const at_block *b)
 {
-    real *y = b->reg[code[1]].p;
+    real *y = b->reg[code[1]].p, x;
     double number;
     memcpy(&number, &code[2], sizeof number);
     word w = (word)(code[0] == AT_CODE_constant_bool ? -code[2] : code[2]);
     if (code[0] == AT_CODE_constant_float)
-        *y = (real)number;
+        x = (real)number;
     else
-        memcpy(y, &w, sizeof w);
+        memcpy(&x, &w, sizeof w);
+    for (size_t i = 0; i < b->rows * b->columns; i++)
+        memcpy(y + i, &x, sizeof x);
 }
 
 static void run(const int64_t *code, size_t count, const at_block *b)
@@ -414,8 +437,10 @@ static void run(const int64_t *code, size_t count, const at_block *b)
             set_constant(code, b);
         else if (code[0] <= AT_CODE_gather_bool)
             gather(code, b);
-        else if (code[0] == AT_CODE_scatter)
+        else if (code[0] == AT_CODE_scatter || code[0] == AT_CODE_settle)
             scatter(code, b);
+        else if (code[0] == AT_CODE_collect)
+            collect(code, b);
         else if (code[0] == AT_CODE_bound)
             bound(code, b);
         else

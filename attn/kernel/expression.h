@@ -10,7 +10,9 @@
 #include "attn/kernel/code.h"
 #include "attn/kernel/kernel.h"
 
-/* Word (r, c) of a block stands at p[r row + c column]; steps 0 repeat. */
+#define AT_SHIFTED ((size_t)-1)
+
+/* Word (r, c) of a block stands at p[r row + c column]; steps 0 repeat. Rows that are AT_SHIFTED begin at p[shift[r]] of the block. */
 typedef struct at_place {
     real *p;
     size_t row, column;
@@ -40,6 +42,7 @@ typedef struct at_block {
     size_t rows, columns;
     int64_t place[4]; /* batch and head; first query and key of the block: all from 1 */
     const at_place *reg;
+    const size_t *shift;
     const at_target *result;
     bool add;
     at_array *array;

@@ -5,6 +5,11 @@
  * What depends on a head, a query or a key alone is computed once for a block of them; what depends on the pair in chunks of AT_CHUNK
  * numbers. Queries may be the columns of a block and keys its rows (tiles), or the other way round (rows of scores).
  *
+ * What depends on the distance alone, the query's place less x of the key, is one row of at most AT_CHUNK numbers for as many rows of a
+ * tile as have their distances among them, each shifted by its x: 191 numbers for 64 queries and 128 keys where x is the key's place.
+ * Gradients of what is read by it are summed along it first. Where fewer rows than a chunk has fit, and in rows of scores, it is
+ * computed pair by pair.
+ *
  * A program over ranges of places gives ranges of values: whether a mask holds nowhere or everywhere in a tile, whether indices stay within
  * captured tensors. Only what is exact has a range: integers, truths, floats that are not rounded.
  */
@@ -18,33 +23,49 @@
 #include "attn/core/parallel.h"
 #include "attn/kernel/expression.h"
 
+enum { AT_BEHIND = AT_BY_PAIR + 1, AT_STAGES }; /* a last stage: behind all pairs */
 enum { AT_CHUNK = 512, AT_MOST_REGISTERS = 4096, AT_MOST_INSTRUCTIONS = 65536 };
 
 typedef struct at_program {
     size_t registers, stored; /* stored: those of pairs that are no inputs */
     const int64_t *kind, *code;
-    size_t stage[5]; /* instructions of each kind: stage[k] .. stage[k + 1] - 1 */
+    const int64_t *distance;     /* its instruction, NULL: none */
+    const int64_t *final;        /* the register of pairs that result 0 is read from, NULL: none */
+    size_t stage[AT_STAGES + 1]; /* instructions of each kind: stage[k] .. stage[k + 1] - 1 */
 } at_program;
 
 static inline bool at_is_end(int64_t code) { return code >= AT_CODE_scatter; }
 
 static inline int at_code_arguments(int64_t code)
 {
-    if (code <= AT_CODE_logical_xor)
+    if (code <= AT_CODE_distance)
         return code <= AT_CODE_logical_not ? 1 : 2;
     switch (code) {
     case AT_CODE_select: return 3;
-    case AT_CODE_scatter: return 2;
+    case AT_CODE_scatter:
+    case AT_CODE_settle: return 2;
     case AT_CODE_gather_float:
     case AT_CODE_gather_integer:
     case AT_CODE_gather_bool:
     case AT_CODE_bound:
+    case AT_CODE_collect:
     case AT_CODE_result: return 1;
     default: return 0;
     }
 }
 
-static inline int64_t at_depends(int64_t kind) { return kind < AT_BY_PAIR ? kind : AT_BY_PAIR; }
+/* Whether an instruction of a stage may read a register of a kind. */
+static inline bool at_may_read(const int64_t *code, int64_t stage, int argument, int64_t kind)
+{
+    if (code[0] == AT_CODE_distance)
+        return kind == (argument == 0 ? AT_BY_QUERY : AT_BY_KEY);
+    return kind == AT_UNIFORM || stage == AT_BY_PAIR || kind == (stage == AT_BEHIND ? AT_BY_DISTANCE : stage);
+}
+
+static inline int64_t at_stage_of(const int64_t *code, const int64_t *kind)
+{
+    return code[0] == AT_CODE_settle ? AT_BEHIND : at_is_end(code[0]) ? AT_BY_PAIR : kind[code[1]];
+}
 
 static inline at_program at_program_of(const at_tensor *t)
 {
@@ -53,12 +74,16 @@ static inline at_program at_program_of(const at_tensor *t)
     size_t n = (size_t)x[1];
     for (size_t r = 0; r < p.registers; r++)
         p.stored += p.kind[r] == AT_BY_PAIR;
-    for (int k = 1; k <= 4; k++)
+    for (int k = 1; k <= AT_STAGES; k++)
         p.stage[k] = n;
     for (size_t i = n; i-- > 0;) {
         const int64_t *code = p.code + i * AT_CODE_WORDS;
-        for (int64_t k = at_is_end(code[0]) ? AT_BY_PAIR : p.kind[code[1]]; k > 0; k--)
+        for (int64_t k = at_stage_of(code, p.kind); k > 0; k--)
             p.stage[k] = i;
+        if (code[0] == AT_CODE_distance)
+            p.distance = code;
+        if (code[0] == AT_CODE_result && code[1] == 0)
+            p.final = p.kind[code[2]] == AT_BY_PAIR ? &code[2] : NULL;
     }
     return p;
 }
@@ -82,15 +107,20 @@ static inline bool at_program_check(at_call *c, const at_tensor *t, int first, i
         bool gathers = code[0] >= AT_CODE_gather_float && code[0] <= AT_CODE_gather_bool;
         if (code[0] < 0 || code[0] >= AT_CODE_COUNT || code[1] < 0)
             return at_program_refuse(c);
-        bool end = at_is_end(code[0]), takes = code[0] == AT_CODE_scatter || code[0] == AT_CODE_bound;
-        int64_t now = end ? AT_BY_PAIR : code[1] < x[0] ? kind[code[1]] : AT_INPUT;
-        if (now < before || now >= AT_INPUT || (end && code[1] >= (takes ? arrays : results)) ||
+        bool adds = code[0] == AT_CODE_scatter || code[0] == AT_CODE_settle, takes = adds || code[0] == AT_CODE_bound;
+        bool end = at_is_end(code[0]), collects = code[0] == AT_CODE_collect;
+        if (code[1] >= (takes ? arrays : code[0] == AT_CODE_result ? results : x[0]))
+            return at_program_refuse(c);
+        int64_t now = at_stage_of(code, kind);
+        if (now < before || (!end && now >= AT_INPUT) || (collects && kind[code[1]] != AT_BY_DISTANCE) ||
+            (code[0] == AT_CODE_distance) != (now == AT_BY_DISTANCE && before < AT_BY_DISTANCE) ||
             ((code[0] == AT_CODE_query || code[0] == AT_CODE_key) && now != AT_BY_QUERY + (code[0] - AT_CODE_query)) ||
-            (code[0] >= AT_CODE_constant_float && code[0] <= AT_CODE_constant_bool && now != AT_UNIFORM) ||
+            (code[0] >= AT_CODE_constant_float && code[0] <= AT_CODE_constant_bool && now != AT_UNIFORM &&
+             now != AT_BY_DISTANCE) ||
             ((code[0] == AT_CODE_batch || code[0] == AT_CODE_head) && now != AT_UNIFORM))
             return at_program_refuse(c);
         for (int k = 0; k < at_code_arguments(code[0]); k++)
-            if (code[2 + k] < 0 || code[2 + k] >= x[0] || (at_depends(kind[code[2 + k]]) & ~now))
+            if (code[2 + k] < 0 || code[2 + k] >= x[0] || !at_may_read(code, now, k, kind[code[2 + k]]))
                 return at_program_refuse(c);
         if (gathers && (code[3] < 0 || code[3] >= arrays))
             return at_program_refuse(c);
@@ -123,7 +153,7 @@ static inline bool at_program_integers(at_call *c, int first, int arrays)
 /* Whether a program reads a place. */
 static inline bool at_program_reads(const at_program *p, int64_t place)
 {
-    for (size_t i = 0; i < p->stage[4]; i++)
+    for (size_t i = 0; i < p->stage[AT_STAGES]; i++)
         if (p->code[i * AT_CODE_WORDS] == place)
             return true;
     return false;
@@ -139,9 +169,32 @@ static inline bool at_is_true(const real *x)
     return bits[0] != 0;
 }
 
+#if AT_TYPE == 32
+typedef int32_t at_word;
+#else
+typedef int64_t at_word;
+#endif
+
+static inline int64_t at_integer(const real *x)
+{
+    at_word w;
+    memcpy(&w, x, sizeof w);
+    return w;
+}
+
+/* first, first + 1, ...: wraps around */
+static inline void at_count_from(int64_t first, size_t n, real *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        at_word w = (at_word)((uint64_t)first + i);
+        memcpy(x + i, &w, sizeof w);
+    }
+}
+
 typedef struct at_machine {
     at_program program;
-    real **store; /* of each register */
+    real **store;  /* of each register */
+    size_t *shift; /* of each row of a tile: where its distances begin */
     at_place *reg;
     at_block block;
 } at_machine;
@@ -153,14 +206,14 @@ static inline size_t at_register_words(int64_t kind, size_t queries, size_t keys
     return kind == AT_UNIFORM    ? 1
            : kind == AT_BY_QUERY ? queries
            : kind == AT_BY_KEY   ? keys
-           : kind == AT_BY_PAIR  ? AT_CHUNK
+           : kind < AT_INPUT     ? AT_CHUNK
                                  : 0;
 }
 
 /* Bytes that a machine needs for blocks of at most so many queries and keys. */
 static inline size_t at_machine_bytes(const at_program *p, size_t queries, size_t keys)
 {
-    size_t bytes = at_room64(p->registers * (sizeof(real *) + sizeof(at_place)));
+    size_t bytes = at_room64(p->registers * (sizeof(real *) + sizeof(at_place))) + at_room64(keys * sizeof(size_t));
     for (size_t r = 0; r < p->registers; r++)
         bytes += at_room64(at_register_words(p->kind[r], queries, keys) * sizeof(real));
     return bytes;
@@ -172,6 +225,8 @@ static inline at_machine at_machine_at(const at_program *p, char *room, size_t q
     m.reg = (at_place *)(void *)room;
     m.store = (real **)(void *)(m.reg + p->registers);
     room += at_room64(p->registers * (sizeof(real *) + sizeof(at_place)));
+    m.shift = (size_t *)(void *)room;
+    room += at_room64(keys * sizeof(size_t));
     for (size_t r = 0; r < p->registers; r++) {
         m.store[r] = (real *)(void *)room;
         room += at_room64(at_register_words(p->kind[r], queries, keys) * sizeof(real));
@@ -179,18 +234,25 @@ static inline at_machine at_machine_at(const at_program *p, char *room, size_t q
     return m;
 }
 
-/* What depends on `kind` alone, for n places. */
-static inline void at_machine_stage(at_machine *m, int kind, size_t n)
+static inline void at_machine_run(at_machine *m, size_t from, size_t to, size_t rows, size_t columns)
+{
+    m->block.rows = rows;
+    m->block.columns = columns;
+    m->block.reg = m->reg;
+    K->expression->run(m->program.code + from * AT_CODE_WORDS, to - from, &m->block);
+}
+
+/* What depends on `kind` alone, for n places; `stage`: its instructions, or those behind all pairs. */
+static inline void at_machine_stage(at_machine *m, int stage, int kind, size_t n)
 {
     const at_program *p = &m->program;
-    if (p->stage[kind] == p->stage[kind + 1])
+    size_t from = p->stage[stage] + (stage == AT_BY_DISTANCE); /* its first are the distances themselves */
+    if (from >= p->stage[stage + 1])
         return;
     for (size_t r = 0; r < p->registers; r++)
         m->reg[r] = (at_place){m->store[r], 0, p->kind[r] == kind && kind != AT_UNIFORM};
-    m->block.rows = 1;
-    m->block.columns = n;
-    m->block.reg = m->reg;
-    K->expression->run(p->code + p->stage[kind] * AT_CODE_WORDS, p->stage[kind + 1] - p->stage[kind], &m->block);
+    m->block.gate.p = NULL;
+    at_machine_run(m, from, p->stage[stage + 1], 1, n);
 }
 
 /* The batch and head of what follows, counted from 0; then blocks of queries and of keys, the first counted from 0. */
@@ -198,23 +260,24 @@ static inline void at_machine_head(at_machine *m, size_t b, size_t h)
 {
     m->block.place[0] = (int64_t)b + 1;
     m->block.place[1] = (int64_t)h + 1;
-    at_machine_stage(m, AT_UNIFORM, 1);
+    at_machine_stage(m, AT_UNIFORM, AT_UNIFORM, 1);
 }
 
 static inline void at_machine_queries(at_machine *m, int64_t first, size_t n)
 {
     m->block.place[2] = first + 1;
-    at_machine_stage(m, AT_BY_QUERY, n);
+    at_machine_stage(m, AT_BY_QUERY, AT_BY_QUERY, n);
 }
 
 static inline void at_machine_keys(at_machine *m, int64_t first, size_t n)
 {
     m->block.place[3] = first + 1;
-    at_machine_stage(m, AT_BY_KEY, n);
+    at_machine_stage(m, AT_BY_KEY, AT_BY_KEY, n);
 }
 
 /* A block of pairs: rows and columns are places from[0] .. and from[1] .. of the blocks of keys and queries (with `turned` of queries and
- * keys). Inputs, results and gate stand for its first pair. */
+ * keys). Inputs, results and gate stand for its first pair. Results share no memory with inputs, unless they are added or go through a
+ * gate: what they are made of passes through them. */
 typedef struct at_pairs {
     bool turned;
     size_t from[2], rows, columns;
@@ -230,7 +293,8 @@ static inline at_place at_place_on(at_place p, size_t r, size_t c)
     return (at_place){p.p ? p.p + r * p.row + c * p.column : NULL, p.row, p.column};
 }
 
-static inline void at_machine_chunk(at_machine *m, const at_pairs *x, size_t r0, size_t rows, size_t c0, size_t columns)
+static inline void at_machine_chunk(at_machine *m, const at_pairs *x, size_t r0, size_t rows, size_t c0, size_t columns,
+                                    bool shifted)
 {
     enum { MOST = AT_MAX_CUSTOM };
     const at_program *p = &m->program;
@@ -238,7 +302,9 @@ static inline void at_machine_chunk(at_machine *m, const at_pairs *x, size_t r0,
     int64_t row = x->turned ? AT_BY_QUERY : AT_BY_KEY;
     for (size_t r = 0; r < p->registers; r++) {
         int64_t kind = p->kind[r];
-        if (kind == AT_BY_PAIR)
+        if (kind == AT_BY_DISTANCE && shifted)
+            m->reg[r] = (at_place){m->store[r], AT_SHIFTED, 1};
+        else if (kind == AT_BY_DISTANCE || kind == AT_BY_PAIR)
             m->reg[r] = (at_place){m->store[r], columns, 1};
         else if (kind == AT_UNIFORM)
             m->reg[r] = (at_place){m->store[r], 0, 0};
@@ -254,22 +320,55 @@ static inline void at_machine_chunk(at_machine *m, const at_pairs *x, size_t r0,
         size_t at = r0 * t.row + c0 * t.column;
         result[k] = (at_target){t.p ? t.p + at : NULL, t.sum ? t.sum + at : NULL, t.row, t.column};
     }
-    m->block.rows = rows;
-    m->block.columns = columns;
-    m->block.reg = m->reg;
+    if (p->final && x->results > 0 && result[0].p && result[0].column == 1 && !x->add && !x->gate.p)
+        m->reg[*p->final] = (at_place){result[0].p, result[0].row, 1};
+    m->block.shift = m->shift + r0;
     m->block.result = result;
     m->block.add = x->add;
     m->block.gate = at_place_on(x->gate, r0, c0);
-    K->expression->run(p->code + p->stage[3] * AT_CODE_WORDS, p->stage[4] - p->stage[3], &m->block);
+    at_machine_run(m, p->stage[shifted ? AT_BY_PAIR : AT_BY_DISTANCE], p->stage[shifted ? AT_BEHIND : AT_STAGES], rows,
+                   columns);
+}
+
+/* Rows from r0 on whose distances are few: computes them, and shifts. 0: not worth it. */
+static inline size_t at_machine_distances(at_machine *m, const at_pairs *x, size_t r0, size_t high, size_t *count)
+{
+    const at_program *p = &m->program;
+    if (!p->distance || x->turned || x->columns > AT_CHUNK)
+        return 0;
+    const real *base = m->store[p->distance[3]] + x->from[0] + r0;
+    int64_t lo = INT64_MAX, hi = INT64_MIN;
+    size_t n = 0;
+    for (; r0 + n < x->rows; n++) {
+        int64_t b = at_integer(base + n), least = b < lo ? b : lo, most = b > hi ? b : hi;
+        if ((uint64_t)most - (uint64_t)least > AT_CHUNK - x->columns)
+            break;
+        lo = least, hi = most;
+    }
+    if (n < high && r0 + n < x->rows)
+        return 0;
+    for (size_t r = 0; r < n; r++)
+        m->shift[r0 + r] = (size_t)(hi - at_integer(base + r));
+    *count = (size_t)(hi - lo) + x->columns;
+    int64_t first = (int64_t)((uint64_t)at_integer(m->store[p->distance[2]] + x->from[1]) - (uint64_t)hi);
+    at_count_from(first, *count, m->store[p->distance[1]]);
+    at_machine_stage(m, AT_BY_DISTANCE, AT_BY_DISTANCE, *count);
+    return n;
 }
 
 static inline void at_machine_pairs(at_machine *m, const at_pairs *x)
 {
     size_t wide = x->columns < AT_CHUNK ? x->columns : AT_CHUNK, high = wide ? AT_CHUNK / wide : 1;
-    for (size_t r = 0; r < x->rows; r += high)
-        for (size_t c = 0; c < x->columns; c += wide)
-            at_machine_chunk(m, x, r, x->rows - r < high ? x->rows - r : high, c,
-                             x->columns - c < wide ? x->columns - c : wide);
+    for (size_t r = 0, rows; r < x->rows; r += rows) {
+        size_t count, shifted = at_machine_distances(m, x, r, high, &count);
+        rows = shifted ? shifted : at_min_size(high, x->rows - r);
+        for (size_t s = r; s < r + rows; s += high)
+            for (size_t c = 0; c < x->columns; c += wide)
+                at_machine_chunk(m, x, s, at_min_size(high, r + rows - s), c, at_min_size(wide, x->columns - c),
+                                 shifted);
+        if (shifted)
+            at_machine_stage(m, AT_BEHIND, AT_BY_DISTANCE, count);
+    }
 }
 
 /* ---- captured tensors ---- */
@@ -417,6 +516,7 @@ static inline at_reach at_reach_of(const int64_t *code, const at_reach *reg, con
     case AT_CODE_maximum:
     case AT_CODE_int_maximum: return (at_reach){fmax(a.lo, b.lo), fmax(a.hi, b.hi)};
     case AT_CODE_int_add: return at_whole_reach(a.lo + b.lo, a.hi + b.hi);
+    case AT_CODE_distance:
     case AT_CODE_int_sub: return at_whole_reach(a.lo - b.hi, a.hi - b.lo);
     case AT_CODE_int_mul: return at_corners(a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi);
     case AT_CODE_int_idiv:
@@ -447,7 +547,7 @@ at_program_reach(const at_program *p, const at_box *box, const at_array *array, 
         *inside = true;
     for (size_t r = 0; r < p->registers; r++)
         reg[r] = AT_UNKNOWN;
-    for (size_t i = 0; i < p->stage[4]; i++) {
+    for (size_t i = 0; i < p->stage[AT_STAGES]; i++) {
         const int64_t *code = p->code + i * AT_CODE_WORDS;
         if (code[0] == AT_CODE_result)
             y = reg[code[2]];

@@ -183,7 +183,7 @@ t.case("what commutes is one node in either order, in the function and in its de
     t.is_true(lengths(function(a, b) return ((a + b) * (b - a)):exp() end)[1] > same[1])
 end)
 
-t.case("integers that depend on less are added first: a distance and a constant is one number for each pair", function()
+t.case("integers that depend on less are added first, and what the distance says takes no number for each pair", function()
     local expression = require "attn.expression"
     local function of_pairs(fn)
         local made = expression.trace("score_mod", fn, "float", "its arguments", function()
@@ -194,9 +194,13 @@ t.case("integers that depend on less are added first: a distance and a constant 
         for r = 1, program[1] do n = n + (program[2 + r] == expression.PAIR and 1 or 0) end
         return n
     end
-    local plain = of_pairs(function(q, k) return (q - k) * 1.0 end)
-    t.equal(of_pairs(function(q, k) return (q - k + 5) * 1.0 end), plain)
-    t.equal(of_pairs(function(q, k) return (7 + (q - k) - 2 - k) * 1.0 end), plain)
+    t.equal(of_pairs(function(q, k) return (q - k) * 1.0 end), 0)
+    t.equal(of_pairs(function(q, k) return (q - k + 5):clamp(1, 9) * 1.0 end), 0)
+    t.equal(of_pairs(function(q, k) return (7 + (q - k) - 2 - k) * 1.0 end), 0)
+    t.equal(of_pairs(function(q, k) return attn.where(q:ge(k) & (3 - (k % 5 - q)):lt(4), 1.0, 2.0) end), 2)
+    local plain = of_pairs(function(q, k) return (q // 3 - k // 3) * 1.0 end)
+    t.is_true(plain > 0)
+    t.equal(of_pairs(function(q, k) return (q // 3 - k // 3 + 5) * 1.0 end), plain)
     t.equal(of_pairs(function(q, k) return (k + q - 2 * q + 1) * 1.0 end), plain)
     local seen = attn.attention{query = 1, score_mod = function(_, at) return (3 + (at.query - at.key) - 2 * at.key - 1) * 1.0 end}
     local _, w = seen(attn.ones(1, 2, 1), attn.ones(1, 3, 1), nil, {weights = true})
