@@ -384,8 +384,13 @@ static void result(const int64_t *code, const at_block *b)
     for (size_t r = 0; r < b->rows && to->p && !there; r++) {
         const real *x = row_of(from, b, r), *gate = b->gate.p ? b->gate.p + r * b->gate.row : NULL;
         real *y = to->p + r * to->row;
-        EACH(b->columns, vec v = take(&x, &step, 0, i, len); if (gate) v = pick(get(gate + i, len) == 0, splat(0), v);
-             if (b->add) v += get(y + i, len); put(y + i, len, v););
+        if (b->keep)
+            EACH(b->columns, ivec v = (ivec)take(&x, &step, 0, i, len);
+                 put(y + i, len, pick(v, get(y + i, len), splat(-INFINITY))););
+        else
+            EACH(b->columns, vec v = take(&x, &step, 0, i, len);
+                 if (gate) v = pick(get(gate + i, len) == 0, splat(0), v); if (b->add) v += get(y + i, len);
+                 put(y + i, len, v););
     }
 }
 
@@ -448,11 +453,4 @@ static void run(const int64_t *code, size_t count, const at_block *b)
     }
 }
 
-static void keep(size_t rows, size_t columns, const real *truth, real *s, size_t ld)
-{
-    for (size_t r = 0; r < rows; r++)
-        EACH(columns, vec t = get(truth + r * ld + i, len);
-             put(s + r * ld + i, len, pick((ivec)t, get(s + r * ld + i, len), splat(-INFINITY))););
-}
-
-const AT_REAL(at_expression_kernels) AT_KERNEL(at_expression_kernels) = {.run = run, .keep = keep};
+const AT_REAL(at_expression_kernels) AT_KERNEL(at_expression_kernels) = {.run = run};

@@ -2,7 +2,6 @@
  * Kernels of expression.c: programs (kernel/code.h) over blocks of pairs. A register is a block of words as wide as the float type; where
  * it depends on less than the pair it is a row, a column or one word.
  *   run       count instructions
- *   keep      s = -inf where a truth is false
  */
 #ifndef AT_KERNEL_EXPRESSION_H
 #define AT_KERNEL_EXPRESSION_H
@@ -25,7 +24,8 @@ typedef struct at_array {
     double *sum;
 } at_array;
 
-/* Where a result goes: floats are written or, with `add`, added; or sums are added to. Steps of sums may be 0. */
+/* Where a result goes: floats are written, with `add` added, with `keep` made -inf where the result, a truth, is false; or sums are added
+ * to. Steps of sums may be 0. */
 typedef struct at_target {
     real *p;
     double *sum; /* p is NULL then; both NULL: nowhere */
@@ -44,7 +44,7 @@ typedef struct at_block {
     const at_place *reg;
     const size_t *shift;
     const at_target *result;
-    bool add;
+    bool add, keep;
     at_array *array;
     at_place
         gate; /* p NULL, or floats: where they are 0 results of gradients are 0, and nothing is scattered or out of bounds */
@@ -53,7 +53,6 @@ typedef struct at_block {
 
 typedef struct AT_REAL(at_expression_kernels) {
     void (*run)(const int64_t *code, size_t count, const at_block *b);
-    void (*keep)(size_t rows, size_t columns, const real *truth, real *s, size_t ld);
 } AT_REAL(at_expression_kernels);
 
 #endif

@@ -374,7 +374,7 @@ static void give_keys(const job *j, const tile *t, size_t D, const real *s, cons
     }
 }
 
-/* A program over the parts of a tile: its inputs and its result are tiles. */
+/* A program over the parts of a tile: its inputs and its result are tiles. LOOK takes out of its result what mask_mod leaves out. */
 static void run_program(job *j, const tile *t, int program, real *const input[2], real *gate, real *to)
 {
     at_machine *m = &j->machine[program - SCORE];
@@ -383,24 +383,15 @@ static void run_program(job *j, const tile *t, int program, real *const input[2]
         const part *p = &t->part[k];
         size_t at = p->key * QB + p->column;
         at_place in[2] = {{input[0] ? input[0] + at : NULL, QB, 1}, {input[1] ? input[1] + at : NULL, QB, 1}};
-        at_machine_pairs(m, &(at_pairs){.from = {p->key, p->column},
-                                        .rows = p->keys,
-                                        .columns = p->columns,
-                                        .input = in,
-                                        .gate = {gate ? gate + at : NULL, QB, 1},
-                                        .result = &(at_target){to + at, NULL, QB, 1},
-                                        .results = 1});
-    }
-}
-
-/* Takes out of r.s what mask_mod leaves out; r.dp holds its truths. */
-static void look_at(job *j, const tile *t)
-{
-    run_program(j, t, LOOK, (real *const[2]){NULL}, NULL, j->r.dp);
-    for (size_t k = 0; k < t->parts; k++) {
-        const part *p = &t->part[k];
-        size_t at = p->key * QB + p->column;
-        K->expression->keep(p->keys, p->columns, j->r.dp + at, j->r.s + at, QB);
+        at_machine_pairs(
+            m, &(at_pairs){.from = {p->key, p->column},
+                           .rows = p->keys,
+                           .columns = p->columns,
+                           .input = in,
+                           .gate = {gate ? gate + at : NULL, QB, 1},
+                           .result = &(at_target){to + at, NULL, QB, 1},
+                           .results = 1,
+                           .keep = program == LOOK});
     }
 }
 
@@ -480,7 +471,7 @@ static void scores(job *j, const tile *t)
         run_program(j, t, SCORE, (real *const[2]){j->r.raw}, NULL, j->r.s);
     adjust(j, t);
     if (t->looked)
-        look_at(j, t);
+        run_program(j, t, LOOK, (real *const[2]){NULL}, NULL, j->r.s);
 }
 
 /* r.s = weights of a tile, from its scores */

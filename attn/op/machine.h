@@ -7,8 +7,7 @@
  *
  * What depends on the distance alone, the query's place less x of the key, is one row of at most AT_CHUNK numbers for as many rows of a
  * tile as have their distances among them, each shifted by its x: 191 numbers for 64 queries and 128 keys where x is the key's place.
- * Gradients of what is read by it are summed along it first. Where fewer rows than a chunk has fit, and in rows of scores, it is
- * computed pair by pair.
+ * Gradients of what is read by it are summed along it first. Where x jumps too far, and in rows of scores, it is computed pair by pair.
  *
  * A program over ranges of places gives ranges of values: whether a mask holds nowhere or everywhere in a tile, whether indices stay within
  * captured tensors. Only what is exact has a range: integers, truths, floats that are not rounded.
@@ -24,7 +23,7 @@
 #include "attn/kernel/expression.h"
 
 enum { AT_BEHIND = AT_BY_PAIR + 1, AT_STAGES }; /* a last stage: behind all pairs */
-enum { AT_CHUNK = 512, AT_MOST_REGISTERS = 4096, AT_MOST_INSTRUCTIONS = 65536 };
+enum { AT_CHUNK = 1024, AT_MOST_REGISTERS = 4096, AT_MOST_INSTRUCTIONS = 65536 };
 
 typedef struct at_program {
     size_t registers, stored; /* stored: those of pairs that are no inputs */
@@ -276,8 +275,8 @@ static inline void at_machine_keys(at_machine *m, int64_t first, size_t n)
 }
 
 /* A block of pairs: rows and columns are places from[0] .. and from[1] .. of the blocks of keys and queries (with `turned` of queries and
- * keys). Inputs, results and gate stand for its first pair. Results share no memory with inputs, unless they are added or go through a
- * gate: what they are made of passes through them. */
+ * keys). Inputs, results and gate stand for its first pair. Results that are written, and go through no gate, share no memory with
+ * inputs: what they are made of passes through them. */
 typedef struct at_pairs {
     bool turned;
     size_t from[2], rows, columns;
@@ -285,7 +284,7 @@ typedef struct at_pairs {
     at_place gate;
     const at_target *result;
     int results;
-    bool add;
+    bool add, keep; /* at_target */
 } at_pairs;
 
 static inline at_place at_place_on(at_place p, size_t r, size_t c)
@@ -320,19 +319,21 @@ static inline void at_machine_chunk(at_machine *m, const at_pairs *x, size_t r0,
         size_t at = r0 * t.row + c0 * t.column;
         result[k] = (at_target){t.p ? t.p + at : NULL, t.sum ? t.sum + at : NULL, t.row, t.column};
     }
-    if (p->final && x->results > 0 && result[0].p && result[0].column == 1 && !x->add && !x->gate.p)
+    if (p->final && x->results > 0 && result[0].p && result[0].column == 1 && !x->add && !x->keep && !x->gate.p)
         m->reg[*p->final] = (at_place){result[0].p, result[0].row, 1};
     m->block.shift = m->shift + r0;
     m->block.result = result;
     m->block.add = x->add;
+    m->block.keep = x->keep;
     m->block.gate = at_place_on(x->gate, r0, c0);
     at_machine_run(m, p->stage[shifted ? AT_BY_PAIR : AT_BY_DISTANCE], p->stage[shifted ? AT_BEHIND : AT_STAGES], rows,
                    columns);
 }
 
-/* Rows from r0 on whose distances are few: computes them, and shifts. 0: not worth it. */
-static inline size_t at_machine_distances(at_machine *m, const at_pairs *x, size_t r0, size_t high, size_t *count)
+/* Rows from r0 on whose distances are few beside their pairs: computes them, and shifts. 0: not worth it. */
+static inline size_t at_machine_distances(at_machine *m, const at_pairs *x, size_t r0, size_t *count)
 {
+    enum { FEWER = 4, LEAST = 8 };
     const at_program *p = &m->program;
     if (!p->distance || x->turned || x->columns > AT_CHUNK)
         return 0;
@@ -341,11 +342,12 @@ static inline size_t at_machine_distances(at_machine *m, const at_pairs *x, size
     size_t n = 0;
     for (; r0 + n < x->rows; n++) {
         int64_t b = at_integer(base + n), least = b < lo ? b : lo, most = b > hi ? b : hi;
-        if ((uint64_t)most - (uint64_t)least > AT_CHUNK - x->columns)
+        size_t room = at_min_size(AT_CHUNK, at_max_size(2 * x->columns, (n + 1) * x->columns / FEWER));
+        if ((uint64_t)most - (uint64_t)least + x->columns > room)
             break;
         lo = least, hi = most;
     }
-    if (n < high && r0 + n < x->rows)
+    if (n < LEAST && r0 + n < x->rows)
         return 0;
     for (size_t r = 0; r < n; r++)
         m->shift[r0 + r] = (size_t)(hi - at_integer(base + r));
@@ -360,7 +362,7 @@ static inline void at_machine_pairs(at_machine *m, const at_pairs *x)
 {
     size_t wide = x->columns < AT_CHUNK ? x->columns : AT_CHUNK, high = wide ? AT_CHUNK / wide : 1;
     for (size_t r = 0, rows; r < x->rows; r += rows) {
-        size_t count, shifted = at_machine_distances(m, x, r, high, &count);
+        size_t count, shifted = at_machine_distances(m, x, r, &count);
         rows = shifted ? shifted : at_min_size(high, x->rows - r);
         for (size_t s = r; s < r + rows; s += high)
             for (size_t c = 0; c < x->columns; c += wide)
