@@ -148,7 +148,14 @@ for _, op in ipairs {"neg", "exp", "log", "sqrt", "abs", "sign", "sin", "cos", "
     F[op] = function(a) return node(op, "float", nil, a) end
 end
 local function number(value) return node("constant", "float", value + 0.0) end
-local function times(a, b) return is(a, 1) and b or is(b, 1) and a or F.mul(a, b) end
+-- Of gradients: constants go outwards and become one.
+local function times(a, b)
+    if is(a, 1) then return b elseif is(b, 1) then return a end
+    local x, c = a.args[1], a.args[2]
+    if a.op ~= "mul" or c.op ~= "constant" then return F.mul(a, b) end
+    if b.op == "constant" then return times(x, number(c.value * b.value)) end
+    return F.mul(times(x, b), c)
+end
 local function scaled(a, factor) return times(a, number(factor)) end
 local function logic(op, ...) return node(op, "bool", nil, ...) end
 local function choose(condition, a, b) return a == b and a or node("select", a.type, nil, condition, a, b) end

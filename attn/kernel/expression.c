@@ -87,7 +87,6 @@ OF_MAP(erf, verf)
 OF_MAP2(add)
 OF_MAP2(sub)
 OF_MAP2(mul)
-OF_MAP2(div)
 OF_MAP2(minimum)
 OF_MAP2(maximum)
 ROW(sign, vec a = take(x, step, 0, i, len); put(y + i, len, sign_of(a));)
@@ -135,6 +134,54 @@ static void row_mod(size_t n, const real *const *x, const size_t *step, real *y)
         real b = x[1][i * step[1]], r = LIBM(fmod)(x[0][i * step[0]], b);
         y[i] = r * b < 0 ? r + b : r;
     }
+}
+
+#ifdef __FMA__
+/* a b + c, rounded once */
+INLINE vec fused(vec a, vec b, vec c)
+{
+#if defined __AVX512F__ && AT_TYPE == 32
+    return (vec)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined __AVX512F__
+    return (vec)_mm512_fmadd_pd((__m512d)a, (__m512d)b, (__m512d)c);
+#elif AT_TYPE == 32
+    return (vec)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return (vec)_mm256_fmadd_pd((__m256d)a, (__m256d)b, (__m256d)c);
+#endif
+}
+
+/*
+ * x / b by one number, without its many cycles and with its bits: the rest of the first product mends it to within the last place, the rest
+ * of that, which is exact, to the nearest (Markstein 1990). False if some number is so large or small that rests are not numbers.
+ */
+static bool quotients(size_t n, const real *const *x, const size_t *step, real *y)
+{
+    const real far = sizeof(real) == sizeof(float) ? (real)0x1p60 : (real)0x1p400, near = 1 / far;
+    real size = *x[1] < 0 ? -*x[1] : *x[1];
+    ivec outside = {0};
+    if (step[0] != 1 || step[1] != 0 || !(size > (real)0x1p-40 && size < (real)0x1p40))
+        return false;
+    EACH(n, vec a = magnitude(get_or(x[0] + i, len, 1)); outside |= ~((a > near) & (a < far)););
+    if (any(outside))
+        return false;
+    vec b = splat(-*x[1]), inverse = splat(1 / *x[1]);
+    EACH(n, vec a = get(x[0] + i, len); vec q = a * inverse; q = fused(fused(b, q, a), inverse, q);
+         put(y + i, len, fused(fused(b, q, a), inverse, q)););
+    return true;
+}
+#else
+static bool quotients(size_t n, const real *const *x, const size_t *step, real *y)
+{
+    (void)n, (void)x, (void)step, (void)y;
+    return false;
+}
+#endif
+
+static void row_div(size_t n, const real *const *x, const size_t *step, real *y)
+{
+    if (!quotients(n, x, step, y))
+        AT_KERNEL(at_map_kernels).div(n, x[0], step[0], x[1], step[1], y);
 }
 
 /* Quotients of int32 are exact in double, which has vectors. */

@@ -118,6 +118,7 @@ return {
     {"distances, shifted", "attn/op/machine.h", "(size_t)(hi - at_integer(base + r))", "(size_t)(hi - at_integer(base))", modify},
     {"distances, gradient", "attn/kernel/expression.c", "put(y + i, len, get(y + i, len) + v);", "put(y + i, len, v);", modify},
     {"distances, several", "stdlib/expression.lua", "if n.args[2] == base then on = DISTANCE end", "on = DISTANCE", modify},
+    {"quotients by one number", "attn/kernel/expression.c", "outside |= ~((a > near) & (a < far));", ";", expression},
     {"rest by one number", "attn/kernel/expression.c", "r += b & -below;", ";", modify},
     {"integers grouped anew", "stdlib/expression.lua", "a.op == \"int_add\" and op or inverse[op]", "op", expression},
     {"profile, what is inside", "attn/core/profile.c", "row->ns += ns - t->inside;", "row->ns += ns;", profile},

@@ -167,6 +167,21 @@ t.case("a function may map inside: the outer one goes on", function()
     t.equal(y:totable(), {4, 4})
 end)
 
+t.case("quotients by one number have the bits of division, also where numbers run out", function()
+    attn.seed(11)
+    for _, dtype in ipairs {"float32", "float64"} do
+        local near = attn.randn(4000, {dtype = dtype})
+        local wide = near * (attn.randn(4000, {dtype = dtype}) * 40):exp()
+        local odd = attn.tensor({0, -0.0, math.huge, -math.huge, 0 / 0, 1e-40, 1e-310, 3e38, 1, -1}, {dtype = dtype})
+        for _, divisor in ipairs {1, 3, 49, -20, 0.1, 1 / 3, 2 ^ 24 - 1, 1 + 2 ^ -23, 2 - 2 ^ -23, 2 - 2 ^ -52, 1e-11, 1e30, 0, math.huge} do
+            for _, x in ipairs {near, near:abs() + 1, wide, odd} do
+                local a, b = attn.map(function(v) return v / divisor end, x), x / divisor
+                t.is_true((a:eq(b) & (1 / a):eq(1 / b) | a:isnan() & b:isnan()):all():item(), divisor)
+            end
+        end
+    end
+end)
+
 t.case("what commutes is one node in either order, in the function and in its derivative", function()
     local expression = require "attn.expression"
     local function lengths(fn)
