@@ -46,7 +46,7 @@ local guard <close> = setmetatable({}, {__close = function() os.execute("rm -rf 
 
 local function inside(command) return ("cd %s && %s"):format(quote(copy), command) end
 local function copy_tree()
-    return run(("mkdir -p %s && cd %s && tar cf - --exclude=build/debug --exclude=bin/debug Makefile README.md attn vm "
+    return run(("mkdir -p %s && cd %s && tar cf - --exclude=build/debug --exclude=bin/debug Makefile README.md LICENSE attn vm "
         .. "stdlib scripts tests build bin | tar xpf - -C %s"):format(quote(copy), quote(root), quote(copy)))
 end
 
