@@ -3,7 +3,7 @@
  *
  * A large product is cut as Goto and van de Geijn 2008 do: KC columns of op(A) against NC columns of op(B) at a time.
  * Those of B are packed into tiles by all threads together, then blocks of C are given out. A needs no packing, its few
- * rows of a tile are streams; of a transposed A a block is packed. Every element of C is one chain over k, cut
+ * rows of a tile are streams; a transposed A is packed too. Every element of C is one chain over k, cut
  * every KC, whatever the other sizes are.
  *
  * With few rows packing is most of the work, and B is read in place instead (kernel/pack.c).
@@ -14,15 +14,15 @@
  *   op  m      n      k       AVX-512   AVX2             op  m    n      k      AVX-512   AVX2
  *   NT  1,280  1,536  256     1.2       1.2              NN  64   768    768    1.3       0.7
  *   NN  2,048  1,536  384     1.3       1.2              TN  64   768    768    1.2       0.7
- *   TN  1,024  512    1,280   1.7       1.3              NT  64   768    768    0.9       0.7
- *   TN  8,000  256    1,280   1.3       1.1              NT  256  768    768    0.8-1.0   0.8-1.0
- *   NT  1,280  8,000  256     1.2       1.1              NT  256  3,072  768    0.82 *
- *   NN  512    768    768     1.5       1.2              NT  64   1,536  512    0.72 *
+ *   TN  1,024  512    1,280   1.7       1.3              NT  64   768    768    1.1       0.7
+ *   TN  8,000  256    1,280   1.3       1.1              NT  256  768    768    1.1       0.8-1.0
+ *   NT  1,280  8,000  256     1.2       1.1              NT  256  3,072  768    1.1       0.8 *
+ *   NN  512    768    768     1.5       1.2              NT  64   1,536  512    1.2       0.7 *
  *   NN  384    768    768     1.2       1.02             NN  64   512    1,536  0.6 *     0.8 *    rows 2 KiB apart
  *   NN  32     768    768     1.5       0.7              TN  20   20     64     0.29 *    0.72 *
  *
- * * goes to OpenBLAS (openblas_is_faster): with AVX2 all, with AVX-512 those of transposed B, of up to 256 rows, if there are columns
- * for BLAS_BLOCKS blocks: with fewer ours wins as soon as there are more threads. Base: 0.3 to 0.5 everywhere.
+ * * goes to OpenBLAS (openblas_is_faster): with AVX2 all of up to 256 rows, if there are columns for BLAS_BLOCKS blocks: with fewer
+ * ours wins as soon as there are more threads. Base: 0.3 to 0.5 everywhere.
  * Measured on a Xeon (Sapphire Rapids, 2 MiB of second-level cache) with tests/bench/gemm.c: medians over repetitions in turn of
  * the time of the thread, on a machine with other work, so +- 10 %. `make bench` repeats it. float64 is not measured; there OpenBLAS
  * does the products of the base level only.
@@ -50,15 +50,17 @@
 #define blas_gemm cblas_dgemm
 #endif
 enum {
-    /* fastest of KC 256, 384, 512 and MB 48, 96, 192 with 1 MiB of second-level cache, which holds a block of A and a
-     * tile of B */
+    /* fastest of KC 256, 384, 512, NC 256 to 2048 and MB 48, 96, 192 with 2 MiB of second-level cache, which holds a block of A
+     * and the panel of B */
     DEPTH = 2048, /* KC in bytes */
     KC = DEPTH / sizeof(real),
-    NC = 2048,
-    DEEP = 32, /* divides KC: what is summed by itself with inputs rounded to bfloat16 (kernel/bf16.h) */
-    MB = 48,
-    HIGH = 2 * MB,       /* with inputs rounded, which have half the bytes for a matrix unit */
+    NC = 256,
+    WIDE = 2048, /* the same with inputs rounded, whose rows of A are packed for every panel */
+    DEEP = 32,   /* divides KC: what is summed by itself with inputs rounded to bfloat16 (kernel/bf16.h) */
+    MB = 96,
+    MC = 2048,           /* rows of a transposed A that are packed together */
     PART = 1 << 18,      /* multiplications in a block of work: 5 us with AVX2, against 1 to wake a thread */
+    PARTS = 16,          /* blocks of C, as few as keep four threads busy */
     PACK_PART = 1 << 14, /* numbers copied in a block of work */
     FEW = 48,            /* rows up to which packing B costs more than it gains; twice that if B is not turned */
     FEW_PART = 1 << 15,  /* multiplications in a block of work there: small, so that threads end together */
@@ -87,7 +89,7 @@ typedef struct product {
 
 /* ---- memory of a thread, kept until the thread ends ---- */
 
-enum { PANEL, ROWS, BLAS_BUFFER, AREAS };
+enum { PANEL, LEFT, BLAS_BUFFER, AREAS };
 void *at_gemm_area(int which);
 
 #if AT_TYPE == 32
@@ -106,11 +108,11 @@ static void free_areas(void *p)
 
 static void make_key(void) { have_key = pthread_key_create(&area_key, free_areas) == 0; }
 
-/* NULL: no memory. PANEL: NC KC numbers of either type, ROWS: HIGH KC, BLAS_BUFFER: what OpenBLAS works in, of which it touches
+/* NULL: no memory. PANEL: WIDE KC numbers of either type, LEFT: MC KC, BLAS_BUFFER: what OpenBLAS works in, of which it touches
  * what it needs; aligned as its kernels want it. */
 void *at_gemm_area(int which)
 {
-    static const size_t bytes[AREAS] = {(size_t)NC * DEPTH, (size_t)HIGH * DEPTH, (size_t)128 << 20};
+    static const size_t bytes[AREAS] = {(size_t)WIDE * DEPTH, (size_t)MC * DEPTH, (size_t)128 << 20};
     static _Thread_local void **area;
 
     if (!area) {
@@ -200,11 +202,11 @@ const char *at_blas_name(void)
 
 /* ---- the general case ---- */
 
-/* What of it is at work: columns from j, k from l. */
+/* What of it is at work: rows from i, columns from j, k from l. */
 typedef struct stage {
     const product *p;
-    size_t j, nb, l, kb;
-    real *panel;
+    size_t i, mb, j, nb, l, kb;
+    real *panel, *left;         /* packed: of B, and of a transposed A */
     size_t rows, groups, tiles; /* a block of C: `rows` rows, `tiles` tiles; `groups` of them side by side */
 } stage;
 
@@ -218,6 +220,20 @@ static void pack_tiles(size_t begin, size_t end, void *ctx)
     real *to = s->panel + j * s->kb;
 
     K->product->pack(!p->tb, columns, s->kb, p->alpha, from, p->ldb, to);
+}
+
+/* Where rows of a transposed A from `row` on are packed: rounded ones fill whole tiles. */
+static real *left_at(const stage *s, size_t row) { return s->left + row * at_round_up(s->kb, DEEP); }
+
+/* A block of rows each */
+static void pack_left(size_t begin, size_t end, void *ctx)
+{
+    const stage *s = ctx;
+    const product *p = s->p;
+
+    for (size_t i = begin * s->rows; i < at_min_size(end * s->rows, s->mb); i += s->rows)
+        K->product->pack_rows(at_min_size(s->rows, s->mb - i), s->kb, p->a + s->l * p->lda + s->i + i, p->lda,
+                              left_at(s, i));
 }
 
 /* C = beta C, or the bias */
@@ -240,62 +256,58 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
     const product *p = s->p;
 
     for (size_t block = begin; block < end; block++) {
-        size_t i = block / s->groups * s->rows, m = p->m - i < s->rows ? p->m - i : s->rows;
+        size_t row = block / s->groups * s->rows, i = s->i + row, m = at_min_size(s->rows, s->mb - row);
         size_t j = block % s->groups * s->tiles * K->product->tile,
                n = at_min_size(s->nb - j, s->tiles * K->product->tile);
+        const real *a = p->a + i * p->lda + s->l, *b = s->panel + j * s->kb;
         real *c = p->c + i * p->ldc + s->j + j;
         bool add = s->l > 0 || p->beta != 0;
         if (!p->ta && p->bias && s->l == 0) {
-            K->product->packed_gemm_from(
-                m, n, s->kb, p->a + i * p->lda, p->lda, s->panel + j * s->kb, c, p->ldc, p->bias + s->j + j, 0);
+            K->product->packed_gemm_from(m, n, s->kb, a, p->lda, b, c, p->ldc, p->bias + s->j + j, 0);
             continue;
         }
         if (s->l == 0 && p->beta != 0)
             start_block(p, i, m, s->j + j, n);
-        if (!p->ta) {
-            K->product->packed_gemm(
-                m, n, s->kb, p->a + i * p->lda + s->l, p->lda, s->panel + j * s->kb, c, p->ldc, add);
-            continue;
-        }
-        /* as many rows at a time as there is room for when there is none of our own */
-        real small[SMALL], *rows = at_gemm_area(ROWS);
-        size_t room = rows ? s->rows : SMALL / KC / K->product->rows * K->product->rows;
-        if (!rows)
-            rows = small;
-        for (size_t r = 0; r < m; r += room) {
-            size_t part = at_min_size(m - r, room);
-            K->product->pack_rows(part, s->kb, p->a + s->l * p->lda + i + r, p->lda, rows);
-            K->product->rows_gemm(part, n, s->kb, rows, s->panel + j * s->kb, c + r * p->ldc, p->ldc, add);
-        }
+        if (p->ta)
+            K->product->rows_gemm(m, n, s->kb, left_at(s, row), b, c, p->ldc, add);
+        else
+            K->product->packed_gemm(m, n, s->kb, a, p->lda, b, c, p->ldc, add);
     }
+}
+
+/* Blocks of C: at least PART multiplications, MB rows, as few columns as leave work for every thread */
+static void multiply_columns(stage *s)
+{
+    size_t tiles = at_ratio(s->nb, K->product->tile), parts = s->mb * s->nb * s->kb / PART;
+    size_t high = at_ratio(s->mb, s->rows);
+
+    parts = parts < 1 ? 1 : at_min_size(parts, PARTS);
+    s->tiles = at_ratio(tiles, at_min_size(tiles, at_ratio(parts, high)));
+    s->groups = at_ratio(tiles, s->tiles);
+    at_for(tiles, at_ratio(PACK_PART, K->product->tile * s->kb), pack_tiles, s);
+    at_for(high * s->groups, 1, multiply_blocks, s);
 }
 
 static void multiply(const product *p)
 {
-    _Alignas(64) real small[SMALL];
-    real *own = at_gemm_area(PANEL);
-    size_t columns = own ? NC : K->product->tile, most = own ? KC : SMALL / K->product->tile;
+    _Alignas(64) real small[SMALL], few_rows[SMALL];
+    real *own = at_gemm_area(PANEL), *left = p->ta ? at_gemm_area(LEFT) : NULL;
+    stage s = {.p = p, .panel = own ? own : small, .left = left ? left : few_rows};
+    size_t columns = !own ? K->product->tile : at_rounds() ? WIDE : NC, most = own ? KC : SMALL / K->product->tile;
     size_t depth = at_round_up(at_ratio(p->k, at_ratio(p->k, most)), DEEP);
+    size_t high = !p->ta ? p->m : left ? MC : SMALL / depth / 6 * 6;
 
-    for (size_t j = 0; j < p->n; j += columns)
-        for (size_t l = 0; l < p->k && !at_cut_short(); l += depth) {
-            stage s = {
-                .p = p, .j = j, .nb = at_min_size(columns, p->n - j), .l = l, .kb = at_min_size(depth, p->k - l)};
-            s.panel = own ? own : small;
-            size_t tiles = at_ratio(s.nb, K->product->tile);
-            at_for(tiles, at_ratio(PACK_PART, K->product->tile * s.kb), pack_tiles, &s);
-
-            /* blocks of C: at least PART multiplications, MB rows, as few columns as leave work for every thread */
-            size_t parts = p->m * s.nb * s.kb / PART;
-            parts = parts < 1 ? 1 : at_min_size(parts, 32);
-            size_t high = at_ratio(p->m, at_rounds() ? HIGH : MB);
-            s.rows = at_ratio(at_ratio(p->m, high), 6) * 6;
-            high = at_ratio(p->m, s.rows);
-            s.tiles = at_ratio(tiles, at_min_size(tiles, at_ratio(parts, high)));
-            if (p->ta && high >= 8) /* enough blocks; each group would pack its rows of A again */
-                s.tiles = tiles;
-            s.groups = at_ratio(tiles, s.tiles);
-            at_for(high * s.groups, 1, multiply_blocks, &s);
+    for (s.l = 0; s.l < p->k && !at_cut_short(); s.l += depth)
+        for (s.i = 0; s.i < p->m; s.i += high) {
+            s.kb = at_min_size(depth, p->k - s.l);
+            s.mb = at_min_size(high, p->m - s.i);
+            s.rows = at_ratio(at_ratio(s.mb, at_ratio(s.mb, MB)), 6) * 6;
+            if (p->ta)
+                at_for(at_ratio(s.mb, s.rows), at_ratio(PACK_PART, s.rows * s.kb), pack_left, &s);
+            for (s.j = 0; s.j < p->n; s.j += columns) {
+                s.nb = at_min_size(columns, p->n - s.j);
+                multiply_columns(&s);
+            }
         }
 }
 
@@ -398,7 +410,6 @@ static void blas(const product *p)
 static bool openblas_is_faster(const product *p, bool few)
 {
     at_simd level = at_cpu_simd();
-    size_t rows = p->tb || level == AT_SIMD_AVX2 ? 256 : 0;
 
     if (level == AT_SIMD_BASE)
         return !few;
@@ -408,7 +419,7 @@ static bool openblas_is_faster(const product *p, bool few)
         return !p->tb && p->m > 16 && p->ldb % 512 == 0 && p->n * p->k > 1 << 19;
     if (p->ta && p->m * p->n * p->k <= (level == AT_SIMD_AVX2 ? PART / 4 : PART))
         return true;
-    return p->m <= rows && p->k >= 256 && p->n >= BLAS_BLOCKS * BLAS_SIDE;
+    return level == AT_SIMD_AVX2 && p->m <= 256 && p->k >= 256 && p->n >= BLAS_BLOCKS * BLAS_SIDE;
 }
 
 static void run(const product *p)

@@ -460,22 +460,27 @@ static void tile_gemm(bool turned, size_t m, size_t n, size_t k, const real *x, 
 
 /* ---- a transposed left side ---- */
 
-/* a [k, m] in panels of MR rows of a', each k-major, so that a product reads it as one stream. */
+/* a [k, m] in panels of MR rows of a', each k-major, so that a product reads it as one stream. In strips of a, as panels a multiple
+ * of 4 KiB apart share the sets of the first cache: a strip of a panel is whole lines. */
 static void pack_rows(size_t m, size_t k, const real *a, size_t lda, real *panels)
 {
-    enum { AHEAD = 12 };
+    enum { STRIP = 8, AHEAD = 2 * STRIP };
 
-    for (size_t j = 0; j < k; j++) {
-        const real *from = a + j * lda;
-        real *to = panels + j * MR;
-        size_t i = 0;
-        if (j + AHEAD < k) /* each row is on lines, often on a page, of its own */
-            for (size_t l = 0; l < m; l += 64 / sizeof *from)
-                __builtin_prefetch(from + AHEAD * lda + l);
-        for (; i + MR <= m; i += MR, to += MR * k)
-            memcpy(to, from + i, MR * sizeof *to);
-        if (i < m)
-            memcpy(to, from + i, (m - i) * sizeof *to);
+    for (size_t j = 0; j < k; j += STRIP) {
+        size_t rows = k - j < STRIP ? k - j : STRIP;
+        for (size_t r = j + AHEAD; r < j + AHEAD + rows && r < k; r++) /* each on lines, often on a page, of its own */
+            for (size_t l = 0; l < m; l += 64 / sizeof *a)
+                __builtin_prefetch(a + r * lda + l);
+        for (size_t i = 0; i < m; i += MR) {
+            const real *from = a + j * lda + i;
+            real *to = panels + i * k + j * MR;
+            if (m - i >= MR)
+                for (size_t r = 0; r < rows; r++)
+                    memcpy(to + r * MR, from + r * lda, MR * sizeof *to);
+            else
+                for (size_t r = 0; r < rows; r++)
+                    memcpy(to + r * MR, from + r * lda, (m - i) * sizeof *to);
+        }
     }
 }
 

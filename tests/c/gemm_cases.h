@@ -78,7 +78,8 @@ static void test_nan(void)
 /* what is cut into several blocks whoever multiplies, both sides and each alone */
 static void test_blocks(void)
 {
-    static const size_t sizes[][3] = {{700, 700, 33}, {1100, 70, 64}, {70, 1100, 64}, {20, 1030, 256}};
+    static const size_t sizes[][3] = {{700, 700, 33}, {1100, 70, 64}, {70, 1100, 64}, {20, 1030, 256},
+                                      {2100, 33, 37}, {150, 300, 530}};
     static const int counts[] = {1, 2, 3, 7};
     static real a[80000], b[270000], bias[1100], c[700 * 700], other[700 * 700];
     int before = at_threads();
@@ -86,7 +87,7 @@ static void test_blocks(void)
     fill(80000, a);
     fill(270000, b);
     fill(1100, bias);
-    for (size_t s = 0; s < 4; s++)
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int t = 0; t < 4; t++) {
             size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
             bool ta = t & 1, tb = t >> 1, right = true;
