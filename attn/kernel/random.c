@@ -3,41 +3,60 @@
  *
  * A group of 64 elements is words 0, 1, 2, 3 of 16 consecutive blocks, the first words of all blocks first: lanes of a
  * vector are blocks, and nothing is shuffled. Only integers until the last multiplication, so masks are the same at
- * every level.
+ * every level. A word is held in 64 bits, of which the upper half is whatever the products left there: the instruction
+ * that multiplies 32 bits reads the lower one only.
  */
 #include "attn/kernel/random.h"
 #include "attn/kernel/table.h"
 
-enum { GROUP = 64, LANES = 16 };
+typedef uint64_t wide __attribute__((vector_size(VEC_BYTES)));
+typedef uint32_t narrow __attribute__((vector_size(VEC_BYTES / 2)));
+
+enum { GROUP = 64, LANES = 16, WIDE = VEC_BYTES / sizeof(uint64_t), PARTS = LANES / WIDE };
+
+/* of the lower halves */
+INLINE wide product(wide a, uint32_t b)
+{
+#ifdef __AVX512F__
+    return (wide)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
+#elif defined __AVX2__
+    return (wide)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
+#else
+    return (a & UINT32_MAX) * b;
+#endif
+}
 
 /* The 64 words of group g. */
 INLINE void group(uint64_t seed, uint64_t counter, uint32_t *out)
 {
-    uint32_t c0[LANES], c1[LANES], c2[LANES], c3[LANES];
+    wide c0[PARTS], c1[PARTS], c2[PARTS], c3[PARTS], place;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 
-    for (unsigned i = 0; i < LANES; i++) {
-        c0[i] = (uint32_t)(counter + i);
-        c1[i] = (uint32_t)((counter + i) >> 32);
-        c2[i] = 0;
-        c3[i] = 0;
+    for (unsigned i = 0; i < WIDE; i++)
+        place[i] = i;
+    for (unsigned i = 0; i < PARTS; i++) {
+        c0[i] = counter + i * WIDE + place;
+        c1[i] = c0[i] >> 32;
+        c2[i] = c3[i] = (wide){0};
     }
     for (int round = 0; round < 10; round++) {
-        for (int i = 0; i < LANES; i++) {
-            uint64_t p0 = (uint64_t)c0[i] * 0xD2511F53u, p1 = (uint64_t)c2[i] * 0xCD9E8D57u;
-            uint32_t t = (uint32_t)(p1 >> 32) ^ c1[i] ^ k0, u = (uint32_t)(p0 >> 32) ^ c3[i] ^ k1;
-            c1[i] = (uint32_t)p1;
-            c3[i] = (uint32_t)p0;
-            c0[i] = t;
-            c2[i] = u;
+        for (int i = 0; i < PARTS; i++) {
+            wide p0 = product(c0[i], 0xD2511F53u), p1 = product(c2[i], 0xCD9E8D57u);
+            c0[i] = (p1 >> 32) ^ c1[i] ^ k0;
+            c2[i] = (p0 >> 32) ^ c3[i] ^ k1;
+            c1[i] = p1;
+            c3[i] = p0;
         }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    memcpy(out, c0, sizeof c0);
-    memcpy(out + LANES, c1, sizeof c1);
-    memcpy(out + 2 * LANES, c2, sizeof c2);
-    memcpy(out + 3 * LANES, c3, sizeof c3);
+    for (int i = 0; i < PARTS; i++) {
+        const wide *const words[] = {c0, c1, c2, c3};
+        for (int w = 0; w < 4; w++) {
+            narrow n = __builtin_convertvector(words[w][i], narrow);
+            memcpy(out + w * LANES + i * WIDE, &n, sizeof n);
+        }
+    }
 }
 
 static void bits(uint64_t seed, uint64_t counter, size_t first, size_t n, uint32_t *y)
