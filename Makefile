@@ -43,7 +43,7 @@ PLAIN = $(filter-out $(MOVED_FILES),$(wildcard attn/*.c attn/core/*.c attn/build
 # operations that move elements of any type are compiled once; those that ids need also for int64
 MOVED_FILES = $(patsubst %,attn/op/%.c,view cat where gather cast tri one_hot logical slices nonzero masked)
 NUMERIC_FILES = $(patsubst %,attn/op/%.c,binary compare reduce cumulative sort)
-TYPED = $(filter-out $(MOVED_FILES) attn/optim/optim.c,$(wildcard attn/row/*.c attn/op/*.c attn/optim/*.c)) $(filter attn/core/gemm.c attn/core/kernels.c attn/core/speed.c,$(wildcard attn/core/*.c))
+TYPED = $(filter-out $(MOVED_FILES) attn/optim/optim.c,$(wildcard attn/row/*.c attn/op/*.c attn/optim/*.c)) $(filter attn/core/gemm.c attn/core/kept.c attn/core/kernels.c attn/core/speed.c,$(wildcard attn/core/*.c))
 # chains and trees count in double whatever the tensors hold
 DOUBLE = $(wildcard attn/structured/*.c)
 KERNELS = $(wildcard attn/kernel/*.c)

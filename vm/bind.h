@@ -50,6 +50,8 @@ int vm_free_object(lua_State *L);
 
 /* The tensor of argument `at`, or the error "where: name is ..., expected a tensor". Never a freed one. */
 at_tensor *vm_check_tensor(lua_State *L, int at, const char *where, const char *name);
+/* The same, also a weight kept for inference, which the others take for no tensor. */
+at_tensor *vm_check_any_tensor(lua_State *L, int at, const char *where, const char *name);
 at_object *vm_check_object(lua_State *L, int at, const at_class *class, const char *where);
 
 /* A zeroed userdata that owns what is put into it until `end`, its __gc and __close, lets that go. Scripts can reach `end` by way of

@@ -183,7 +183,7 @@ static int safetensors_save(lua_State *L)
         const char *name = check_key(L, -2, where, "tensors");
         char shown[80];
         snprintf(shown, sizeof shown, "tensors['%.60s']", name);
-        add_tensor(L, w, where, name, vm_check_tensor(L, -1, where, shown));
+        add_tensor(L, w, where, name, vm_check_any_tensor(L, -1, where, shown));
     }
     if (!lua_isnil(L, 3))
         for (lua_pushnil(L); lua_next(L, 3); lua_pop(L, 1)) {

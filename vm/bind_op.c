@@ -35,6 +35,7 @@ static const char *expected(const at_arg *a)
 {
     switch (a->kind) {
     case AT_FLOAT:
+    case AT_WEIGHT:
     case AT_ANY: return "a tensor";
     case AT_OPERAND: return "a tensor or a number";
     case AT_IDS: return "an int64 tensor";
@@ -318,7 +319,7 @@ static const at_tensor *partner(lua_State *L, const args *r)
     int at = r->base + 1;
     for (const at_arg *a = r->op->args; a->kind != AT_END; a++) {
         vm_tensor_box *box = a->kind == AT_FLOAT || a->kind == AT_OPERAND ? vm_tensor_at(L, at) : NULL;
-        if (box)
+        if (box && box->t && !at_is_kept(box->t))
             return box->t;
         at += !a->option;
     }
@@ -558,7 +559,7 @@ static const char *const kind_names[] = {
     [AT_ANY] = "any",         [AT_LIST] = "list",       [AT_NUMBER] = "number", [AT_INTEGER] = "integer",
     [AT_DIM] = "dim",         [AT_NEW_DIM] = "dim",     [AT_DIMS] = "dims",     [AT_COUNTS] = "counts",
     [AT_FLAG] = "flag",       [AT_CHOICE] = "choice",   [AT_SIZES] = "sizes",   [AT_STRING] = "string",
-    [AT_TENSORS] = "tensors",
+    [AT_TENSORS] = "tensors", [AT_WEIGHT] = "tensor",
 };
 
 /* attn.operations() -> list of records: what the registry test, the help and the fuzzer walk. */

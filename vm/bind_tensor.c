@@ -15,7 +15,7 @@ static void push_result(lua_State *L, int at, int second, int id, int n, const i
     vm_tensor_box *box = vm_push_box(L);
     for (int attempt = 0;; attempt++) {
         const char *name = at_any_op(&at_ops[id])->name;
-        at_tensor *t = vm_check_tensor(L, at, name, "self"),
+        at_tensor *t = vm_check_any_tensor(L, at, name, "self"),
                   *other = second ? vm_check_tensor(L, second, name, "index") : NULL;
         at_error e;
         at_error_clear(&e);
@@ -476,11 +476,18 @@ static void push_nested(lua_State *L, const at_tensor *t, size_t d, ptrdiff_t of
     }
 }
 
-static at_tensor *self(lua_State *L, const char *where)
+/* Also a weight kept for inference. */
+static at_tensor *any_self(lua_State *L, const char *where)
 {
     if (!vm_tensor_at(L, 1))
         vm_error(L, "%s: self is %s, expected a tensor (x:%s(...), with a colon)", where, vm_describe(L, 1).text,
                  where);
+    return vm_check_any_tensor(L, 1, where, "self");
+}
+
+static at_tensor *self(lua_State *L, const char *where)
+{
+    any_self(L, where);
     return vm_check_tensor(L, 1, where, "self");
 }
 
@@ -553,7 +560,7 @@ static void push_shape(lua_State *L, const at_tensor *t)
 
 static int size_of(lua_State *L)
 {
-    at_tensor *t = self(L, "size");
+    at_tensor *t = any_self(L, "size");
     if (lua_isnoneornil(L, 2))
         push_shape(L, t);
     else
@@ -563,25 +570,25 @@ static int size_of(lua_State *L)
 
 static int dim(lua_State *L)
 {
-    lua_pushinteger(L, self(L, "dim")->ndim);
+    lua_pushinteger(L, any_self(L, "dim")->ndim);
     return 1;
 }
 
 static int numel(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)at_numel(self(L, "numel")));
+    lua_pushinteger(L, (lua_Integer)at_numel(any_self(L, "numel")));
     return 1;
 }
 
 static int is_contiguous(lua_State *L)
 {
-    lua_pushboolean(L, at_contiguous(self(L, "is_contiguous")));
+    lua_pushboolean(L, at_contiguous(any_self(L, "is_contiguous")));
     return 1;
 }
 
 static int length(lua_State *L)
 {
-    at_tensor *t = self(L, "#");
+    at_tensor *t = any_self(L, "#");
     if (t->ndim == 0)
         vm_error(L, "#: the tensor has no dimensions (%s)", at_describe(t).text);
     lua_pushinteger(L, (lua_Integer)t->size[0]);
@@ -595,7 +602,7 @@ static int detach(lua_State *L)
     vm_tensor_box *box = vm_push_box(L);
     at_error e;
     for (int attempt = 0; !box->t; attempt++) {
-        at_tensor *t = self(L, "detach");
+        at_tensor *t = any_self(L, "detach");
         at_error_clear(&e);
         box->t = at_detach(t, &e);
         if (!box->t)
@@ -607,8 +614,11 @@ static int detach(lua_State *L)
 /* The operation cast; to its own dtype gives the tensor itself. */
 static int to(lua_State *L)
 {
-    at_tensor *t = self(L, "to");
-    at_dtype dtype = vm_check_dtype(L, 2, "to");
+    at_tensor *t = any_self(L, "to");
+    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    at_dtype dtype = AT_F32;
+    if (!at_dtype_named(name, &dtype))
+        vm_check_dtype(L, 2, "to");
     if (t->dtype == dtype) {
         lua_settop(L, 1);
         return 1;
@@ -820,13 +830,14 @@ static int requires_grad_(lua_State *L)
     if (t->node)
         vm_error(L, "requires_grad_: the tensor was computed from others; only a leaf can be told (use detach)");
     t->requires_grad = on;
+    t->rests = false;
     lua_settop(L, 1);
     return 1;
 }
 
 static int zero_grad(lua_State *L)
 {
-    at_tensor *t = self(L, "zero_grad");
+    at_tensor *t = any_self(L, "zero_grad");
     vm_releases(L);
     if (t->node)
         return 0; /* has a gradient only while a backward pass is running, which needs it */
@@ -1106,7 +1117,10 @@ static const vm_doc docs[] = {
      "t:to(dtype) -> the same values in another dtype; t itself if it has it already. Differentiable between\n"
      "floats. A float is cut towards zero for int64 and uint8 (:round() first where that matters), which takes the "
      "nearest of\n"
-     "0..255 for what it does not hold."},
+     "0..255 for what it does not hold. A matrix of float32 may become \"bfloat16\", or \"int8\" with a scale for each "
+     "row:\n"
+     "a weight to read from (linear, embedding), from which nothing leads but :to(\"float32\"). See "
+     "model:to_inference."},
     {"tensor:detach", "t:detach() -> the same storage outside the tape"},
     {"tensor:copy_",
      "t:copy_(src) -> t, with the values of src (broadcast) written into it\n"

@@ -19,6 +19,16 @@ static const char *named(const char *name, int at, char *buffer, size_t room)
 at_tensor *vm_check_tensor(lua_State *L, int at, const char *where, const char *name)
 {
     char buffer[32];
+    at_tensor *t = vm_check_any_tensor(L, at, where, name);
+    if (at_is_kept(t))
+        vm_error(L, "%s: %s is %s, " AT_KEPT_FOR " (%s)", where, named(name, at, buffer, sizeof buffer),
+                 at_dtype_name((at_dtype)t->dtype), at_describe(t).text);
+    return t;
+}
+
+at_tensor *vm_check_any_tensor(lua_State *L, int at, const char *where, const char *name)
+{
+    char buffer[32];
     vm_tensor_box *box = vm_tensor_at(L, at);
     if (!box) {
         if (lua_isnoneornil(L, at))
@@ -167,7 +177,7 @@ at_dtype vm_check_dtype(lua_State *L, int at, const char *where)
 {
     at_dtype dtype = AT_F32;
     const char *name = lua_type(L, at) == LUA_TSTRING ? lua_tostring(L, at) : "";
-    if (!at_dtype_named(name, &dtype))
+    if (!at_dtype_named(name, &dtype) || dtype > AT_DTYPES)
         vm_error(L, "%s: dtype is %s, expected float32, float64, int64, bool or uint8%s", where,
                  vm_describe(L, at).text, at_suggest(" (", name, "float32|float64|int64|bool|uint8", ")").text);
     return dtype;

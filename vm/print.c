@@ -181,7 +181,7 @@ static void add_broken(luaL_Buffer *b, const at_tensor *t)
 {
     size_t n = at_numel(t), nan = 0, infinite = 0;
     char text[64];
-    if (!at_is_float(t) || !at_contiguous(t) || n > COUNTED)
+    if ((!at_is_float(t) && !at_is_kept(t)) || !at_contiguous(t) || n > COUNTED)
         return;
     for (size_t i = 0; i < n; i++) {
         double x = at_element(t, (ptrdiff_t)i);
@@ -211,7 +211,7 @@ int vm_tensor_tostring(lua_State *L)
     fit(&s, 0);
     range r = {.smallest = INFINITY, .whole = true};
     each_shown(t, 0, 0, &s, measure, &r);
-    if (at_is_float(t)) {
+    if (at_is_float(t) || at_is_kept(t)) {
         s.scientific =
             r.largest >= 1e6 || (r.largest > 0 && !r.whole && (r.largest > 1000 * r.smallest || r.smallest < 1e-4));
         if (r.whole && !s.scientific)

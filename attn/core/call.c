@@ -288,7 +288,8 @@ static int leading(const at_call *c)
     int first = -1;
     for (int k = 0; k < c->n_in; k++) {
         at_kind kind = input_kind(c->op, k);
-        if (!c->in[k] || kind == AT_IDS || kind == AT_MASK || (kind == AT_TENSORS && !at_is_float(c->in[k])))
+        if (!c->in[k] || kind == AT_IDS || kind == AT_MASK || (kind == AT_TENSORS && !at_is_float(c->in[k])) ||
+            at_is_kept(c->in[k]))
             continue;
         if (first < 0)
             first = k;
@@ -302,6 +303,27 @@ static int leading(const at_call *c)
 
 /* Whether an operation that has int64 takes this dtype by way of it. */
 static bool widens(const at_call *c, int dtype) { return dtype == AT_BOOL || (dtype == AT_U8 && c->op->bytes); }
+
+/* Whether the operation takes input k, a weight kept for inference; the others are as input `first`. */
+static bool check_kept(at_call *c, int k, at_kind kind, int first)
+{
+    char buffer[32], other[32];
+    const at_tensor *t = c->in[k];
+    const char *name = at_input_name(c, k, buffer, sizeof buffer);
+    if (kind != AT_WEIGHT)
+        return at_fail(c, "%s is %s, " AT_KEPT_FOR " (%s: %s)", name, at_dtype_name((at_dtype)t->dtype), name,
+                       at_describe(t).text);
+    if (first >= 0 && c->in[first]->dtype != AT_F32)
+        return at_fail(c, "%s is %s, expected float32 beside %s, which is %s (%s: %s)",
+                       at_input_name(c, first, other, sizeof other), at_dtype_name((at_dtype)c->in[first]->dtype), name,
+                       at_dtype_name((at_dtype)t->dtype), name, at_describe(t).text);
+    if (at_recording(c))
+        return at_fail(c,
+                       "%s is %s, kept for inference, through which no gradient passes: attn.no_grad, or "
+                       "model:to(\"float32\") and its float32 weights again (%s: %s)",
+                       name, at_dtype_name((at_dtype)t->dtype), name, at_describe(t).text);
+    return true;
+}
 
 /* Chooses the member of the entry that fits the tensors. */
 static bool pick(at_call *c)
@@ -319,6 +341,11 @@ static bool pick(at_call *c)
         at_kind kind = input_kind(c->op, k);
         if (!t->storage)
             return at_fail(c, "%s: tensor was freed", at_input_name(c, k, name, sizeof name));
+        if (at_is_kept(t)) {
+            if (!check_kept(c, k, kind, first))
+                return false;
+            continue;
+        }
         if (kind == AT_TENSORS && !at_is_float(t))
             continue;
         if (kind == AT_IDS) {

@@ -31,6 +31,7 @@ typedef enum at_kind {
     AT_IDS,     /* tensor of int64 */
     AT_MASK,    /* tensor of bool */
     AT_ANY,     /* tensor of any dtype (one dtype for all arguments of this kind) */
+    AT_WEIGHT,  /* AT_FLOAT (AT_ANY in a record for any dtype), or beside float32 a weight kept for inference */
     AT_LIST,    /* list of tensors of one dtype, all in at_call.in; only as the last tensor argument */
     AT_TENSORS, /* the same of any dtypes; floats are of the operation's type */
     AT_NUMBER,  /* arg.number */

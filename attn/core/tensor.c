@@ -14,9 +14,9 @@ enum { INLINE_BYTES = 1984 }; /* up to here the numbers stand in the block of th
 static const struct {
     const char *name;
     size_t bytes;
-} dtypes[AT_DTYPES] = {
-    [AT_F32] = {"float32", 4}, [AT_F64] = {"float64", 8}, [AT_I64] = {"int64", 8},
-    [AT_BOOL] = {"bool", 1},   [AT_U8] = {"uint8", 1},
+} dtypes[AT_ALL_DTYPES] = {
+    [AT_F32] = {"float32", 4}, [AT_F64] = {"float64", 8},   [AT_I64] = {"int64", 8}, [AT_BOOL] = {"bool", 1},
+    [AT_U8] = {"uint8", 1},    [AT_BF16] = {"bfloat16", 2}, [AT_I8] = {"int8", 1},
 };
 
 size_t at_dtype_bytes(at_dtype dtype) { return dtypes[dtype].bytes; }
@@ -24,8 +24,8 @@ const char *at_dtype_name(at_dtype dtype) { return dtypes[dtype].name; }
 
 bool at_dtype_named(const char *name, at_dtype *dtype)
 {
-    for (int d = 0; d < AT_DTYPES; d++)
-        if (strcmp(name, dtypes[d].name) == 0) {
+    for (int d = 0; d < AT_ALL_DTYPES; d++)
+        if (d != AT_DTYPES && strcmp(name, dtypes[d].name) == 0) {
             *dtype = (at_dtype)d;
             return true;
         }
@@ -90,7 +90,7 @@ static at_tensor *record_new(at_dtype dtype, size_t ndim)
         t->index = 0;
         t->dtype = (uint8_t)dtype;
         t->ndim = (uint8_t)ndim;
-        t->requires_grad = t->listed = false;
+        t->requires_grad = t->rests = t->listed = false;
         t->wanted = 0;
     }
     return t;
@@ -104,6 +104,8 @@ at_tensor *at_tensor_new(at_dtype dtype, size_t ndim, const size_t *size, at_err
         return NULL;
     }
     size_t bytes = count * dtypes[dtype].bytes;
+    if (dtype == AT_I8)
+        bytes = at_scales_place(count) + size[0] * sizeof(float);
     at_tensor *t = record_new(dtype, ndim);
     at_storage *s = t ? storage_new(bytes) : NULL;
     if (!s) {
@@ -322,6 +324,13 @@ double at_element(const at_tensor *t, ptrdiff_t offset)
     case AT_F64: return ((const double *)(const void *)t->data)[offset];
     case AT_I64: return (double)((const int64_t *)(const void *)t->data)[offset];
     case AT_U8: return ((const uint8_t *)t->data)[offset];
+    case AT_BF16: {
+        uint32_t bits = (uint32_t)((const uint16_t *)(const void *)t->data)[offset] << 16;
+        float x;
+        memcpy(&x, &bits, sizeof x);
+        return x;
+    }
+    case AT_I8: return ((const int8_t *)t->data)[offset] * at_scales(t)[(size_t)offset / t->size[1]];
     default: return ((const uint8_t *)t->data)[offset] != 0;
     }
 }

@@ -22,8 +22,9 @@ static inline size_t at_max_size(size_t a, size_t b) { return a > b ? a : b; }
 static inline size_t at_ratio(size_t n, size_t unit) { return n / unit + (n % unit != 0); }
 static inline size_t at_round_up(size_t n, size_t unit) { return at_ratio(n, unit) * unit; }
 
-/* uint8 is for storage (images, bytes): it is moved, compared and converted, nothing is computed in it. */
-typedef enum at_dtype { AT_F32, AT_F64, AT_I64, AT_BOOL, AT_U8, AT_DTYPES } at_dtype;
+/* uint8 is for storage (images, bytes): it is moved, compared and converted, nothing is computed in it. Behind AT_DTYPES stand the types
+ * of weights kept for inference (kept.h), which operations do not have. */
+typedef enum at_dtype { AT_F32, AT_F64, AT_I64, AT_BOOL, AT_U8, AT_DTYPES, AT_BF16, AT_I8, AT_ALL_DTYPES } at_dtype;
 
 typedef struct at_storage {
     uint32_t refs;
@@ -44,6 +45,7 @@ typedef struct at_tensor {
     uint16_t index; /* which output of node */
     uint8_t dtype, ndim;
     bool requires_grad; /* a leaf that gathers a gradient */
+    bool rests;         /* it would, were its model not kept for inference */
     uint8_t wanted; /* the backward pass, counted from the outermost, that was asked for this gradient by name; 0: none */
     bool listed;    /* while a backward pass lists tensors: it has this one */
     size_t size[AT_MAX_DIM];
@@ -54,6 +56,10 @@ size_t at_dtype_bytes(at_dtype dtype);
 const char *at_dtype_name(at_dtype dtype);
 bool at_dtype_named(const char *name, at_dtype *dtype);
 static inline bool at_is_float(const at_tensor *t) { return t->dtype <= AT_F64; }
+static inline bool at_is_kept(const at_tensor *t) { return t->dtype > AT_DTYPES; }
+
+/* What a message says of such a tensor after its name. */
+#define AT_KEPT_FOR "kept for inference: linear and embedding read it, :to(\"float32\") makes float32 of it"
 
 /* Product of sizes; false if it exceeds 2^40 elements. */
 bool at_count_elements(size_t ndim, const size_t *size, size_t *count);
@@ -100,6 +106,9 @@ void at_storage_release(at_storage *s);
 void at_record_free(at_tensor *t);
 
 size_t at_numel(const at_tensor *t);
+/* Of int8: the scales of its rows, which stand behind its elements. */
+static inline size_t at_scales_place(size_t count) { return at_round_up(count, 64); }
+static inline float *at_scales(const at_tensor *t) { return (float *)(void *)(t->data + at_scales_place(at_numel(t))); }
 bool at_contiguous(const at_tensor *t);
 bool at_same_shape(const at_tensor *a, const at_tensor *b);
 static inline bool at_needs_grad(const at_tensor *t) { return t && (t->requires_grad || (t->node && at_is_float(t))); }
@@ -133,7 +142,7 @@ void at_put_rows(at_tensor *t, size_t lead, const int64_t *place, size_t n, cons
 
 void at_fill(at_tensor *t, double value);
 
-/* The element at an offset counted from t->data, as a double (int64 beyond 2^53 rounds). */
+/* The element at an offset counted from t->data, as a double (int64 beyond 2^53 rounds), also of a weight kept for inference. */
 double at_element(const at_tensor *t, ptrdiff_t offset);
 
 /* "float32 [8, 20, 32]" */

@@ -436,7 +436,7 @@ static bool write_elements(at_file *f, at_file_type type, at_dtype dtype, size_t
 {
     char buffer[4096];
     size_t bytes = at_dtype_bytes(dtype), wide = types[type].bytes;
-    if (type != AT_FILE_F16 && type != AT_FILE_BF16)
+    if ((type != AT_FILE_F16 && type != AT_FILE_BF16) || dtype == AT_BF16)
         return at_file_write(f, data, n * bytes, e);
     for (size_t i = 0, count; i < n; i += count) {
         count = at_min_size(sizeof buffer / wide, n - i);
@@ -469,9 +469,9 @@ bool at_file_elements(at_file *f, const at_tensor *t, at_file_type type, at_erro
 
 at_file_type at_file_type_of(const at_tensor *t)
 {
-    static const at_file_type of[AT_DTYPES] = {
-        [AT_F32] = AT_FILE_F32,   [AT_F64] = AT_FILE_F64, [AT_I64] = AT_FILE_I64,
-        [AT_BOOL] = AT_FILE_BOOL, [AT_U8] = AT_FILE_U8,
+    static const at_file_type of[AT_ALL_DTYPES] = {
+        [AT_F32] = AT_FILE_F32, [AT_F64] = AT_FILE_F64,   [AT_I64] = AT_FILE_I64, [AT_BOOL] = AT_FILE_BOOL,
+        [AT_U8] = AT_FILE_U8,   [AT_BF16] = AT_FILE_BF16, [AT_I8] = AT_FILE_I8,
     };
     return of[t->dtype];
 }

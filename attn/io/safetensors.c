@@ -416,6 +416,12 @@ static bool check_names(const char *path, entry *order, size_t n, at_error *e)
             return at_error_set(e, "%.200s: '%.80s' cannot be the name of a tensor", path, name);
         if (!order[i].tensor->storage)
             return at_error_set(e, "%.200s: tensor '%.80s' was freed", path, name);
+        if (order[i].tensor->dtype == AT_I8)
+            return at_error_set(
+                e,
+                "%.200s: tensor '%.80s' is int8 with scales, for which the format has no place: save its "
+                "float32 numbers (:to(\"float32\"))",
+                path, name);
     }
     if (n > 0)
         qsort(order, n, sizeof *order, by_name);

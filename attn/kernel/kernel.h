@@ -40,6 +40,7 @@
 typedef struct AT_REAL(at_kernels) {
     AT_KERNEL_FAMILIES(AT_KERNEL_FAMILY)
     const struct at_bf16_kernels *bf16;              /* NULL for float64 */
+    const struct at_kept_kernels *kept;              /* by format (kept.h); NULL for float64 */
     const struct AT_REAL(at_pack_kernels) * product; /* pack, or of float32 those of bf16: what at_set_precision says */
 } AT_REAL(at_kernels);
 #undef AT_KERNEL_FAMILY

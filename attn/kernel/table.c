@@ -6,5 +6,6 @@ const AT_REAL(at_kernels) AT_KERNEL(at_kernels) = {
     AT_KERNEL_FAMILIES(ENTRY)
 #if AT_TYPE == 32
         .bf16 = &AT_KERNEL(at_bf16_kernels),
+    .kept = AT_KERNEL(at_kept_kernels),
 #endif
     .product = &AT_KERNEL(at_pack_kernels)};

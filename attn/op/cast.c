@@ -2,8 +2,9 @@
  * cast: the same values in another dtype. clone: the same values in memory of their own.
  *
  * A float to int64 or uint8 is cut towards zero; what is beyond 0..255 becomes its nearest end in uint8; anything to bool is
- * "not 0". Gradients flow between the float types only.
+ * "not 0". Gradients flow between the float types only. A matrix of float32 becomes a weight kept for inference, and back.
  */
+#include "attn/core/kept.h"
 #include "attn/core/op.h"
 #include "attn/core/walk.h"
 
@@ -12,7 +13,26 @@ enum { DTYPE };
 static bool cast_shape(at_call *c)
 {
     const at_tensor *x = c->in[0];
-    return at_out_type(c, (at_dtype)c->arg[DTYPE].integer, x->ndim, x->size);
+    at_dtype dtype = (at_dtype)c->arg[DTYPE].integer;
+    bool keeps = dtype > AT_DTYPES;
+    if (keeps && (x->dtype != AT_F32 || x->ndim != 2))
+        return at_fail(c, "x is %s, expected a matrix of float32 to become a weight of %s", at_describe(x).text,
+                       at_dtype_name(dtype));
+    if (at_is_kept(x) && dtype != AT_F32)
+        return at_fail(c, "x is %s, " AT_KEPT_FOR ", no %s", at_describe(x).text, at_dtype_name(dtype));
+    if (keeps)
+        at_want_scratch(c, at_keep_scratch(x));
+    return at_out_type(c, dtype, x->ndim, x->size);
+}
+
+static void cast_forward(const at_call *c)
+{
+    if (at_is_kept(c->out[0]))
+        at_keep(c->out[0], c->in[0], c->work);
+    else if (at_is_kept(c->in[0]))
+        at_expand(c->out[0], c->in[0]);
+    else
+        at_copy_elements(c->out[0], c->in[0]);
 }
 
 static void copy_forward(const at_call *c) { at_copy_elements(c->out[0], c->in[0]); }
@@ -44,7 +64,7 @@ static void cast_backward(const at_call *c)
     at_run_in_order(&w, both, add, &(at_dtype){(at_dtype)dx->dtype});
 }
 
-AT_MOVE_OP(cast, .args = {{"x", AT_ANY}, {"dtype", AT_INTEGER}}, .shape = cast_shape, .forward = copy_forward,
+AT_MOVE_OP(cast, .args = {{"x", AT_WEIGHT}, {"dtype", AT_INTEGER}}, .shape = cast_shape, .forward = cast_forward,
            .backward = cast_backward, .strided = true, .internal = true, .keeps = AT_KEEP_NOTHING,
            .help = "cast(x, dtype) -> y\nThe same values in another dtype; t:to(dtype) in scripts.");
 

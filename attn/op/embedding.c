@@ -2,7 +2,7 @@
  * embedding: rows of a table by id.
  *
  *   ids      any shape, int64: 1..V, and 0 for padding
- *   weight   [V, D]
+ *   weight   [V, D], also kept for inference (core/kept.h)
  *   y        [..., D]: weight[id], zeros for id 0
  *   dweight  row v: the sum of dy over the places of v, in the order of the places; padding gives nothing
  *
@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "attn/core/kept.h"
 #include "attn/op/rows.h"
 #include "attn/kernel/map.h"
 
@@ -50,6 +51,10 @@ static void copy_rows(size_t begin, size_t end, void *context)
     for (size_t i = begin; i < end; i++)
         if (ids[i] == 0)
             memset(at_outp(c, 0) + i * D, 0, D * sizeof(real));
+#if AT_TYPE == 32
+        else if (at_is_kept(c->in[1]))
+            at_expand_row(c->in[1], (size_t)(ids[i] - 1), at_outp(c, 0) + i * D);
+#endif
         else
             memcpy(at_outp(c, 0) + i * D, at_in(c, 1) + (size_t)(ids[i] - 1) * D, D * sizeof(real));
 }
@@ -99,7 +104,8 @@ static void embedding_backward(const at_call *c)
     at_for(V, at_grain_rows(per_row), add_rows, (void *)(uintptr_t)c);
 }
 
-AT_OP(embedding, .args = {{"ids", AT_IDS}, {"weight", AT_FLOAT}}, .shape = shape, .picks = true,
+AT_OP(embedding, .args = {{"ids", AT_IDS}, {"weight", AT_WEIGHT}}, .shape = shape, .picks = true,
       .forward = embedding_forward, .backward = embedding_backward, .fresh = true, .keeps = AT_KEEP(0), .plain = true,
       .help = "embedding(ids (int64), weight [V, D]) -> [..., D]\n"
-              "Row id of the weight for every id, 1..V; id 0 is padding: a row of zeros, without gradient.");
+              "Row id of the weight for every id, 1..V; id 0 is padding: a row of zeros, without gradient. weight may\n"
+              "be kept in bfloat16 or int8 (tensor:to): no gradient then.");

@@ -2,13 +2,14 @@
  * linear: y = x W' + b.
  *
  *   x        [..., inputs]      any number of leading dimensions, taken as rows of one product
- *   weight   [outputs, inputs]
+ *   weight   [outputs, inputs], also kept for inference (core/kept.h)
  *   bias     [outputs], may be left out
  *   dx       dy W
  *   dW       dy' x
  *   db       sum of dy over the rows, in an order that depends on the sizes only
  */
 #include "attn/core/gemm.h"
+#include "attn/core/kept.h"
 #include "attn/op/sum.h"
 
 static size_t rows_of(const at_tensor *x)
@@ -35,6 +36,8 @@ static bool shape(at_call *c)
                        w->size[0], at_describe(w).text);
     memcpy(size, x->size, sizeof size);
     size[x->ndim - 1] = w->size[0];
+    if (at_is_kept(w))
+        at_want_scratch(c, at_kept_scratch(rows_of(x), w));
     return at_out(c, x->ndim, size);
 }
 
@@ -46,6 +49,12 @@ static void linear_forward(const at_call *c)
 
     if (m * n == 0)
         return;
+#if AT_TYPE == 32
+    if (at_is_kept(c->in[1])) {
+        at_kept_gemm(m, x, c->in[1], c->n_in > 2 && c->in[2] ? at_in(c, 2) : NULL, y, c->work);
+        return;
+    }
+#endif
     if (c->n_in > 2 && c->in[2])
         real_gemm_bias(false, true, m, n, k, x, k ? k : 1, w, k ? k : 1, at_in(c, 2), y, n);
     else
@@ -74,8 +83,8 @@ static double flops(const at_call *c, bool back)
     return 2.0 * (double)at_numel(c->out[0]) * (double)c->in[1]->size[1] * (back ? at_gradients_wanted(c, 0, 2) : 1);
 }
 
-AT_OP(linear, .args = {{"x", AT_FLOAT}, {"weight", AT_FLOAT}, {"bias", AT_FLOAT, .optional = true}}, .shape = shape,
+AT_OP(linear, .args = {{"x", AT_FLOAT}, {"weight", AT_WEIGHT}, {"bias", AT_FLOAT, .optional = true}}, .shape = shape,
       .flops = flops, .forward = linear_forward, .backward = linear_backward, .fresh = true,
       .keeps = AT_KEEP(0) | AT_KEEP(1), .plain = true,
       .help = "linear(x [..., inputs], weight [outputs, inputs] [, bias [outputs]]) -> [..., outputs]\n"
-              "x W' + b for every row of x.");
+              "x W' + b for every row of x. weight may be kept in bfloat16 or int8 (tensor:to): no gradient then.");

@@ -91,6 +91,8 @@ local function refill()
     odd[#odd + 1] = attn.full({4}, math.maxinteger, {dtype = "int64"})
     odd[#odd + 1] = attn.full({2, 3}, -1, {dtype = "int64"})
     odd[#odd + 1] = attn.full({3, 4}, -math.huge)
+    odd[#odd + 1] = attn.randn(3, 4):to "bfloat16"
+    odd[#odd + 1] = attn.randn(4, 4):to "int8"
     local freed, used = attn.ones(2, 3), attn.ones(3):requires_grad_(true) * 2
     freed:free()
     used:sum():backward()
