@@ -143,7 +143,7 @@ local list = {
     -- methods of tensors
     ["tensor:size"] = x .. ":size(2)", ["tensor:dim"] = x .. ":dim()", ["tensor:numel"] = x .. ":numel()",
     ["tensor:item"] = "attn.tensor{1, 2}:sum():item()", ["tensor:totable"] = x .. ":totable()[2][1]",
-    ["tensor:to"] = "attn.tensor{1.7, -1.7}:to('int64')", ["tensor:detach"] = x .. ":detach()",
+    ["tensor:to"] = "attn.tensor{1.7, -1.7}:to('int64')\nattn.tensor{{1, 2}, {3, 4}}:to('int8')", ["tensor:detach"] = x .. ":detach()",
     ["tensor:copy_"] = "attn.zeros(2, 3):copy_(" .. x .. ")", ["tensor:fill_"] = "attn.zeros(3):fill_(1)",
     ["tensor:free"] = "local t = attn.zeros(1000)\nt:free()", ["tensor:is_contiguous"] = x .. ":transpose(1, 2):is_contiguous()",
     ["tensor:requires_grad_"] = "attn.ones(2):requires_grad_(true)",
@@ -162,6 +162,8 @@ local list = {
     -- modules and optimizers
     module = "local Net = attn.module 'Net'\nfunction Net:init(c) self.out = attn.layer.linear{inputs = c.dim, outputs = 1} end\n"
         .. "function Net:forward(v) return self.out(v):sigmoid() end\nprint(Net{dim = 4}(attn.randn(2, 4)))",
+    ["module:to_inference"] = "local net = attn.layer.linear{inputs = 64, outputs = 8}\nlocal x = attn.randn(1, 64)\nlocal y = net(x)\n"
+        .. "net:to_inference 'int8'\nprint(net.weight.dtype, (net(x) - y):abs():max():item() < 0.1)\nnet:to 'float32'",
     clip_grad_norm = "local w = attn.ones(2):requires_grad_(true)\nlocal loss = (w * 100):sum()\nloss:backward()\nprint(attn.clip_grad_norm({w}, 1), w.grad)",
     clip_grad_value = "local w = attn.ones(2):requires_grad_(true)\nlocal loss = (w * 100):sum()\nloss:backward()\nattn.clip_grad_value({w}, 1)\nprint(w.grad)",
     ["optimizer:step"] = "local layer = attn.layer.linear{inputs = 2, outputs = 1}\n"

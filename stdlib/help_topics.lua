@@ -22,7 +22,8 @@ integers make float32 tensors unless {dtype = "int64"} is said; attn.arange and 
     modules = [[
 local Net = attn.module "Net"; function Net:init(cfg) self.out = attn.layer.linear{...} end; function Net:forward(x) ... end.
 Net{...} makes one, net(x) calls forward. Fields that are layers, modules, tensors made by attn.parameter, or tables of these are its
-parts: net:parameters(), net:named_parameters(), net:count(), net:train(), net:eval(), net:to(dtype), net:state(), net:load(state).
+parts: net:parameters(), net:named_parameters(), net:count(), net:train(), net:eval(), net:to(dtype), net:state(), net:load(state);
+net:to_inference "bf16" or "int8" keeps the weights in fewer bits (module:to_inference).
 attn.sequential{...} chains parts. print(net) shows the tree.]],
     layers = [[
 attn.layer.NAME{field = value}: linear, embedding, layernorm, rmsnorm, batchnorm, groupnorm, conv1d, conv2d, cell, dropout, maxout,
@@ -50,6 +51,7 @@ paper:claim{text, sample, at_least =}; return paper:main{Model = Model}. Cells r
 See study, study:table, study:claim, task, corpus, fit, and scripts/README.md.]],
     speed = [[
 All cores compute (ATTN_THREADS), with the widest vectors of the processor (ATTN_SIMD); results do not depend on the number of threads.
+model:to_inference "bf16" or "int8" keeps the weights in a half or a quarter of the bytes: a token at a time comes 2 or 3 times as fast.
 attn.precision "bf16": products of float32 tensors take their inputs rounded to bfloat16; several times faster where there is AMX.
 Few large calls beat many small ones: batch, use lengths and masks, keep loops over time in encoder.rnn and decoder.rnn. attn.scope(f)
 frees what f made at once; attn.no_grad saves memory where no gradient is wanted; attn.checkpoint computes activations again.
@@ -59,7 +61,8 @@ module, beside what the machine can do. `make bench` measures against PyTorch.]]
 Indices, dimensions, token and class ids start at 1; a negative dimension counts from the end. Id 0 is padding: its embedding is
 zero, a target of 0 is ignored. Batch first: [B, T, D]. Masks are bool, true means "may be attended to"; lengths are int64 [B].
 A query that may attend to nothing gets a zero context, zero weights, zero gradients. dtypes: float32, float64, int64, bool,
-and uint8 for storage (images, bytes): made, indexed, moved, compared, converted and saved, not computed with.]],
+and uint8 for storage (images, bytes): made, indexed, moved, compared, converted and saved, not computed with. bfloat16 and int8 are
+weights kept for inference (module:to_inference): linear and embedding read them, t:to "float32" makes numbers of them.]],
     environment = [[
 ATTN_THREADS           how many threads compute; without it as many as there are processors. Results do not depend on it.
 ATTN_SIMD              base, avx2 or avx512: the widest vectors that kernels may use; without it the widest the processor has, and its matrix unit.

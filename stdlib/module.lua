@@ -77,16 +77,16 @@ local function enter(object, above, fn, ...)
     above[object] = nil
 end
 
--- Calls visit(name, tensor, is_buffer) for every tensor of an object, in order.
+-- Calls visit(name, tensor, is_buffer, is_matrix) for every tensor of an object, in order; a matrix may be kept for inference.
 local function walk(object, prefix, visit, above)
     above = above or {[object] = true}
     if kind(object) == "layer" then
-        for _, m in ipairs(internal.members(object)) do visit(prefix .. m[1], m[2], m[3]) end
+        for _, m in ipairs(internal.members(object)) do visit(prefix .. m[1], m[2], m[3], m[4]) end
         return
     end
     module.held(object, function(name, v, k)
         if k == "tensor" then
-            visit(prefix .. name, v, not v.requires_grad)
+            visit(prefix .. name, v, not (v.requires_grad or internal.rests(v)))
         else
             enter(v, above, walk, v, prefix .. name .. ".", visit, above)
         end
@@ -160,8 +160,18 @@ end
 
 local function shape_text(t) return t.dtype .. " [" .. table.concat(t.shape, ", ") .. "]" end
 
+-- A model kept for inference does not learn, nor take other weights.
+local function refuse_kept(object, where, instead)
+    walk(object, "", function(name, t)
+        if t.dtype == "bfloat16" or t.dtype == "int8" then
+            raise(("%s: %s is %s, kept for inference: %s"):format(where, name, t.dtype, instead))
+        end
+    end)
+end
+
 function module.load(object, state)
     check(object, "load")
+    refuse_kept(object, "load", "load before to_inference, or after model:to(\"float32\")")
     if type(state) ~= "table" then raise("load: state is a " .. type(state) .. ", expected a table of tensors") end
     local wrong, known, all = {}, {}, list(object, true)
     for _, entry in ipairs(all) do
@@ -198,6 +208,9 @@ end
 
 function module.train(object, on)
     check(object, "train")
+    if on ~= false then
+        refuse_kept(object, "train", "model:to(\"float32\"), then model:load its float32 weights")
+    end
     return set_training(object, on == nil or on)
 end
 
@@ -215,8 +228,46 @@ function module.to(object, dtype)
     each(object, function(o)
         if kind(o) == "layer" then internal.convert(o, dtype) end
     end)
-    walk(object, "", function(_, t) internal.convert(t, dtype) end)
+    walk(object, "", function(_, t)
+        internal.convert(t, dtype)
+        internal.wake(t)
+    end)
     return object
+end
+
+local formats = {bf16 = "bfloat16", int8 = "int8"}
+
+-- All weights are made before the first tensor changes: a failure leaves the model as it was.
+function module.to_inference(object, how)
+    check(object, "to_inference")
+    local dtype = formats[how]
+    if not dtype then
+        raise("to_inference: how is " .. tostring(how) .. ", expected \"bf16\" or \"int8\"")
+    end
+    local all, place, made = {}, {}, {}
+    walk(object, "", function(name, t, _, matrix)
+        local id = internal.identity(t)
+        local at = place[id]
+        if not at then
+            at = #all + 1
+            place[id], all[at] = at, {name, t, matrix = true}
+        end
+        all[at].matrix = all[at].matrix and matrix      -- what something else reads too stays as it is
+    end)
+    for i, entry in ipairs(all) do
+        local name, t = entry[1], entry[2]
+        if entry.matrix and t.dtype ~= dtype then
+            if t.dtype ~= "float32" then
+                raise(("to_inference: %s is %s, expected float32 (model:to(\"float32\"))"):format(name, t.dtype))
+            end
+            made[i] = attn.no_grad(t.to, t, dtype)
+        end
+    end
+    for i, entry in ipairs(all) do
+        internal.rest(entry[2], made[i])
+        if made[i] then made[i]:free() end
+    end
+    return set_training(object, false)
 end
 
 function module.zero_grad(object)

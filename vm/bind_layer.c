@@ -236,7 +236,7 @@ static int newindex_layer(lua_State *L)
     const char *where = at_layer_where(l->kind);
     if (lua_type(L, 2) != LUA_TSTRING)
         vm_error(L, "%s: a field is named by %s, expected a string", where, vm_describe(L, 2).text);
-    at_tensor *t = vm_check_tensor(L, 3, where, lua_tostring(L, 2));
+    at_tensor *t = vm_check_any_tensor(L, 3, where, lua_tostring(L, 2));
     at_error e;
     at_error_clear(&e);
     vm_releases(L);
@@ -263,18 +263,20 @@ static bool list_member(void *context, const char *name, at_member *m)
 {
     listing *list = context;
     lua_State *L = list->L;
-    lua_createtable(L, 3, 0);
+    lua_createtable(L, 4, 0);
     lua_pushstring(L, name);
     lua_rawseti(L, -2, 1);
     vm_push_tensor(L, m->tensor);
     lua_rawseti(L, -2, 2);
     lua_pushboolean(L, m->buffer);
     lua_rawseti(L, -2, 3);
+    lua_pushboolean(L, m->matrix);
+    lua_rawseti(L, -2, 4);
     lua_rawseti(L, -2, ++list->n);
     return true;
 }
 
-/* members(layer) -> list of {name, tensor, is_buffer}, inner layers included */
+/* members(layer) -> list of {name, tensor, is_buffer, may be kept for inference}, inner layers included */
 static int members(lua_State *L)
 {
     at_layer *l = layer_at(L, 1, "members");
@@ -335,7 +337,7 @@ static int convert(lua_State *L)
 {
     vm_tensor_box *box = vm_tensor_at(L, 1);
     at_layer *l = box ? NULL : layer_at(L, 1, "to");
-    at_tensor *t = box ? vm_check_tensor(L, 1, "to", NULL) : NULL;
+    at_tensor *t = box ? vm_check_any_tensor(L, 1, "to", NULL) : NULL;
     at_dtype dtype = vm_check_dtype(L, 2, "to");
     if (dtype != AT_F32 && dtype != AT_F64)
         vm_error(L, "to: dtype is %s, expected float32 or float64", at_dtype_name(dtype));
@@ -348,10 +350,38 @@ static int convert(lua_State *L)
     return 0;
 }
 
+/* rest(tensor [, made]): no gradient any more; the numbers of made, a weight kept for inference, which gets the old ones */
+static int rest(lua_State *L)
+{
+    at_tensor *t = vm_check_any_tensor(L, 1, "to_inference", NULL);
+    at_tensor *made = lua_isnoneornil(L, 2) ? NULL : vm_check_any_tensor(L, 2, "to_inference", NULL);
+    if (t->node)
+        vm_error(L, "to_inference: a tensor is the result of an operation, expected one of its own (t:detach())");
+    if (made && (!at_is_kept(made) || made->node || t->dtype != AT_F32 || !at_same_shape(made, t)))
+        vm_error(L, "to_inference: argument 2 is %s, expected a weight kept for inference beside %s",
+                 at_describe(made).text, at_describe(t).text);
+    vm_releases(L);
+    at_rest(t, made);
+    return 0;
+}
+
+/* wake(tensor): the end of that for its gradient. rests(tensor) -> whether it is so */
+static int wake(lua_State *L)
+{
+    at_wake(vm_check_any_tensor(L, 1, "to", NULL));
+    return 0;
+}
+
+static int rests(lua_State *L)
+{
+    lua_pushboolean(L, vm_check_any_tensor(L, 1, "rests", NULL)->rests);
+    return 1;
+}
+
 /* identity(tensor) -> a value that is equal for two handles of one tensor */
 static int identity(lua_State *L)
 {
-    lua_pushlightuserdata(L, vm_check_tensor(L, 1, "identity", NULL));
+    lua_pushlightuserdata(L, vm_check_any_tensor(L, 1, "identity", NULL));
     return 1;
 }
 
@@ -457,6 +487,9 @@ void vm_open_layer(lua_State *L, int lib)
         {"title", title},
         {"train", train_layer},
         {"convert", convert},
+        {"rest", rest},
+        {"wake", wake},
+        {"rests", rests},
         {"identity", identity},
         {"kind", kind_of},
         {"raise", raise_message},

@@ -19,8 +19,8 @@ static void check_module(lua_State *L, int at, const char *where)
 
 /* ---- the protocol: a table of functions that load stdlib/module.lua on their first call ---- */
 
-static const char *const protocol[] = {
-    "parameters", "named_parameters", "state", "load", "train", "eval", "to", "zero_grad", "count", NULL};
+static const char *const protocol[] = {"parameters", "named_parameters", "state",     "load",  "train", "eval",
+                                       "to",         "to_inference",     "zero_grad", "count", NULL};
 
 /* upvalue 1: the function's name */
 static int call_protocol(lua_State *L)
@@ -216,8 +216,21 @@ void vm_open_module(lua_State *L, int lib)
          "A class whose instances hold layers, tensors and other modules in fields, also in tables: self.parts =\n"
          "{conv = layer} is called parts.conv, a list's first entry blocks.1. Define class:init(...) and\n"
          "class:forward(...); Class(...) makes an instance, instance(...) calls forward. Instances have parameters,\n"
-         "named_parameters, state, load, train, eval, to, zero_grad and count as layers do. An error of a layer says\n"
-         "where it stands: Translator.decoder.attention: key has width 7, expected 4."},
+         "named_parameters, state, load, train, eval, to, to_inference, zero_grad and count as layers do. An error of "
+         "a\n"
+         "layer says where it stands: Translator.decoder.attention: key has width 7, expected 4."},
+        {"module:to_inference",
+         "m:to_inference(\"bf16\" | \"int8\") -> m, a layer or module that generates faster and trains no more\n"
+         "The matrices that only products with rows and look-ups read (linear, embedding, maxout, attention's "
+         "projections,\n"
+         "the feed-forward parts of Transformers, the read-outs of decoders) are kept in bfloat16, or in int8 with a\n"
+         "float32 scale for each row (the largest magnitude / 127), in place: a half and a quarter of the memory, "
+         "which is\n"
+         "what generation of a token at a time waits for. Sums and all else stay float32. m goes to eval and its "
+         "parameters\n"
+         "want no gradient; train, load and optimizers refuse it. m:to(\"float32\") is the way back, with rounded "
+         "weights:\n"
+         "m:load the exact ones. Convert after loading; safetensors.save writes bfloat16 as BF16, int8 not."},
         {NULL, NULL}};
     luaL_newmetatable(L, MODULE);
     vm_set_functions(L, -1, meta);

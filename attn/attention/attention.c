@@ -317,8 +317,9 @@ static bool declare_projections(at_layer *l, at_error *e)
     for (int k = 0; k < 4; k++) {
         char name[32];
         snprintf(name, sizeof name, "%s.weight", names[k]);
-        if (!declare(l, &a->projection[k], name, 2, (size_t[]){to[k], from[k]}, from[k], false, e))
+        if (!at_matrix(l, name, to[k], from[k], AT_INIT_UNIFORM, 1 / sqrt((double)from[k]), e))
             return false;
+        a->projection[k] = (uint8_t)l->members;
         snprintf(name, sizeof name, "%s.bias", names[k]);
         if (a->bias && !declare(l, &a->projection_bias[k], name, 1, &to[k], from[k], false, e))
             return false;

@@ -161,13 +161,13 @@ static bool setup(at_layer *l, at_error *e)
     if (l->set[READOUT].integer == MAXOUT) {
         size_t rows = 2 * H;
         double bound = 1 / sqrt((double)width);
-        if (!at_param(l, "readout.maxout.weight", 2, (size_t[]){rows, width}, AT_INIT_UNIFORM, bound, e) ||
+        if (!at_matrix(l, "readout.maxout.weight", rows, width, AT_INIT_UNIFORM, bound, e) ||
             !at_param(l, "readout.maxout.bias", 1, &rows, AT_INIT_UNIFORM, bound, e))
             return false;
         width = H;
     }
     double bound = 1 / sqrt((double)width);
-    return at_param(l, "readout.out.weight", 2, (size_t[]){outputs, width}, AT_INIT_UNIFORM, bound, e) &&
+    return at_matrix(l, "readout.out.weight", outputs, width, AT_INIT_UNIFORM, bound, e) &&
            at_param(l, "readout.out.bias", 1, &outputs, AT_INIT_UNIFORM, bound, e);
 }
 

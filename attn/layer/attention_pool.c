@@ -33,7 +33,7 @@ static bool setup(at_layer *l, at_error *e)
 {
     size_t inputs = (size_t)l->set[INPUTS].integer, dim = (size_t)l->set[DIM].integer;
     double bound = 1 / sqrt((double)inputs);
-    return at_param(l, "weight", 2, (size_t[]){dim, inputs}, AT_INIT_UNIFORM, bound, e) &&
+    return at_matrix(l, "weight", dim, inputs, AT_INIT_UNIFORM, bound, e) &&
            (!l->set[BIAS].flag || at_param(l, "bias", 1, &dim, AT_INIT_UNIFORM, bound, e)) &&
            at_param(l, "context", 2, (size_t[]){(size_t)l->set[HOPS].integer, dim}, AT_INIT_UNIFORM,
                     1 / sqrt((double)dim), e);

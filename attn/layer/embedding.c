@@ -19,8 +19,8 @@ static const at_field fields[] = {
 
 static bool setup(at_layer *l, at_error *e)
 {
-    size_t size[] = {(size_t)l->set[COUNT].integer, (size_t)l->set[DIM].integer};
-    return at_param(l, "weight", 2, size, AT_INIT_NORMAL, 1, e);
+    size_t count = (size_t)l->set[COUNT].integer, dim = (size_t)l->set[DIM].integer;
+    return at_matrix(l, "weight", count, dim, AT_INIT_NORMAL, 1, e);
 }
 
 static bool embedding_layer_forward(at_build *g, at_layer *l, at_pass *p)

@@ -8,6 +8,7 @@
 #include "attn/layer/layer.h"
 
 #include "attn/core/alloc.h"
+#include "attn/core/kept.h"
 #include "attn/core/parallel.h"
 #include "attn/core/profile.h"
 #include "attn/core/random.h"
@@ -148,6 +149,13 @@ bool at_param(at_layer *l, const char *name, size_t ndim, const size_t *size, at
     return declare(l, name, ndim, size, init, bound, false, e);
 }
 
+bool at_matrix(at_layer *l, const char *name, size_t rows, size_t columns, at_init init, double bound, at_error *e)
+{
+    if (!declare(l, name, 2, (size_t[]){rows, columns}, init, bound, false, e))
+        return false;
+    return l->member[l->members - 1].matrix = true;
+}
+
 bool at_buffer(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound, at_error *e)
 {
     return declare(l, name, ndim, size, init, bound, true, e);
@@ -248,13 +256,28 @@ typedef struct conversions {
     at_error *error;
 } conversions;
 
+static bool refuse_kept(const at_tensor *t, at_error *e)
+{
+    return at_error_set(e, "to: a weight is %s, kept for inference: first to(\"float32\")", at_describe(t).text);
+}
+
+static void copy(at_tensor *made, const at_tensor *t)
+{
+    if (at_is_kept(t))
+        at_expand(made, t);
+    else
+        at_copy_elements(made, t);
+}
+
 static bool prepare(void *context, const char *name, at_member *m)
 {
     conversions *c = context;
     (void)name;
     at_tensor *t = m->tensor;
-    if (!at_is_float(t) || t->dtype == c->dtype)
+    if ((!at_is_float(t) && !at_is_kept(t)) || t->dtype == c->dtype)
         return true;
+    if (at_is_kept(t) && c->dtype != AT_F32)
+        return refuse_kept(t, c->error);
     for (size_t i = 0; i < c->n; i++)
         if (c->list[i].tensor == t)
             return true;
@@ -269,7 +292,7 @@ static bool prepare(void *context, const char *name, at_member *m)
     at_tensor *made = at_tensor_new(c->dtype, t->ndim, t->size, c->error);
     if (!made)
         return false;
-    at_copy_elements(made, t);
+    copy(made, t);
     c->list[c->n++] = (conversion){t, made};
     return at_uninterrupted(c->error);
 }
@@ -277,32 +300,55 @@ static bool prepare(void *context, const char *name, at_member *m)
 /* The new numbers move into the old record, the old ones leave with the record that brought the new. */
 static void exchange(at_tensor *t, at_tensor *made)
 {
-    at_storage *old = t->storage;
-    made->storage->version = old->version + 1;
+    at_tensor old = *t;
+    made->storage->version = old.storage->version + 1;
     t->storage = made->storage;
     t->data = made->data;
     t->dtype = made->dtype;
     memcpy(t->step, made->step, sizeof t->step);
-    made->storage = old;
+    made->storage = old.storage;
+    made->data = old.data;
+    made->dtype = old.dtype;
+    memcpy(made->step, old.step, sizeof old.step);
     at_release(t->grad);
     t->grad = NULL;
 }
 
 bool at_convert(at_tensor *t, at_dtype dtype, at_error *e)
 {
-    if (!at_is_float(t) || t->dtype == dtype)
+    if ((!at_is_float(t) && !at_is_kept(t)) || t->dtype == dtype)
         return true;
+    if (at_is_kept(t) && dtype != AT_F32)
+        return refuse_kept(t, e);
     if (t->node)
         return at_error_set(e, "to: a tensor is the result of an operation, expected one of its own (t:detach())");
     at_tensor *made = at_tensor_new(dtype, t->ndim, t->size, e);
     if (!made)
         return false;
-    at_copy_elements(made, t);
+    copy(made, t);
     bool ok = at_uninterrupted(e);
     if (ok)
         exchange(t, made);
     at_release(made);
     return ok;
+}
+
+void at_rest(at_tensor *t, at_tensor *made)
+{
+    if (made)
+        exchange(t, made);
+    at_release(t->grad);
+    t->grad = NULL;
+    t->rests = t->rests || t->requires_grad;
+    t->requires_grad = false;
+}
+
+void at_wake(at_tensor *t)
+{
+    if (at_is_kept(t))
+        return;
+    t->requires_grad = t->requires_grad || t->rests;
+    t->rests = false;
 }
 
 static void set_dtype(at_layer *l, at_dtype dtype)

@@ -17,6 +17,7 @@ typedef struct at_member {
     at_tensor *tensor; /* or */
     at_layer *layer;
     bool buffer;
+    bool matrix; /* at_matrix */
 } at_member;
 
 struct at_layer {
@@ -87,7 +88,9 @@ typedef enum at_init {
 
 /* Declares a parameter. The name is copied. */
 bool at_param(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound, at_error *e);
-/* The same, in state() but not among the parameters. */
+/* A parameter of two dimensions that only operations read which take a weight kept for inference (AT_WEIGHT, op.h). */
+bool at_matrix(at_layer *l, const char *name, size_t rows, size_t columns, at_init init, double bound, at_error *e);
+/* A tensor in state() but not among the parameters. */
 bool at_buffer(at_layer *l, const char *name, size_t ndim, const size_t *size, at_init init, double bound, at_error *e);
 /* Shares a tensor of the script's: a parameter if it requires a gradient, else a buffer. */
 bool at_share(at_layer *l, const char *name, at_tensor *t, at_error *e);
@@ -157,6 +160,13 @@ void at_layer_train(at_layer *l, bool training);
 bool at_layer_to(at_layer *l, at_dtype dtype, at_error *e);
 /* The same for one tensor; one that is the result of an operation is an error, one that is no float is left alone. */
 bool at_convert(at_tensor *t, at_dtype dtype, at_error *e);
+/*
+ * Takes a tensor for inference: it gathers no gradient from now on, and its record takes over the numbers of `made` (NULL: keeps its own), so
+ * that ties and handles go on meaning it; made is left with the old ones.
+ */
+void at_rest(at_tensor *t, at_tensor *made);
+/* The end of that for gradients: one that would gather them does so again. */
+void at_wake(at_tensor *t);
 /* Replaces a tensor (ties it): same shape and dtype. */
 bool at_layer_set(at_layer *l, const char *name, at_tensor *t, at_error *e);
 

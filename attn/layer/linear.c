@@ -23,7 +23,7 @@ static bool setup(at_layer *l, at_error *e)
 {
     size_t inputs = (size_t)l->set[INPUTS].integer, outputs = (size_t)l->set[OUTPUTS].integer;
     double bound = 1 / sqrt((double)inputs);
-    return at_param(l, "weight", 2, (size_t[]){outputs, inputs}, AT_INIT_UNIFORM, bound, e) &&
+    return at_matrix(l, "weight", outputs, inputs, AT_INIT_UNIFORM, bound, e) &&
            (!l->set[BIAS].flag || at_param(l, "bias", 1, &outputs, AT_INIT_UNIFORM, bound, e));
 }
 

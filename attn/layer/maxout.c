@@ -25,7 +25,7 @@ static bool setup(at_layer *l, at_error *e)
     size_t inputs = (size_t)l->set[INPUTS].integer;
     size_t rows = (size_t)l->set[OUTPUTS].integer * (size_t)l->set[PIECES].integer; /* at most 2^62 */
     double bound = 1 / sqrt((double)inputs);
-    return at_param(l, "weight", 2, (size_t[]){rows, inputs}, AT_INIT_UNIFORM, bound, e) &&
+    return at_matrix(l, "weight", rows, inputs, AT_INIT_UNIFORM, bound, e) &&
            (!l->set[BIAS].flag || at_param(l, "bias", 1, &rows, AT_INIT_UNIFORM, bound, e));
 }
 

@@ -72,12 +72,22 @@ static size_t distinct(size_t n, place *list)
     return kept;
 }
 
+static bool refuse_kept(const char *name, size_t k, const at_tensor *t, at_error *e)
+{
+    return at_error_set(e,
+                        "%s: params[%zu] is %s, kept for inference: model:to(\"float32\"), then model:load its float32 "
+                        "weights",
+                        name, k, at_describe(t).text);
+}
+
 static bool check_param(const char *name, size_t k, at_value v, at_error *e)
 {
     if (v.type != AT_TENSOR)
         return at_error_set(e, "%s: params[%zu] is %s, expected a tensor", name, k, at_describe_value(v).text);
     if (!v.tensor->storage)
         return at_error_set(e, "%s: params[%zu]: tensor was freed", name, k);
+    if (at_is_kept(v.tensor))
+        return refuse_kept(name, k, v.tensor, e);
     if (!at_is_float(v.tensor))
         return at_error_set(e, "%s: params[%zu] is %s, expected float32 or float64", name, k,
                             at_describe(v.tensor).text);
@@ -396,7 +406,8 @@ static bool step(at_optim *o, at_error *e)
     at_whole(true);
     for (size_t i = 0; ok && i < o->n; i++) {
         at_tensor *p = o->slot[i].param;
-        ok = !p->grad || prepare(o, &o->slot[i], i, &list[i], e);
+        ok = at_is_kept(p) ? refuse_kept(at_optim_name(o), i + 1, p, e)
+                           : !p->grad || prepare(o, &o->slot[i], i, &list[i], e);
     }
     for (size_t i = 0; ok && i < o->n; i++)
         if (list[i].p)

@@ -8,6 +8,7 @@ local golden, walk, optim = "tests/golden/golden_test.lua", "tests/attention/wal
 local winograd = "tests/op/winograd_test.lua"
 local kernels = "c:kernel_f32_test c:kernel_f64_test"
 local expression, modify = "tests/stdlib/expression_test.lua", "tests/attention/modify_test.lua"
+local kept = "tests/core/kept_test.lua"
 local profile = "tests/stdlib/profile_test.lua"
 
 return {
@@ -91,6 +92,11 @@ return {
     {"random rounds", "attn/core/random.c", "round < 10", "round < 9", "tests/core/random_test.lua c:random_test"},
     {"safetensors bytes", "attn/io/safetensors.c", "it->end < it->begin || it->end - it->begin != bytes", "it->end < it->begin",
      "tests/io/safetensors_test.lua"},
+    {"int8 rounding", "attn/kernel/kept.c", "x[i] / scale + ROUND - ROUND", "x[i] / scale", kept},
+    {"rest of a kept row", "attn/kernel/kept.c", "memcpy(rest, w + j * (size_t)bytes, (k - j) * (size_t)bytes);", ";", kept},
+    {"kept weights and gradients", "attn/core/call.c", "if (at_recording(c))\n        return at_fail", "if (false)\n        return at_fail",
+     kept},
+    {"model at rest", "attn/layer/layer.c", "t->rests = t->rests || t->requires_grad;", ";", "tests/layer/inference_test.lua"},
     {"bfloat16 to even", "attn/kernel/bf16.c", "+ 0x7fff + (b >> 16 & 1)", "+ 0x8000", "tests/core/precision_test.lua"},
     {"half floats to even", "attn/io/file.c", "nearbyint(ldexp", "round(ldexp", "tests/io/safetensors_test.lua"},
     {"safetensors header", "attn/io/safetensors.c", "length > s->size - 8 ||", "", "tests/io/safetensors_test.lua"},
