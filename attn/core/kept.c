@@ -15,7 +15,7 @@
 
 enum {
     FEW = 8,
-    FEW_BYTES = 1 << 16, /* of W in a block of work: some microseconds */
+    FEW_BYTES = 1 << 17, /* of W in a block of work: some microseconds */
     BLOCK = 1 << 17,     /* numbers of W expanded at a time, for the second cache */
     COLUMNS = 64         /* whose multiples products like */
 };

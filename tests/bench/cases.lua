@@ -322,22 +322,39 @@ for _, c in ipairs {{"gpt_char_train", 65, 256, 6, 6, 384, 8, 1.15}, {"gpt2_124m
     })
 end
 
+local function generate(net, count)
+    local logits
+    return function()
+        attn.no_grad(function()
+            local ids, state = attn.ones(1, {dtype = "int64"}), nil
+            for at = 1, count do
+                logits, state = net:step(ids, state, at)
+                ids = logits:argmax(-1)
+            end
+        end)
+    end, function() return {logits} end
+end
+
 case("gpt_char_generate", {
     target = 3, tokens = 200, flops = 200 * 2 * 12 * 384 * 384 * 6,
     make = function() return parameters_of(Language(65, 384, 6, 6, 256), {}) end,
-    build = function(inputs)
-        local net, logits = fill(Language(65, 384, 6, 6, 256), inputs):eval(), nil
-        return function()
-            attn.no_grad(function()
-                local ids, state = attn.ones(1, {dtype = "int64"}), nil
-                for at = 1, 200 do
-                    logits, state = net:step(ids, state, at)
-                    ids = logits:argmax(-1)
-                end
-            end)
-        end, function() return {logits} end
-    end,
+    build = function(inputs) return generate(fill(Language(65, 384, 6, 6, 256), inputs):eval(), 200) end,
 })
+
+-- Weights that exceed the caches, read once for each token: what counts is their bytes; bfloat16 and int8 against our own float32
+for _, c in ipairs {{"", 4}, {"_bf16", 2, 1.9}, {"_int8", 1, 3}} do
+    local suffix, bytes, target = table.unpack(c)
+    local base, numbers = "gpt2_124m_generate", 12 * 12 * 768 ^ 2 + 50257 * 768
+    local function new() return Language(50257, 768, 12, 12, 64) end
+    case(base .. suffix, {
+        target = target, only_here = true, against = target and base or nil, slow = true, tokens = 32, bytes = 32 * bytes * numbers,
+        make = function() return parameters_of(new(), {}) end,
+        build = function(inputs)
+            local net = fill(new(), inputs):eval()
+            return generate(target and net:to_inference(suffix:sub(2)) or net, 32)
+        end,
+    })
+end
 
 -- ---- dense layers, the optimizer, small things ----
 
