@@ -78,8 +78,8 @@ static void test_nan(void)
 /* what is cut into several blocks whoever multiplies, both sides and each alone */
 static void test_blocks(void)
 {
-    static const size_t sizes[][3] = {{700, 700, 33}, {1100, 70, 64}, {70, 1100, 64}, {20, 1030, 256},
-                                      {2100, 33, 37}, {150, 300, 530}};
+    static const size_t sizes[][3] = {
+        {700, 700, 33}, {1100, 70, 64}, {70, 1100, 64}, {20, 1030, 256}, {2100, 33, 37}, {150, 300, 530}};
     static const int counts[] = {1, 2, 3, 7};
     static real a[80000], b[270000], bias[1100], c[700 * 700], other[700 * 700];
     int before = at_threads();
