@@ -693,13 +693,6 @@ end
 
 -- ---- attention ----
 
-local function known_names(tensors)
-    local names = {}
-    for name in pairs(tensors) do names[#names + 1] = name end
-    table.sort(names)
-    return names
-end
-
 local function places_of(where, names, tensors)
     local at = {batch = wrap(leaf("batch", "integer", UNIFORM)), head = wrap(leaf("head", "integer", UNIFORM)),
         query = wrap(leaf("query", "integer", QUERY)), key = wrap(leaf("key", "integer", KEY))}
@@ -737,7 +730,7 @@ function m.configure(cfg)
         if internal.kind(t) ~= "tensor" then refuse("tensors.%s is %s, expected a tensor", name, fields.describe(t)) end
     end
     if cfg.tensors and not cfg.score_mod and not cfg.mask_mod then refuse "tensors belong to score_mod and mask_mod, and neither is given" end
-    local names = known_names(tensors)
+    local names = fields.names(tensors)
     for _, field in ipairs {"score_mod", "mask_mod"} do
         local fn = cfg[field]
         if fn ~= nil then

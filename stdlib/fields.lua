@@ -6,6 +6,16 @@ local internal = require "attn.internal"
 
 local m = {}
 
+---The names in a table, sorted.
+---@param t table<string, any>
+---@return string[]
+function m.names(t)
+    local list = {}
+    for name in pairs(t) do list[#list + 1] = name end
+    table.sort(list)
+    return list
+end
+
 ---The entry of `words` that `word` was probably meant to be, or nil.
 ---@param word string
 ---@param words string[]

@@ -1,6 +1,7 @@
 -- attn help: the built-in documentation, from the records of operations and layers and from what is described by hand.
 
 local attn = require "attn"
+local fields = require "attn.fields"
 local internal = require "attn.internal"
 local examples, topics = require "attn.examples", require "attn.help_topics"
 
@@ -58,12 +59,7 @@ function help.whole(entry)
     return entry.text .. (entry.text == "" and "" or "\n\n") .. "Example:\n    " .. entry.example:gsub("\n", "\n    ")
 end
 
-local function sorted(t)
-    local names = {}
-    for name in pairs(t) do names[#names + 1] = name end
-    table.sort(names)
-    return names
-end
+local sorted = fields.names
 
 local function print_columns(names, out, columns)
     local width = 4
@@ -254,7 +250,7 @@ function help.show(name, out)
             if n:find(name, 1, true) then near[#near + 1] = n end
         end
         local line = "there is no help for '" .. name .. "'" .. (#near > 0 and "; perhaps " .. table.concat(near, ", ", 1, math.min(8, #near))
-            or require "attn.fields".suggest(name, names))
+            or fields.suggest(name, names))
         out(line)
         return false
     end

@@ -1,5 +1,6 @@
 -- help_pages: the documentation as files for others to read: pages for a browser, a man page, completion for shells.
 local attn = require "attn"
+local fields = require "attn.fields"
 
 local m = {}
 
@@ -41,15 +42,11 @@ function m.html(all, groups, about, topics, folder)
         if not ok then io.stderr:write("attn help: ", folder, "/", name, ": ", tostring(why), "\n") end
         return ok
     end
-    local names, index = {}, {"<h1>attn " .. attn._VERSION .. "</h1>", "<h2>Topics</h2>"}
-    for topic in pairs(topics) do names[#names + 1] = topic end
-    table.sort(names)
-    for _, topic in ipairs(names) do
+    local index = {"<h1>attn " .. attn._VERSION .. "</h1>", "<h2>Topics</h2>"}
+    for _, topic in ipairs(fields.names(topics)) do
         index[#index + 1] = ('<h3 id="%s">%s</h3><div class="text">%s</div>'):format(anchor(topic), escape(topic), escape(topics[topic]))
     end
-    names = {}
-    for group in pairs(groups) do names[#names + 1] = group end
-    table.sort(names)
+    local names = fields.names(groups)
     table.insert(index, 2, "<nav>")
     local at = 3
     for _, group in ipairs(names) do

@@ -130,10 +130,7 @@ function Reader:take(object, prefix, source)
         fail(("%s: %s is %s, expected an object of options"):format(source, prefix == "" and "the text"
             or prefix:sub(1, -2), kind_of(object)))
     end
-    local names = {}
-    for name in pairs(object) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    for _, name in ipairs(fields.names(object)) do
         local path, value = prefix .. name, object[name]
         if self.leaves[path] ~= nil then
             local good, expected = accept(value, self.leaves[path])

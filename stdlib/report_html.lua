@@ -2,6 +2,7 @@
 --
 -- Whatever comes from results is escaped; the file forbids itself everything but its own styles and pictures
 -- (Content-Security-Policy), so that even markup that slipped through would do nothing.
+local fields = require "attn.fields"
 local file = require "attn.show_file"
 local pictures = require "attn.show_kept"
 local plot = require "attn.show_plot"
@@ -223,17 +224,15 @@ local function curve_of(row, name)
 end
 
 local function curves(out, t)
-    local known, names = {}, {}
+    local first = {}
     for _, row in ipairs(t.rows) do
         for _, cell in ipairs(row.cells) do
             for name, value in pairs(cell.log[1] or {}) do
-                if name ~= "step" and type(name) == "string" and type(value) == "number" and not known[name] then
-                    known[name] = true
-                    names[#names + 1] = name
-                end
+                if name ~= "step" and type(name) == "string" and type(value) == "number" then first[name] = true end
             end
         end
     end
+    local names = fields.names(first)
     table.sort(names, function(a, b)
         if (a == "loss") ~= (b == "loss") then return a == "loss" end
         return a < b

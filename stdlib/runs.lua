@@ -28,13 +28,6 @@ local function flatten(options, prefix, out)
     return out
 end
 
-local function sorted(t)
-    local names = {}
-    for name in pairs(t) do names[#names + 1] = name end
-    table.sort(names)
-    return names
-end
-
 local function text(value)
     if value == nil then return "" end
     if type(value) == "table" then
@@ -113,7 +106,7 @@ local function valid_names(s)
             if type(value) == "number" and name ~= "step" and name ~= "seconds" then names[name] = true end
         end
     end
-    return sorted(names)
+    return fields.names(names)
 end
 
 local function last_valid(s, name)
@@ -188,7 +181,7 @@ local function list(root, json)
     end
     for _, s in ipairs(all) do
         local options = {}
-        for _, name in ipairs(sorted(s.changed)) do options[#options + 1] = name .. "=" .. text(s.changed[name]) end
+        for _, name in ipairs(fields.names(s.changed)) do options[#options + 1] = name .. "=" .. text(s.changed[name]) end
         row(s.run, s.state, s, table.concat(options, " "))
         for _, c in ipairs(s.loops) do row("  " .. c.name, "", c, "") end
     end
@@ -235,7 +228,7 @@ local function show_one(config, json)
         text(s.machine.blas)))
     print("\noptions")
     local rows, flat = {}, flatten(config.options, "", {})
-    for i, name in ipairs(sorted(flat)) do
+    for i, name in ipairs(fields.names(flat)) do
         rows[i] = {name, text(flat[name]), type(config.from) == "table" and config.from[name] or ""}
     end
     show.table({"name", "value", "from"}, rows)
@@ -244,7 +237,7 @@ local function show_one(config, json)
     if next(s.results) then
         print("\nresults")
         local lines = {}
-        for i, name in ipairs(sorted(s.results)) do lines[i] = {name, s.results[name]} end
+        for i, name in ipairs(fields.names(s.results)) do lines[i] = {name, s.results[name]} end
         show.table({"name", "value"}, lines)
     end
     show_checkpoints(s.path)
@@ -305,7 +298,7 @@ end
 
 local function show_differences(title, values)
     local lines = {}
-    for _, name in ipairs(sorted(values)) do
+    for _, name in ipairs(fields.names(values)) do
         local p, q = values[name].a, values[name].b
         lines[#lines + 1] = {name, text(p), text(q),
             type(p) == "number" and type(q) == "number" and ("%+.4g"):format(q - p) or ""}
@@ -337,7 +330,7 @@ local function diff(one, other, json)
     show_differences("options", options)
     show_differences("machine", machine)
     show_differences("measured", measured)
-    for _, name in ipairs(sorted(curves)) do
+    for _, name in ipairs(fields.names(curves)) do
         local p, q = curves[name].a, curves[name].b
         if p and q and #p.train > 0 and #q.train > 0 then
             local of, parted = name == "" and "" or " of " .. name, parting(p, q)
@@ -376,7 +369,7 @@ local function plot(configs, metric, log, files)
         for _, c in ipairs(s.loops) do add(s.run .. ": " .. c.name, c) end
     end
     if #curves == 0 then
-        local names = sorted(known)
+        local names = fields.names(known)
         io.stderr:write(("attn runs: no record has '%s'%s (known: %s)\n"):format(metric, fields.suggest(metric, names),
             #names > 0 and table.concat(names, ", ") or "none"))
         return 1

@@ -5,6 +5,7 @@
 -- = 5, with values = 1 each, of tag = 1 (string) and simple_value = 2 (float). Checksums are CRC-32C, turned and moved so
 -- that the checksum of data with checksums inside is no trap.
 local attn = require "attn"
+local fields = require "attn.fields"
 local whole = require "attn.whole"
 
 local m = {}
@@ -57,10 +58,8 @@ local function event(time, rest) return framed("\x09" .. string.pack("<d", time)
 function m.events(started, records)
     local parts = {event(started, field(3, "brain.Event:2"))}
     for _, record in ipairs(records) do
-        local names, values = {}, {}
-        for name in pairs(record.values) do names[#names + 1] = name end
-        table.sort(names)
-        for i, name in ipairs(names) do
+        local values = {}
+        for i, name in ipairs(fields.names(record.values)) do
             values[i] = field(1, field(1, name) .. "\x15" .. string.pack("<f", record.values[name]))
         end
         parts[#parts + 1] = event(started + record.seconds,
@@ -106,18 +105,13 @@ end
 ---@param curves {run: string, loop: string?, records: table[]}[]
 ---@return string
 function m.csv(curves)
-    local known, names, lines = {}, {}, {}
+    local known, lines = {}, {}
     for _, c in ipairs(curves) do
         for _, one in ipairs(measured(c.records)) do
-            for name in pairs(one.values) do
-                if not known[name] then
-                    known[name] = true
-                    names[#names + 1] = name
-                end
-            end
+            for name in pairs(one.values) do known[name] = true end
         end
     end
-    table.sort(names)
+    local names = fields.names(known)
     local head = {"run", "loop", "split", "step", "seconds"}
     for i, name in ipairs(names) do head[5 + i] = cell(name) end
     lines[1] = table.concat(head, ",")

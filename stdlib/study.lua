@@ -143,10 +143,7 @@ local function value_of(t, row, seed, name)
     end
     local value = cell.result.values[name]
     if value ~= nil then return value end
-    local known = {}
-    for other in pairs(cell.result.values) do known[#known + 1] = other end
-    table.sort(known)
-    return nil, ("%s gives no '%s' (it gives %s)"):format(where, name, table.concat(known, ", "))
+    return nil, ("%s gives no '%s' (it gives %s)"):format(where, name, table.concat(fields.names(cell.result.values), ", "))
 end
 
 function Row:__index(name)

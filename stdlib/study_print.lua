@@ -1,5 +1,6 @@
 -- study_print: what a study says: tables with mean and spread, claims, result lines, and the list of --list.
 local attn = require "attn"
+local fields = require "attn.fields"
 local pictures = require "attn.show_kept"
 local sample = require "attn.sample"
 local show = require "attn.show"
@@ -13,15 +14,11 @@ local number = words.number
 -- The names of the values of a table: those of `columns`, else all in alphabetical order.
 local function columns_of(t)
     if t.columns then return t.columns end
-    local known, names = {}, {}
+    local known = {}
     for _, cell in ipairs(t.cells) do
-        for name in pairs(cell.result and cell.result.values or {}) do
-            if not known[name] then names[#names + 1] = name end
-            known[name] = true
-        end
+        for name in pairs(cell.result and cell.result.values or {}) do known[name] = true end
     end
-    table.sort(names)
-    return names
+    return fields.names(known)
 end
 
 m.columns = columns_of
@@ -64,10 +61,8 @@ end
 -- What the first cell of a row keeps: in the terminal, and as files in a folder.
 local function print_kept(study, t, row)
     local result = row.cells[t.seeds[1]].result
-    local kept, names = result and result.kept or {}, {}
-    for name in pairs(kept) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    local kept = result and result.kept or {}
+    for _, name in ipairs(fields.names(kept)) do
         local one = pictures.read(kept[name])
         if one and study.show then
             print(("\n%s, %s:"):format(row.label, name))
