@@ -18,8 +18,9 @@
 -- Your own   local links, weights = attn.translate.align(model, {source = ids, target = ids, bos = 2, eos = 3})
 --            attn.metric.alignment_error_rate(sure, possible, links); attn.show.attention(weights[1], {svg = "1.svg"})
 local attn = require "attn"
-local fit, metric, show, study = require "attn.fit", require "attn.metric", require "attn.show", require "attn.study"
-local task, translate, whole = require "attn.task", require "attn.translate", require "attn.whole"
+local data, fit, metric, show = require "attn.data", require "attn.fit", require "attn.metric", require "attn.show"
+local study, task, translate = require "attn.study", require "attn.task", require "attn.translate"
+local whole = require "attn.whole"
 
 -- The four that are compared, and the global one of table 6, which scores places.
 local ATTENTIONS = {"additive", "dot", "general", "local", "location"}
@@ -46,11 +47,9 @@ end
 
 -- How much sets of links agree: the mean of 1 - AER over pairs of them.
 local function agreement(sets)
-    local sum, count = 0, 0
+    local sum, count = 0, #sets * (#sets - 1) / 2
     for i = 1, #sets do
-        for k = i + 1, #sets do
-            sum, count = sum + 1 - metric.alignment_error_rate(sets[i], sets[i], sets[k]), count + 1
-        end
+        for k = i + 1, #sets do sum = sum + 1 - metric.alignment_error_rate(sets[i], sets[i], sets[k]) end
     end
     return sum / count
 end
@@ -59,8 +58,7 @@ end
 local function saved(cfg, cell, draw)
     local folder, count = ("%s/%d"):format(cfg.pictures, cell.seed), 0
     whole.folder(folder)
-    local files = {draw(function(name) return folder .. "/" .. name end)}
-    for _, path in ipairs(files) do
+    for _, path in ipairs{draw(function(name) return folder .. "/" .. name end)} do
         local file <close> = io.open(path)
         count = count + (file and #file:read "a" > 100 and 1 or 0)
     end
@@ -74,38 +72,32 @@ local align = paper:table{
     better = {additive = "none", dot = "none", general = "none", ["local"] = "none", location = "none",
         diagonal = "none"},
     run = function(cfg, cell)
-        local function examples(count, seed)
-            return task.lookup({words = cfg.words, swap = cfg.swap, shortest = cfg.shortest, longest = cfg.longest,
-                count = count}, seed)
-        end
-        local training = examples(cfg.examples, cell.seed)
-        local sets = {training = translate.examples(training),
-            tests = translate.examples(examples(cfg.tests, 1000 + cell.seed))}
-        local gold, straight, out, found, maps = sets.tests.links, diagonal(sets.tests), {}, {}, {}
+        local train, test = fit.drawn(task.lookup, {words = cfg.words, swap = cfg.swap, shortest = cfg.shortest,
+            longest = cfg.longest, train = cfg.examples, test = cfg.tests}, cell.seed)
+        local training, tests = translate.examples(train), translate.examples(test)
+        local gold, straight, found, maps, out = tests.links, diagonal(tests), {}, {}, {forced = 1}
         for i, name in ipairs(ATTENTIONS) do
             attn.seed(cell.seed)
-            local model = translate.recurrent{sources = training.vocabulary, targets = training.targets, dim = cfg.dim,
+            local model = translate.recurrent{sources = train.vocabulary, targets = train.targets, dim = cfg.dim,
                 hidden = cfg.hidden, style = name == "additive" and "bahdanau" or "luong", attention = FIELDS[name]}
-            translate.fit(model, sets.training, {steps = cfg.steps, lr = cfg.lr, seed = cell.seed})
-            found[i], maps[i] = translate.align(model:eval(), sets.tests)
+            translate.fit(model, training, {steps = cfg.steps, lr = cfg.lr, seed = cell.seed})
+            found[i], maps[i] = translate.align(model:eval(), tests)
             out[name] = metric.alignment_error_rate(gold, gold, found[i])
         end
-        local four = table.move(found, 1, 4, 1, {})
+        local four, apart = data.first(found, 4), {}
+        for i, links in ipairs(four) do apart[i] = agreement{links, straight} end
         out.diagonal, out.agreement = metric.alignment_error_rate(gold, gold, straight), agreement(four)
-        out["with diagonal"], out.forced = 0, 1
-        for _, links in ipairs(four) do
-            out["with diagonal"] = out["with diagonal"] + agreement{links, straight} / #four
-        end
-        for i, target in ipairs(sets.tests.target) do out.forced = #found[1][i] == #target and out.forced or 0 end
+        out["with diagonal"] = attn.tensor(apart, {dtype = "float64"}):mean():item()
+        for i, target in ipairs(tests.target) do out.forced = #found[1][i] == #target and out.forced or 0 end
 
         local names, one = {}, 1                            -- word 3 is c, its translations c1 and c2
-        while #sets.tests.target[one] < 4 do one = one + 1 end
-        for word, list in pairs(training.dictionary) do
+        while #tests.target[one] < 4 do one = one + 1 end
+        for word, list in pairs(train.dictionary) do
             for k, id in ipairs(list) do names[id] = string.char(96 + word) .. k end
         end
         local rows, columns = {}, {}
-        for t, id in ipairs(sets.tests.target[one]) do rows[t] = names[id] or tostring(id) end
-        for s, id in ipairs(sets.tests.source[one]) do columns[s] = string.char(96 + id) end
+        for t, id in ipairs(tests.target[one]) do rows[t] = names[id] or tostring(id) end
+        for s, id in ipairs(tests.source[one]) do columns[s] = string.char(96 + id) end
         local function map(i) return maps[i][one]:narrow(1, 1, #rows) end
         for i, name in ipairs(ATTENTIONS) do cell:keep(name, map(i), {rows = rows, columns = columns}) end
         out.files = cfg.swap == 0 and 0 or saved(cfg, cell, function(path)
@@ -139,11 +131,10 @@ local looking = paper:table{
     name = "pictures", about = "scenes: the colour of a shape, and whether its cell is looked at", synthetic = true,
     run = function(cfg, cell)
         local p = cfg.scenes
-        local training, tests = task.scenes({}, cell.seed), task.scenes({count = p.tests}, 1000 + cell.seed)
-        local model = Finder{grid = 3, shapes = 4, answers = training.answers, dim = p.dim}
-        fit{model = model, batches = training, steps = p.steps, lr = p.lr, cell = cell, loss = function(b)
-            return attn.loss.cross_entropy((model(b.image, b.query)), b.answer)
-        end}
+        local train, tests = task.scenes({}, cell.seed), task.scenes({count = p.tests}, 1000 + cell.seed)
+        local model = Finder{grid = 3, shapes = 4, answers = train.answers, dim = p.dim}
+        fit{model = model, batches = train, steps = p.steps, lr = p.lr, cell = cell,
+            forward = function(b) return (model(b.image, b.query)), b.answer end}
         local out = fit.means(model, tests, function(b)
             local logits, weights = model(b.image, b.query)
             return {accuracy = logits:argmax(2):eq(b.answer), found = weights:argmax(2):eq(b.gold:squeeze(2):argmax(2))}
