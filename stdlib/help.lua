@@ -81,7 +81,7 @@ local about = {
     text = "vocabularies, tokenizers, characters", metric = "BLEU, ROUGE, F1, MAP, AUC ...", train = "training loops, averages",
     run = "options and folders of runs", study = "experiments and claims", task = "synthetic tasks", show = "maps, texts, pictures, curves",
     schedule = "learning rates over the steps", penalty = "terms added to a loss", init = "initial values", dist = "distributions to draw from",
-    estimate = "gradients through draws", test = "assertions of test scripts", translate = "what translators share",
+    estimate = "gradients through draws", explain = "whether weights say why", test = "assertions of test scripts", translate = "what translators share",
 }
 
 -- Small ones stand with others.
