@@ -17,10 +17,11 @@
 --            less (0.26).
 -- Your own   local faithful = require "evaluation.faithful"              -- attn -I scripts yours.lua
 --            local model = faithful.Reader{words = 9999, classes = 2, dim = 32, hidden = 32, recurrent = true}
---            local logits, weights = model(ids, lengths)                  -- then faithful.probe(model, batches, {})
+--            local logits, weights = model(ids, lengths)                  -- then faithful.probe(model, batches, {}),
+--            for any model attn.explain.permuted(answer, weights, lengths), .gradients(answer, x), ...
 local attn = require "attn"
-local corpus, data, fit, study = require "attn.corpus", require "attn.data", require "attn.fit", require "attn.study"
-local text = require "attn.text"
+local corpus, data, explain = require "attn.corpus", require "attn.data", require "attn.explain"
+local fit, study, text = require "attn.fit", require "attn.study", require "attn.text"
 
 local Reader = attn.module "Reader"
 
@@ -49,84 +50,28 @@ function Reader:forward(ids, lengths, weights)          -- [B, T], [B] -> [B, cl
     return self:answer(h, weights or own), weights or own
 end
 
-local function tvd(p, q) return (p - q):abs():sum(-1) / 2 end
-
-local function jsd(p, q)
-    local middle = (p + q) / 2
-    local function to(x) return (x * (x:clamp(1e-12, 1):log() - middle:clamp(1e-12, 1):log())):sum(-1) end
-    return (to(p) + to(q)) / 2
-end
-
--- |dp/dx_t . x_t| of the answer given; the weights are taken as they are.
-local function gradients(model, ids, lengths)
-    local x = model.embed(ids):detach():requires_grad_(true)
-    local h, weights = model:states(x, lengths)
-    local p = model:answer(h, weights:detach()):softmax(2)
-    local g = attn.grad(p:max(2):sum(), {x})[1]
-    return (g * x:detach()):sum(3):abs(), weights:detach(), p:detach()
-end
-
--- The answer's change without each word of one text.
-local function left_out(model, ids, p)
-    local lists = {}
-    for t = 1, #ids do
-        lists[t] = table.move(ids, 1, #ids, 1, {})
-        table.remove(lists[t], t)
-    end
-    local rows, lengths = data.pad(lists)
-    return tvd((model(rows, lengths)):softmax(2), p:unsqueeze(1)):totable()
-end
-
-local function permuted(model, h, weights, lengths, p, times)
-    local outside, changes = attn.mask(lengths, h:size(2)):logical_not(), {}
-    for k = 1, times do
-        local _, order = attn.rand(weights.shape):masked_fill(outside, 2):sort(2)
-        changes[k] = tvd(model:answer(h, weights:gather(2, order)):softmax(2), p)
-    end
-    return (attn.stack(changes, 1):sort(1)):select(1, (times + 1) // 2)
-end
-
--- The farthest weights (JSD) found that change the answer by at most `most`.
-local function adversary(model, h, weights, lengths, p, steps, most)
-    local outside = attn.mask(lengths, h:size(2)):logical_not()
-    local noise = attn.randn(weights.shape, {dtype = weights.dtype})
-    local scores = (weights:clamp(1e-6, 1):log() + noise):requires_grad_(true)
-    local optimizer, best = attn.optim.adam{params = {scores}, lr = 0.3}, nil
-    for _ = 1, steps do
-        local moved = scores:masked_fill(outside, -math.huge):softmax(2)
-        local change, far = tvd(model:answer(h, moved):softmax(2), p), jsd(moved, weights)
-        local allowed = attn.where(change:detach():le(most), far:detach(), 0)
-        best = best and attn.maximum(best, allowed) or allowed
-        optimizer:zero_grad();
-        (10 * (change - most):relu() - far):sum():backward()
-        optimizer:step()
-    end
-    return best
-end
-
 -- What the weights of a trained reader say, over texts: b.source, b.source_lengths.
 local function probe(model, batches, options)
-    local sums, count = {gradient = 0, ["left out"] = 0, permuted = 0, adversary = 0}, 0
-    local function add(name, value) sums[name] = sums[name] + value end
+    local said = {gradient = {}, ["left out"] = {}, permuted = {}, adversary = {}}
+    local function add(name, values) said[name] = data.joined{said[name], values} end
+    local function read(ids, lengths) return (model(ids, lengths)):softmax(2) end
     model:eval()
     for b in batches:epoch(1) do
-        local n = b.source_lengths
-        local g, weights, p = gradients(model, b.source, n)
-        local h = attn.no_grad(function() return (model:states(model.embed(b.source), n)) end)
-        add("permuted", attn.no_grad(permuted, model, h, weights, n, p, options.permutations or 20):sum():item())
-        add("adversary", adversary(model, h, weights, n, p, options.steps or 60, 0.05):sum():item())
+        local n, words = b.source_lengths, model.embed(b.source):detach()
+        local h, weights = attn.no_grad(model.states, model, words, n)
+        local function answer(w) return model:answer(h, w):softmax(2) end
+        add("permuted", explain.permuted(answer, weights, n, {times = options.permutations}):totable())
+        add("adversary", explain.adversary(answer, weights, n, {steps = options.adversary}):totable())
+        local g = explain.gradients(function(x) return model:answer(model:states(x, n), weights):softmax(2) end, words)
         for i, length in ipairs(n:totable()) do
-            local function row(x) return x[i]:narrow(1, 1, length):totable() end
-            local w = row(weights)
-            add("gradient", attn.metric.kendall(w, row(g)))
-            if length > 1 then
-                add("left out", attn.metric.kendall(w, attn.no_grad(left_out, model, row(b.source), p[i])))
-            end
-            count = count + 1
+            local w, there = weights[{i, {1, length}}]:totable(), {i, {1, length}}
+            add("gradient", {attn.metric.kendall(w, g[there]:totable())})
+            local changes = length > 1 and explain.left_out(read, b.source[there]:totable()):totable()
+            add("left out", {changes and attn.metric.kendall(w, changes) or 0})
         end
     end
-    for name, sum in pairs(sums) do sums[name] = sum / count end
-    return sums
+    for name, list in pairs(said) do said[name] = attn.tensor(list, {dtype = "float64"}):mean():item() end
+    return said
 end
 
 local paper = study{
@@ -143,24 +88,19 @@ local kinds = {{"recurrent", recurrent = true}, {"recurrent, uniform", recurrent
 -- batches(part, count, size): of b.source and b.answer.
 local function measure(cfg, cell, words, classes, batches)
     local train, test = batches("train", cfg.train, cfg.batch), batches("test", cfg.test, 100)
-    local function learn(changes, guide)
+    local function learn(c, guide)
         attn.seed(cell.seed)
         local model = Reader{words = words, classes = classes, dim = cfg.dim, hidden = cfg.hidden,
-            recurrent = changes.recurrent, uniform = changes.uniform}
+            recurrent = c.recurrent, uniform = c.uniform}
         local function read(b)
-            local _, weights
-            if guide then _, weights = attn.no_grad(guide, b.source, b.source_lengths) end
-            return (model(b.source, b.source_lengths, weights))
+            local weights = guide and select(2, attn.no_grad(guide, b.source, b.source_lengths))
+            return (model(b.source, b.source_lengths, weights)), b.answer
         end
-        fit{model = model, batches = train, steps = cfg.steps, lr = cfg.lr, cell = cell,
-            loss = function(b) return attn.loss.cross_entropy(read(b), b.answer) end}
-        return model:eval(), 100 * fit.accuracy(model, test, function(b) return read(b), b.answer end)
+        fit{model = model, batches = train, steps = cfg.steps, lr = cfg.lr, cell = cell, forward = read}
+        return model:eval(), 100 * fit.accuracy(model, test, read)
     end
     local model, accuracy = learn(cfg, cfg.guided and learn{recurrent = true} or nil)
-    local out = {}
-    if not (cfg.uniform or cfg.guided) then
-        out = probe(model, batches("test", cfg.probed, 50), {permutations = cfg.permutations, steps = cfg.adversary})
-    end
+    local out = (cfg.uniform or cfg.guided) and {} or probe(model, batches("test", cfg.probed, 50), cfg)
     out.accuracy = accuracy
     return out, model
 end
@@ -174,42 +114,31 @@ local function add(name, run)
     }
 end
 
-local tables = {needle = add("needle", function(cfg, cell)
-    local function batches(part, count, size)
+local tables = {}
+tables.needle = add("needle", function(cfg, cell)
+    local made = attn.task.needle({count = 1, shortest = 5}, cell.seed)
+    return (measure(cfg, cell, made.vocabulary, made.answers, function(part, count, size)
         local seed = part == "train" and cell.seed or 1000 + cell.seed
         return attn.task.needle({count = count, size = size, shortest = 5}, seed)
-    end
-    local made = batches("train", 1, 1)
-    return (measure(cfg, cell, made.vocabulary, made.answers, batches))
-end)}
-
-local function films(name, options, words_of)
+    end))
+end)
+for _, name in ipairs{"sst", "imdb"} do
     tables[name] = add(name, function(cfg, cell)
-        local function text_of(record)
-            local words = words_of(record)
-            return table.move(words, 1, math.min(#words, cfg.longest), 1, {})
+        local sets = corpus[name](cfg.data, name == "sst" and {binary = true} or {limit = cfg.train})
+        for _, r in ipairs(data.joined{sets.train, sets.test}) do
+            r.source = data.first(r.words or data.joined(r.sentences), cfg.longest)
         end
-        options.limit = name == "imdb" and cfg.train or nil
-        local sets = corpus[name](cfg.data, options)
-        local vocabulary = text.vocabulary(fit.columns(sets.train, {words = words_of}).words, {min_count = 3})
-        local function ids(record) return vocabulary:encode(text_of(record)) end
+        local vocabulary = text.vocabulary(sets.train, {of = {"words", "sentences"}, min_count = 3})
         local out, model = measure(cfg, cell, #vocabulary, 2, function(part, count, size)
-            local some = table.move(sets[part], 1, math.min(count, #sets[part]), 1, {})
-            return data.batches{fields = fit.columns(some, {source = ids, answer = "class"}), size = size,
-                by = "source", seed = cell.seed}
+            return data.batches{records = data.first(sets[part], count), size = size, by = "source", seed = cell.seed,
+                fields = {source = vocabulary, answer = "class"}}
         end)
-        local one = sets.test[1]
-        local _, weights = attn.no_grad(model, data.pad{ids(one)})
-        cell:keep("weights", weights[1], {tokens = text_of(one)})
+        local one = sets.test[1].source
+        local _, weights = attn.no_grad(model, data.pad{vocabulary:encode(one)})
+        cell:keep("weights", weights[1], {tokens = one})
         return out
     end)
 end
-films("sst", {binary = true}, function(record) return record.words end)
-films("imdb", {}, function(record)
-    local all = {}
-    for _, sentence in ipairs(record.sentences) do table.move(sentence, 1, #sentence, #all + 1, all) end
-    return all
-end)
 
 for _, name in ipairs{"needle", "sst", "imdb"} do
     local t = tables[name]
@@ -224,4 +153,4 @@ for _, name in ipairs{"needle", "sst", "imdb"} do
     end
 end
 
-return paper:main{Reader = Reader, probe = probe, jsd = jsd, gradients = gradients}
+return paper:main{Reader = Reader, probe = probe}
