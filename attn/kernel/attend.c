@@ -18,7 +18,16 @@
 INLINE vec weight_of(vec x)
 {
     const vec least = splat(sizeof(real) == sizeof(float) ? (real)-71 : (real)-672); /* log(MIN / EPSILON) */
+#if defined __AVX512F__ && AT_TYPE == 32 /* what a mask takes out needs no bound */
+    vec n, t, y = 1 + reduce_exp(x, &n, &t);
+    return (vec)_mm512_maskz_scalef_ps(_mm512_cmp_ps_mask((__m512)x, (__m512)least, _CMP_NLT_UQ), (__m512)y, (__m512)n);
+#elif defined __AVX512F__
+    vec n, t, y = 1 + reduce_exp(x, &n, &t);
+    return (vec)_mm512_maskz_scalef_pd(
+        _mm512_cmp_pd_mask((__m512d)x, (__m512d)least, _CMP_NLT_UQ), (__m512d)y, (__m512d)n);
+#else
     return pick(x < least, splat(0), exp_of(greater(least, x)));
+#endif
 }
 
 /* Rows begin .. end - 1 of s become -inf but where lo <= row < hi. */
@@ -34,10 +43,17 @@ static void attend_cut(size_t begin, size_t end, const real *lo, const real *hi,
 
 static void attend_softmax(size_t keys, real *s, size_t ld, real *max, real *sum, real *factor)
 {
-    vec before = load(max), m = before, total = (vec){0};
+    enum { CHAINS = 4 }; /* maxima that do not wait for one another */
+    vec before = load(max), m = before, part[CHAINS] = {m, m, m, m}, total = (vec){0};
+    size_t k = 0;
 
-    for (size_t j = 0; j < keys; j++)
-        m = greater(load(s + j * ld), m);
+    for (; k + CHAINS <= keys; k += CHAINS)
+        for (size_t a = 0; a < CHAINS; a++)
+            part[a] = greater(load(s + (k + a) * ld), part[a]);
+    for (; k < keys; k++)
+        m = greater(load(s + k * ld), m);
+    for (size_t a = 0; a < CHAINS; a++)
+        m = greater(part[a], m);
     /* -inf - -inf would be NaN */
     vec base = pick(m > splat(-INFINITY), m, (vec){0}), f = exp_of(before - base);
     for (size_t j = 0; j < keys; j++) {
