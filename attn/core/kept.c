@@ -14,7 +14,8 @@
 #include "attn/kernel/kept.h"
 
 enum {
-    FEW = 8,
+    FEW =
+        48, /* rows: as for weights of float32 (gemm.c), with short dot products less, whose lanes have to be added up */
     FEW_BYTES = 1 << 17, /* of W in a block of work: some microseconds */
     BLOCK = 1 << 17,     /* numbers of W expanded at a time, for the second cache */
     COLUMNS = 64         /* whose multiples products like */
@@ -104,13 +105,13 @@ typedef struct product {
     float *work;
 } product;
 
-static bool in_place(size_t m) { return m <= FEW && !at_rounds(); }
+static bool in_place(size_t m, size_t k) { return m <= at_min_size(FEW, 4 + k / 16) && !at_rounds(); }
 
 /* A multiple of COLUMNS. */
 static size_t columns_of(size_t m, const at_tensor *w)
 {
     size_t k = w->size[1] + 1;
-    size_t most = in_place(m) ? FEW_BYTES / (k * at_dtype_bytes(w->dtype)) : BLOCK / k;
+    size_t most = in_place(m, w->size[1]) ? FEW_BYTES / (k * at_dtype_bytes(w->dtype)) : BLOCK / k;
     return at_min_size(at_round_up(w->size[0], COLUMNS), at_max_size(most / COLUMNS, 1) * COLUMNS);
 }
 
@@ -118,7 +119,7 @@ size_t at_kept_scratch(size_t m, const at_tensor *w)
 {
     size_t k = w->size[1];
     return sizeof(float) *
-           (in_place(m) ? m * kernels(w)->room(k) : (size_t)at_threads() * at_round_up(columns_of(m, w) * k, 16));
+           (in_place(m, k) ? m * kernels(w)->room(k) : (size_t)at_threads() * at_round_up(columns_of(m, w) * k, 16));
 }
 
 static void few_block(size_t begin, size_t end, void *context)
@@ -146,9 +147,9 @@ void at_kept_gemm(size_t m, const float *x, const at_tensor *w, const float *bia
 {
     product p = {m, w->size[0], w->size[1], columns_of(m, w), x, w, bias, y, (float *)(void *)work};
 
-    for (size_t i = 0; in_place(m) && i < m; i++)
+    for (size_t i = 0; in_place(m, p.k) && i < m; i++)
         kernels(w)->arrange(p.k, x + i * p.k, p.work + i * kernels(w)->room(p.k));
-    at_for(p.n, p.columns, in_place(m) ? few_block : many_block, &p);
+    at_for(p.n, p.columns, in_place(m, p.k) ? few_block : many_block, &p);
 }
 
 #endif
