@@ -221,7 +221,8 @@ void vm_open_module(lua_State *L, int lib)
          "layer says where it stands: Translator.decoder.attention: key has width 7, expected 4."},
         {"module:to_inference",
          "m:to_inference(\"bf16\" | \"int8\") -> m, a layer or module that generates faster and trains no more\n"
-         "The matrices that only products with rows and look-ups read (linear, embedding, maxout, attention's "
+         "The matrices that only products with rows and look-ups read (linear, embedding, maxout, encoder.rnn, cell, "
+         "attention's "
          "projections,\n"
          "the feed-forward parts of Transformers, the read-outs of decoders) are kept in bfloat16, or in int8 with a\n"
          "float32 scale for each row (the largest magnitude / 127), in place: a half and a quarter of the memory, "

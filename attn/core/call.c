@@ -310,7 +310,7 @@ static bool check_kept(at_call *c, int k, at_kind kind, int first)
     char buffer[32], other[32];
     const at_tensor *t = c->in[k];
     const char *name = at_input_name(c, k, buffer, sizeof buffer);
-    if (kind != AT_WEIGHT)
+    if (kind != AT_WEIGHT && !(kind == AT_LIST && c->op->reads_kept))
         return at_fail(c, "%s is %s, " AT_KEPT_FOR " (%s: %s)", name, at_dtype_name((at_dtype)t->dtype), name,
                        at_describe(t).text);
     if (first >= 0 && c->in[first]->dtype != AT_F32)

@@ -102,6 +102,7 @@ typedef struct product {
     const at_tensor *w;
     const float *bias;
     float *y;
+    size_t ldy;
     float *work;
 } product;
 
@@ -127,7 +128,7 @@ static void few_block(size_t begin, size_t end, void *context)
     const product *p = context;
 
     kernels(p->w)->few(p->m, end - begin, p->k, p->work, row_of(p->w, begin), scales(p->w, begin),
-                       p->bias ? p->bias + begin : NULL, p->y + begin, p->n);
+                       p->bias ? p->bias + begin : NULL, p->y + begin, p->ldy);
 }
 
 static void many_block(size_t begin, size_t end, void *context)
@@ -138,14 +139,14 @@ static void many_block(size_t begin, size_t end, void *context)
     expand_rows(0, end - begin, &(expansion){p->w, w, begin});
     size_t ld = at_max_size(p->k, 1);
     if (p->bias)
-        at_gemm_bias_f32(false, true, p->m, end - begin, p->k, p->x, ld, w, ld, p->bias + begin, p->y + begin, p->n);
+        at_gemm_bias_f32(false, true, p->m, end - begin, p->k, p->x, ld, w, ld, p->bias + begin, p->y + begin, p->ldy);
     else
-        at_gemm_f32(false, true, p->m, end - begin, p->k, 1, p->x, ld, w, ld, 0, p->y + begin, p->n);
+        at_gemm_f32(false, true, p->m, end - begin, p->k, 1, p->x, ld, w, ld, 0, p->y + begin, p->ldy);
 }
 
-void at_kept_gemm(size_t m, const float *x, const at_tensor *w, const float *bias, float *y, char *work)
+void at_kept_gemm(size_t m, const float *x, const at_tensor *w, const float *bias, float *y, size_t ldy, char *work)
 {
-    product p = {m, w->size[0], w->size[1], columns_of(m, w), x, w, bias, y, (float *)(void *)work};
+    product p = {m, w->size[0], w->size[1], columns_of(m, w), x, w, bias, y, ldy, (float *)(void *)work};
 
     for (size_t i = 0; in_place(m, p.k) && i < m; i++)
         kernels(w)->arrange(p.k, x + i * p.k, p.work + i * kernels(w)->room(p.k));

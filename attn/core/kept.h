@@ -15,8 +15,8 @@ size_t at_keep_scratch(const at_tensor *x);
 void at_expand(at_tensor *x, const at_tensor *kept);
 void at_expand_row(const at_tensor *kept, size_t row, float *x);
 
-/* y [m, n] = x W' + bias (NULL: none), x [m, k] and y without gaps. work: at_kept_scratch(m, w) bytes. */
-void at_kept_gemm(size_t m, const float *x, const at_tensor *w, const float *bias, float *y, char *work);
+/* y [m, n] = x W' + bias (NULL: none), rows of y ldy apart, those of x without gaps. work: at_kept_scratch(m, w) bytes. */
+void at_kept_gemm(size_t m, const float *x, const at_tensor *w, const float *bias, float *y, size_t ldy, char *work);
 size_t at_kept_scratch(size_t m, const at_tensor *w);
 
 #endif

@@ -134,12 +134,13 @@ struct at_op {
     bool strided;                     /* reads inputs with any steps; otherwise they arrive contiguous */
     bool view;                        /* the output shares the first input's storage */
     bool (*idle)(const at_tensor *x); /* true: the result would equal x, and a script gets x itself; may be NULL */
-    bool fresh;    /* backward looks at at_call.fresh and writes instead of adding; else gradients arrive zeroed */
-    bool internal; /* not a function of the script: part of a layer */
-    bool library;  /* internal, and called by Lua modules of the library: attn.internal.NAME */
-    bool bytes;    /* takes uint8, by way of int64 */
-    bool plain;    /* a function, not a method as well */
-    bool picks;    /* reads of an input no more than it returns: rows of a table */
+    bool fresh;      /* backward looks at at_call.fresh and writes instead of adding; else gradients arrive zeroed */
+    bool internal;   /* not a function of the script: part of a layer */
+    bool library;    /* internal, and called by Lua modules of the library: attn.internal.NAME */
+    bool bytes;      /* takes uint8, by way of int64 */
+    bool plain;      /* a function, not a method as well */
+    bool reads_kept; /* its list may hold weights kept for inference, as arguments of the kind AT_WEIGHT may be */
+    bool picks;      /* reads of an input no more than it returns: rows of a table */
     uint32_t keeps;
     at_gradient gradient;
     /* Operations on numbers of a forward (backward) pass that has run, for the profiler: a product and its addition are two. NULL: of

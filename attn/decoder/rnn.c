@@ -148,7 +148,7 @@ static bool setup(at_layer *l, at_error *e)
     size_t extra = !attend ? 0 : !luong ? o->context : o->feeding ? H : 0;
     bool combine = attend && luong;
     size_t width = luong ? H : H + inputs + o->context;
-    if (!at_cell_params(l, "cell.", "", l->set[CELL].integer, inputs + extra, H, e)) {
+    if (!at_cell_params(l, "cell.", "", l->set[CELL].integer, inputs + extra, H, false, e)) {
         if (attend)
             at_object_release(&attend->base);
         return false;

@@ -43,7 +43,7 @@ static bool setup(at_layer *l, at_error *e)
             char suffix[32];
             snprintf(suffix, sizeof suffix, "_l%d%s", (int)k, d ? "_reverse" : "");
             if (!at_cell_params(l, "", suffix, l->set[CELL].integer,
-                                k == 1 ? (size_t)l->set[INPUTS].integer : D * hidden, hidden, e))
+                                k == 1 ? (size_t)l->set[INPUTS].integer : D * hidden, hidden, true, e))
                 return false;
         }
     return true;

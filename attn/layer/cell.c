@@ -19,7 +19,7 @@ static const at_field fields[] = {
 static bool setup(at_layer *l, at_error *e)
 {
     return at_cell_params(l, "", "", l->set[TYPE].integer, (size_t)l->set[INPUTS].integer,
-                          (size_t)l->set[HIDDEN].integer, e);
+                          (size_t)l->set[HIDDEN].integer, true, e);
 }
 
 /* [B, hidden] as the operation has it, [1, B, hidden]; NULL stays NULL. False with the error set. */

@@ -8,15 +8,17 @@
 static size_t gates_of(int64_t cell) { return cell == AT_CELL_GRU ? 3 : cell == AT_CELL_LSTM ? 4 : 1; }
 
 bool at_cell_params(at_layer *l, const char *prefix, const char *suffix, int64_t cell, size_t inputs, size_t hidden,
-                    at_error *e)
+                    bool keeps, at_error *e)
 {
     static const char *const names[] = {"weight_ih", "weight_hh", "bias_ih", "bias_hh"};
     size_t rows = gates_of(cell) * hidden; /* at most 2^33 */
     for (int k = 0; k < 4; k++) {
         char name[96];
         snprintf(name, sizeof name, "%s%s%s", prefix, names[k], suffix);
-        if (!at_param(l, name, k < 2 ? 2 : 1, (size_t[]){rows, k == 0 ? inputs : hidden}, AT_INIT_UNIFORM,
-                      1 / sqrt((double)hidden), e))
+        double bound = 1 / sqrt((double)hidden);
+        size_t size[] = {rows, k == 0 ? inputs : hidden};
+        if (!(k < 2 && keeps ? at_matrix(l, name, size[0], size[1], AT_INIT_UNIFORM, bound, e)
+                             : at_param(l, name, k < 2 ? 2 : 1, size, AT_INIT_UNIFORM, bound, e)))
             return false;
     }
     return true;

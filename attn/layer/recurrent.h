@@ -7,9 +7,10 @@
 #define AT_CELLS "gru|lstm|rnn" /* the order of at_cell in op/cell.h */
 enum { AT_CELL_GRU, AT_CELL_LSTM, AT_CELL_RNN };
 
-/* Declares prefix + weight_ih, weight_hh, bias_ih, bias_hh + suffix, uniform in +-1 / sqrt(hidden) as PyTorch's. */
+/* Declares prefix + weight_ih, weight_hh, bias_ih, bias_hh + suffix, uniform in +-1 / sqrt(hidden) as PyTorch's; keeps:
+ * the weights may be kept for inference (at_matrix). */
 bool at_cell_params(at_layer *l, const char *prefix, const char *suffix, int64_t cell, size_t inputs, size_t hidden,
-                    at_error *e);
+                    bool keeps, at_error *e);
 
 /* lengths (NULL: none) is int64 [B] with values 0 .. T. */
 bool at_check_lengths(at_build *g, const char *name, const at_tensor *lengths, size_t B, size_t T);

@@ -8,8 +8,7 @@
  *   dW       dy' x
  *   db       sum of dy over the rows, in an order that depends on the sizes only
  */
-#include "attn/core/gemm.h"
-#include "attn/core/kept.h"
+#include "attn/op/product.h"
 #include "attn/op/sum.h"
 
 static size_t rows_of(const at_tensor *x)
@@ -36,29 +35,17 @@ static bool shape(at_call *c)
                        w->size[0], at_describe(w).text);
     memcpy(size, x->size, sizeof size);
     size[x->ndim - 1] = w->size[0];
-    if (at_is_kept(w))
-        at_want_scratch(c, at_kept_scratch(rows_of(x), w));
+    at_want_scratch(c, at_product_scratch(rows_of(x), w));
     return at_out(c, x->ndim, size);
 }
 
 static void linear_forward(const at_call *c)
 {
-    size_t m = rows_of(c->in[0]), k = c->in[1]->size[1], n = c->in[1]->size[0];
-    const real *x = at_in(c, 0), *w = at_in(c, 1);
-    real *y = at_outp(c, 0);
+    const at_tensor *w = c->in[1];
 
-    if (m * n == 0)
-        return;
-#if AT_TYPE == 32
-    if (at_is_kept(c->in[1])) {
-        at_kept_gemm(m, x, c->in[1], c->n_in > 2 && c->in[2] ? at_in(c, 2) : NULL, y, c->work);
-        return;
-    }
-#endif
-    if (c->n_in > 2 && c->in[2])
-        real_gemm_bias(false, true, m, n, k, x, k ? k : 1, w, k ? k : 1, at_in(c, 2), y, n);
-    else
-        real_gemm(false, true, m, n, k, 1, x, k ? k : 1, w, k ? k : 1, 0, y, n);
+    if (at_numel(c->out[0]) > 0)
+        at_product(rows_of(c->in[0]), at_in(c, 0), w, c->n_in > 2 && c->in[2] ? at_in(c, 2) : NULL, at_outp(c, 0),
+                   w->size[0], c->work);
 }
 
 static void linear_backward(const at_call *c)

@@ -12,13 +12,15 @@
  *
  * The input side of all steps is one product. The recurrent side runs in blocks of some rows, the longest together; a
  * block goes through all its steps without meeting another, so the pool is entered once for the layer. A row stops at
- * its length; the backward direction starts at the row's own last token. The backward pass retraces the blocks, then
+ * its length; the backward direction starts at the row's own last token. Of a single step both sides are products with the weights
+ * where they stand: packing would take longer. The backward pass retraces the blocks, then
  * the weights' gradients are products over all steps. Arithmetic of a row depends on that row only, and sums over rows
  * on the sizes only.
  */
 #include "attn/op/cell.h"
 #include "attn/kernel/map.h"
 #include "attn/kernel/pack.h"
+#include "attn/op/product.h"
 
 enum { X, LENGTHS, H0, C0, WEIGHTS };
 enum { W_IH, W_HH, B_IH, B_HH, PER_DIRECTION };
@@ -37,6 +39,8 @@ typedef struct layer {
     const real *x;       /* [steps, inputs] */
     real *gathered, *dx; /* the same in scratch when rows have unequal lengths, and its gradient */
     real *packed[2], *bias[2], *sums;
+    real *state[2];            /* of a single step, in place of packed: what the product gives for each row [B, G H] */
+    char *work;                /* for products with weights kept for inference */
     real *h_prev;              /* [steps, directions, H]: for the gradient of W_hh */
     size_t rows, blocks, slot; /* of a block; of them; numbers of scratch for one */
     real *slots;
@@ -60,6 +64,22 @@ static layer describe(const at_call *c, size_t steps, bool record)
     return l;
 }
 
+static bool is_step(const layer *l) { return l->ragged.T == 1; }
+
+/* Bytes for the products with weights kept for inference, one after the other: those of a sequence expand W_hh whole, to be packed. */
+static size_t product_scratch(const layer *l)
+{
+    size_t most = 0;
+    for (size_t d = 0; d < l->directions; d++) {
+        at_tensor *const *w = l->call->in + WEIGHTS + d * PER_DIRECTION;
+        size_t state = is_step(l)            ? at_product_scratch(l->ragged.B, w[W_HH])
+                       : at_is_kept(w[W_HH]) ? at_numel(w[W_HH]) * sizeof(real)
+                                             : 0;
+        most = at_max_size(most, at_max_size(at_product_scratch(l->ragged.steps, w[W_IH]), state));
+    }
+    return most;
+}
+
 /* Scratch of a pass; without `work` only its size. */
 static size_t carve(layer *l, char *work, bool backward)
 {
@@ -75,13 +95,17 @@ static size_t carve(layer *l, char *work, bool backward)
     if (backward)
         l->h_prev = at_carve_take(&c, steps * l->directions * H);
     for (size_t d = 0; d < l->directions; d++) {
-        l->packed[d] =
-            at_carve_take(&c, backward ? K->product->packed_size(H, l->G * H) : K->product->packed_size(l->G * H, H));
+        if (is_step(l) && !backward)
+            l->state[d] = at_carve_take(&c, l->ragged.B * l->G * H);
+        else
+            l->packed[d] = at_carve_take(
+                &c, backward ? K->product->packed_size(H, l->G * H) : K->product->packed_size(l->G * H, H));
         l->bias[d] = at_carve_take(&c, at_cell_bias_size(l->cell, H));
     }
     l->sums = at_carve_take(&c, at_cell_bias_size(l->cell, H));
     l->slot = l->rows * (l->G + 2) * H;
     l->slots = at_carve_take(&c, slots * l->slot);
+    l->work = (char *)at_carve_take(&c, backward ? 0 : at_ratio(product_scratch(l), sizeof(real)));
     return c.bytes;
 }
 
@@ -192,6 +216,9 @@ static void run_block(const layer *l, size_t block, real *slot)
     for (size_t s = 0; (n = at_ragged_running(&l->ragged, row, n, s)) > 0; s++) {
         if (s == 0 && !h0)
             zero(n * GH, hi);
+        else if (l->state[d])
+            for (size_t i = 0; i < n; i++)
+                copy(GH, l->state[d] + (size_t)row[i] * GH, hi + i * GH);
         else
             K->product->packed_gemm(n, GH, H, h, H, l->packed[d], hi, GH, false);
         for (size_t i = 0; i < n; i++) {
@@ -219,6 +246,17 @@ static void run_blocks(size_t from, size_t to, void *context)
             run_block(l, block, l->slots + k * l->slot);
 }
 
+static void pack_hidden(const layer *l, const at_tensor *w, real *packed)
+{
+    at_tensor wide = *w;
+
+    if (at_is_kept(w)) {
+        wide.data = l->work;
+        at_expand(&wide, w);
+    }
+    real_pack(false, w->size[0], l->H, (const real *)(const void *)wide.data, l->H, packed);
+}
+
 static void rnn_forward(const at_call *c)
 {
     layer l = begin(c, false);
@@ -226,9 +264,11 @@ static void rnn_forward(const at_call *c)
 
     for (size_t d = 0; d < l.directions; d++) {
         int w = WEIGHTS + (int)d * PER_DIRECTION;
-        real_gemm(false, true, l.ragged.steps, GH, l.inputs, 1, l.x, l.inputs, at_in(c, w + W_IH), l.inputs, 0,
-                  l.records + d * l.width, l.ld);
-        real_pack(false, GH, H, at_in(c, w + W_HH), H, l.packed[d]);
+        at_product(l.ragged.steps, l.x, c->in[w + W_IH], NULL, l.records + d * l.width, l.ld, l.work);
+        if (!l.state[d])
+            pack_hidden(&l, c->in[w + W_HH], l.packed[d]);
+        else if (c->in[H0])
+            at_product(l.ragged.B, at_in(c, H0) + d * l.ragged.B * H, c->in[w + W_HH], NULL, l.state[d], GH, l.work);
         at_cell_bias(l.cell, H, at_in(c, w + B_IH), at_in(c, w + B_HH), l.bias[d]);
     }
     at_for(slots, 1, run_blocks, &l);
@@ -358,6 +398,6 @@ AT_OP(rnn,
                {"weights", AT_LIST},
                {"cell", AT_CHOICE, .choices = "gru|lstm|rnn"}},
       .shape = shape, .flops = flops, .forward = rnn_forward, .backward = rnn_backward, .outs = 3, .fresh = true,
-      .internal = true,
+      .internal = true, .reads_kept = true,
       .help = "rnn(x [B, T, inputs], lengths, h, c, weights, cell) -> y [B, T, directions * hidden], h, c\n"
               "A recurrent layer over whole sequences: encoder.rnn is made of these.");

@@ -118,6 +118,33 @@ for how in pairs(FORMATS) do
         end)
     end
 
+    for _, cell in ipairs{"gru", "lstm", "rnn"} do
+        t.case(("%s: recurrent layers and cells, %s"):format(how, cell), function()
+            local Layers = attn.module "Layers"
+            function Layers:init()
+                self.rnn = attn.encoder.rnn{inputs = 6, hidden = 7, cell = cell, layers = 2, bidirectional = true}
+                self.forth = attn.encoder.rnn{inputs = 6, hidden = 70, cell = cell}
+                self.cell = attn.layer.cell{inputs = 6, hidden = 7, type = cell}
+            end
+            local got, expected = both(how, Layers, function(model)
+                attn.seed(14)
+                local x, h, c = attn.randn(3, 5, 6), nil, nil
+                local y, last = model.rnn(x, {lengths = attn.tensor({5, 0, 2}, {dtype = "int64"})})
+                local list = {y, last.h, (model.rnn(x:narrow(2, 1, 1), {lengths = attn.tensor({1, 0, 1}, {dtype = "int64"}), state = last}))}
+                local whole, state = model.forth(x), nil
+                list[#list + 1] = whole
+                for k = 1, 5 do
+                    y, state = model.forth(x:narrow(2, k, 1), {state = state})
+                    t.near(y:select(2, 1), whole:select(2, k):totable(), 1e-5)
+                    h, c = model.cell(x:select(2, k), h, c)
+                    list[#list + 1] = h
+                end
+                return list
+            end)
+            for k, y in ipairs(got) do t.near(y, expected[k]:totable(), 1e-4) end
+        end)
+    end
+
     t.case(how .. ": the same bits with 1, 2, 3 and 7 threads", function()
         local before, first = attn.threads(), nil
         for _, n in ipairs{1, 2, 3, 7} do
