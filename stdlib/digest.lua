@@ -2,8 +2,9 @@
 --
 -- A function counts by what it does: its code without names and line numbers, and the values that it captures, functions and
 -- modules of the script's own among them. So a comment, or what stands elsewhere in the file, changes nothing. The library,
--- Lua's functions and what is put in `opaque` count by being there. Tensors count by type, shape and two sums; other userdata
--- by its class.
+-- Lua's functions and what is put in `opaque` count by being there, methods that the library gives a class not at all: a result is
+-- none of another model because the library has learned something. Tensors count by type, shape and two sums; other userdata by
+-- its class.
 local attn = require "attn"
 
 local m = {}
@@ -68,6 +69,11 @@ local function code(f)
     return table.concat(parts)
 end
 
+local function of_library(f)
+    local info = debug.getinfo(f, "S")
+    return info.what == "C" or info.source:match "^=attn/" ~= nil
+end
+
 local function sum(text)
     local h = 0xcbf29ce484222325
     text = text .. ("\0"):rep(-#text % 8)
@@ -97,14 +103,16 @@ function m.of(...)
         end
     end
 
-    local function fields(value)
+    local function fields(value, of_class)
         local keys, others = {}, 0
-        for key in next, value do
+        for key, entry in next, value do
+            if of_class and type(entry) == "function" and of_library(entry) then goto continue end
             if type(key) == "string" or type(key) == "number" or type(key) == "boolean" then
                 keys[#keys + 1] = key
             else
                 others = others + 1
             end
+            ::continue::
         end
         table.sort(keys, function(a, b)
             if type(a) ~= type(b) then return type(a) < type(b) end
@@ -114,7 +122,7 @@ function m.of(...)
         put("{" .. others)
         for _, key in ipairs(keys) do
             feed(key)
-            feed(rawget(value, key))
+            feed(rawget(value, key), key == "__index")
         end
         put("}")
         local meta = debug.getmetatable(value)
@@ -129,7 +137,7 @@ function m.of(...)
         feed((flat * attn.arange(1, #flat):to("float64")):sum():item())
     end
 
-    function feed(value)
+    function feed(value, of_class)
         local kind = type(value)
         if kind == "number" then
             put(math.type(value) == "integer" and "i" .. value or ("f%a"):format(value))
@@ -145,18 +153,17 @@ function m.of(...)
             if value == _G then
                 globals()
             elseif kind == "function" then
-                local info = debug.getinfo(value, "Su")
-                if info.what == "C" or info.source:match "^=attn/" then
+                if of_library(value) then
                     put "library"
                 else
                     put(code(value))
-                    for i = 1, info.nups do
+                    for i = 1, debug.getinfo(value, "u").nups do
                         local _, captured = debug.getupvalue(value, i)
                         feed(captured)
                     end
                 end
             elseif kind == "table" and not m.opaque[value] then
-                fields(value)
+                fields(value, of_class)
             else
                 local meta = debug.getmetatable(value)
                 local class = type(meta) == "table" and rawget(meta, "__name")

@@ -38,3 +38,17 @@ t.case("tables that are opaque, and the library, count by being there", function
     box[1] = 2
     t.equal(digest.of(function() return box, attn end), before)
 end)
+
+t.case("a method that the library gives all models does not count, one of the script's does", function()
+    local Net = attn.module "Net"
+    function Net:init() end
+    local inherited = debug.getmetatable(Net).__index
+    local before = digest.of(function() return Net end)
+    inherited.learned_since = attn.tanh
+    t.equal(digest.of(function() return Net end), before)
+    inherited.learned_since = function() end
+    t.is_true(digest.of(function() return Net end) ~= before)
+    inherited.learned_since = nil
+    function Net:more() end
+    t.is_true(digest.of(function() return Net end) ~= before)
+end)
