@@ -247,6 +247,51 @@ function m.extend(vocabulary, words)
     return setmetatable(extended, Extended)
 end
 
+-- The different words of a sentence, in order; counts them.
+local function different(words, counts, accept)
+    local list, here = {}, {}
+    for _, word in ipairs(words) do
+        if not here[word] and accept(word) then
+            list[#list + 1], counts[word] = word, (counts[word] or 0) + 1
+        end
+        here[word] = true
+    end
+    return list
+end
+
+---A dictionary from sentences and their translations: for a source word the target word with the largest Dice coefficient of the two,
+---2 n(both) / (n(source word) + n(target word)), n counting sentences; none below `least`.
+---@param sources string[][]
+---@param targets string[][]
+---@param options? {without: any, least: number?} without: a vocabulary whose words are nothing to translate by
+---@return table<string, string>
+function m.dictionary(sources, targets, options)
+    local cfg = fields.read("text.dictionary", options or {}, {{"without", "any"}, {"least", "number", 0.1}})
+    if #sources ~= #targets then
+        error(("text.dictionary: %d sources, %d targets, expected as many of both"):format(#sources, #targets), 2)
+    end
+    local known = cfg.without and cfg.without.ids or {}
+    local n_source, n_target, n_both, dictionary = {}, {}, {}, {}
+    for i, source in ipairs(sources) do
+        local translations = different(targets[i], n_target, function(word) return not known[word] end)
+        for _, word in ipairs(different(source, n_source, function() return true end)) do
+            local with = n_both[word] or {}
+            for _, translation in ipairs(translations) do with[translation] = (with[translation] or 0) + 1 end
+            n_both[word] = with
+        end
+    end
+    for word, with in pairs(n_both) do
+        local most = cfg.least
+        for translation, both in pairs(with) do
+            local dice = 2 * both / (n_source[word] + n_target[translation])
+            if dice > most or dice == most and translation < (dictionary[word] or "\xff") then
+                dictionary[word], most = translation, dice
+            end
+        end
+    end
+    return dictionary
+end
+
 ---Replaces `<unk>` in a translation by the source word it looked at most (Luong et al. 2015; Jean et al. 2015).
 ---@param words string[] the translation
 ---@param source string[] the words of the source sentence
@@ -723,10 +768,16 @@ attn.describe{name = "text.extend", signature = "extend(vocabulary, words) -> vo
     example = 'local text = require "attn.text"\n'
         .. 'local x = text.extend(text.vocabulary{{"my", "name", "is"}}, {"i", "am", "Zork"})\n'
         .. 'print(x:decode(x:encode{"my", "name", "is", "Zork"})[4])'}
+attn.describe{name = "text.dictionary", signature = "dictionary(sources, targets, {without = vocabulary, least = 0.1}) -> {[word] = translation}",
+    help = "A dictionary from sentences and their translations, lists of words: for a source word the target word that shares most\n"
+        .. "sentences with it, by the Dice coefficient 2 n(both) / (n(source word) + n(target word)), if that is at least least.\n"
+        .. "without: a vocabulary whose words are left out; what is left is what an <unk> may stand for (text.replace_unknown).",
+    example = 'local text = require "attn.text"\n'
+        .. 'print(text.dictionary({{"a", "dog"}, {"the", "dog"}}, {{"ein", "Hund"}, {"der", "Hund"}}).dog)'}
 attn.describe{name = "text.replace_unknown",
     signature = "replace_unknown(words, source, weights [T, S], {unknown = \"<unk>\", dictionary =}) -> words, count",
     help = "Each unknown word becomes the source word with the largest weight at that step, or its entry in the\n"
-        .. "dictionary.",
+        .. "dictionary (text.dictionary).",
     example = 'require "attn.text".replace_unknown({"ein", "<unk>"}, {"a", "Xy"}, {{0.9, 0.1}, {0.2, 0.8}})'}
 attn.describe{name = "text.bpe", signature = "bpe(lines, {merges =, min_count = 2}) -> bpe",
     help = "Byte-pair encoding: merges is how many to learn from the lines, or the list b.merges of an earlier\n"

@@ -216,13 +216,20 @@ Pair.__index = Pair
 ---@param options? {min_count: integer, size: integer}
 function m.pair(records, options)
     options = fields.read("translate.pair", options or {}, {{"min_count", "integer", 1}, {"size", "integer"}})
-    local self = setmetatable({}, Pair)
+    local self = setmetatable({lists = {}}, Pair)
     for _, side in ipairs{"source", "target"} do
         local lists = {}
         for i, record in ipairs(records) do lists[i] = record[side] end
-        self[side] = text.vocabulary(lists, options)
+        self[side], self.lists[side] = text.vocabulary(lists, options), lists
     end
     return self
+end
+
+---What words of the source are in the target, of those that its vocabulary has not (text.dictionary).
+---@return table<string, string>
+function Pair:dictionary()
+    self.entries = self.entries or text.dictionary(self.lists.source, self.lists.target, {without = self.target})
+    return self.entries
 end
 
 ---Batches of records; longest: without those that have more words on a side.
@@ -262,14 +269,18 @@ function Pair:translate(model, records, options)
     return found
 end
 
----Lines of hypotheses; with `records`, an unknown word becomes the source word it looked at (Luong et al. 2015).
+---Lines of hypotheses; with `records`, an unknown word becomes the source word it looked at, or what that is in the dictionary
+---(Luong et al. 2015).
 ---@param found table[]
 ---@param records? table[]
 ---@return string[]
 function Pair:lines(found, records)
     local lines = {}
     for i, best in ipairs(found) do
-        local words = records and text.replace_unknown(best.words, records[i].source, best.weights) or best.words
+        local words = best.words
+        if records then
+            words = text.replace_unknown(words, records[i].source, best.weights, {dictionary = self:dictionary()})
+        end
         lines[i] = text.join(words):gsub("<unk>", "UNK")
     end
     return lines
@@ -356,10 +367,12 @@ attn.describe{name = "translate.measure", signature = "measure(model, examples, 
     example = 'local set = attn.translate.examples(attn.task.copy{count = 2})\n'
         .. 'local model = attn.translate.recurrent{sources = 20, targets = 22, dim = 4, hidden = 4}\nprint(attn.translate.measure(model, set).bleu)'}
 attn.describe{name = "translate.pair", signature = "pair(records, {min_count = 1, size =}) -> pair",
-    help = "Vocabularies of records {source = words, target = words, target_line =}: p.source, p.target.\n"
+    help = "Vocabularies of records {source = words, target = words, target_line =}: p.source, p.target;\n"
+        .. "p:dictionary() of the words that the vocabulary of the target has not (text.dictionary),\n"
         .. "p:batches(records, {size =, seed = 1, longest =}), p:examples(records) as translate.examples,\n"
         .. "p:translate(model, records, options of decode) -> hypotheses with words,\n"
-        .. "p:lines(hypotheses [, records]) -> lines, with records unknown words replaced by what they looked at,\n"
+        .. "p:lines(hypotheses [, records]) -> lines, with records unknown words replaced by what they looked at, translated by\n"
+        .. "the dictionary or as it is,\n"
         .. "p:bleu(lines, records [, bounds]) -> score, and by length of the source;\n"
         .. "p:score(model, records, {max_length = 50, width = 5, length_penalty = 1, bounds = {9, 12, 16}, cell =}) -> {bleu =, replaced =,\n"
         .. "beam =, short =, long =}: greedy, with unknown words replaced, by beam, of the shortest and the longest sources.",

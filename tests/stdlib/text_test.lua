@@ -123,6 +123,17 @@ local function slow_merges(lines, count)
     return merges, list
 end
 
+t.case("dictionary: the largest Dice coefficient, of words that a vocabulary has not, at least so much", function()
+    local sources = {{"a", "dog", "a"}, {"a", "cat"}, {"dog"}, {"a"}}
+    local targets = {{"ein", "Hund"}, {"eine", "Katze"}, {"Hund"}, {"ein"}}
+    local known = text.vocabulary{{"ein"}}
+    -- dog, Hund 4 / 4; a, ein 4 / 5; without ein: a, Hund 2 / 5, a, Katze 2 / 4; cat: Katze and eine are alike, the first by name
+    t.equal(text.dictionary(sources, targets), {dog = "Hund", a = "ein", cat = "Katze"})
+    t.equal(text.dictionary(sources, targets, {without = known}), {dog = "Hund", a = "Katze", cat = "Katze"})
+    t.equal(text.dictionary(sources, targets, {without = known, least = 0.6}), {dog = "Hund", cat = "Katze"})
+    t.raises("text.dictionary: 1 sources, 2 targets, expected as many of both", text.dictionary, {{"a"}}, {{"b"}, {"c"}})
+end)
+
 t.case("bpe learns the merges that counting from scratch gives", function()
     local draw = data.random(11)
     local lines = {}

@@ -93,6 +93,8 @@ t.case("pair: vocabularies, batches up to a length, lines with unknown words rep
     local found = {{words = {"c", "<unk>", "d"}, weights = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}}}
     t.equal(pair:lines(found), {"c UNK d"})
     t.equal(pair:lines(found, records), {"c Xu d"})
+    records[1].target[2] = "Zu"
+    t.equal(translate.pair(records, {min_count = 2}):lines(found, records), {"c Zu d"})
     local score, by_length = pair:bleu({"c Xu d", "c", "c"}, records, {1, 2})
     t.is_true(score < 100)
     t.equal({by_length[1].count, by_length[2].count, by_length[3].count}, {1, 1, 1})
