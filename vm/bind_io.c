@@ -255,6 +255,8 @@ static bool is_taken(lua_State *L, int names, const char *name)
 /* The tensor is called by its path, or if that is taken, too long or no text, "tensor N". `names` holds those taken. */
 static void write_tensor(lua_State *L, work *w, int names, at_tensor *t)
 {
+    if (t->dtype == AT_I8) /* it would come back without its scales */
+        refuse(L, w, "is int8, " AT_KEPT_FOR);
     char name[PATH + 32];
     size_t length = strlen(w->path);
     bool good = length > 0 && length + 1 < sizeof w->path && at_is_utf8(w->path, length) &&
@@ -606,7 +608,9 @@ void vm_open_io(lua_State *L, int lib)
         {"safetensors.save",
          "safetensors.save(path, tensors [, metadata [, {dtype =}]])\n"
          "Tensors by name, and strings by name, as a safetensors file. dtype \"bf16\" or \"f16\" writes all floats as\n"
-         "BF16 or F16: to the nearest, halves to even, what is too large (F16: from 65,520) as infinity."},
+         "BF16 or F16: to the nearest, halves to even, what is too large (F16: from 65,520) as infinity. A weight of "
+         "int8\n"
+         "(module:to_inference) is written as I8, its scales beside it as NAME.scale."},
         {"safetensors.load", "safetensors.load(path) -> tensors, metadata\n"
                              "Two tables. F16 and BF16 become float32, U8 uint8, all other integers int64."},
         {"npy.save", "npy.save(path, t)\nOne tensor in NumPy's format."},

@@ -231,7 +231,7 @@ void vm_open_module(lua_State *L, int lib)
          "parameters\n"
          "want no gradient; train, load and optimizers refuse it. m:to(\"float32\") is the way back, with rounded "
          "weights:\n"
-         "m:load the exact ones. Convert after loading; safetensors.save writes bfloat16 as BF16, int8 not."},
+         "m:load the exact ones. Convert after loading; safetensors.save writes BF16, and I8 with NAME.scale."},
         {NULL, NULL}};
     luaL_newmetatable(L, MODULE);
     vm_set_functions(L, -1, meta);

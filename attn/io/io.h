@@ -103,8 +103,8 @@ typedef struct at_string_map {
 bool at_safetensors_load(const char *path, at_named **list, size_t *n, at_string_map *metadata, at_error *e);
 
 /* Writes tensors of distinct names and metadata (NULL: none), in the standard's order: larger types first; with narrow F16 or BF16
- * floats as that, with AT_FILE_TYPES all as they are. The field AT_CHECKSUM of the metadata, whatever its value, is written with the
- * right one. */
+ * floats as that, with AT_FILE_TYPES all as they are; beside a weight of int8 its scales [n] as NAME.scale. The field AT_CHECKSUM of the
+ * metadata, whatever its value, is written with the right one. */
 bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata,
                          at_file_type narrow, at_error *e);
 

@@ -416,12 +416,6 @@ static bool check_names(const char *path, entry *order, size_t n, at_error *e)
             return at_error_set(e, "%.200s: '%.80s' cannot be the name of a tensor", path, name);
         if (!order[i].tensor->storage)
             return at_error_set(e, "%.200s: tensor '%.80s' was freed", path, name);
-        if (order[i].tensor->dtype == AT_I8)
-            return at_error_set(
-                e,
-                "%.200s: tensor '%.80s' is int8 with scales, for which the format has no place: save its "
-                "float32 numbers (:to(\"float32\"))",
-                path, name);
     }
     if (n > 0)
         qsort(order, n, sizeof *order, by_name);
@@ -518,18 +512,44 @@ static bool write_file(const char *path, const at_json *header, size_t hole, con
     return false;
 }
 
-bool at_safetensors_save(const char *path, const at_named *list, size_t n, const at_string_map *metadata,
+/* The scales of the rows of an int8 weight: NAME.scale, float32 [n]. */
+typedef struct scale {
+    char name[MAX_NAME + 8];
+    at_tensor tensor;
+} scale;
+
+static entry scale_of(const at_named *weight, scale *s)
+{
+    at_tensor *w = weight->tensor;
+    snprintf(s->name, sizeof s->name, "%.*s.scale", MAX_NAME + 1, weight->name);
+    s->tensor = (at_tensor){
+        .storage = w->storage,
+        .data = (char *)at_scales(w),
+        .dtype = AT_F32,
+        .ndim = 1,
+        .size = {w->size[0]},
+        .step = {1}};
+    return (entry){s->name, &s->tensor, AT_FILE_F32};
+}
+
+bool at_safetensors_save(const char *path, const at_named *list, size_t count, const at_string_map *metadata,
                          at_file_type narrow, at_error *e)
 {
     at_json header = {0};
-    size_t hole = 0;
-    entry *order = at_alloc((n + 1) * sizeof *order);
+    size_t hole = 0, n = count, scales = 0;
+    for (size_t i = 0; i < count; i++)
+        scales += list[i].tensor->storage && list[i].tensor->dtype == AT_I8;
+    size_t bytes = (count + scales + 1) * sizeof(entry) + scales * sizeof(scale);
+    entry *order = at_alloc(bytes);
     if (!order)
-        return at_error_memory(e, "a header", (n + 1) * sizeof *order);
-    for (size_t i = 0; i < n; i++) {
+        return at_error_memory(e, "a header", bytes);
+    scale *room = (scale *)(void *)(order + count + scales + 1);
+    for (size_t i = 0; i < count; i++) {
         const at_tensor *t = list[i].tensor;
         bool narrows = narrow != AT_FILE_TYPES && (t->dtype == AT_F32 || t->dtype == AT_F64);
         order[i] = (entry){list[i].name, t, narrows ? narrow : at_file_type_of(t)};
+        if (t->storage && t->dtype == AT_I8)
+            order[n++] = scale_of(&list[i], room++);
     }
     bool ok = check_names(path, order, n, e);
     if (ok && n > 0)
@@ -537,6 +557,6 @@ bool at_safetensors_save(const char *path, const at_named *list, size_t n, const
     ok =
         ok && write_header(&header, path, order, n, metadata, &hole, e) && write_file(path, &header, hole, order, n, e);
     at_json_free(&header);
-    at_free(order, (n + 1) * sizeof *order);
+    at_free(order, bytes);
     return ok;
 }

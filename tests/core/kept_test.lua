@@ -190,7 +190,7 @@ t.case("no gradient passes through it, and none is lost in silence", function()
     t.equal(attn.no_grad(attn.linear, x, w), {{3, 3}})
 end)
 
-t.case("files: BF16 bit for bit, float32 when read; int8 has no place for its scales", function()
+t.case("files: BF16 bit for bit, float32 when read; int8 with its scales beside it", function()
     attn.seed(6)
     local w = attn.randn(5, 7):to "bfloat16"
     attn.safetensors.save(file.path, {w = w})
@@ -200,9 +200,15 @@ t.case("files: BF16 bit for bit, float32 when read; int8 has no place for its sc
     t.is_true(same(attn.safetensors.load(file.path).w, w:to "float32"))
     attn.save(file.path, {w = w})
     t.is_true(same(attn.load(file.path).w, w:to "float32"))
-    local text = "tensor 'w' is int8 with scales, for which the format has no place: save its float32 numbers"
-    t.raises(text, attn.safetensors.save, file.path, {w = attn.ones(2, 3):to "int8"})
-    t.raises(text, attn.save, file.path, {w = attn.ones(2, 3):to "int8"})
+
+    local q = attn.randn(5, 7):to "int8"
+    attn.safetensors.save(file.path, {q = q, w = w, none = attn.zeros(0, 3):to "int8"})
+    local read = attn.safetensors.load(file.path)
+    t.equal({read.q.dtype, read["q.scale"].dtype, read["q.scale"].shape, read["none.scale"].shape}, {"int64", "float32", {5}, {0}})
+    t.is_true(same(read.q:to "float32" * read["q.scale"]:unsqueeze(2), q:to "float32"))
+    t.raises("two tensors are called 'q.scale'", attn.safetensors.save, file.path, {q = q, ["q.scale"] = w})
+    t.raises("cannot be the name of a tensor", attn.safetensors.save, file.path, {[("q"):rep(1020)] = q})
+    t.raises("save: w: is int8, kept for inference", attn.save, file.path, {w = q})
     t.raises("npy.save: t is bfloat16, kept for inference", attn.npy.save, file.path, w)
 end)
 
