@@ -6,7 +6,8 @@
  *
  *   m' = max(m, max_j s_j)    f = exp(m - m')    s_j = exp(s_j - m')    sum' = sum f + sum_j s_j
  *
- * What was added up under the old maximum is multiplied by f. A column of -inf only keeps m = -inf, and its s are 0.
+ * What was added up under the old maximum is multiplied by f. A column of -inf only keeps m = -inf, and its s are 0. A maximum that is
+ * little more than m is no new one: f is then 1, and there is nothing to multiply.
  *
  * A weight below e^-71 (float64: e^-672) of the greatest is 0: where numbers run out divided by what rounding loses, so that a row of any
  * length is the same to rounding. Products with less would fall below the smallest normal number, which takes many times as long, and
@@ -30,15 +31,24 @@ INLINE vec weight_of(vec x)
 #endif
 }
 
-/* Rows begin .. end - 1 of s become -inf but where lo <= row < hi. */
-static void attend_cut(size_t begin, size_t end, const real *lo, const real *hi, real *s, size_t ld)
+INLINE void cut_rows(size_t begin, size_t end, vec from, vec to, real *s, size_t ld)
 {
-    vec from = load(lo), to = load(hi);
-
     for (size_t j = begin; j < end; j++) {
         vec place = splat((real)j);
         store(s + j * ld, pick((place >= from) & (place < to), load(s + j * ld), splat(-INFINITY)));
     }
+}
+
+/* Rows begin .. end - 1 of s become -inf but where lo <= row < hi. Those that all columns see are passed over. */
+static void attend_cut(size_t begin, size_t end, const real *lo, const real *hi, real *s, size_t ld)
+{
+    vec from = load(lo), to = load(hi);
+    size_t first = (size_t)across_greater(from), last = (size_t)across_lesser(to);
+
+    if (first >= last)
+        first = last = end;
+    cut_rows(begin, first, from, to, s, ld);
+    cut_rows(last, end, from, to, s, ld);
 }
 
 static void attend_softmax(size_t keys, real *s, size_t ld, real *max, real *sum, real *factor)
@@ -54,6 +64,7 @@ static void attend_softmax(size_t keys, real *s, size_t ld, real *max, real *sum
         m = greater(load(s + k * ld), m);
     for (size_t a = 0; a < CHAINS; a++)
         m = greater(part[a], m);
+    m = pick(m > before + 8, m, before); /* e^8 times the number of keys is far from where numbers run out */
     /* -inf - -inf would be NaN */
     vec base = pick(m > splat(-INFINITY), m, (vec){0}), f = exp_of(before - base);
     for (size_t j = 0; j < keys; j++) {

@@ -1,7 +1,8 @@
 /*
  * Kernels of attend.c: tiles of attention, a row per key and a column per query; one vector of columns, rows ld apart.
  *   cut       s = -inf but in rows lo .. hi - 1 of each column
- *   softmax   running softmax down the columns: s becomes exp(s - max), max and sum go on, factor is what older sums lose
+ *   softmax   running softmax down the columns: s becomes exp(s - max), max and sum go on, factor is what older sums lose;
+ *             a max that is at most 8 more than the one before is no new one
  *   weights   s = exp(s - lse)
  *   back      dp = scale p (dp - delta)
  */
