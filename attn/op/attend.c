@@ -562,9 +562,10 @@ static void forward_block(job *j)
     }
     real *y = at_outp(c, 0) + ((j->b * j->n.Tq + j->i0) * j->n.H + j->h) * Dv;
     real *saved = at_savedp(c, LSE) + (j->b * j->n.H + j->h) * j->n.Tq + j->i0;
+    K->map->vlog(j->width, r->sum, r->factor);
     for (size_t i = 0; i < j->width; i++) {
         bool seen = i < j->rows && (r->sum[i] > 0 || isnan(r->sum[i]));
-        r->lse[i] = seen ? r->max[i] + (real)log(r->sum[i]) : INFINITY;
+        r->lse[i] = seen ? r->max[i] + r->factor[i] : INFINITY;
         if (i < j->rows) {
             saved[i] = r->lse[i];
             K->map->scale(Dv, seen ? 1 / r->sum[i] : 0, r->rows + i * Dv, y + i * j->n.H * Dv);
@@ -579,11 +580,15 @@ static void forward_tasks(size_t begin, size_t end, void *context)
     const pass *p = context;
     at_array array[AT_MAX_CUSTOM];
     at_arrays(p->c, TENSORS, p->n.captured, array, NULL);
+    size_t per_head = blocks(p->n.Tq);
+    /* A slot takes heads one after the other, so that keys and values come from the second cache. Where heads are fewer than slots it takes
+     * every AT_SLOTS-th block, as with causal order late ones are long; those of neighbours share their keys. */
+    bool few = p->tasks < AT_SLOTS * per_head;
     for (size_t slot = begin; slot < end; slot++) {
         room r = room_of(p, slot);
-        /* every AT_SLOTS-th block: with causal order late blocks are long, and neighbours share their keys anyway */
-        for (size_t t = slot; t < p->tasks; t += AT_SLOTS) {
-            size_t per_head = blocks(p->n.Tq), head = t / per_head;
+        size_t from = few ? slot : p->tasks * slot / AT_SLOTS, to = few ? p->tasks : p->tasks * (slot + 1) / AT_SLOTS;
+        for (size_t t = from; t < to; t += few ? AT_SLOTS : 1) {
+            size_t head = t / per_head;
             job j = job_of(p->c, &p->n, head / p->n.H, head % p->n.H, t % per_head, r, array, false);
             forward_block(&j);
         }
