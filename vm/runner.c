@@ -3,9 +3,9 @@
  *
  *   attn test [paths] [-j N] [-v] [--filter PATTERN] [--failed] [--watch] [--junit FILE] [--timeout SECONDS]
  *
- * A test process is this executable again, `test --worker FD FILTER FILE`. It sends records through the pipe FD
- * (vm_worker), so that its own output is free; that is kept and shown when the file fails. At the time limit it gets a SIGINT first: the traceback then says where
- * it hung.
+ * A test process is this executable again, `test --worker FD FILTER FILE`. It sends records through the pipe FD (vm_worker), so that its
+ * own output is free; that is kept and shown when the file fails. At the time limit it gets a SIGINT first: the traceback then says
+ * where it hung.
  */
 #define _GNU_SOURCE
 #include "vm/vm.h"

@@ -1,9 +1,9 @@
 /*
  * Which way the numbers are made: composed, tiled or linear; decided in one place, at_attend_heads.
  *
- * In order: projections, rotary positions, the score's own preparation, cache; scores by span (op/attend.h); activation;
- * the script's score_mod; biases, distances, masks and distribution; the window's factor; dropout; the weighted sum. With heads, queries are
- * [B, Tq, H, D] and everything runs per head; features of multi-dimensional attention are heads of width 1.
+ * In order: projections, rotary positions, the score's own preparation, cache; scores by span (op/attend.h); activation; the script's
+ * score_mod; biases, distances, masks and distribution; the window's factor; dropout; the weighted sum. With heads, queries are [B, Tq,
+ * H, D] and everything runs per head; features of multi-dimensional attention are heads of width 1.
  */
 #include "attn/attention/call.h"
 #include "attn/core/parallel.h"

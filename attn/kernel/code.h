@@ -2,7 +2,8 @@
  * The instructions of programs: what functions of symbols become (stdlib/expression.lua, op/machine.h).
  *
  * A program is an int64 tensor: how many registers and instructions there are; for each register what it depends on (below), 5 + k for
- * input k; then five numbers an instruction: its code, the register it writes and three arguments, registers unless said otherwise. Registers hold floats of the type at hand, integers and truths (-1, 0) as wide.
+ * input k; then five numbers an instruction: its code, the register it writes and three arguments, registers unless said otherwise.
+ * Registers hold floats of the type at hand, integers and truths (-1, 0) as wide.
  */
 #ifndef AT_KERNEL_CODE_H
 #define AT_KERNEL_CODE_H

@@ -2,9 +2,9 @@
  * Matrices in fewer bits: see kept.h.
  *
  * A product of few rows waits for W to come from memory, so W is expanded in registers on its way to the sums. Its rows are read as two
- * streams, in turn one of the first half and one of the second, each asked for 2 KiB ahead: bytes on pages of 4 KiB come at 15 GB/s so, as one
- * stream at 12, not asked for at 9. A word with two numbers of bfloat16 is taken apart by a shift and a mask, which gives the even places
- * and the odd ones; x is brought into that order once.
+ * streams, in turn one of the first half and one of the second, each asked for 2 KiB ahead: bytes on pages of 4 KiB come at 15 GB/s so,
+ * as one stream at 12, not asked for at 9. A word with two numbers of bfloat16 is taken apart by a shift and a mask, which gives the
+ * even places and the odd ones; x is brought into that order once.
  */
 #include "attn/kernel/kept.h"
 

@@ -161,8 +161,8 @@ bool at_layer_to(at_layer *l, at_dtype dtype, at_error *e);
 /* The same for one tensor; one that is the result of an operation is an error, one that is no float is left alone. */
 bool at_convert(at_tensor *t, at_dtype dtype, at_error *e);
 /*
- * Takes a tensor for inference: it gathers no gradient from now on, and its record takes over the numbers of `made` (NULL: keeps its own), so
- * that ties and handles go on meaning it; made is left with the old ones.
+ * Takes a tensor for inference: it gathers no gradient from now on, and its record takes over the numbers of `made` (NULL: keeps its
+ * own), so that ties and handles go on meaning it; made is left with the old ones.
  */
 void at_rest(at_tensor *t, at_tensor *made);
 /* The end of that for gradients: one that would gather them does so again. */

@@ -5,8 +5,8 @@
  *   x, y   any shape
  *   dx     dy f'(x), from y where f' is cheaper in terms of y (then x is not kept)
  *
- * The numbers are made by rows in kernel/map.c. At a kink the gradient is 0 (abs, relu at 0; of leaky_relu the slope); clamp passes it on at
- * both bounds.
+ * The numbers are made by rows in kernel/map.c. At a kink the gradient is 0 (abs, relu at 0; of leaky_relu the slope); clamp passes it
+ * on at both bounds.
  */
 #include <tgmath.h>
 

@@ -1,8 +1,9 @@
 /*
  * Linear chains: T places, `tags` tags each (a conditional random field).
  *
- * The score of a tagging is the sum of unary[t, tag] and of the steps between neighbours; -inf forbids. steps[j, k] is from tag j to
- * tag k, `apart` numbers from one pair of places to the next, 0 where all pairs have the same. T > 0, tags > 0. Numbers are double, whatever the tensors hold.
+ * The score of a tagging is the sum of unary[t, tag] and of the steps between neighbours; -inf forbids. steps[j, k] is from tag j to tag
+ * k, `apart` numbers from one pair of places to the next, 0 where all pairs have the same. T > 0, tags > 0. Numbers are double, whatever
+ * the tensors hold.
  */
 #ifndef AT_STRUCTURED_CHAIN_H
 #define AT_STRUCTURED_CHAIN_H
