@@ -9,7 +9,7 @@
 static const char *const modules[] = {
     "checkpoint", "estimate", "dist",   "sequential", "init",  "parameter", "checkgrad", "allclose", "search",
     "schedule",   "penalty",  "data",   "text",       "trees", "metric",    "train",     "fit",      "run",
-    "show",       "task",     "corpus", "translate",  "map",   "progress",  "profile",   "explain",   NULL};
+    "show",       "task",     "corpus", "translate",  "map",   "progress",  "profile",   "explain",  NULL};
 
 /* attn.<name> that is not there: a module, under "attn.<name>" as require knows it. */
 static int lazy(lua_State *L)
