@@ -85,7 +85,15 @@ typedef struct product {
     real *c;
     size_t ldc;
     const real *bias; /* [n], what every row of C starts from; or NULL */
+    const at_gemm_end *end;
 } product;
+
+/* Rows and columns of C hold their last values. */
+static void finish(const product *p, size_t i, size_t m, size_t j, size_t n)
+{
+    if (p->end)
+        p->end->fn(p->end->context, i, m, j, n);
+}
 
 /* ---- memory of a thread, kept until the thread ends ---- */
 
@@ -262,16 +270,17 @@ static void multiply_blocks(size_t begin, size_t end, void *ctx)
         const real *a = p->a + i * p->lda + s->l, *b = s->panel + j * s->kb;
         real *c = p->c + i * p->ldc + s->j + j;
         bool add = s->l > 0 || p->beta != 0;
-        if (!p->ta && p->bias && s->l == 0) {
-            K->product->packed_gemm_from(m, n, s->kb, a, p->lda, b, c, p->ldc, p->bias + s->j + j, 0);
-            continue;
-        }
-        if (s->l == 0 && p->beta != 0)
+        bool from_bias = !p->ta && p->bias && s->l == 0;
+        if (s->l == 0 && p->beta != 0 && !from_bias)
             start_block(p, i, m, s->j + j, n);
-        if (p->ta)
+        if (from_bias)
+            K->product->packed_gemm_from(m, n, s->kb, a, p->lda, b, c, p->ldc, p->bias + s->j + j, 0);
+        else if (p->ta)
             K->product->rows_gemm(m, n, s->kb, left_at(s, row), b, c, p->ldc, add);
         else
             K->product->packed_gemm(m, n, s->kb, a, p->lda, b, c, p->ldc, add);
+        if (s->l + s->kb == p->k)
+            finish(p, i, m, s->j + j, n);
     }
 }
 
@@ -327,6 +336,7 @@ static void few_columns(size_t begin, size_t end, void *ctx)
             p->b + (p->tb ? begin * p->ldb + l : begin + l * p->ldb), p->ldb, c, p->ldc, p->beta != 0 || l > 0);
     for (size_t r = 0; r < p->m && p->alpha != 1; r++)
         K->map->scale(end - begin, p->alpha, c + r * p->ldc, c + r * p->ldc);
+    finish(p, 0, p->m, begin, end - begin);
 }
 
 static void few(const product *p)
@@ -340,7 +350,10 @@ static void few(const product *p)
 
 static void start_all(size_t begin, size_t end, void *ctx)
 {
-    start_block(ctx, begin, end - begin, 0, ((const product *)ctx)->n);
+    const product *p = ctx;
+
+    start_block(p, begin, end - begin, 0, p->n);
+    finish(p, begin, end - begin, 0, p->n);
 }
 
 static bool fits_int(const product *p)
@@ -367,8 +380,10 @@ static void blas_blocks(size_t begin, size_t end, void *ctx)
         p.b += p.tb ? j * p.ldb : j;
         p.c += i * p.ldc + j;
         p.bias = p.bias ? p.bias + j : NULL;
+        p.end = NULL;
         if (!at_gemm_area(BLAS_BUFFER)) {
             multiply(&p);
+            finish(s->p, i, p.m, j, p.n);
             continue;
         }
         one_thread();
@@ -376,6 +391,7 @@ static void blas_blocks(size_t begin, size_t end, void *ctx)
             start_block(&p, 0, p.m, 0, p.n);
         blas_gemm(CblasRowMajor, p.ta ? CblasTrans : CblasNoTrans, p.tb ? CblasTrans : CblasNoTrans, (int)p.m, (int)p.n,
                   (int)p.k, p.alpha, p.a, (int)p.lda, p.b, (int)p.ldb, p.beta, p.c, (int)p.ldc);
+        finish(s->p, i, p.m, j, p.n);
     }
 }
 
@@ -433,7 +449,8 @@ static void run(const product *p)
     product q = *p;
     /* a column is a row of the product turned round, where its elements are side by side */
     if (p->n == 1 && p->m > 1 && p->ldc == 1 && !p->bias && (p->tb || p->ldb == 1))
-        q = (product){false, !p->ta, 1, p->m, p->k, p->alpha, p->b, p->k, p->a, p->lda, p->beta, p->c, p->m, NULL};
+        q = (product){false, !p->ta, 1,       p->m, p->k, p->alpha, p->b, p->k,
+                      p->a,  p->lda, p->beta, p->c, p->m, NULL,     NULL};
     if (q.m == 1 && q.ta && q.lda == 1)
         q.ta = false;
     /* in place: not for short dot products (tb), whose lanes have to be added up at the end; and many rows only with
@@ -456,20 +473,23 @@ static void run(const product *p)
 void real_gemm(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda, const real *b,
                size_t ldb, real beta, real *c, size_t ldc)
 {
-    run(&(product){ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL});
+    run(&(product){ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL, NULL});
 }
 
 void real_gemm_bias(bool ta, bool tb, size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
-                    size_t ldb, const real *bias, real *c, size_t ldc)
+                    size_t ldb, const real *bias, real *c, size_t ldc, const at_gemm_end *end)
 {
-    product p = {ta, tb, m, n, k, 1, a, lda, b, ldb, 1, c, ldc, bias};
+    product p = {ta, tb, m, n, k, 1, a, lda, b, ldb, bias ? 1 : 0, c, ldc, bias, end};
 
     if (n == 1) { /* a column: the product is better turned round */
-        for (size_t i = 0; i < m; i++)
+        for (size_t i = 0; bias && i < m; i++)
             c[i * ldc] = *bias;
         p.bias = NULL;
+        p.end = NULL;
     }
     run(&p);
+    if (n == 1 && end)
+        end->fn(end->context, 0, m, 0, 1);
 }
 
 /* ---- many of one shape ---- */
@@ -509,16 +529,20 @@ void real_gemm_batch(size_t count, bool ta, bool tb, size_t m, size_t n, size_t 
                      size_t lda, size_t step_a, const real *b, size_t ldb, size_t step_b, real beta, real *c,
                      size_t ldc, size_t step_c)
 {
-    run_batch(
-        count,
-        &(batch){
-            {ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL}, step_a, step_b, step_c, NULL, NULL, NULL});
+    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, NULL, NULL},
+                              step_a,
+                              step_b,
+                              step_c,
+                              NULL,
+                              NULL,
+                              NULL});
 }
 
 void real_gemm_list(size_t count, bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *const *a,
                     size_t lda, const real *const *b, size_t ldb, real beta, real *const *c, size_t ldc)
 {
-    run_batch(count, &(batch){{ta, tb, m, n, k, alpha, NULL, lda, NULL, ldb, beta, NULL, ldc, NULL}, 0, 0, 0, a, b, c});
+    run_batch(count,
+              &(batch){{ta, tb, m, n, k, alpha, NULL, lda, NULL, ldb, beta, NULL, ldc, NULL, NULL}, 0, 0, 0, a, b, c});
 }
 
 /* ---- packed once ---- */

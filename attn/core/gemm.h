@@ -20,9 +20,16 @@
 void AT_REAL(at_gemm)(bool ta, bool tb, size_t m, size_t n, size_t k, real alpha, const real *a, size_t lda,
                       const real *b, size_t ldb, real beta, real *c, size_t ldc);
 
-/* C = op(A) op(B) + bias [n] in every row */
+/* What becomes of C: called for finished blocks of rows from i and columns from j, while they are in the caches, from any thread and
+ * once for every element. */
+typedef struct at_gemm_end {
+    void (*fn)(const void *context, size_t i, size_t m, size_t j, size_t n);
+    const void *context;
+} at_gemm_end;
+
+/* C = op(A) op(B) + bias [n] in every row (NULL: none), then `end` (NULL: nothing more) */
 void AT_REAL(at_gemm_bias)(bool ta, bool tb, size_t m, size_t n, size_t k, const real *a, size_t lda, const real *b,
-                           size_t ldb, const real *bias, real *c, size_t ldc);
+                           size_t ldb, const real *bias, real *c, size_t ldc, const at_gemm_end *end);
 
 /* count products of one shape; product i reads a + i * step_a, b + i * step_b and writes c + i * step_c, which must not
  * overlap for different i (step_c != 0). Steps of a and b may be 0. */

@@ -147,19 +147,18 @@ static block block_of(const at_layer *l, bool cross, int k)
     return b;
 }
 
-static at_tensor *run(at_build *g, at_layer *inner, at_tensor *x)
+static at_tensor *run_pass(at_build *g, at_layer *inner, at_tensor *x, at_pass p)
 {
-    if (!x)
-        return NULL;
-    at_pass p = {.arg = {at_tensor_value(x)}};
-    return at_run_layer(g, inner, &p) ? p.result[0].tensor : NULL;
+    p.arg[0] = at_tensor_value(x);
+    return x && at_run_layer(g, inner, &p) ? p.result[0].tensor : NULL;
 }
+
+static at_tensor *run(at_build *g, at_layer *inner, at_tensor *x) { return run_pass(g, inner, x, (at_pass){0}); }
 
 static at_tensor *feed_forward(at_build *g, const at_layer *l, const block *b, at_tensor *x)
 {
-    static const int activation[] = {AT_ID_relu, AT_ID_gelu, AT_ID_silu};
-    at_tensor *inner = run(g, b->part[FF1], x);
-    return run(g, b->part[FF2], at_unary(g, activation[l->set[AT_BLOCK_ACTIVATION].integer], inner));
+    int activation = 1 + (int)l->set[AT_BLOCK_ACTIVATION].integer; /* the words are linear_act's */
+    return run(g, b->part[FF2], run_pass(g, b->part[FF1], x, (at_pass){.activation = activation}));
 }
 
 /* One part around its residual: which part is told by the caller through `part` and `context`. */

@@ -40,6 +40,7 @@ typedef struct at_pass {
     uint32_t given;
     int results;
     at_value result[AT_RESULTS]; /* all belong to the builder, until at_build_end */
+    int activation; /* of layer.linear, from other layers: 1 + which one of linear_act's is taken of y as it is made */
 } at_pass;
 
 typedef struct at_method {

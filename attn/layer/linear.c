@@ -29,9 +29,12 @@ static bool setup(at_layer *l, at_error *e)
 
 static bool linear_layer_forward(at_build *g, at_layer *l, at_pass *p)
 {
-    at_tensor *x = at_arg_tensor(p, 0);
-    return at_expect(g, l, "x", x, 1, 0, l->set[INPUTS].integer) &&
-           at_return(p, at_tensor_value(at_linear(g, x, at_weight(l, W), at_weight(l, B))));
+    at_tensor *x = at_arg_tensor(p, 0), *w = at_weight(l, W), *b = at_weight(l, B);
+    if (!at_expect(g, l, "x", x, 1, 0, l->set[INPUTS].integer))
+        return false;
+    at_tensor *y = p->activation ? AT_APPLY(g, linear_act, .in = {x, w, b}, .arg = {at_int(p->activation - 1)})
+                                 : at_linear(g, x, w, b);
+    return at_return(p, at_tensor_value(y));
 }
 
 static const at_method methods[] = {

@@ -75,6 +75,47 @@ static void test_nan(void)
     check(isnan(c[2]) && isnan(c[3]) && c[0] == 0, "%s alpha 0 does not hide NaN", TYPE);
 }
 
+typedef struct ending {
+    const real *c;
+    real *seen; /* what was there when it was called, behind what was there before */
+    size_t ld;
+} ending;
+
+static void see(const void *context, size_t i, size_t m, size_t j, size_t n)
+{
+    const ending *e = context;
+
+    for (size_t r = i; r < i + m; r++)
+        for (size_t x = j; x < j + n; x++)
+            e->seen[r * e->ld + x] += e->c[r * e->ld + x];
+}
+
+/* A function of the result sees every element once, with its last value. */
+static void test_end(void)
+{
+    static const size_t sizes[][3] = {
+        {200, 300, 530}, {3, 130, 9}, {150, 1, 20}, {1, 70, 20}, {5, 6, 0}, {8, 1030, 256}};
+    static real a[110000], b[270000], bias[1030], c[60000], seen[60000];
+
+    fill(110000, a);
+    fill(270000, b);
+    fill(1030, bias);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+        for (int t = 0; t < 8; t++) {
+            size_t m = sizes[s][0], n = sizes[s][1], k = sizes[s][2];
+            bool ta = t & 1, tb = t >> 1 & 1;
+            ending e = {c, seen, n};
+            memset(seen, 0, sizeof seen);
+            real_gemm_bias(ta, tb, m, n, k, a,
+                           ta  ? m
+                           : k ? k
+                               : 1,
+                           b, tb ? k ? k : 1 : n, t & 4 ? bias : NULL, c, n, &(at_gemm_end){see, &e});
+            check(memcmp(c, seen, m * n * sizeof *c) == 0, "%s, way %d: the end of %zu x %zu x %zu", TYPE,
+                  (int)at_gemm_use(NULL), m, n, k);
+        }
+}
+
 /* what is cut into several blocks whoever multiplies, both sides and each alone */
 static void test_blocks(void)
 {
@@ -93,7 +134,7 @@ static void test_blocks(void)
             bool ta = t & 1, tb = t >> 1, right = true;
             for (size_t i = 0; i < 4; i++) {
                 at_set_threads(counts[i]);
-                real_gemm_bias(ta, tb, m, n, k, a, ta ? m : k, b, tb ? k : n, bias, i == 0 ? c : other, n);
+                real_gemm_bias(ta, tb, m, n, k, a, ta ? m : k, b, tb ? k : n, bias, i == 0 ? c : other, n, NULL);
                 check(i == 0 || memcmp(c, other, m * n * sizeof *c) == 0,
                       "%s, way %d: %zu x %zu x %zu has the same bits on %d threads", TYPE, (int)at_gemm_use(NULL), m, n,
                       k, counts[i]);
@@ -201,6 +242,7 @@ int main(void)
         test_nan();
         test_threads();
         test_blocks();
+        test_end();
         test_batch();
     }
     at_gemm_use(&(at_gemm_way){AT_GEMM_FASTER});

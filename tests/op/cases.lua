@@ -373,6 +373,10 @@ for _, heads in ipairs{1, 2} do
         return (l(q, k, v, {lengths = ids{3, 2}}))
     end, function() return {R(2, 2, 4), R(2, 3, 4), R(2, 3, 4)} end)
 end
+for _, activation in ipairs{"relu", "gelu", "silu"} do
+    layer("linear_act", attn.encoder.transformer, {dim = 4, ff = 6, dropout = 0, activation = activation},
+          function(l, x) return l(x) end, function() return {R(2, 3, 4)} end)
+end
 attention("pair_scores", {score = "dot"})
 attention("pair_scores", {score = "additive"})
 attention("pair_scores", {score = "scaled_dot", heads = 2})
