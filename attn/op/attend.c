@@ -575,21 +575,19 @@ static void forward_block(job *j)
         write_weights(j);
 }
 
+/* A slot takes blocks of one head after the other, so that its keys and values come from the second cache; first and last in turn, as
+ * with causal order late ones are long. */
 static void forward_tasks(size_t begin, size_t end, void *context)
 {
     const pass *p = context;
+    size_t per_head = blocks(p->n.Tq);
     at_array array[AT_MAX_CUSTOM];
     at_arrays(p->c, TENSORS, p->n.captured, array, NULL);
-    size_t per_head = blocks(p->n.Tq);
-    /* A slot takes heads one after the other, so that keys and values come from the second cache. Where heads are fewer than slots it takes
-     * every AT_SLOTS-th block, as with causal order late ones are long; those of neighbours share their keys. */
-    bool few = p->tasks < AT_SLOTS * per_head;
     for (size_t slot = begin; slot < end; slot++) {
         room r = room_of(p, slot);
-        size_t from = few ? slot : p->tasks * slot / AT_SLOTS, to = few ? p->tasks : p->tasks * (slot + 1) / AT_SLOTS;
-        for (size_t t = from; t < to; t += few ? AT_SLOTS : 1) {
-            size_t head = t / per_head;
-            job j = job_of(p->c, &p->n, head / p->n.H, head % p->n.H, t % per_head, r, array, false);
+        for (size_t t = p->tasks * slot / p->slots; t < p->tasks * (slot + 1) / p->slots; t++) {
+            size_t head = t / per_head, k = t % per_head, block = k % 2 ? per_head - 1 - k / 2 : k / 2;
+            job j = job_of(p->c, &p->n, head / p->n.H, head % p->n.H, block, r, array, false);
             forward_block(&j);
         }
     }
