@@ -72,7 +72,7 @@ local paper = study{
     paper = "Tsotsos et al. 1995, Modeling visual attention via selective tuning; Lu, Lim 2012, Saliency modeling from "
         .. "image histograms",
     options = {pictures = 100, cells = 4, field = 32, levels = 4, sharp = 4, dim = 0.6, noise = 0.05},
-    quick = {pictures = 2}, seeds = 3,
+    quick = {pictures = 2}, seeds = 5,
 }
 
 -- A picture of cells x cells digits, one of them bright, the others dim: [S, S], and the cell of the bright one.

@@ -78,7 +78,7 @@ local paper = study{
     paper = "Yu et al. 2018, MAttNet: modular attention network for referring expression comprehension, CVPR",
     options = {grid = 3, shapes = 5, colours = 4, objects = 5, dim = 32, hidden = 24, batch = 64, steps = 500,
         lr = 3e-3, train = 4000, test = 1000},
-    quick = {dim = 4, hidden = 4, batch = 4, steps = 2, train = 8, test = 12}, seeds = 3,
+    quick = {dim = 4, hidden = 4, batch = 4, steps = 2, train = 8, test = 12}, seeds = 5,
 }
 
 -- Questions about scenes, of three kinds: words are shapes, cells, directions, "colour" and "of". `kind` 1 to 3.
