@@ -420,7 +420,8 @@ local function run(self)
         printing.list(self, wanted)
         return
     end
-    cells.open(self)
+    local ok, why = pcall(cells.open, self)
+    if not ok then options.fail(("--results: %s"):format(why)) end
     if self.again then
         for _, cell in ipairs(list) do cells.forget(self, cell) end
     end

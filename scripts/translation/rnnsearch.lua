@@ -6,11 +6,12 @@
 -- Time       see scripts/README.md
 -- Data       Multi30k, English to German, with 2,000 words each (--words 0: all that occur twice); length, alignment:
 --            synthetic
--- Found      26.9 BLEU (29.0 by beam) against 17.9; but both lose as much from short to long sentences (10 and 11): the
---            fixed vector is worse at all lengths, Multi30k's are short. Made-up sentences: 100 % at all lengths,
---            against 97, 62, 15 and 3. A7: unknown words translated by a dictionary from the training
---            sentences are worth 0.6 BLEU; copied, as most are no German words, 0.05. 700 steps were too few (A3 (a): 4.98). Alignment: where each word has target words of its own
---            the model is exact and looks elsewhere (error 0.13 to 0.64): so the words are to be counted
+-- Found      26.9 BLEU (29.0 by beam; bf16 the same) against 17.9; but both lose as much from short to long sentences
+--            (10 and 11): the fixed vector is worse at all lengths, Multi30k's are short. Made-up sentences: 100 % at
+--            all lengths, against 97, 62, 15 and 3. A7: unknown words translated by a dictionary from the training
+--            sentences are worth 0.6 BLEU; copied, as most are no German words, 0.05. 700 steps were too few (A3 (a):
+--            4.98). Alignment: where each word has target words of its own the model is exact and looks elsewhere
+--            (error 0.13 to 0.64): so the words are to be counted
 -- Papers     Cho et al. 2014 (A1, fixed vector); Bahdanau, Cho and Bengio 2015 (A3); Luong et al. 2015 (A7, unknown
 --            words)
 -- Your own   local build = require "translation.rnnsearch".build           -- attn -I scripts yours.lua

@@ -126,6 +126,12 @@ t.case("the seed of a cell is set before run: rows share what they draw, values 
     end
 end)
 
+t.case("results that cannot be written are named, without a traceback", function()
+    shell.write("taken", "a file")
+    local _, err, code = run "tiny.lua --results=taken"
+    t.equal({err:match "%-%-results.*", code ~= 0}, {"--results: mkdir: taken: File exists\n", true})
+end)
+
 t.case("precision: of a row, of the command line; float32 is what a study does without it", function()
     shell.write("precise.lua", [[
 local attn = require "attn"
