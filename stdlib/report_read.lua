@@ -21,7 +21,7 @@ local function count(value) return math.type(value) == "integer" and value >= 0 
 
 local function read_json(path)
     local file, why = io.open(path, "rb")
-    if not file then return nil, why end
+    if not file then return nil, (why:gsub("^.*: ", "")) end        -- without the path, which the trouble has
     local size = file:seek "end"
     local content
     if not size or size > FILE then

@@ -9,9 +9,11 @@
 -- concat, distributions softmax and mean.
 --
 -- Command    attn scripts/seeing/nonlocal.lua
--- Time       8 minutes on one core
+-- Time       4 minutes on two cores
 -- Data       made here: two shapes in far corners, the same or not; chance is 50 %
--- Found      FOUND
+-- Found      chance without the block; 99.9 % and more with it in all four forms, keys pooled or not. concat's one
+--            relu must begin alive (its bias at 3) and the rate be low: with 3e-3 it stayed at chance in one seed of
+--            three, the others learn with that too
 -- Your data  local NonLocal = require("seeing.nonlocal").NonLocal                      (attn -I scripts)
 --            local block = NonLocal{channels = 64, form = "embedded", pool = true}
 --            local z, weights = block(x, {weights = true})       x, z [B, 64, H, W]; weights [B, H W, H W / 4]

@@ -168,7 +168,7 @@ t.case("broken, half-written, foreign and hostile files are named, the rest is s
     for _, wanted in ipairs{"empty/study.json: not whole", "half/study.json: not whole",
         "foreign/study.json: no summary of a study",
         "list/study.json: ", "running: 1 cells, but no study.json",
-            "lead/study.json: names a cell's file that is none", "lead/gone.json: ",
+            "lead/study.json: names a cell's file that is none", "lead/gone.json: No such file or directory",
         "types/study.json: names a cell's file that is none", "small/place%-outer", "none: there is no such folder"} do
         t.is_true(all:find(wanted), wanted .. " in\n" .. all)
     end
