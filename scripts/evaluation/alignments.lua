@@ -32,7 +32,7 @@ local paper = study{
     system = {"H2", "H4"}, paper = "Och, Ney 2003, A systematic comparison of various statistical alignment models, CL",
     options = {dim = 16, hidden = 32, words = 20, shortest = 4, longest = 8, examples = 2000, tests = 200, steps = 1200,
         lr = 1e-2, pictures = "results/pictures", scenes = {steps = 300, dim = 16, lr = 1e-2, tests = 500}},
-    quick = {dim = 4, hidden = 4, examples = 20, tests = 4, steps = 2, scenes = {steps = 2, dim = 4, tests = 4}}, seeds = 5,
+    quick = {dim = 4, hidden = 4, examples = 20, tests = 4, steps = 2, scenes = {steps = 2, dim = 4, tests = 4}},
 }
 
 -- Links along the diagonal: word t of T is from the place that is as far into the source.

@@ -128,7 +128,7 @@ local paper = study{
     paper = "Fan, Feng, Zhao 2018, Multi-grained attention network for aspect-level sentiment classification, EMNLP",
     options = {dim = 48, steps = 1000, batch = 32, lr = 5e-3, train = 2000, test = 300, align = 0, min_count = 1,
         dropout = 0},
-    quick = {dim = 8, steps = 3, batch = 4, train = 8, test = 8}, seeds = 5,
+    quick = {dim = 8, steps = 3, batch = 4, train = 8, test = 8}, seeds = 3,
 }
 local rows = {{"coarse", coarse = true}, {"fine", fine = true}, {"coarse and fine", coarse = true, fine = true},
     {"and alignment loss", coarse = true, fine = true, align = 0.5}}

@@ -9,8 +9,8 @@
 --            synthetic
 -- Papers     Vaswani et al. 2017 (F1, F2, F3); Bahdanau, Cho and Bengio 2015 (A3, beside)
 -- Found      700 steps: 23.1 BLEU (bf16 the same: 23.2), RNNsearch in as much time 13.9. Copying and reversing are
---            learned without a mistake up to the trained length: of 30 symbols none is right. Eight layers without
---            warm-up: post-norm stays at chance.
+--            learned without a mistake up to the trained length in 80 s: of 30 symbols none is right. Eight layers
+--            without warm-up: post-norm stays at chance.
 -- Your own   local Transformer = require "self_attention.transformer".Transformer     -- attn -I scripts yours.lua
 --            local model = Transformer{sources = 5000, targets = 6000, dim = 128, heads = 4, layers = 3, ff = 512, dropout = 0.1}
 --            attn.train.loop{model = model, loss = attn.translate.loss(model, {smoothing = 0.1}), ...}; attn.translate.decode(model, sources)
