@@ -247,11 +247,11 @@ function m.extend(vocabulary, words)
     return setmetatable(extended, Extended)
 end
 
--- The different words of a sentence, in order; counts them.
-local function different(words, counts, accept)
+-- The different words of a sentence that are not in `without`, in order; counts them.
+local function different(words, counts, without)
     local list, here = {}, {}
     for _, word in ipairs(words) do
-        if not here[word] and accept(word) then
+        if not here[word] and not without[word] then
             list[#list + 1], counts[word] = word, (counts[word] or 0) + 1
         end
         here[word] = true
@@ -266,15 +266,16 @@ end
 ---@param options? {without: any, least: number?} without: a vocabulary whose words are nothing to translate by
 ---@return table<string, string>
 function m.dictionary(sources, targets, options)
-    local cfg = fields.read("text.dictionary", options or {}, {{"without", "any"}, {"least", "number", 0.1}})
+    local cfg = fields.read("text.dictionary", options or {}, {
+        {"without", "any", expected = "a vocabulary", methods = {"id"}}, {"least", "number", 0.1}})
     if #sources ~= #targets then
         error(("text.dictionary: %d sources, %d targets, expected as many of both"):format(#sources, #targets), 2)
     end
     local known = cfg.without and cfg.without.ids or {}
     local n_source, n_target, n_both, dictionary = {}, {}, {}, {}
     for i, source in ipairs(sources) do
-        local translations = different(targets[i], n_target, function(word) return not known[word] end)
-        for _, word in ipairs(different(source, n_source, function() return true end)) do
+        local translations = different(targets[i], n_target, known)
+        for _, word in ipairs(different(source, n_source, {})) do
             local with = n_both[word] or {}
             for _, translation in ipairs(translations) do with[translation] = (with[translation] or 0) + 1 end
             n_both[word] = with

@@ -138,11 +138,8 @@ static void many_block(size_t begin, size_t end, void *context)
 
     expand_rows(0, end - begin, &(expansion){p->w, w, begin});
     size_t ld = at_max_size(p->k, 1);
-    if (p->bias)
-        at_gemm_bias_f32(false, true, p->m, end - begin, p->k, p->x, ld, w, ld, p->bias + begin, p->y + begin, p->ldy,
-                         NULL);
-    else
-        at_gemm_f32(false, true, p->m, end - begin, p->k, 1, p->x, ld, w, ld, 0, p->y + begin, p->ldy);
+    at_gemm_bias_f32(false, true, p->m, end - begin, p->k, p->x, ld, w, ld, p->bias ? p->bias + begin : NULL,
+                     p->y + begin, p->ldy, NULL);
 }
 
 void at_kept_gemm(size_t m, const float *x, const at_tensor *w, const float *bias, float *y, size_t ldy, char *work)

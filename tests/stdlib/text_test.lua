@@ -132,6 +132,7 @@ t.case("dictionary: the largest Dice coefficient, of words that a vocabulary has
     t.equal(text.dictionary(sources, targets, {without = known}), {dog = "Hund", a = "Katze", cat = "Katze"})
     t.equal(text.dictionary(sources, targets, {without = known, least = 0.6}), {dog = "Hund", cat = "Katze"})
     t.raises("text.dictionary: 1 sources, 2 targets, expected as many of both", text.dictionary, {{"a"}}, {{"b"}, {"c"}})
+    t.raises("text.dictionary: without is 5 without a method 'id', expected a vocabulary", text.dictionary, {}, {}, {without = 5})
 end)
 
 t.case("bpe learns the merges that counting from scratch gives", function()
